@@ -1,0 +1,51 @@
+"""convformance: the conformance suite for convolution and pooling.
+
+An implementation is a function, registered in three lines::
+
+    from conformance import implementation
+
+    @implementation("my-conv")
+    def conv(x, w, bias, *, stride, padding, dilation, groups): ...
+
+`run` judges implementations on generated and curated cases, `judge` one implementation on one
+case. Everything is imported when it is first used, so that importing the package is cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from conformance.errors import ConformanceError, Unsupported
+from conformance.registry import Implementation, implementation
+
+if TYPE_CHECKING:
+    from conformance.case import Case
+    from conformance.engine import Run, run
+    from conformance.judging import Verdict, judge
+
+__all__ = [
+    "Case",
+    "ConformanceError",
+    "Implementation",
+    "Run",
+    "Unsupported",
+    "Verdict",
+    "implementation",
+    "judge",
+    "run",
+]
+
+_HOMES = {
+    "Case": "conformance.case",
+    "Run": "conformance.engine",
+    "Verdict": "conformance.judging",
+    "judge": "conformance.judging",
+    "run": "conformance.engine",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'conformance' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,392 @@
+"""Registration: three lines that hand an implementation to the suite, checked when they run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from conformance.dtypes import DTYPES, FORMATS
+from conformance.errors import ConformanceError, PluginError, RegistrationError
+from conformance.signatures import SIGNATURES
+
+if TYPE_CHECKING:
+    from conformance.case import Case
+
+ENTRY_POINT_GROUP = "conformance.implementations"
+
+Function: TypeAlias = Callable[..., Any]
+Supports: TypeAlias = "Callable[[Case], bool | str]"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@\[\]-]*")
+_LAYOUTS = ("NCHW", "NHWC")
+_ERRORS = ("componentwise", "normwise")
+
+
+@dataclass(eq=False)
+class Implementation:
+    """A named set of functions, one an operator, with what it declares about itself.
+
+    Calling it registers a function under the operator that the function is named after, and
+    returns the function unchanged, so that it serves as a decorator.
+    """
+
+    name: str
+    origin: str
+    """The file that registered it."""
+    family: str
+    package: str | None
+    extra: str | None
+    layout: str
+    dtypes: tuple[str, ...]
+    accumulate: str | None
+    multiply: str | None
+    error: str
+    amplification: float
+    supports: Supports | None
+    declared_version: str | None
+    functions: dict[str, Function] = field(default_factory=dict)
+
+    def __call__(self, function: Function) -> Function:
+        self.register(getattr(function, "__name__", ""), function)
+        return function
+
+    def register(self, operator: str, function: Function) -> None:
+        """Register ``function`` as this implementation of ``operator``.
+
+        Raises `RegistrationError` for an unknown operator, a signature that the suite could not
+        call, and an operator that this implementation already has.
+        """
+        where = _location(function)
+        if not callable(function):
+            raise RegistrationError(
+                f"{self.origin}: implementation '{self.name}': {function!r} is not a function; "
+                f"decorate a function named after its operator"
+            )
+        if operator not in SIGNATURES:
+            raise RegistrationError(
+                f"{where}: implementation '{self.name}': function '{operator}' is not named after "
+                f"an operator; rename it to one of {', '.join(SIGNATURES)}"
+            )
+        self._check_signature(operator, function, where)
+        earlier = self.functions.get(operator)
+        if earlier is not None and not _redefines(earlier, function):
+            raise RegistrationError(
+                f"{where}: implementation '{self.name}' already has '{operator}', from "
+                f"{_location(earlier)}; remove one, or register it under another name"
+            )
+        self.functions[operator] = function
+
+    def _check_signature(self, operator: str, function: Function, where: str) -> None:
+        expected = SIGNATURES[operator]
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise RegistrationError(
+                f"{where}: implementation '{self.name}': '{operator}' is a coroutine or a "
+                f"generator; register a plain function that returns an array"
+            )
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            return  # a builtin that does not tell its signature: the first call will
+        try:
+            signature.bind(*expected.arguments, **dict.fromkeys(expected.parameters))
+        except TypeError as problem:
+            raise RegistrationError(
+                f"{where}: implementation '{self.name}': '{operator}{signature}' cannot be called "
+                f"as {operator}{expected} ({problem}); give it those parameters"
+            ) from None
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The operators it has, in the order of the tables."""
+        return tuple(operator for operator in SIGNATURES if operator in self.functions)
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package that it needs is installed (the package is not imported)."""
+        return self.package is None or _version_of(self.package) is not None
+
+    @property
+    def version(self) -> str:
+        """Its declared version, else that of its package, else that of convformance."""
+        if self.declared_version is not None:
+            return self.declared_version
+        if self.package is not None:
+            return _version_of(self.package) or ""
+        if Path(self.origin).parent.name == "implementations":
+            return _version_of("convformance") or ""
+        return ""
+
+    @property
+    def hint(self) -> str:
+        """What to type where `installed` is false."""
+        target = f"convformance[{self.extra}]" if self.extra else str(self.package)
+        return f"not installed: pip install '{target}'"
+
+    def gap(self, case: Case) -> str | None:
+        """The declared reason why it does not compute ``case``, or None where it does."""
+        if case.operator not in self.functions:
+            return f"has no {case.operator}"
+        if case.dtype not in self.dtypes:
+            return f"declares no {case.dtype}"
+        if self.supports is None:
+            return None
+        answer = self.supports(case)
+        if answer is True:
+            return None
+        return answer if isinstance(answer, str) and answer else "its supports= declines this case"
+
+    def __repr__(self) -> str:
+        return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
+
+
+_registry: dict[str, Implementation] = {}
+_broken: dict[str, str] = {}
+_loaded_entry_points = False
+
+
+def implementation(
+    name: str,
+    *,
+    family: str | None = None,
+    package: str | None = None,
+    extra: str | None = None,
+    layout: str = "NCHW",
+    dtypes: Iterable[str] = DTYPES,
+    accumulate: str | None = None,
+    multiply: str | None = None,
+    error: str = "componentwise",
+    amplification: float | None = None,
+    supports: Supports | None = None,
+    version: str | None = None,
+) -> Implementation:
+    """Return the implementation called ``name``, to decorate its functions with.
+
+    ``family`` names the engine behind it (default: ``package``, else ``name``); ``package`` the
+    distribution that must be installed and ``extra`` the extra of convformance that installs it.
+    ``layout="NHWC"`` asks for channels-last arrays. ``accumulate`` and ``multiply`` name the
+    formats of its accumulator and of its multiplier's inputs, where they are not the dtype's own;
+    ``error="normwise"`` with an ``amplification`` replaces the element-wise bound (Winograd, FFT).
+    ``supports(case)`` returns False, or a reason, for cases it does not compute.
+
+    Calls with the same name in one file share one implementation. Raises `RegistrationError`.
+    """
+    origin = _caller_file()
+    new = Implementation(
+        name=name,
+        origin=origin,
+        family=family or package or str(name),
+        package=package,
+        extra=extra,
+        layout=layout,
+        dtypes=tuple(dtypes),
+        accumulate=accumulate,
+        multiply=multiply,
+        error=error,
+        amplification=1.0 if amplification is None else amplification,
+        supports=supports,
+        declared_version=version,
+    )
+    _check_declarations(new, amplification)
+    earlier = _registry.get(name)
+    if earlier is None:
+        _registry[name] = new
+        return new
+    if earlier.origin != origin:
+        raise RegistrationError(
+            f"{origin}: the name '{name}' is taken by {earlier.origin}; choose another name"
+        )
+    if _interactive(origin):
+        new.functions = earlier.functions
+        _registry[name] = new  # a notebook cell run again, perhaps with other declarations
+        return new
+    if _declarations(earlier) != _declarations(new):
+        raise RegistrationError(
+            f"{origin}: implementation '{name}' is declared twice, differently; declare it once, "
+            f"my = implementation({name!r}, ...), and put @my above each function"
+        )
+    return earlier
+
+
+def get(name: str) -> Implementation:
+    """Return the registered implementation called ``name``; raise `ConformanceError` if none is."""
+    known = implementations()
+    if name in known:
+        return known[name]
+    if name in _broken:
+        raise PluginError(f"implementation '{name}' could not be loaded: {_broken[name]}")
+    raise ConformanceError(f"implementation '{name}' is unknown; known are {', '.join(known)}")
+
+
+def find(thing: object) -> Implementation:
+    """Return the implementation meant by a name, a registered function, a module or itself."""
+    if isinstance(thing, Implementation):
+        return thing
+    if isinstance(thing, str):
+        return get(thing)
+    for candidate in _registry.values():
+        if isinstance(thing, ModuleType):
+            if getattr(thing, "__file__", None) == candidate.origin:
+                return candidate
+        elif any(function is thing for function in candidate.functions.values()):
+            return candidate
+    label = getattr(thing, "__name__", repr(thing))
+    raise RegistrationError(
+        f"'{label}' is not a registered implementation; "
+        f'put @implementation("some-name") above the function'
+    )
+
+
+def implementations() -> Mapping[str, Implementation]:
+    """Return every registered implementation by name, those of entry points loaded first."""
+    global _loaded_entry_points
+    if not _loaded_entry_points:
+        _loaded_entry_points = True
+        for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+            try:
+                entry.load()
+            except Exception as problem:  # somebody else's package must not stop the others
+                _broken[entry.name] = f"{entry.value}: {type(problem).__name__}: {problem}"
+    return dict(_registry)
+
+
+def broken() -> Mapping[str, str]:
+    """Return the entry points that could not be loaded, with the reason."""
+    implementations()
+    return dict(_broken)
+
+
+def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
+    """Load the Python file ``path`` and return the implementations that it registers.
+
+    Raises `PluginError` where the file is missing, fails to run, or registers nothing.
+    """
+    implementations()  # first, so that a name taken twice is the plugin's mistake
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise PluginError(f"plugin {path}: no such file")
+    if file.suffix != ".py":
+        raise PluginError(f"plugin {path}: not a Python file; its name must end in .py")
+    known = _from_file(file)
+    if known:
+        return known
+    name = f"convformance_plugin_{re.sub(r'[^A-Za-z0-9]', '_', str(file))}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    before = set(_registry)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as problem:
+        for added in set(_registry) - before:
+            del _registry[added]
+        del sys.modules[name]
+        if isinstance(problem, KeyboardInterrupt):
+            raise
+        if isinstance(problem, ConformanceError):
+            raise PluginError(f"plugin {path}: {problem}") from None
+        line = _line_in(problem, file)
+        where = f"{path}:{line}" if line else str(path)
+        text = " ".join(str(problem).split())
+        raise PluginError(f"plugin {where}: {type(problem).__name__}: {text}") from problem
+    found = _from_file(file)
+    if not found or not any(i.functions for i in found):
+        raise PluginError(
+            f"plugin {path}: registers nothing; put "
+            f'@implementation("some-name") above a function named after its operator'
+        )
+    return found
+
+
+def _from_file(file: Path) -> tuple[Implementation, ...]:
+    return tuple(i for i in _registry.values() if Path(i.origin) == file)
+
+
+def _check_declarations(new: Implementation, amplification: float | None) -> None:
+    where = f"{new.origin}: implementation {new.name!r}"
+    if not isinstance(new.name, str) or not _NAME.fullmatch(new.name):
+        raise RegistrationError(
+            f"{where}: a name is letters, digits and . _ + = @ [ ] -, and starts with a letter "
+            f'or a digit: @implementation("my-conv")'
+        )
+    if new.layout not in _LAYOUTS:
+        raise RegistrationError(f"{where}: layout={new.layout!r}; allowed: {', '.join(_LAYOUTS)}")
+    if new.error not in _ERRORS:
+        raise RegistrationError(f"{where}: error={new.error!r}; allowed: {', '.join(_ERRORS)}")
+    for dtype in new.dtypes:
+        if dtype not in DTYPES:
+            raise RegistrationError(f"{where}: dtypes={dtype!r}; allowed: {', '.join(DTYPES)}")
+    for key in ("accumulate", "multiply"):
+        value = getattr(new, key)
+        if value is not None and value not in FORMATS:
+            raise RegistrationError(f"{where}: {key}={value!r}; allowed: {', '.join(FORMATS)}")
+    if amplification is not None and not (
+        isinstance(amplification, (int, float)) and 0 < amplification < float("inf")
+    ):
+        raise RegistrationError(f"{where}: amplification={amplification!r}; a positive number")
+    if amplification is not None and new.error != "normwise":
+        raise RegistrationError(f'{where}: amplification needs error="normwise"')
+    if new.supports is not None and not callable(new.supports):
+        raise RegistrationError(f"{where}: supports must be a function of a case")
+
+
+def _declarations(one: Implementation) -> tuple[object, ...]:
+    return (
+        one.family,
+        one.package,
+        one.extra,
+        one.layout,
+        one.dtypes,
+        one.accumulate,
+        one.multiply,
+        one.error,
+        one.amplification,
+        one.declared_version,
+    )
+
+
+def _redefines(earlier: Function, function: Function) -> bool:
+    """Whether ``function`` is ``earlier`` again: a module reloaded, or a notebook cell run twice."""
+    return _location(earlier) == _location(function) or _interactive(_location(function))
+
+
+def _interactive(where: str) -> bool:
+    return where.startswith("<") or "ipykernel" in where
+
+
+def _caller_file() -> str:
+    frame = sys._getframe(2)
+    file = frame.f_code.co_filename
+    return file if file.startswith("<") else str(Path(file).resolve())
+
+
+def _location(function: object) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def _line_in(problem: BaseException, file: Path) -> int | None:
+    if isinstance(problem, SyntaxError) and problem.filename == str(file):
+        return problem.lineno
+    line = None
+    trace = problem.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
