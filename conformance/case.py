@@ -1,0 +1,291 @@
+"""A case: one fully determined call of one operator, and its one-line printed form, the case id.
+
+A case id is a list of fields joined by colons, defaults left out, safe to paste into a shell::
+
+    conv2d:float32:x=2,3,5,7:w=4,3,3,2:bias:stride=2,1:padding=1/0,0/0:integers@17
+
+reads: conv in two dimensions; input (2, 3, 5, 7), weight (4, 3, 3, 2), with a bias; one row of
+padding before the first axis; data made by the recipe ``integers`` from seed 17.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+from conformance.dtypes import DTYPES
+from conformance.errors import CaseError
+from conformance.signatures import SIGNATURES
+
+Shape: TypeAlias = tuple[int, ...]
+Padding: TypeAlias = tuple[tuple[int, int], ...]
+
+RECIPES = ("integers", "impulse", "normal", "wide")
+"""How data can be made (`conformance.data`), the most readable first."""
+
+MEMORY_LAYOUTS = ("contiguous",)
+"""How arrays can lie in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One fully determined call: operator, dtype, shapes, parameters, data and memory layout.
+
+    Shapes are channels-first: ``x`` is (N, C, *S), ``w`` is (O, C/groups, *K), for conv_transpose
+    (C, O/groups, *K). A parameter that the operator does not have keeps its default. Tuples of
+    parameters that are left empty are filled with the default, one an axis.
+    """
+
+    operator: str
+    x: Shape
+    w: Shape | None = None
+    bias: bool = False
+    kernel: Shape | None = None
+    stride: Shape = ()
+    padding: Padding = ()
+    output_padding: Shape = ()
+    dilation: Shape = ()
+    groups: int = 1
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    dtype: str = "float32"
+    data: str = "integers"
+    seed: int = 0
+    memory: str = "contiguous"
+
+    def __post_init__(self) -> None:
+        dims = self.dims
+        for name in ("stride", "dilation"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, (1,) * dims)
+        if not self.output_padding:
+            object.__setattr__(self, "output_padding", (0,) * dims)
+        if not self.padding:
+            object.__setattr__(self, "padding", ((0, 0),) * dims)
+
+    @property
+    def dims(self) -> int:
+        """The number of spatial dimensions."""
+        return len(self.x) - 2
+
+    @property
+    def window(self) -> Shape:
+        """The kernel's spatial shape, whether it is a weight's or a pooling window's."""
+        return self.kernel if self.kernel is not None else (self.w or ())[2:]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keyword parameters of the call."""
+        return {name: getattr(self, name) for name in SIGNATURES[self.operator].parameters}
+
+    @property
+    def id(self) -> str:
+        """The case as one printable line, which `parse` reads back."""
+        return str(self)
+
+    def __str__(self) -> str:
+        dims = self.dims
+        parts = [f"{self.operator}{dims}d", self.dtype, f"x={_ints(self.x)}"]
+        if self.w is not None:
+            parts.append(f"w={_ints(self.w)}")
+        if self.kernel is not None:
+            parts.append(f"kernel={_ints(self.kernel)}")
+        if self.bias:
+            parts.append("bias")
+        if self.stride != (1,) * dims:
+            parts.append(f"stride={_ints(self.stride)}")
+        if self.padding != ((0, 0),) * dims:
+            parts.append(f"padding={','.join(f'{b}/{a}' for b, a in self.padding)}")
+        if self.output_padding != (0,) * dims:
+            parts.append(f"output_padding={_ints(self.output_padding)}")
+        if self.dilation != (1,) * dims:
+            parts.append(f"dilation={_ints(self.dilation)}")
+        if self.groups != 1:
+            parts.append(f"groups={self.groups}")
+        if self.ceil_mode:
+            parts.append("ceil_mode")
+        if not self.count_include_pad:
+            parts.append("exclude_pad")
+        if self.memory != "contiguous":
+            parts.append(f"memory={self.memory}")
+        parts.append(f"{self.data}@{self.seed}")
+        return ":".join(parts)
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """Return the case whose id is ``text``; raise `CaseError` if it is no valid case id."""
+        case = _parse(text.strip())
+        validate(case)
+        return case
+
+    def replace(self, **changes: Any) -> Case:
+        """Return a copy with some fields changed (not validated)."""
+        return replace(self, **changes)
+
+
+def validate(case: Case) -> None:
+    """Raise `CaseError`, naming the field, if ``case`` is not a valid call of its operator."""
+    from conformance.operators import OPERATORS
+
+    if case.operator not in OPERATORS:
+        raise _error(case, "operator", f"one of {', '.join(OPERATORS)}")
+    _check_types(case)
+    OPERATORS[case.operator].validate(case)
+
+
+def _ints(values: Shape) -> str:
+    return ",".join(map(str, values))
+
+
+def _check_types(case: Case) -> None:
+    """Check what holds for every operator: types, lengths, names and signs."""
+    dims = case.dims
+    if not _is_shape(case.x) or dims not in (1, 2, 3):
+        raise _error(case, "x", "(N, C, *S) with one to three spatial axes")
+    if case.dtype not in DTYPES:
+        raise _error(case, "dtype", f"one of {', '.join(DTYPES)}")
+    if case.data not in RECIPES:
+        raise _error(case, "data", f"one of {', '.join(RECIPES)}")
+    if case.memory not in MEMORY_LAYOUTS:
+        raise _error(case, "memory", f"one of {', '.join(MEMORY_LAYOUTS)}")
+    if not _is_int(case.seed) or case.seed < 0:
+        raise _error(case, "seed", "a whole number, 0 or more")
+    for name in ("bias", "ceil_mode", "count_include_pad"):
+        if not isinstance(getattr(case, name), bool):
+            raise _error(case, name, "true or false")
+    for name in ("stride", "dilation"):
+        value = getattr(case, name)
+        if not _is_shape(value) or len(value) != dims or min(value) < 1:
+            raise _error(case, name, f"{dims} whole numbers, 1 or more, one a spatial axis")
+    if not _is_shape(case.output_padding) or len(case.output_padding) != dims:
+        raise _error(case, "output_padding", f"{dims} whole numbers, one a spatial axis")
+    if not _is_int(case.groups) or case.groups < 1:
+        raise _error(case, "groups", "a whole number, 1 or more")
+    padding = case.padding
+    if not (
+        isinstance(padding, tuple)
+        and len(padding) == dims
+        and all(_is_shape(pair) and len(pair) == 2 and min(pair) >= 0 for pair in padding)
+    ):
+        raise _error(case, "padding", f"{dims} pairs (before, after) of whole numbers, 0 or more")
+    if case.x[0] < 0 or min(case.x[1:]) < 1:
+        raise _error(case, "x", "axes of 1 or more; only the batch may be 0")
+    allowed = {*SIGNATURES[case.operator].arguments, *SIGNATURES[case.operator].parameters}
+    for field in fields(case):
+        name = field.name
+        if name in allowed or name in ("operator", "x", "dtype", "data", "seed", "memory"):
+            continue
+        if getattr(case, name) != _default(name, dims):
+            raise _error(case, name, f"left out: {case.operator} has no such parameter")
+
+
+def _default(name: str, dims: int) -> object:
+    if name in ("stride", "dilation"):
+        return (1,) * dims
+    if name == "output_padding":
+        return (0,) * dims
+    if name == "padding":
+        return ((0, 0),) * dims
+    return {"groups": 1, "count_include_pad": True, "bias": False, "ceil_mode": False}.get(name)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(map(_is_int, value))
+
+
+def _error(case: Case, field: str, allowed: str) -> CaseError:
+    return CaseError(f"case {case.operator}: {field}={getattr(case, field)!r}; allowed: {allowed}")
+
+
+# --- parsing ------------------------------------------------------------------------------------
+
+_HEAD = re.compile(r"([a-z_]+?)([123])d")
+_DATA = re.compile(r"([a-z]+)@(\d+)")
+
+
+def _parse_ints(text: str) -> Shape:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _parse_padding(text: str) -> Padding:
+    pairs = [pair.split("/") for pair in text.split(",")]
+    return tuple((int(before), int(after)) for before, after in pairs)
+
+
+_VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "x": (_parse_ints, "x=2,3,5,7"),
+    "w": (_parse_ints, "w=4,3,3,3"),
+    "kernel": (_parse_ints, "kernel=3,3"),
+    "stride": (_parse_ints, "stride=2,1"),
+    "padding": (_parse_padding, "padding=1/0,0/0"),
+    "output_padding": (_parse_ints, "output_padding=1,0"),
+    "dilation": (_parse_ints, "dilation=2,1"),
+    "groups": (int, "groups=2"),
+    "memory": (str, "memory=contiguous"),
+}
+_FLAGS: dict[str, tuple[str, bool]] = {
+    "bias": ("bias", True),
+    "ceil_mode": ("ceil_mode", True),
+    "exclude_pad": ("count_include_pad", False),
+}
+
+
+def _parse(text: str) -> Case:
+    head, *rest = text.split(":")
+    match = _HEAD.fullmatch(head)
+    if match is None or match[1] not in SIGNATURES:
+        raise CaseError(
+            f"case id '{text}': '{head}' is not an operator with its dimensions; allowed: "
+            f"{', '.join(SIGNATURES)} followed by 1d, 2d or 3d, such as conv2d"
+        )
+    if not rest or rest[0] not in DTYPES:
+        raise CaseError(
+            f"case id '{text}': the second field is the dtype; allowed: {', '.join(DTYPES)}"
+        )
+    values: dict[str, Any] = {"operator": match[1], "dtype": rest[0]}
+    for part in rest[1:]:
+        name, value = _parse_field(part, text)
+        if any(key in values for key in value):
+            raise CaseError(f"case id '{text}': '{name}' is given twice; give it once")
+        values |= value
+    if "x" not in values:
+        raise CaseError(f"case id '{text}': x is missing; add the input's shape, like x=2,3,5,7")
+    if "data" not in values:
+        raise CaseError(
+            f"case id '{text}': the data is missing; end with one of "
+            f"{', '.join(f'{recipe}@SEED' for recipe in RECIPES)}"
+        )
+    case = Case(**values)
+    if case.dims != int(match[2]):
+        raise CaseError(
+            f"case id '{text}': x has {case.dims} spatial axes where {head} needs {match[2]}"
+        )
+    return case
+
+
+def _parse_field(part: str, text: str) -> tuple[str, dict[str, Any]]:
+    if part in _FLAGS:
+        name, flag = _FLAGS[part]
+        return part, {name: flag}
+    name, _, value = part.partition("=")
+    if name in _VALUES:
+        reader, example = _VALUES[name]
+        try:
+            return name, {name: reader(value)}
+        except ValueError:
+            raise CaseError(
+                f"case id '{text}': '{part}' cannot be read; write it like {example}"
+            ) from None
+    match = _DATA.fullmatch(part)
+    if match is not None and match[1] in RECIPES:
+        return "data", {"data": match[1], "seed": int(match[2])}
+    raise CaseError(
+        f"case id '{text}': '{part}' is not a field; allowed: {', '.join((*_VALUES, *_FLAGS))} "
+        f"and the data, one of {', '.join(f'{recipe}@SEED' for recipe in RECIPES)}"
+    )

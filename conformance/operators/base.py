@@ -1,0 +1,102 @@
+"""What every operator provides, and the reference that it returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.case import Case, Shape
+from conformance.errors import CaseError
+from conformance.signatures import SIGNATURES
+
+Array: TypeAlias = NDArray[Any]
+Inputs: TypeAlias = tuple[Any, ...]
+"""The positional arguments of one call: arrays, None for an absent bias, or a shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The exact result of a case, and what its error bound is made of.
+
+    ``exact + residual`` is the exact result up to ``error``; ``exact`` is it, correctly rounded
+    (to float64; where ``magnitude`` is None the result involves no arithmetic, and ``exact`` is
+    of the case's dtype).
+    """
+
+    exact: Array
+    """The result's shape."""
+    residual: Array | None = None
+    """The result's shape; None where float64 holds far more than the dtype asks for."""
+    magnitude: Array | None = None
+    """sum |x||w| (for avg_pool sum |x| / divisor), rounded up; the result's shape."""
+    terms: Array | int = 0
+    """The number of products summed, a bias counted as one; broadcasts to the result's shape."""
+    error: Array | float = 0.0
+    """A bound on what ``exact`` and ``residual`` leave out; broadcasts to the result's shape."""
+    exact_mask: Array | bool = True
+    """Where the result is representable whatever the order of summation, were the sums exact."""
+
+
+class Operator(ABC):
+    """One operator: what calls of it are valid, their shapes, and their exact results."""
+
+    name: str
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The positional arguments' names."""
+        return SIGNATURES[self.name].arguments
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The keyword parameters' names."""
+        return SIGNATURES[self.name].parameters
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether the operator takes a weight (else it takes a pooling window)."""
+        return "w" in self.arguments
+
+    @abstractmethod
+    def output_shape(self, case: Case) -> Shape:
+        """Return the result's shape, channels-first."""
+
+    @abstractmethod
+    def validate(self, case: Case) -> None:
+        """Raise `CaseError`, naming the field, if the operator does not accept ``case``."""
+
+    @abstractmethod
+    def terms(self, case: Case) -> int:
+        """Return the largest number of products that one output element sums."""
+
+    @abstractmethod
+    def work(self, case: Case) -> int:
+        """Return the multiply-accumulates (window reads for pooling), padded taps included."""
+
+    @abstractmethod
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        """Return the exact result for finite inputs, as arrays of the shape of the result."""
+
+    def norms(self, case: Case, inputs: Inputs) -> Array:
+        """Return sum_c ||x_nc||_2 ||w_oc||_2, the scale of a normwise bound, as (N, O, 1...)."""
+        raise NotImplementedError(f"{self.name} has no normwise bound")
+
+
+def fail(case: Case, field: str, allowed: str) -> CaseError:
+    """Return the error for a field of ``case`` that the operator does not accept."""
+    value = getattr(case, field)
+    return CaseError(f"case {case.operator}{case.dims}d: {field}={value!r}; allowed: {allowed}")
+
+
+def with_missing(x: Array, fill: Any) -> Array:
+    """Return x (N, C, *S) as (N, C, L + 1), the last position holding what tap -1 reads."""
+    n, c = x.shape[:2]
+    length = int(np.prod(x.shape[2:]))
+    flat = np.empty((n, c, length + 1), x.dtype)
+    flat[..., :length] = x.reshape(n, c, length)
+    flat[..., length] = fill
+    return flat

@@ -1,0 +1,225 @@
+"""Convolution and transposed convolution: validity, shapes and the exact result."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from conformance.case import Case, Shape
+from conformance.exact import SMALLEST_EXPONENT, Term, cut, level_sums, rounded_sum, slice_bits
+from conformance.operators.base import Array, Inputs, Operator, Reference, fail, with_missing
+from conformance.operators.geometry import (
+    Taps,
+    conv_size,
+    conv_taps,
+    span,
+    transpose_size,
+)
+
+
+class _Convolution(Operator):
+    """What the two have in common: a weighted sum over taps and the channels of a group."""
+
+    def channels(self, case: Case) -> tuple[int, int]:
+        """Return (input channels, output channels) as the weight has them."""
+        raise NotImplementedError
+
+    def grouped(self, case: Case, w: Array) -> Array:
+        """Return the weight as (G, O/G, C/G, K)."""
+        raise NotImplementedError
+
+    def out_axis(self, case: Case, axis: int) -> int:
+        """Return the output size along one spatial axis."""
+        raise NotImplementedError
+
+    def output_shape(self, case: Case) -> Shape:
+        spatial = (self.out_axis(case, axis) for axis in range(case.dims))
+        return (case.x[0], self.channels(case)[1], *spatial)
+
+    def terms(self, case: Case) -> int:
+        per_group = case.x[1] // case.groups
+        return per_group * math.prod(case.window) + case.bias
+
+    def validate(self, case: Case) -> None:
+        w = case.w
+        if w is None or len(w) != len(case.x) or min(w) < 1:
+            raise fail(case, "w", f"{len(case.x)} axes of 1 or more, {self._weight_axes}")
+        if case.x[1] % case.groups:
+            raise fail(case, "groups", f"a divisor of the {case.x[1]} input channels")
+        needed, _ = self.channels(case)
+        if case.x[1] != needed:
+            raise fail(case, "w", f"{self._weight_axes}, matching x={case.x} and the groups")
+        if self.channels(case)[1] % case.groups:
+            raise fail(case, "groups", f"a divisor of the {w[0]} output channels")
+        self._validate_axes(case)
+
+    _weight_axes: str
+
+    def _validate_axes(self, case: Case) -> None:
+        raise NotImplementedError
+
+    def products(self, case: Case, w: Array, x: Array) -> Array:
+        """Return the sums of products of float64 arrays, (*leading, N, O, *out).
+
+        w is (*leading, G, O/G, C/G, K), x (*leading, N, C, L + 1) with a zero at the end.
+        """
+        raise NotImplementedError
+
+    def tap_counts(self, case: Case) -> Array:
+        """Return how many kernel positions meet an input position, for each output position."""
+        raise NotImplementedError
+
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        """Return the exact result and its magnitude, by products of slices (`conformance.exact`)."""
+        x, w, bias = inputs
+        out = self.output_shape(case)
+        per_group = case.x[1] // case.groups
+        depth = per_group * math.prod(case.window)
+        bits = slice_bits(depth)
+        flat, weight = with_missing(x, 0).astype(np.float64), self.grouped(case, w)
+        x_cut, w_cut = cut(flat, bits), cut(weight, bits)
+        products = self.products(case, w_cut.parts[:, None], x_cut.parts[None])
+        terms = level_sums(products, x_cut.exponent + w_cut.exponent - 2 * bits, bits)
+        magnitude = self.products(case, np.abs(weight.astype(np.float64)), np.abs(flat))
+        if terms[-1].exponent < SMALLEST_EXPONENT:  # products may underflow, and so be too small
+            magnitude += depth * 2.0**SMALLEST_EXPONENT
+        count = self.tap_counts(case).reshape(out[2:]) * per_group
+        if bias is not None:
+            column = bias.astype(np.float64).reshape(-1, *(1,) * case.dims)
+            terms.append(Term(np.broadcast_to(column, out), 0))
+            magnitude += np.abs(column)
+            count = count + 1
+        exact, residual, error = rounded_sum(terms)
+        magnitude *= 1 + (depth + 2) * 2.0**-52  # round the magnitude's own sum up
+        if case.dtype == "float64":
+            return Reference(exact, residual, magnitude, count, error)
+        return Reference(exact, None, magnitude, count, error + np.abs(residual))
+
+    def norms(self, case: Case, inputs: Inputs) -> Array:
+        x, w, _ = inputs
+        n, c = case.x[:2]
+        x_norm = np.linalg.norm(x.reshape(n, c, -1).astype(np.float64), axis=2)
+        w_norm = np.linalg.norm(self.grouped(case, w).astype(np.float64), axis=3)
+        x_norm = x_norm.reshape(n, case.groups, 1, -1)
+        scale = np.sum(x_norm * w_norm[None], axis=3)
+        return scale.reshape(n, -1, *(1,) * case.dims) * (1 + (c + 60) * 2.0**-52)
+
+
+class Conv(_Convolution):
+    """Cross-correlation: y[n,o,p] = b[o] + sum x[n, c, p*stride - before + k*dilation] w[o,c,k]."""
+
+    name = "conv"
+    _weight_axes = "(O, C/groups, *K)"
+
+    def channels(self, case: Case) -> tuple[int, int]:
+        assert case.w is not None
+        return case.w[1] * case.groups, case.w[0]
+
+    def out_axis(self, case: Case, axis: int) -> int:
+        return conv_size(
+            case.x[2 + axis],
+            case.window[axis],
+            case.stride[axis],
+            case.padding[axis],
+            case.dilation[axis],
+            ceil=False,
+        )
+
+    def work(self, case: Case) -> int:
+        return math.prod(self.output_shape(case)) * math.prod((case.w or ())[1:])
+
+    def _validate_axes(self, case: Case) -> None:
+        for axis in range(case.dims):
+            reach = span(case.window[axis], case.dilation[axis])
+            if case.x[2 + axis] + sum(case.padding[axis]) < reach:
+                raise fail(
+                    case,
+                    "w",
+                    f"a kernel that, dilated, fits the padded input "
+                    f"({reach} > {case.x[2 + axis] + sum(case.padding[axis])} on axis {axis})",
+                )
+
+    def taps(self, case: Case) -> Taps:
+        """Return the input position that each kernel position of each output position reads."""
+        out = self.output_shape(case)[2:]
+        return conv_taps(case.x[2:], out, case.window, case.stride, case.padding, case.dilation)
+
+    def tap_counts(self, case: Case) -> Array:
+        return np.count_nonzero(self.taps(case) >= 0, axis=1)
+
+    def products(self, case: Case, w: Array, x: Array) -> Array:
+        """Gather x into columns (N, G, C/G*K, P) and multiply by w as (G, O/G, C/G*K)."""
+        taps = self.taps(case).T
+        (k, p), n, g = taps.shape, case.x[0], case.groups
+        depth = case.x[1] // g * k
+        columns = x[..., taps].reshape(*x.shape[:-3], n, g, depth, p)
+        left = w.reshape(*w.shape[:-4], 1, g, w.shape[-3], depth)
+        sums = np.matmul(left, columns)
+        return sums.reshape(*sums.shape[:-4], *self.output_shape(case))
+
+    def grouped(self, case: Case, w: Array) -> Array:
+        o, per_group = w.shape[:2]
+        return w.reshape(case.groups, o // case.groups, per_group, -1)
+
+
+class ConvTranspose(_Convolution):
+    """The adjoint of conv in x: input position i adds w[k] * x[i] to i*stride + k*dilation - before."""
+
+    name = "conv_transpose"
+    _weight_axes = "(C, O/groups, *K)"
+
+    def channels(self, case: Case) -> tuple[int, int]:
+        assert case.w is not None
+        return case.w[0], case.w[1] * case.groups
+
+    def out_axis(self, case: Case, axis: int) -> int:
+        return transpose_size(
+            case.x[2 + axis],
+            case.window[axis],
+            case.stride[axis],
+            case.padding[axis],
+            case.dilation[axis],
+            case.output_padding[axis],
+        )
+
+    def work(self, case: Case) -> int:
+        return math.prod(case.x) * math.prod((case.w or ())[1:])
+
+    def _validate_axes(self, case: Case) -> None:
+        for axis in range(case.dims):
+            limit = max(case.stride[axis], case.dilation[axis])
+            if not 0 <= case.output_padding[axis] < limit:
+                raise fail(
+                    case, "output_padding", f"0 to {limit - 1} on axis {axis}, below the larger "
+                    f"of stride and dilation"
+                )
+            if self.out_axis(case, axis) < 1:
+                raise fail(case, "padding", f"crops that leave an output on axis {axis}")
+
+    def taps(self, case: Case) -> Taps:
+        """Return the output position that each kernel position of each input position adds to."""
+        out = self.output_shape(case)[2:]
+        return conv_taps(out, case.x[2:], case.window, case.stride, case.padding, case.dilation)
+
+    def tap_counts(self, case: Case) -> Array:
+        taps = self.taps(case)
+        return np.bincount(taps[taps >= 0], minlength=math.prod(self.output_shape(case)[2:]))
+
+    def products(self, case: Case, w: Array, x: Array) -> Array:
+        """Multiply w as (G, O/G*K, C/G) by x as (N, G, C/G, L), then add where the taps say."""
+        taps = self.taps(case).T
+        (k, length), n, g = taps.shape, case.x[0], case.groups
+        outer, inner = w.shape[-3:-1]
+        left = w.swapaxes(-1, -2).reshape(*w.shape[:-4], 1, g, outer * k, inner)
+        sums = np.matmul(left, x[..., :-1].reshape(*x.shape[:-3], n, g, inner, length))
+        shape = (*sums.shape[:-4], *self.output_shape(case))
+        planes, p = math.prod(shape[: -case.dims]), math.prod(shape[-case.dims :])
+        places = np.where(taps < 0, p, taps) + np.arange(planes)[:, None, None] * (p + 1)
+        added = np.bincount(places.reshape(-1), sums.reshape(-1), planes * (p + 1))
+        return added.astype(np.float64).reshape(planes, p + 1)[:, :p].reshape(shape)
+
+    def grouped(self, case: Case, w: Array) -> Array:
+        c, per_group = w.shape[:2]
+        split = w.reshape(case.groups, c // case.groups, per_group, -1)
+        return np.ascontiguousarray(split.transpose(0, 2, 1, 3))

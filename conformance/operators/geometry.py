@@ -1,0 +1,77 @@
+"""Which input position each kernel position of each output position reads: integer tables.
+
+Everything that tells one operator from another (stride, padding, dilation, transposition) is in
+these tables; what is left of an operator is a sum or a maximum over a row of them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.case import Padding, Shape
+
+Taps = NDArray[np.intp]
+"""(P, K): for each of P output positions and K kernel positions a flat input position, or -1."""
+
+
+def span(kernel: int, dilation: int) -> int:
+    """Return the input positions that a dilated kernel covers: ``dilation * (kernel - 1) + 1``."""
+    return dilation * (kernel - 1) + 1
+
+
+def conv_size(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int, *, ceil: bool
+) -> int:
+    """Return the output size of a convolution or pooling along one axis.
+
+    floor((size + before + after - span) / stride) + 1; with ``ceil`` the quotient is rounded up,
+    and a last window that would start beyond the input and the padding before it is dropped.
+    """
+    room = size + sum(padding) - span(kernel, dilation)
+    if not ceil:
+        return room // stride + 1
+    out = -(-room // stride) + 1
+    return out - 1 if (out - 1) * stride >= size + padding[0] else out
+
+
+def transpose_size(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int, output_padding: int
+) -> int:
+    """Return the output size of a transposed convolution along one axis."""
+    return (size - 1) * stride - sum(padding) + span(kernel, dilation) + output_padding
+
+
+@lru_cache(maxsize=64)
+def conv_taps(
+    size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape
+) -> Taps:
+    """Return the taps of a convolution or a pooling: output p reads p*stride - before + k*dilation.
+
+    Read the other way, with ``size`` the larger side, it says where a transposed convolution, or
+    a gradient, adds each of its products.
+    """
+    axes = []
+    for s, o, k, step, (before, _), d in zip(
+        size, out, kernel, stride, padding, dilation, strict=True
+    ):
+        index = (np.arange(o) * step - before)[:, None] + np.arange(k) * d
+        axes.append(np.where((index >= 0) & (index < s), index, -1))
+    table = _combine(axes, size)
+    table.flags.writeable = False  # it is shared by all who ask for the same geometry
+    return table
+
+
+def _combine(axes: list[Taps], size: Shape) -> Taps:
+    """Combine one (out, kernel) table an axis into one flat (P, K) table."""
+    dims = len(axes)
+    flat = axes[0]
+    for axis, table in enumerate(axes[1:], start=1):
+        p, k = flat.shape
+        pairs = flat[:, None, :, None] * size[axis] + table[None, :, None, :]
+        missing = (flat < 0)[:, None, :, None] | (table < 0)[None, :, None, :]
+        flat = np.where(missing, -1, pairs).reshape(p * table.shape[0], k * table.shape[1])
+    assert dims == len(size)
+    return flat

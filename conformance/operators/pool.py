@@ -1,0 +1,108 @@
+"""Maximum and average pooling: validity, shapes and the exact result."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from conformance.case import Case, Shape
+from conformance.exact import SMALLEST_EXPONENT, Term, cut, rounded_sum
+from conformance.operators.base import Inputs, Operator, Reference, fail, with_missing
+from conformance.operators.geometry import Taps, conv_size, conv_taps, span
+
+
+class _Pool(Operator):
+    """What the two have in common: one window of each channel makes one output element."""
+
+    def output_shape(self, case: Case) -> Shape:
+        spatial = (
+            conv_size(size, kernel, stride, padding, dilation, ceil=case.ceil_mode)
+            for size, kernel, stride, padding, dilation in zip(
+                case.x[2:], case.window, case.stride, case.padding, case.dilation, strict=True
+            )
+        )
+        return (*case.x[:2], *spatial)
+
+    def validate(self, case: Case) -> None:
+        kernel = case.kernel
+        if kernel is None or len(kernel) != case.dims or min(kernel) < 1:
+            raise fail(case, "kernel", f"{case.dims} whole numbers, 1 or more, one a spatial axis")
+        for axis in range(case.dims):
+            if 2 * max(case.padding[axis]) > kernel[axis]:
+                raise fail(case, "padding", f"0 to {kernel[axis] // 2} on axis {axis}, half of the "
+                           f"kernel")
+            reach = span(kernel[axis], case.dilation[axis])
+            padded = case.x[2 + axis] + sum(case.padding[axis])
+            if padded < reach:
+                raise fail(case, "kernel", f"a window that, dilated, fits the padded input "
+                           f"({reach} > {padded} on axis {axis})")
+
+    def terms(self, case: Case) -> int:
+        return math.prod(case.window)
+
+    def work(self, case: Case) -> int:
+        return math.prod(self.output_shape(case)) * math.prod(case.window)
+
+    def taps(self, case: Case) -> Taps:
+        """Return the input position of each window position of each output position."""
+        out = self.output_shape(case)[2:]
+        return conv_taps(
+            case.x[2:], out, case.window, case.stride, case.padding, case.dilation
+        )
+
+
+class MaxPool(_Pool):
+    """The largest element of each window; padding never wins, a NaN always does."""
+
+    name = "max_pool"
+
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        (x,) = inputs
+        windows = with_missing(x, -np.inf)[..., self.taps(case)]  # (N, C, P, K)
+        return Reference(np.max(windows, axis=3).reshape(self.output_shape(case)))
+
+
+class AvgPool(_Pool):
+    """The sum of each window over its divisor: how many positions of it count."""
+
+    name = "avg_pool"
+
+    def divisor(self, case: Case) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """Return how many positions of each window count, as (*out).
+
+        With ``count_include_pad`` the positions inside the padded input, else those inside the
+        input; what ``ceil_mode`` adds beyond the padding never counts.
+        """
+        total = np.ones((1,) * case.dims)
+        out = self.output_shape(case)[2:]
+        for axis in range(case.dims):
+            before, after = case.padding[axis] if case.count_include_pad else (0, 0)
+            start = np.arange(out[axis]) * case.stride[axis] - case.padding[axis][0]
+            end = np.minimum(start + case.window[axis], case.x[2 + axis] + after)
+            count = np.maximum(end - np.maximum(start, -before), 0)
+            total = total * count.reshape((-1,) + (1,) * (case.dims - 1 - axis))
+        return total
+
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        (x,) = inputs
+        out = self.output_shape(case)
+        taps = self.taps(case)
+        p, k = taps.shape
+        bits = 53 - math.ceil(math.log2(k))  # sums of k slices stay exact in float64
+        pieces = cut(with_missing(x, 0), bits)
+        sums = pieces.parts[..., taps].sum(axis=4).reshape(len(pieces.parts), *out)
+        terms = [Term(part, pieces.exponent - bits * (i + 1)) for i, part in enumerate(sums)]
+        divisor = self.divisor(case)
+        absolute = np.abs(with_missing(x, 0).astype(np.float64))[..., taps]
+        total = absolute.sum(axis=3).reshape(out)
+        # Round the magnitude's own arithmetic up, its last bit where that is subnormal.
+        magnitude = total / divisor * (1 + (k + 2) * 2.0**-52)
+        magnitude += (total > 0) * 2.0**SMALLEST_EXPONENT
+        count = np.count_nonzero(taps >= 0, axis=1).reshape(out[2:]) + 1
+        exact, residual, error = rounded_sum(terms, divisor)
+        power_of_two = np.frexp(divisor)[0] == 0.5
+        if case.dtype == "float64":
+            return Reference(exact, residual, magnitude, count, error, power_of_two)
+        error = error + np.abs(residual)
+        return Reference(exact, None, magnitude, count, error, power_of_two)
