@@ -1,0 +1,88 @@
+"""Calling an implementation and observing what it did, apart from judging it.
+
+This module needs nothing but NumPy: it is what runs next to the implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.errors import Unsupported
+
+Array: TypeAlias = NDArray[Any]
+Inputs: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one call returned or raised, and what it did to its inputs."""
+
+    output: Any = None
+    """What was returned, channels-first; None where the call raised."""
+    unsupported: str | None = None
+    """The reason, where the implementation said that it does not compute this case."""
+    raised: str | None = None
+    """Type and message of any other exception."""
+    changed: tuple[int, ...] = ()
+    """Positions of the inputs whose bytes differ after the call."""
+    shared: tuple[int, ...] = ()
+    """Positions of the inputs that the output shares memory with."""
+
+
+def observe(
+    function: Callable[..., Any], inputs: Inputs, parameters: Mapping[str, Any], layout: str
+) -> Observation:
+    """Call ``function`` once, on copies of ``inputs`` in its layout, and say what happened.
+
+    The copies are the implementation's own: whatever it does to them is seen, and hurts nobody.
+    """
+    pristine = to_layout(inputs, layout)
+    handed = tuple(v.copy() if isinstance(v, np.ndarray) else v for v in pristine)
+    try:
+        output = function(*handed, **parameters)
+    except (Unsupported, NotImplementedError) as gap:
+        return Observation(unsupported=one_line(gap) or "no reason given")
+    except Exception as problem:  # an implementation may raise anything: that is a finding
+        return Observation(raised=f"{type(problem).__name__}: {one_line(problem)}")
+    changed = []
+    shared = []
+    for position, (before, after) in enumerate(zip(pristine, handed, strict=True)):
+        if isinstance(after, np.ndarray):
+            if after.shape != before.shape or after.tobytes() != before.tobytes():
+                changed.append(position)
+            if isinstance(output, np.ndarray) and np.may_share_memory(output, after):
+                shared.append(position)
+    if layout == "NHWC" and isinstance(output, np.ndarray) and output.ndim >= 2:
+        output = np.moveaxis(output, -1, 1)
+    return Observation(output=output, changed=tuple(changed), shared=tuple(shared))
+
+
+def to_layout(inputs: Inputs, layout: str) -> Inputs:
+    """Return C-contiguous ``inputs`` in ``layout``; channels-first ones are handed back as they are.
+
+    "NHWC": x (N, C, *S) becomes (N, *S, C), w (A, B, *K) becomes (*K, B, A).
+    """
+    if layout == "NCHW":
+        return inputs
+    return tuple(
+        _channels_last(value, weight=index == 1)
+        if isinstance(value, np.ndarray) and value.ndim > 1
+        else value
+        for index, value in enumerate(inputs)
+    )
+
+
+def _channels_last(value: Array, *, weight: bool) -> Array:
+    spatial = tuple(range(2, value.ndim))
+    return np.ascontiguousarray(value.transpose((*spatial, 1, 0) if weight else (0, *spatial, 1)))
+
+
+def one_line(text: object) -> str:
+    """Return ``text`` as one line of at most 500 characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= 500 else f"{line[:500]} ..."

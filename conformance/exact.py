@@ -1,0 +1,179 @@
+"""Exact sums of products with ordinary matrix products, and their correct rounding.
+
+The idea (Ozaki, Ogita, Oishi, Rump: *Error-free transformations of matrix multiplication by using
+fast routines of matrix multiplication and its applications*, Numerical Algorithms 59, 2012): cut
+every factor into slices of a few bits on one fixed-point grid. A product of two slices is a small
+integer, a sum of n of them stays below 2**53, so float64 matrix products of slices are exact
+whatever their order of summation. What remains is to add a handful of exact numbers an element
+and to round once, which double-double arithmetic does, with a certificate; the rare element that
+the certificate does not cover is added with `fractions.Fraction`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Float64 = NDArray[np.float64]
+
+_SPLITTER = 2.0**27 + 1.0
+_LEVEL_SLACK = 8
+"""Slice products that may be added without leaving the 53 bits."""
+
+SMALLEST_EXPONENT = -1074
+"""Whole multiples of 2**-1074 are exact in float64, subnormal or not."""
+
+_SMALLEST = math.ldexp(1.0, SMALLEST_EXPONENT)
+
+_LARGE = 2.0**960
+"""Below it, neither a sum of terms nor Veltkamp's split can overflow."""
+
+
+class Slices(NamedTuple):
+    """``value = sum_i parts[i] * 2**(exponent - bits*(i+1))``, every part an array of integers."""
+
+    parts: Float64
+    """(slices, *shape), each entry a whole number of magnitude at most 2**bits."""
+    exponent: int
+    bits: int
+
+
+def slice_bits(terms: int) -> int:
+    """Return the slice width for which a sum of ``terms`` products stays exact in float64."""
+    return (53 - math.ceil(math.log2(max(terms, 1) * _LEVEL_SLACK))) // 2
+
+
+def cut(array: Array, bits: int) -> Slices:
+    """Cut a finite array into integer slices of ``bits`` bits; their sum is the array, exactly.
+
+    The slices of a number have its sign, so that their magnitudes add up to its own.
+    """
+    rest = array.astype(np.float64)
+    largest = float(np.max(np.abs(rest))) if rest.size else 0.0
+    if not math.isfinite(largest):
+        raise ValueError("cut: the array has a NaN or an infinity; only finite numbers have slices")
+    exponent = math.frexp(largest)[1]
+    parts: list[Float64] = []
+    while True:
+        grid = exponent - bits * (len(parts) + 1)
+        part = np.trunc(np.ldexp(rest, -grid))  # underflows to what is cut off anyway
+        parts.append(part)
+        rest = rest - np.ldexp(part, grid)  # exact: the part is the number's own leading bits
+        if not rest.any():
+            return Slices(np.stack(parts), exponent, bits)
+
+
+class Term(NamedTuple):
+    """``value * 2**exponent``, which float64 may be too narrow to hold."""
+
+    value: Float64
+    exponent: int
+
+
+def level_sums(products: Float64, exponent: int, bits: int) -> list[Term]:
+    """Sum slice products (left slices, right slices, ...) by level i + j: exact integers.
+
+    ``exponent`` is that of a product of slices 0 and 0; each level is ``bits`` below the last.
+    """
+    left, right = products.shape[:2]
+    sums = []
+    for level in range(left + right - 1):
+        first = max(0, level - right + 1)
+        pairs = [products[i, level - i] for i in range(first, min(left, level + 1))]
+        for start in range(0, len(pairs), _LEVEL_SLACK):
+            total = sum(pairs[start + 1 : start + _LEVEL_SLACK], pairs[start])
+            sums.append(Term(total, exponent - level * bits))
+    return sums
+
+
+def two_sum(a: Float64, b: Float64) -> tuple[Float64, Float64]:
+    """Return s, e with s = fl(a + b) and s + e = a + b exactly (Knuth, TAOCP 2, 4.2.2)."""
+    s = a + b
+    t = s - a
+    return s, (a - (s - t)) + (b - t)
+
+
+def two_product(a: Float64, b: Float64) -> tuple[Float64, Float64]:
+    """Return p, e with p = fl(a * b) and p + e = a * b exactly (Dekker 1971, Veltkamp's split)."""
+    p = a * b
+    c = _SPLITTER * a
+    a_high = c - (c - a)
+    d = _SPLITTER * b
+    b_high = d - (d - b)
+    a_low, b_low = a - a_high, b - b_high
+    return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+class Rounded(NamedTuple):
+    """An exact result: ``high`` is it, correctly rounded to float64; ``low`` is what that left."""
+
+    high: Float64
+    low: Float64
+    error: Float64
+    """A bound on ``|exact - (high + low)|``."""
+
+
+@np.errstate(all="ignore")
+def rounded_sum(terms: Sequence[Term], divisor: Float64 | None = None) -> Rounded:
+    """Return the exact element-wise sum of equally shaped terms, correctly rounded.
+
+    With ``divisor``, whole numbers below 2**53, it is the sum divided by them that is rounded.
+
+    The double-double sum of k terms is off by less than k**2 * 2**-104 of the sum of their
+    magnitudes (Ogita, Rump, Oishi: *Accurate sum and dot product*, SIAM J. Sci. Comput. 26, 2005,
+    Sum2, Prop. 4.5, whose gamma_(k-1)**2 is below (k*2**-53)**2). Where that does not decide how
+    the result rounds, or a term leaves the range of float64, it is computed with fractions.
+    """
+    values = [np.ldexp(value, exponent) for value, exponent in terms]
+    high = values[0]
+    low = np.zeros_like(high)
+    magnitude = np.abs(high)
+    for value in values[1:]:
+        high, slip = two_sum(high, value)
+        low = low + slip
+        magnitude = magnitude + np.abs(value)
+    high, low = two_sum(high, low)
+    # Two terms lose nothing. Below, all are multiples of the smallest subnormal: nor is anything
+    # lost where the share underflows.
+    error = magnitude * (len(terms) ** 2 * 2.0**-104 if len(terms) > 2 else 0.0)
+    if divisor is not None:
+        high, low, lost = divided(high, low, divisor)
+        error = error / divisor + lost + (error > 0.0) * _SMALLEST
+    # Rounding is monotone: where both ends of the interval around high + low round to high, so
+    # does what is between them. Twice the error covers the rounding of the ends.
+    certain = (high + (low - 2 * error) == high) & (high + (low + 2 * error) == high)
+    certain &= magnitude < _LARGE
+    if min(term.exponent for term in terms) < SMALLEST_EXPONENT:
+        certain[...] = False
+    if not certain.all():
+        where = np.nonzero(~certain)
+        columns = [(value[where].tolist(), Fraction(2) ** exponent) for value, exponent in terms]
+        for i, place in enumerate(zip(*where, strict=True)):
+            exact = sum((Fraction(column[i]) * unit for column, unit in columns), Fraction())
+            if divisor is not None:
+                exact /= int(np.broadcast_to(divisor, high.shape)[place])
+            high[place] = float(exact)  # correctly rounded, as int / int is
+            exact -= Fraction(float(high[place]))
+            low[place] = float(exact)
+            exact -= Fraction(float(low[place]))
+            error[place] = math.nextafter(float(abs(exact)), math.inf) if exact else 0.0
+    return Rounded(high, low, error)
+
+
+def divided(high: Float64, low: Float64, divisor: Float64) -> tuple[Float64, Float64, Float64]:
+    """Return (high + low) / divisor as such a pair, for whole divisors, and a bound on its error.
+
+    One step of long division in double-double: q = fl(high / d), whose remainder is exact by
+    `two_product`; adding low to it and dividing that rounds twice, each by 2**-105 of q at most.
+    """
+    quotient = high / divisor
+    product, slip = two_product(quotient, divisor)
+    rest = (high - product) - slip + low
+    lost = np.where(rest != 0.0, np.abs(quotient) * 2.0**-103 + _SMALLEST, 0.0)
+    return (*two_sum(quotient, rest / divisor), lost)
