@@ -1,0 +1,119 @@
+"""The normative requirements of SPEC.md, read from it, and which parameter each one speaks of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Literal
+
+from conformance.errors import ConformanceError
+
+_HEADING = re.compile(
+    r"### (?P<id>[A-Z]+-[1-9][0-9]*): (?P<title>.+) "
+    r"\((?:MUST|convention `(?P<convention>[a-z_]+)`: (?P<alternatives>.+))\)"
+)
+_ALTERNATIVE = re.compile(r"`([a-z_]+)`( \(default\))?")
+_INFORMATIVE = re.compile(r"^\*(?:Rationale|Where frameworks differ)\.\*", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One numbered requirement: a MUST, or a convention with its allowed alternatives."""
+
+    id: str
+    title: str
+    kind: Literal["must", "convention"]
+    text: str
+    convention: str | None = None
+    alternatives: tuple[str, ...] = ()
+    default: str | None = None
+
+    @property
+    def rule(self) -> str:
+        """The normative part of the text, without rationale and frameworks."""
+        return _INFORMATIVE.split(self.text, maxsplit=1)[0].strip()
+
+
+@cache
+def requirements() -> Mapping[str, Requirement]:
+    """Return every requirement by id, in the order of SPEC.md."""
+    return MappingProxyType(parse(files("conformance").joinpath("SPEC.md").read_text("utf-8")))
+
+
+def requirement(id: str) -> Requirement:
+    """Return the requirement called ``id``; raise `ConformanceError` for an unknown one."""
+    known = requirements()
+    if id not in known:
+        group = id.partition("-")[0].upper()
+        near = [key for key in known if key.startswith(f"{group}-")] or known
+        raise ConformanceError(f"requirement '{id}' is unknown; known are {', '.join(near)}")
+    return known[id]
+
+
+@cache
+def conventions() -> Mapping[str, Requirement]:
+    """Return the requirements that are conventions, by the convention's name."""
+    return MappingProxyType({r.convention: r for r in requirements().values() if r.convention})
+
+
+def parse(markdown: str) -> dict[str, Requirement]:
+    """Return the requirements in ``markdown``; raise `ConformanceError`, naming the bad line."""
+    found: dict[str, Requirement] = {}
+    line = 1
+    for section in re.split(r"^(?=#{1,3} )", markdown, flags=re.MULTILINE):
+        heading, _, body = section.partition("\n")
+        if heading.startswith("### "):
+            new = _read(heading, body.strip(), line)
+            if new.id in found:
+                raise ConformanceError(f"SPEC.md:{line}: {new.id} is there twice; use a new number")
+            found[new.id] = new
+        line += section.count("\n")
+    return found
+
+
+def _read(heading: str, text: str, line: int) -> Requirement:
+    match = _HEADING.fullmatch(heading)
+    if match is None:
+        raise ConformanceError(
+            f"SPEC.md:{line}: '{heading}' is no requirement; write '### CONV-3: title (MUST)' or "
+            f"'### MAXPOOL-5: title (convention `nan`: `propagate` (default), `ignore`)'"
+        )
+    id, title, convention, listed = match.group("id", "title", "convention", "alternatives")
+    if convention is None:
+        return Requirement(id, title, "must", text)
+    choices = [_ALTERNATIVE.fullmatch(part) for part in listed.split(", ")]
+    names = tuple(c[1] for c in choices if c)
+    defaults = [c[1] for c in choices if c and c[2]]
+    if None in choices or len(set(names)) < max(2, len(names)) or len(defaults) != 1:
+        right = "write two or more different ones, one of them the default: `one` (default), `two`"
+        raise ConformanceError(f"SPEC.md:{line}: {id}: alternatives {listed}; {right}")
+    return Requirement(id, title, "convention", text, convention, names, defaults[0])
+
+
+def _numbered(group: str, **numbers: int) -> Mapping[str, str]:
+    return MappingProxyType({name: f"{group}-{n}" for name, n in numbers.items()})
+
+
+_CONV = {"size": 2, "padding": 3, "stride": 4, "dilation": 5, "groups": 6, "bias": 7, "kernel": 8}
+_MAX = {"size": 2, "padding": 3, "stride": 6, "dilation": 7, "ceil_mode": 8, "kernel": 9}
+_AVG = {"size": 2, "padding": 3, "stride": 4, "count_include_pad": 5, "ceil_mode": 6, "kernel": 7}
+_GRAD = {"size": 6, "stride": 7, "padding": 8, "kernel": 11}
+
+PARAMETER_REQUIREMENTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "conv": _numbered("CONV", value=1, **_CONV),
+        "conv_transpose": _numbered("TRANSPOSE", value=1, **_CONV, output_padding=9),
+        "max_pool": _numbered("MAXPOOL", value=1, **_MAX),
+        "avg_pool": _numbered("AVGPOOL", value=1, **_AVG),
+        "conv_input_grad": _numbered("GRAD", value=1, **_GRAD, dilation=9, groups=10),
+        "conv_weight_grad": _numbered("GRAD", value=2, **_GRAD, dilation=9, groups=10),
+        "conv_bias_grad": _numbered("GRAD", value=3, size=6),
+        "max_pool_grad": _numbered("GRAD", value=4, **_GRAD, dilation=9, ceil_mode=12),
+        "avg_pool_grad": _numbered("GRAD", value=5, **_GRAD, ceil_mode=12, count_include_pad=13),
+    }
+)
+"""By operator and the parameter left in a shrunk case (or value, size): what a violation cites."""
