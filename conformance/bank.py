@@ -1,0 +1,152 @@
+"""The bank: the cases of one operator and dimension, prepared once and kept in the user's cache.
+
+A bank file is a NumPy ``.npz`` of two arrays: ``header``, JSON that says for each case its id and
+where its arrays lie, and ``blob``, their bytes. No pickle; the archive's checksums find damage;
+a file is written under another name and renamed, so that a reader never sees half of one. Its
+name is a digest of all that made it: spec, seed, counts, versions and this package's sources.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from conformance.calling import Array
+from conformance.case import Case
+from conformance.dtypes import numpy_dtype
+from conformance.judging import Prepared
+from conformance.operators.base import Reference
+
+CACHE_BYTES = 1 << 30
+"""The cache folder is kept below this size; the banks unused for longest go first."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of cached banks, inside the user's cache folder."""
+    return Path(platformdirs.user_cache_dir("convformance")) / "banks"
+
+
+def key(**facts: Any) -> str:
+    """Return the name of the bank made from ``facts`` by these sources and versions."""
+    facts |= {name: version(name) for name in ("numpy", "hypothesis")}
+    facts["sources"] = _sources()
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def prepare(
+    make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
+) -> list[Prepared]:
+    """Return the prepared cases of the bank called ``name``, made now if the cache has none.
+
+    Nothing about the cache is ever fatal: a damaged or unwritable one costs time only.
+    """
+    path = cache_folder() / f"{name}.npz"
+    if cached:
+        found = _load(path)
+        if found is not None:
+            return found
+    bank = [Prepared.of(case) for case in make_cases()]
+    if cached:
+        with contextlib.suppress(OSError):
+            _store(path, bank)
+    return bank
+
+
+@cache
+def _sources() -> str:
+    """Return a digest of the package's sources: an edited recipe or reference makes new banks."""
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    names = ("case", "data", "dtypes", "exact", "judging", "strategies", "bank")
+    for file in sorted([*(folder / "operators").glob("*.py"), *(folder / f"{n}.py" for n in names)]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _load(path: Path) -> list[Prepared] | None:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            header = json.loads(archive["header"].tobytes())
+            blob = archive["blob"]
+        return [_unpack(entry, blob) for entry in header]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _store(path: Path, bank: list[Prepared]) -> None:
+    header: list[dict[str, Any]] = []
+    parts: list[bytes] = []
+    offset = 0
+    for prepared in bank:
+        entry: dict[str, Any] = {"case": prepared.case.id}
+        for field, value in _fields(prepared).items():
+            if not isinstance(value, np.ndarray):
+                entry[field] = value
+                continue
+            entry[field] = [value.dtype.name, list(value.shape), offset]
+            parts.append(value.tobytes())
+            padding = -value.nbytes % 8  # keep every array aligned
+            parts.append(bytes(padding))
+            offset += value.nbytes + padding
+        header.append(entry)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(
+                file,
+                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+                blob=np.frombuffer(b"".join(parts), np.uint8),
+            )
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _prune(path.parent)
+
+
+def _fields(prepared: Prepared) -> dict[str, Any]:
+    reference = prepared.reference
+    inputs = {f"input{i}": value for i, value in enumerate(prepared.inputs)}
+    names = ("exact", "residual", "magnitude", "terms", "error", "exact_mask")
+    return inputs | {name: getattr(reference, name) for name in names}
+
+
+def _unpack(entry: dict[str, Any], blob: Array) -> Prepared:
+    values = {name: _array(value, blob) for name, value in entry.items() if name != "case"}
+    inputs = [values.pop(name) for name in sorted(values) if name.startswith("input")]
+    return Prepared(Case.parse(entry["case"]), tuple(inputs), Reference(**values))
+
+
+def _array(value: Any, blob: Array) -> Any:
+    if not isinstance(value, list):
+        return value
+    name, shape, offset = value
+    dtype = numpy_dtype(name) if name == "bfloat16" else np.dtype(name)
+    count = math.prod(shape)
+    return np.frombuffer(blob, dtype, count, offset).reshape(shape) if count else np.empty(
+        shape, dtype
+    )
+
+
+def _prune(folder: Path) -> None:
+    files = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
+    total = 0
+    for file in files:
+        total += file.stat().st_size
+        if total > CACHE_BYTES:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,140 @@
+"""The run file: everything that came of one run, in one SQLite database.
+
+Rows are written as they are judged, each block in one transaction; the row ``finished`` of the
+table ``run`` is the closing record, without which a run is known to be incomplete. Values of the
+table ``run`` are JSON; everything else is plain SQL types, so that any SQLite client reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from conformance.errors import RunFileError
+
+FORMAT = 1
+"""Version of the schema below; a file of another version is refused."""
+
+SCHEMA = """
+-- One row a fact about the whole run: format, seed, tier, examples, suites, spec, command,
+-- started (ISO 8601, UTC), machine (an object: cpu, cores, python, platform, threads, packages),
+-- finished (ISO 8601, UTC; written last).
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- verdict: conforms | violates | unsupported | inconclusive | not installed
+CREATE TABLE implementation (
+    name TEXT PRIMARY KEY, family TEXT NOT NULL, version TEXT NOT NULL, layout TEXT NOT NULL,
+    accumulate TEXT, multiply TEXT, error TEXT NOT NULL, verdict TEXT NOT NULL, note TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- One row for each implementation, operator, dims and dtype. planned: cases of the cell;
+-- reached: how many of them the time budget reached; compared + unsupported = reached.
+-- worst: the largest error as a fraction of the bound (0 where the result is exact).
+-- elements: output elements compared; nonzero: cases compared whose exact result is not all zero.
+CREATE TABLE cell (
+    implementation TEXT NOT NULL, operator TEXT NOT NULL, dims INTEGER NOT NULL,
+    dtype TEXT NOT NULL, planned INTEGER NOT NULL, reached INTEGER NOT NULL,
+    compared INTEGER NOT NULL, unsupported INTEGER NOT NULL, violating INTEGER NOT NULL,
+    elements INTEGER NOT NULL, nonzero INTEGER NOT NULL, worst REAL, worst_case TEXT,
+    seconds REAL NOT NULL, verdict TEXT NOT NULL,
+    PRIMARY KEY (implementation, operator, dims, dtype)
+) WITHOUT ROWID;
+
+-- The smallest case of each violated requirement of a cell. found: the case that first showed it;
+-- count: how many of the cell's cases violate it; script: a standalone reproducer.
+CREATE TABLE violation (
+    implementation TEXT NOT NULL, operator TEXT NOT NULL, dims INTEGER NOT NULL,
+    dtype TEXT NOT NULL, requirement TEXT NOT NULL, status TEXT NOT NULL, "case" TEXT NOT NULL,
+    found TEXT NOT NULL, count INTEGER NOT NULL, message TEXT NOT NULL, script TEXT NOT NULL
+);
+
+-- Why cases were not computed, and how many.
+CREATE TABLE unsupported (
+    implementation TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL,
+    count INTEGER NOT NULL
+);
+
+-- Outputs of two implementations on the cases that both computed. identical: elements that are
+-- equal bit for bit; largest: the largest difference as a fraction of the bound, and its case.
+CREATE TABLE pair (
+    first TEXT NOT NULL, second TEXT NOT NULL, operator TEXT NOT NULL, cases INTEGER NOT NULL,
+    elements INTEGER NOT NULL, identical INTEGER NOT NULL, largest REAL, largest_case TEXT,
+    PRIMARY KEY (first, second, operator)
+) WITHOUT ROWID;
+
+-- One row for each implementation and layer timed. Seconds of one call: median and quartiles;
+-- ratio: the median over the baseline's; macs: multiply-accumulates of the layer; peak: share of
+-- the machine's measured matrix-product rate; verified: conforms | the violation's message.
+CREATE TABLE timing (
+    implementation TEXT NOT NULL, layer TEXT NOT NULL, "case" TEXT NOT NULL, calls INTEGER NOT NULL,
+    median REAL, lower REAL, upper REAL, ratio REAL, macs INTEGER NOT NULL, gflops REAL, peak REAL,
+    threads INTEGER NOT NULL, verified TEXT NOT NULL,
+    PRIMARY KEY (implementation, layer)
+) WITHOUT ROWID;
+"""
+
+TABLES = ("implementation", "cell", "violation", "unsupported", "pair", "timing")
+
+
+class RunFile:
+    """A run file open for writing; `close` without `finish` leaves it known to be incomplete."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        path.unlink(missing_ok=True)
+        self._database = sqlite3.connect(path)
+        self._database.executescript(SCHEMA)
+        self.record(format=FORMAT)
+
+    def record(self, **facts: Any) -> None:
+        """Write facts about the run, as JSON, into the table ``run``."""
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+
+    def add(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert or replace rows of one table, in one transaction."""
+        assert table in TABLES
+        with self._database:
+            for row in rows:
+                names = ", ".join(f'"{name}"' for name in row)
+                marks = ", ".join("?" for _ in row)
+                self._database.execute(
+                    f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})",
+                    tuple(row.values()),
+                )
+
+    def close(self) -> None:
+        """Close the database; what was added is on disk."""
+        self._database.close()
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """Return the facts and the tables of a run file; raise `RunFileError` if it is not one."""
+    file = Path(path)
+    if not file.is_file():
+        raise RunFileError(f"run file {path}: no such file; `convformance run` writes one")
+    try:
+        with closing(sqlite3.connect(f"file:{file.resolve()}?mode=ro", uri=True)) as database:
+            database.row_factory = sqlite3.Row
+            facts = {
+                key: json.loads(value)
+                for key, value in database.execute("SELECT key, value FROM run").fetchall()
+            }
+            if facts.get("format") != FORMAT:
+                raise RunFileError(
+                    f"run file {path}: its format is {facts.get('format')!r}; this version reads "
+                    f"format {FORMAT}"
+                )
+            tables = {
+                table: [dict(row) for row in database.execute(f"SELECT * FROM {table}")]
+                for table in TABLES
+            }
+    except (sqlite3.DatabaseError, ValueError) as problem:
+        raise RunFileError(f"run file {path}: not a run file of convformance ({problem})") from None
+    return facts, tables

@@ -1,0 +1,65 @@
+"""The ranges that generation draws from: the ``[ranges]`` table of a spec file, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """What generated cases may look like; every tuple lists the allowed values."""
+
+    dims: tuple[int, ...] = (1, 2, 3)
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    data: tuple[str, ...] = ("integers", "impulse", "normal", "wide")
+    batch: tuple[int, ...] = (1, 2, 3, 0)
+    channels: tuple[int, ...] = (1, 2, 3, 4)
+    """Channels of one group, input and output alike."""
+    groups: tuple[int, ...] = (1, 2, 3, 4)
+    multiplier: tuple[int, ...] = (1, 2, 3)
+    """Output channels an input channel has in a depthwise convolution."""
+    kernel: tuple[int, ...] = (1, 2, 3, 4, 5)
+    stride: tuple[int, ...] = (1, 2, 3)
+    dilation: tuple[int, ...] = (1, 2, 3)
+    padding: tuple[int, ...] = (0, 1, 2, 3)
+    """Rows before and after an axis; pooling cuts them to half of its window."""
+    output: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    """Output sizes along an axis (conv_transpose: input sizes)."""
+    boundary_channels: tuple[int, ...] = (7, 8, 9, 15, 16, 17, 31, 32, 33)
+    boundary_widths: tuple[int, ...] = (31, 32, 33, 63, 64, 65)
+    """Sizes one below, at and above those that kernels vectorise and tile by."""
+    boundary_share: float = 0.25
+    """The share of cases in which one axis has such a size."""
+    work: int = 100_000
+    """What a case may cost at most, in multiply-accumulates: see `conformance.plan.cost`."""
+    seeds: int = 100
+    """Data seeds are 0 to seeds - 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Which whole numbers a field of `Ranges` may hold, and how many of them."""
+
+    least: int
+    most: int
+    values: int = 1
+    """How many values the field may list; tables of all combinations on three axes are built."""
+
+
+LIMITS: dict[str, Limit] = {
+    "dims": Limit(1, 3, 3),
+    "batch": Limit(0, 64, 16),
+    "channels": Limit(1, 64, 16),
+    "groups": Limit(1, 64, 16),
+    "multiplier": Limit(1, 16, 16),
+    "kernel": Limit(1, 16, 8),
+    "stride": Limit(1, 16, 6),
+    "dilation": Limit(1, 16, 6),
+    "padding": Limit(0, 16, 6),
+    "output": Limit(1, 64, 12),
+    "boundary_channels": Limit(1, 1024, 32),
+    "boundary_widths": Limit(1, 4096, 32),
+    "work": Limit(1000, 100_000_000),
+    "seeds": Limit(1, 1_000_000),
+}
+"""The limits of the whole-number fields: generous, but a typo such as ``kernel = [1000]`` ends here."""
