@@ -1,0 +1,78 @@
+"""The command line: thin layers over the library's functions.
+
+This is the one place that knows the engine, the implementations and the reports. Every command
+imports what it needs when it runs, so that listing implementations stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from conformance.errors import ConformanceError
+
+_COMMANDS = {
+    "list": "list every implementation, whether it is installed, and what it has",
+    "run": "judge implementations on generated and curated cases",
+    "replay": "show one case: inputs, exact result, outputs, verdicts",
+    "time": "time implementations on layers of real networks, and verify what is timed",
+    "report": "print a run file again, or write its reports",
+    "spec": "show what generation draws from, and how well it covers it",
+}
+
+
+class _Commands(click.Group):
+    """The commands, each in a module of its own that is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = __import__(f"conformance.cli.{cmd_name}_command", fromlist=["command"])
+        found: click.Command = module.command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="convformance")
+def cli() -> None:
+    """The conformance suite for convolution and pooling."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status.
+
+    0: all conform; 1: something violates; 2: the call itself was wrong, said in one line on
+    stderr; 130: interrupted.
+    """
+    try:
+        status = cli.main(arguments, "convformance", standalone_mode=False)
+    except ConformanceError as problem:
+        return _complain(str(problem))
+    except NoArgsIsHelpError as problem:
+        click.echo(problem.ctx.get_help() if problem.ctx else "", err=True)
+        return 2
+    except click.ClickException as problem:
+        return _complain(problem.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        print("convformance: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status if isinstance(status, int) else 0
+
+
+def _complain(message: str) -> int:
+    print(f"convformance: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,47 @@
+"""``convformance list``: what is registered, what is installed, and what each implementation has."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from conformance.cli import options
+
+
+@click.command("list")
+@options.plugins
+@options.as_json
+def command(plugins: tuple[str, ...], as_json: bool) -> None:
+    """List every implementation with version, family and operators. Imports no backend."""
+    from conformance.registry import broken, implementations, load_plugin
+
+    for plugin in plugins:
+        load_plugin(plugin)
+    rows = [
+        {
+            "name": one.name,
+            "version": one.version if one.installed else None,
+            "family": one.family,
+            "operators": list(one.operators),
+            "layout": one.layout,
+            "dtypes": list(one.dtypes),
+            "installed": one.installed,
+            "note": "" if one.installed else one.hint,
+        }
+        for one in implementations().values()
+    ]
+    if as_json:
+        click.echo(json.dumps({"implementations": rows, "broken": dict(broken())}, indent=2))
+        return
+    header = ("implementation", "version", "family", "operators")
+    table = [
+        (row["name"], row["version"] or "-", row["family"], row["note"] or ", ".join(row["operators"]))  # type: ignore[arg-type]
+        for row in rows
+    ]
+    widths = [max(len(str(line[i])) for line in (header, *table)) for i in range(3)]
+    for line in (header, *table):
+        click.echo("  ".join(str(line[i]).ljust(widths[i]) for i in range(3)) + f"  {line[3]}")
+    for name, reason in broken().items():
+        print(f"convformance: warning: entry point '{name}': {reason}", file=sys.stderr)

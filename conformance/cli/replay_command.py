@@ -1,0 +1,140 @@
+"""``convformance replay``: one case in full, and what each implementation makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from conformance.calling import observe
+from conformance.case import Case
+from conformance.cli import options
+from conformance.judging import Accuracy, Prepared, Verdict, verdict
+from conformance.operators import OPERATORS
+from conformance.registry import Implementation, get, implementations, load_plugin
+from conformance.reproducer import script
+
+if TYPE_CHECKING:
+    from conformance.calling import Array
+
+_SHOWN = 400
+"""Arrays of more elements are abridged."""
+
+
+@click.command("replay")
+@click.argument("case_id")
+@click.argument("names", nargs=-1, metavar="[IMPLEMENTATION]...")
+@options.plugins
+@options.as_json
+@click.option("--script", "scripts", is_flag=True, help="Print only the standalone scripts.")
+def command(
+    case_id: str, names: tuple[str, ...], plugins: tuple[str, ...], as_json: bool, scripts: bool
+) -> int:
+    """Show inputs, exact result, each output, the bound and the verdict; print a script.
+
+    Without IMPLEMENTATION those of the plugins are called, else all that are installed.
+    """
+    loaded = [one for plugin in plugins for one in load_plugin(plugin)]
+    prepared = Prepared.of(Case.parse(case_id))
+    chosen = [get(name) for name in names] or loaded or [
+        one for one in implementations().values() if one.installed
+    ]
+    for one in chosen:
+        if not one.installed:
+            raise click.UsageError(f"implementation '{one.name}' is {one.hint}")
+    if scripts:
+        for one in chosen:
+            if prepared.case.operator in one.functions:
+                click.echo(f"# {one.name}\n{script(one, prepared)}")
+        return 0
+    results = [(one, *_replay(one, prepared)) for one in chosen]
+    if as_json:
+        click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))
+    else:
+        _print(prepared, results, explicit=bool(names or loaded))
+    return 1 if any(found.failed for _, _, found in results) else 0
+
+
+def _replay(one: Implementation, prepared: Prepared) -> tuple[Any, Verdict]:
+    case = prepared.case
+    gap = one.gap(case)
+    if gap is not None:
+        return None, Verdict(one.name, case, "unsupported", None, gap)
+    seen = observe(one.functions[case.operator], prepared.inputs, case.parameters, one.layout)
+    return seen.output, verdict(one.name, Accuracy.of(one), prepared, seen)[0]
+
+
+def _print(
+    prepared: Prepared, results: list[tuple[Implementation, Any, Verdict]], *, explicit: bool
+) -> None:
+    case, reference = prepared.case, prepared.reference
+    click.echo(f"case      {case.id}")
+    keywords = ", ".join(f"{name}={value}" for name, value in case.parameters.items())
+    arguments = OPERATORS[case.operator].arguments
+    click.echo(f"call      {case.operator}({', '.join(arguments)}, {keywords})")
+    for name, value in zip(arguments, prepared.inputs, strict=True):
+        _show(name, value)
+    _show("exact", reference.exact)
+    if reference.magnitude is not None:
+        bound, bits = prepared.bound(Accuracy())
+        if bits:
+            click.echo("allowed   no difference: every order of summation is exact here")
+        else:
+            _show("allowed", bound)
+    else:
+        click.echo("allowed   no difference: the result involves no arithmetic")
+    for one, output, found in results:
+        click.echo("")
+        _show(one.name, output) if output is not None else None
+        click.echo(str(found))
+    failing = [one for one, _, found in results if found.failed]
+    shown = failing[:1] or ([results[0][0]] if explicit and results else [])
+    for one in shown:
+        if case.operator in one.functions:
+            click.echo(f"\nstandalone script for {one.name}:\n\n{script(one, prepared)}", nl=False)
+
+
+def _show(name: str, value: Any) -> None:
+    if not isinstance(value, np.ndarray):
+        click.echo(f"{name:9} {value!r}")
+        return
+    click.echo(f"{name:9} {value.dtype} {value.shape}")
+    with np.printoptions(threshold=_SHOWN, linewidth=76, precision=9, edgeitems=2):
+        text = str(value)
+    click.echo("\n".join(f"    {line}" for line in text.splitlines() if line))
+
+
+def _as_json(
+    prepared: Prepared, results: list[tuple[Implementation, Any, Verdict]]
+) -> dict[str, Any]:
+    case = prepared.case
+    arguments = OPERATORS[case.operator].arguments
+    return {
+        "case": case.id,
+        "inputs": {
+            name: None if value is None else _nested(value)
+            for name, value in zip(arguments, prepared.inputs, strict=True)
+        },
+        "exact": _nested(prepared.reference.exact),
+        "results": [
+            {
+                "implementation": one.name,
+                "status": found.status,
+                "requirement": found.requirement,
+                "message": found.message,
+                "worst": found.worst if np.isfinite(found.worst) else str(found.worst),
+                "output": _nested(output) if isinstance(output, np.ndarray) else None,
+            }
+            for one, output, found in results
+        ],
+    }
+
+
+def _nested(array: Array) -> Any:
+    """Return nested lists of numbers; what is not finite becomes a string, as JSON has none."""
+    if array.ndim:
+        return [_nested(part) for part in array]
+    value = float(array)
+    return value if np.isfinite(value) else str(value)

@@ -1,0 +1,132 @@
+"""``convformance run``: judge implementations, print the tables, write the run file and reports."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from conformance.cli import options
+
+if TYPE_CHECKING:
+    from conformance.engine import Progress
+
+
+@click.command("run")
+@options.many("--implementation", "-i", "implementations", help="Which ones; default: all.")
+@options.plugins
+@options.many("--operator", "-o", "operators", help="conv, conv_transpose, max_pool, avg_pool.")
+@options.many("--dims", help="Spatial dimensions: 1, 2, 3.")
+@options.many("--dtype", "dtypes", help="float32, float64, float16, bfloat16.")
+@options.many("--suite", "suites", help="Curated suites to judge on; 'none' for no suite.")
+@click.option("--examples", "-n", type=click.IntRange(0), help="Cases generated an operator and dim.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time budget of a cell.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--tier", default="default", show_default=True, help="smoke, default or full.")
+@options.spec_file
+@click.option(
+    "--output",
+    default="convformance-run",
+    show_default=True,
+    metavar="FOLDER",
+    help="Where run.sqlite, report.md and report.html are written.",
+)
+@click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of cases.")
+@options.as_json
+@click.pass_context
+def command(
+    ctx: click.Context,
+    implementations: tuple[str, ...],
+    plugins: tuple[str, ...],
+    operators: tuple[str, ...],
+    dims: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    suites: tuple[str, ...],
+    examples: int | None,
+    seconds: float | None,
+    seed: int,
+    tier: str,
+    spec: str | None,
+    output: str,
+    no_cache: bool,
+    as_json: bool,
+) -> int:
+    """Judge implementations on generated and curated cases; exit with 1 if one violates."""
+    from conformance.engine import run
+
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise click.BadParameter(f"{output} is a file; name a folder", param_hint="--output")
+    with _progress() as progress:
+        result = run(
+            implementations or None,
+            operators=operators or None,
+            dims=[_dim(text) for text in dims] or None,
+            dtypes=dtypes or None,
+            suites=() if suites == ("none",) else suites or None,
+            examples=examples,
+            seconds=seconds,
+            seed=seed,
+            tier=tier,
+            spec=spec,
+            plugins=plugins,
+            output=folder,
+            cache=not no_cache,
+            progress=progress,
+            command=shlex.join(["convformance", *sys.argv[1:]]),
+        )
+    from reports import load
+    from reports.html import html
+    from reports.markdown import markdown
+
+    report = load(result.path)
+    (folder / "report.md").write_text(markdown(report), encoding="utf-8")
+    (folder / "report.html").write_text(html(report), encoding="utf-8")
+    if as_json:
+        from reports.as_json import as_json as to_json
+
+        click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
+    else:
+        from reports.terminal import show
+
+        show(report)
+        click.echo(f"written: {result.path}, {folder / 'report.md'}, {folder / 'report.html'}")
+    return 0 if result.conforms else 1
+
+
+def _dim(text: str) -> int:
+    if text not in ("1", "2", "3"):
+        raise click.BadParameter(f"'{text}'; allowed: 1, 2, 3", param_hint="--dims")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """Show progress on stderr: a bar on a terminal, else a line for each tenth of the way."""
+    if not sys.stderr.isatty():
+        shown = -1
+
+        def line(done: int, total: int, what: str) -> None:
+            nonlocal shown
+            if total and done * 10 // total > shown:
+                shown = done * 10 // total
+                print(f"{100 * done // total:3d} %  {what}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TextColumn("{task.description}"), console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda done, total, what: bar.update(
+            task, completed=done, total=total, description=what
+        )
