@@ -1,0 +1,19 @@
+"""The built-in implementations: one file each, one idea each, to be judged and to be read.
+
+Nothing is imported from here by name. The distribution lists every file under the entry-point
+group ``convformance.implementations``, exactly as somebody else's package would, and the suite
+loads whatever that group names; an implementation's backend is imported when it first runs.
+
+The five NumPy files are a course, best read in this order:
+
+========================  =======================================================================
+``naive.py``              the definition: a loop over outputs, one window each
+``im2col.py``             every window copied into a row of a matrix, then one matrix product
+``kernel_matrix.py``      the kernel unrolled into a matrix, whose transpose is conv_transpose
+``stride_trick.py``       every window seen through strides, nothing copied
+``shifted_matmul.py``     a loop over kernel positions, one matrix product each, channels last
+========================  =======================================================================
+
+``pytorch.py`` and ``tensorflow_eager.py`` hand a case to a framework's own operators. Shape
+arithmetic and argument checks that the files share are in ``_common.py``.
+"""

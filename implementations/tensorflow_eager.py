@@ -1,0 +1,231 @@
+"""TensorFlow's own operators, called eagerly on the CPU, channels last.
+
+TensorFlow pads "VALID" (nothing) or "SAME" (as much as its own rule says); by a given amount only
+in conv2d. It has no ceil_mode. So this happens around the call:
+
+- conv: in two dimensions TensorFlow pads; in one and three tf.pad does so first, with zeros.
+- conv_transpose: TensorFlow computes the whole output ("VALID") and a slice crops it.
+- max_pool: tf.pad first, with -inf, as far as the last window of ceil_mode reaches.
+- avg_pool: tf.pad first, with zeros, which then count. Where padding does not count, or a window of
+  ceil_mode reaches beyond it, only "SAME" divides rightly: it is called where it places the
+  windows as the case does, and everything else is Unsupported.
+
+All parameters are checked here first, because output shape and padding are computed here. What is
+wrong after that is a gap of TensorFlow's, and Unsupported, if it is on the list of `_GAPS`; any
+other error is left to speak for itself. Measured with 2.21 on an x86 CPU:
+
+- conv: no groups in three dimensions; there dilation in float32 and bfloat16 only.
+- conv_transpose: groups and dilation in float32 and bfloat16 only, groups not in three dimensions;
+  no output_padding of stride or more.
+- both: no bias in float16 and bfloat16, where tf.nn.bias_add would round a second time.
+- pools: no dilation together with a stride; in three dimensions no float64, float16 or integers.
+
+What float32 and bfloat16 have in advance is computed by oneDNN, which computes PyTorch's
+convolutions as well: agreement of the two is not the word of two witnesses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conformance import Unsupported, implementation
+from implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    conv_size,
+    conv_transpose_size,
+    lowest,
+    native,
+    pool_size,
+)
+
+if TYPE_CHECKING:
+    from tensorflow import Tensor
+
+tensorflow = implementation("tensorflow", package="tensorflow", extra="tensorflow", layout="NHWC")
+
+_GAPS = re.compile(
+    r"not supported on CPU|do(es)? not yet support [\w ]+|currently only supports [\w ]+"
+    r"|Value for attr 'T' of \w+ is not in the list|Could not find device for node"
+)
+"""What TensorFlow says where it has no kernel for a valid call."""
+
+
+@tensorflow
+def conv(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
+    import tensorflow as tf
+
+    conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=True)
+    dims = len(stride)
+    if dims == 3 and groups > 1:
+        raise Unsupported("conv3d has no groups")
+    function = (tf.nn.conv1d, tf.nn.conv2d, tf.nn.conv3d)[dims - 1]
+    t = _tensor(x)  # (N, *S, C)
+    pads: Any = "VALID"
+    if dims == 2 and _any(padding):
+        pads = [(0, 0), *padding, (0, 0)]
+    elif _any(padding):
+        t = _pad(t, padding, 0)  # (N, *S + padding, C)
+    y = _call(function, t, _tensor(w), _steps(stride), pads, dilations=_steps(dilation))
+    return _array(y, bias)  # (N, *out, O)
+
+
+@tensorflow
+def conv_transpose(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    *,
+    stride: Shape,
+    padding: Padding,
+    output_padding: Shape,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """tf.nn.conv1d_transpose, conv2d_transpose or conv3d_transpose, then tf.nn.bias_add."""
+    import tensorflow as tf
+
+    out = conv_transpose_size(
+        x, w, bias, stride, padding, output_padding, dilation, groups, channels_last=True
+    )
+    dims = len(stride)
+    if dims == 3 and groups > 1:
+        raise Unsupported("conv3d_transpose has no groups")
+    if any(extra >= step for extra, step in zip(output_padding, stride, strict=True)):
+        raise Unsupported("no output_padding of stride or more")
+    function = (tf.nn.conv1d_transpose, tf.nn.conv2d_transpose, tf.nn.conv3d_transpose)[dims - 1]
+    uncropped = (b + o + a for o, (b, a) in zip(out, padding, strict=True))
+    shape = (len(x), *uncropped, w.shape[-2] * groups)  # (N, *out + padding, O)
+    y = _call(
+        function,
+        _tensor(x),
+        _tensor(w),
+        shape,
+        _steps(stride),
+        "VALID",
+        dilations=_steps(dilation),
+    )
+    kept = (slice(b, b + o) for o, (b, _) in zip(out, padding, strict=True))
+    return _array(y[:, *kept], bias)  # (N, *out, O)
+
+
+@tensorflow
+def max_pool(
+    x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
+) -> Array:
+    """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
+    import tensorflow as tf
+
+    _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=True)
+    t = _tensor(x)
+    if _any(reach):
+        t = _pad(t, reach, lowest(x.dtype))  # (N, *S + reach, C)
+    if max(dilation) == 1:
+        function = (tf.nn.max_pool1d, tf.nn.max_pool2d, tf.nn.max_pool3d)[len(kernel) - 1]
+        return _array(_call(function, t, kernel, stride, "VALID"))
+    if max(stride) > 1:
+        raise Unsupported("no dilation together with a stride")
+    return _array(_call(tf.nn.pool, t, kernel, "MAX", padding="VALID", dilations=dilation))
+
+
+@tensorflow
+def avg_pool(
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Array:
+    """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
+    import tensorflow as tf
+
+    undilated = (1,) * len(kernel)
+    out, reach = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=True)
+    function = (tf.nn.avg_pool1d, tf.nn.avg_pool2d, tf.nn.avg_pool3d)[len(kernel) - 1]
+    t, pads = _tensor(x), "VALID"
+    if _any(padding) and count_include_pad:
+        if reach != tuple(map(tuple, padding)):
+            raise Unsupported("no windows that reach beyond padding that counts")
+        t = _pad(t, padding, 0)  # (N, *S + padding, C)
+    elif _any(reach):
+        if not _is_same(x.shape[1:-1], out, kernel, stride, padding):
+            raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
+        pads = "SAME"
+    return _array(_call(function, t, kernel, stride, pads))
+
+
+def _is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
+    """Whether "SAME" makes as many windows and starts the first where ``padding`` does.
+
+    It makes ceil(S / stride) windows and puts half of the positions that they lack, rounded down,
+    before the input.
+    """
+    return all(
+        o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
+        for s, o, k, step, (before, _) in zip(size, out, kernel, stride, padding, strict=True)
+    )
+
+
+def _any(padding: Padding) -> bool:
+    return any(map(any, padding))
+
+
+def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
+    import tensorflow as tf
+
+    return tf.pad(t, [(0, 0), *padding, (0, 0)], constant_values=tf.constant(fill, t.dtype))
+
+
+def _steps(values: Shape) -> list[int]:
+    """Return strides or dilations as TensorFlow takes them: in three dimensions with N and C."""
+    return [1, *values, 1] if len(values) == 3 else list(values)
+
+
+def _call(function: Callable[..., Tensor], *arguments: Any, **parameters: Any) -> Tensor:
+    """Call ``function``; raise Unsupported where TensorFlow says that it has no kernel for it."""
+    import tensorflow as tf
+
+    try:
+        return function(*arguments, **parameters)
+    except tf.errors.OpError as problem:
+        gap = _GAPS.search(str(problem))
+        if gap is None:
+            raise
+        name = function.__name__.removesuffix("_v2")
+        raise Unsupported(f"{name} in {arguments[0].dtype.name}: {gap[0]}") from None
+
+
+def _tensor(array: Array) -> Tensor:
+    """Return a tensor with a copy of ``array``, which may lie anyhow in memory."""
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(np.ascontiguousarray(array, native(array.dtype)))
+
+
+def _array(t: Tensor, bias: Array | None = None) -> Array:
+    """Return ``t``, with ``bias`` added to its last axis, as a new array."""
+    import tensorflow as tf
+
+    if bias is not None:
+        if bias.dtype.itemsize == 2:
+            raise Unsupported(f"a second operator adds the bias and rounds to {bias.dtype} again")
+        t = tf.nn.bias_add(t, _tensor(bias))
+    result: Array = t.numpy()
+    return result
