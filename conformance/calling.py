@@ -5,7 +5,7 @@ This module needs nothing but NumPy: it is what runs next to the implementation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.errors import Unsupported
+from conformance.memory import place
 
 Array: TypeAlias = NDArray[Any]
 Inputs: TypeAlias = tuple[Any, ...]
@@ -35,35 +36,49 @@ class Observation:
 
 
 def observe(
-    function: Callable[..., Any], inputs: Inputs, parameters: Mapping[str, Any], layout: str
+    function: Callable[..., Any],
+    inputs: Inputs,
+    parameters: Mapping[str, Any],
+    layout: str,
+    memory: Sequence[str] | str = "contiguous",
 ) -> Observation:
     """Call ``function`` once, on copies of ``inputs`` in its layout, and say what happened.
 
-    The copies are the implementation's own: whatever it does to them is seen, and hurts nobody.
+    ``memory`` is how the copies lie in memory, all of them or one name an input. They are the
+    implementation's own: whatever it does to them is seen, and hurts nobody.
     """
     pristine = to_layout(inputs, layout)
-    handed = tuple(v.copy() if isinstance(v, np.ndarray) else v for v in pristine)
+    ways = [memory] * len(inputs) if isinstance(memory, str) else memory
+    placed = [
+        place(value, way) if isinstance(value, np.ndarray) else (value, None)
+        for value, way in zip(pristine, ways, strict=True)
+    ]
+    before = [None if buffer is None else buffer.tobytes() for _, buffer in placed]
+    output, unsupported, raised = None, None, None
     try:
-        output = function(*handed, **parameters)
+        output = function(*(value for value, _ in placed), **parameters)
     except (Unsupported, NotImplementedError) as gap:
-        return Observation(unsupported=one_line(gap) or "no reason given")
+        unsupported = one_line(gap) or "no reason given"
     except Exception as problem:  # an implementation may raise anything: that is a finding
-        return Observation(raised=f"{type(problem).__name__}: {one_line(problem)}")
+        raised = f"{type(problem).__name__}: {one_line(problem)}"
     changed = []
     shared = []
-    for position, (before, after) in enumerate(zip(pristine, handed, strict=True)):
-        if isinstance(after, np.ndarray):
-            if after.shape != before.shape or after.tobytes() != before.tobytes():
-                changed.append(position)
-            if isinstance(output, np.ndarray) and np.may_share_memory(output, after):
-                shared.append(position)
+    for position, (value, buffer) in enumerate(placed):
+        if buffer is None:
+            continue
+        if value.shape != pristine[position].shape or buffer.tobytes() != before[position]:
+            changed.append(position)
+        if isinstance(output, np.ndarray) and np.may_share_memory(output, buffer):
+            shared.append(position)
+    if unsupported is not None or raised is not None:
+        return Observation(unsupported=unsupported, raised=raised, changed=tuple(changed))
     if layout == "NHWC" and isinstance(output, np.ndarray) and output.ndim >= 2:
         output = np.moveaxis(output, -1, 1)
     return Observation(output=output, changed=tuple(changed), shared=tuple(shared))
 
 
 def to_layout(inputs: Inputs, layout: str) -> Inputs:
-    """Return C-contiguous ``inputs`` in ``layout``; channels-first ones are handed back as they are.
+    """Return C-contiguous ``inputs`` in ``layout``; for "NCHW" they are handed back as they are.
 
     "NHWC": x (N, C, *S) becomes (N, *S, C), w (A, B, *K) becomes (*K, B, A).
     """

@@ -23,10 +23,16 @@ Shape: TypeAlias = tuple[int, ...]
 Padding: TypeAlias = tuple[tuple[int, int], ...]
 
 RECIPES = ("integers", "impulse", "normal", "wide")
-"""How data can be made (`conformance.data`), the most readable first."""
+"""How generated data can be made (`conformance.data`), the most readable first."""
 
-MEMORY_LAYOUTS = ("contiguous",)
-"""How arrays can lie in memory."""
+SPECIAL_RECIPES = ("nan", "inf", "zeros", "subnormal", "huge")
+"""How data can be made that holds special values."""
+
+MEMORY_LAYOUTS = (
+    *("contiguous", "fortran", "strided", "reversed", "broadcast", "offset", "unaligned"),
+    *("readonly", "byteswapped"),
+)
+"""How arrays can lie in memory (`conformance.memory`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,9 @@ class Case:
     data: str = "integers"
     seed: int = 0
     memory: str = "contiguous"
+    """One of MEMORY_LAYOUTS, for every array, or for one of them: ``reversed-w``."""
+    invalid: str = ""
+    """The name of what makes the call invalid (`conformance.rejection`), empty for a valid call."""
 
     def __post_init__(self) -> None:
         dims = self.dims
@@ -110,6 +119,8 @@ class Case:
             parts.append("exclude_pad")
         if self.memory != "contiguous":
             parts.append(f"memory={self.memory}")
+        if self.invalid:
+            parts.append(f"invalid={self.invalid}")
         parts.append(f"{self.data}@{self.seed}")
         return ":".join(parts)
 
@@ -146,10 +157,14 @@ def _check_types(case: Case) -> None:
         raise _error(case, "x", "(N, C, *S) with one to three spatial axes")
     if case.dtype not in DTYPES:
         raise _error(case, "dtype", f"one of {', '.join(DTYPES)}")
-    if case.data not in RECIPES:
-        raise _error(case, "data", f"one of {', '.join(RECIPES)}")
-    if case.memory not in MEMORY_LAYOUTS:
-        raise _error(case, "memory", f"one of {', '.join(MEMORY_LAYOUTS)}")
+    if case.data not in (*RECIPES, *SPECIAL_RECIPES):
+        raise _error(case, "data", f"one of {', '.join((*RECIPES, *SPECIAL_RECIPES))}")
+    layout, _, argument = case.memory.partition("-")
+    arrays = ("x", "w", "bias", "grad")
+    if layout not in MEMORY_LAYOUTS or case.memory.endswith("-") or argument not in ("", *arrays):
+        raise _error(
+            case, "memory", f"one of {', '.join(MEMORY_LAYOUTS)}, or one of an array: reversed-w"
+        )
     if not _is_int(case.seed) or case.seed < 0:
         raise _error(case, "seed", "a whole number, 0 or more")
     for name in ("bias", "ceil_mode", "count_include_pad"):
@@ -175,10 +190,13 @@ def _check_types(case: Case) -> None:
     allowed = {*SIGNATURES[case.operator].arguments, *SIGNATURES[case.operator].parameters}
     for field in fields(case):
         name = field.name
-        if name in allowed or name in ("operator", "x", "dtype", "data", "seed", "memory"):
+        if name in allowed or name in _EVERYWHERE:
             continue
         if getattr(case, name) != _default(name, dims):
             raise _error(case, name, f"left out: {case.operator} has no such parameter")
+
+
+_EVERYWHERE = ("operator", "x", "dtype", "data", "seed", "memory", "invalid")
 
 
 def _default(name: str, dims: int) -> object:
@@ -227,7 +245,8 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
     "output_padding": (_parse_ints, "output_padding=1,0"),
     "dilation": (_parse_ints, "dilation=2,1"),
     "groups": (int, "groups=2"),
-    "memory": (str, "memory=contiguous"),
+    "memory": (str, "memory=reversed-w"),
+    "invalid": (str, "invalid=stride-zero"),
 }
 _FLAGS: dict[str, tuple[str, bool]] = {
     "bias": ("bias", True),
@@ -283,7 +302,7 @@ def _parse_field(part: str, text: str) -> tuple[str, dict[str, Any]]:
                 f"case id '{text}': '{part}' cannot be read; write it like {example}"
             ) from None
     match = _DATA.fullmatch(part)
-    if match is not None and match[1] in RECIPES:
+    if match is not None and match[1] in (*RECIPES, *SPECIAL_RECIPES):
         return "data", {"data": match[1], "seed": int(match[2])}
     raise CaseError(
         f"case id '{text}': '{part}' is not a field; allowed: {', '.join((*_VALUES, *_FLAGS))} "

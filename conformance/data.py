@@ -8,6 +8,15 @@ Every recipe asks a question of its own:
               the output shows copies of the kernel.
 ``normal``    is the rounding error of an ordinary computation within its bound?
 ``wide``      and where magnitudes differ by many orders and sums cancel?
+
+The special recipes plant, among small integers, what IEEE 754 treats apart; where they are planted
+moves with the seed, so that successive seeds visit every channel and every position:
+
+``nan``        a NaN a sample (in the weight or the bias for some seeds).
+``inf``        infinities of one sign or of both, beside zeros in the weight for some seeds.
+``zeros``      zeros of both signs.
+``subnormal``  multiples of the smallest subnormal number.
+``huge``       numbers whose sums just do not overflow.
 """
 
 from __future__ import annotations
@@ -19,6 +28,7 @@ import numpy as np
 
 from conformance.case import Case, Shape
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, numpy_dtype
+from conformance.memory import spread
 from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
 
@@ -39,9 +49,25 @@ def make_inputs(case: Case) -> Inputs:
         shapes += [case.w, (OPERATORS[case.operator].output_shape(case)[1],) if case.bias else None]
     make = _RECIPES[case.data]
     dtype = numpy_dtype(case.dtype)
-    return tuple(
+    inputs = tuple(
         None if shape is None else make(rng, case, shape, index).astype(dtype)
         for index, shape in enumerate(shapes)
+    )
+    return _spread(case, inputs) if case.memory.startswith("broadcast") else inputs
+
+
+def memory_ways(case: Case) -> tuple[str, ...]:
+    """Return how each positional argument lies in memory, by the case's ``memory``."""
+    layout, _, only = case.memory.partition("-")
+    names = OPERATORS[case.operator].arguments
+    return tuple(layout if only in ("", name) else "contiguous" for name in names)
+
+
+def _spread(case: Case, inputs: Inputs) -> Inputs:
+    """Make equal along the last axis what is to be broadcast along it."""
+    return tuple(
+        spread(value) if way == "broadcast" and isinstance(value, np.ndarray) else value
+        for value, way in zip(inputs, memory_ways(case), strict=True)
     )
 
 
@@ -78,11 +104,68 @@ def _impulse(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> 
 def _wide(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
     """Log-uniform magnitudes, half of the elements cancelling (x) or repeating (w) a neighbour."""
     reach = {11: 3.0, 8: 8.0, 24: 12.0, 53: 24.0}[FORMATS[case.dtype].digits]
-    values = np.exp2(rng.uniform(-reach, reach, shape)) * rng.choice((-1.0, 1.0), shape)
+    values: Array = np.exp2(rng.uniform(-reach, reach, shape)) * rng.choice((-1.0, 1.0), shape)
     flat = values.reshape(-1)
     repeat = np.flatnonzero(rng.random(flat[1::2].size) < 0.5)
     flat[2 * repeat + 1] = flat[2 * repeat] * (-1.0 if index == 0 else 1.0)
     return flat.reshape(shape)
+
+
+def _nan(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    values = _integers(rng, case, shape, index)
+    return _planted(case, values, index, (np.nan,))
+
+
+def _inf(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    values = _integers(rng, case, shape, index)
+    if index == 1 and case.seed % 3 == 0:
+        values.reshape(-1)[::2] = 0
+    if case.operator.startswith("max_pool") and case.seed % 4 == 0:
+        values[...] = -np.inf
+    return _planted(case, values, index, ((np.inf,), (-np.inf,), (np.inf, -np.inf))[case.seed % 3])
+
+
+def _planted(case: Case, values: Array, index: int, special: tuple[float, ...]) -> Array:
+    """Put ``special`` at places that the seed moves: in x, or in w, or in b.
+
+    A convolution gets one place a sample, a pooling one a channel, so that each lane of a vector
+    meets it at each position of a window within as many seeds as there are positions.
+    A transposed convolution's weight stays finite: whether the zeros that some implementations
+    put between inputs meet it is unspecified, as it is for padding.
+    """
+    target = 0
+    if case.w is not None and case.operator == "conv" and case.seed % 5 == 4:
+        target = 2 if case.bias and case.seed % 2 else 1
+    if index != target or not values.size:
+        return values
+    if case.w is None:
+        rows = values.reshape(math.prod(values.shape[:2]), -1)
+    else:
+        rows = values.reshape(len(values), -1) if index == 0 else values.reshape(1, -1)
+    for n, row in enumerate(rows):
+        for offset, value in enumerate(special):
+            row[(case.seed + n + offset) % row.size] = value
+    return values
+
+
+def _zeros(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    return rng.choice((-0.0, 0.0, -0.0, 0.0, -1.0, 1.0), shape)
+
+
+def _subnormal(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    values = _integers(rng, case, shape, index)
+    return values if index == 1 else values * FORMATS[case.dtype].smallest_subnormal
+
+
+def _huge(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    """Numbers of 1 to 2 times a power of two for which sum |x||w| stays below the largest."""
+    terms = OPERATORS[case.operator].terms(case)
+    room = FORMATS[case.dtype].max_exponent - 3 - math.ceil(math.log2(max(terms, 1)))
+    if OPERATORS[case.operator].has_weight:
+        exponent = {0: room - room // 2, 1: room // 2, 2: room}[index]
+    else:
+        exponent = room
+    return np.ldexp(rng.uniform(0.5, 1.0, shape) * rng.choice((-1.0, 1.0), shape), exponent)
 
 
 def _nonzero(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
@@ -95,16 +178,24 @@ _RECIPES: dict[str, Any] = {
     "impulse": _impulse,
     "normal": _normal,
     "wide": _wide,
+    "nan": _nan,
+    "inf": _inf,
+    "zeros": _zeros,
+    "subnormal": _subnormal,
+    "huge": _huge,
 }
 
 
 def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool:
     """Whether every partial sum of ``case``, in every order, is exact in dtype and accumulator.
 
-    True for whole-number data whose sum of magnitudes, (result's shape), is at most 2**p.
+    True for whole-number data whose sum of magnitudes, (result's shape), is at most 2**p; that of
+    avg_pool is over the divisor, which is at most the window.
     """
     if case.data not in ("integers", "impulse"):
         return False
     accumulator = accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)
     digits = min(FORMATS[case.dtype].digits, FORMATS[accumulator].digits)
-    return magnitude.size == 0 or float(magnitude.max()) <= 2.0**digits * (1 + 2.0**-20)
+    divisor = math.prod(case.window) if case.operator == "avg_pool" else 1
+    largest = float(magnitude.max()) * divisor if magnitude.size else 0.0
+    return largest <= 2.0**digits + 0.5  # a whole number, but for its rounding up

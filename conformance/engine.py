@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from conformance import bank, pairwise
+from conformance.checks import CHECKS, check_for, check_of, derived
 from conformance.calling import Array
 from conformance.case import Case
 from conformance.dtypes import DTYPES
@@ -39,6 +40,7 @@ from conformance.judging import (
 )
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation, find, implementations, load_plugin
+from conformance.repeat import endure, repeat
 from conformance.reproducer import script
 from conformance.runfile import RunFile
 from conformance.shrink import shrink
@@ -51,9 +53,14 @@ MIN_COMPARED = 10
 MIN_NONZERO = 0.1
 """So does one in which fewer than this share of the cases has a result that is not all zero."""
 MAX_CAUSES = 4
-"""Different causes of failure that are shrunk in one cell."""
+"""Different causes of failure of one check that are shrunk in one cell."""
+MAX_SECONDS = 10.0
+"""Time for shrinking the failures of one cell; what is left is reported as it was found."""
+HISTORIES = 12
+"""Cases of a cell that are called again and again (`conformance.repeat`)."""
 
 _WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3")
+_HISTORY = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "PURE-3", "PURE-4")
 
 Progress = Callable[[int, int, str], None]
 """Called with (judgments done, judgments planned, what is being done)."""
@@ -137,6 +144,7 @@ class Plan:
     operators: tuple[str, ...]
     dims: tuple[int, ...]
     dtypes: tuple[str, ...]
+    checks: tuple[str, ...]
     suites: tuple[str, ...]
     examples: int
     seconds: float
@@ -152,6 +160,7 @@ def run(
     operators: Iterable[str] | None = None,
     dims: Iterable[int] | None = None,
     dtypes: Iterable[str] | None = None,
+    checks: Iterable[str] | None = None,
     suites: Iterable[str] | None = None,
     examples: int | None = None,
     seconds: float | None = None,
@@ -179,6 +188,7 @@ def run(
         operators,
         dims,
         dtypes,
+        checks,
         suites,
         examples,
         seconds,
@@ -200,6 +210,7 @@ def _plan(
     operators: Iterable[str] | None,
     dims: Iterable[int] | None,
     dtypes: Iterable[str] | None,
+    checks: Iterable[str] | None,
     suites: Iterable[str] | None,
     examples: int | None,
     seconds: float | None,
@@ -233,6 +244,7 @@ def _plan(
         operators=_choose("operator", operators, tuple(OPERATORS), tuple(OPERATORS)),
         dims=_choose("dims", dims, spec.ranges.dims, (1, 2, 3)),
         dtypes=_choose("dtype", dtypes, spec.ranges.dtypes, DTYPES),
+        checks=_choose("check", checks, CHECKS, CHECKS),
         suites=wanted,
         examples=count,
         seconds=limits.seconds if seconds is None else seconds,
@@ -269,6 +281,7 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
         operators=plan.operators,
         dims=plan.dims,
         dtypes=plan.dtypes,
+        checks=plan.checks,
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
         command=command,
         started=_now(),
@@ -292,7 +305,8 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
             done = index * 1000 + 1000 * place // len(judges)
             progress(done, len(blocks) * 1000, f"{one.name}: {operator} {dims}-D")
             started = time.perf_counter()
-            found, outputs[one.name] = judge_block(one, prepared, plan.seconds, gaps)
+            with np.errstate(all="ignore"):  # special values are handed over on purpose
+                found, outputs[one.name] = judge_block(one, prepared, plan, gaps)
             spent[f"judging {one.name}"] += round(1e6 * (time.perf_counter() - started))
             block_cells += found
         started = time.perf_counter()
@@ -331,7 +345,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
             cases += generate(
                 operator, ranges, dims=dims, count=plan.examples, seed_value=plan.seed
             )
-        return list(dict.fromkeys(cases))
+        return _interleaved(cases, derived(operator, dims, plan.dtypes, cases))
 
     name = bank.key(
         spec=plan.spec.digest,
@@ -342,13 +356,23 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         examples=plan.examples,
         seed=plan.seed,
     )
-    return bank.prepare(make_cases, name, cached=plan.cache)
+    prepared = bank.prepare(make_cases, name, cached=plan.cache)
+    special = {check for check in ("layout", "special", "reject") if check not in plan.checks}
+    return [p for p in prepared if check_for(p.case) not in special]
+
+
+def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
+    """Mix two sequences evenly, so that a time budget that ends early cuts both alike."""
+    placed = [(index / len(cases), case) for index, case in enumerate(cases)]
+    placed += [(index / len(others), case) for index, case in enumerate(others)]
+    placed.sort(key=lambda pair: pair[0])
+    return list(dict.fromkeys(case for _, case in placed))
 
 
 def judge_block(
     one: Implementation,
     prepared: Sequence[Prepared],
-    seconds: float,
+    plan: Plan,
     gaps: Counter[tuple[str, str]],
 ) -> tuple[list[Cell], list[Array | None]]:
     """Judge one implementation on one block; return its cells, and its outputs by case."""
@@ -359,23 +383,45 @@ def judge_block(
         mine = [(i, p) for i, p in enumerate(prepared) if p.case.dtype == dtype]
         first = mine[0][1].case
         cell = Cell(one.name, first.operator, first.dims, dtype, planned=len(mine))
-        failures: list[Verdict] = []
-        started = begun = time.perf_counter()
+        started = time.perf_counter()
+        # Histories come first: a kernel that goes wrong after some calls still is at its first.
+        failures = list(_histories(one, [p for _, p in mine], plan))
+        begun = time.perf_counter()
         for index, p in mine:
-            if time.perf_counter() - begun > seconds and cell.reached:
+            if time.perf_counter() - begun > plan.seconds and cell.reached:
                 break
-            verdict, outputs[index] = judge_prepared(one, p)
-            if not cell.reached:  # the first call may import and compile: that is not budgeted
-                begun = time.perf_counter()
+            verdict, output = judge_prepared(one, p)
+            if check_for(p.case) == "result":
+                outputs[index] = output
             _count(cell, verdict, p)
-            if verdict.failed:
+            if verdict.failed and check_of(verdict.requirement or "") in plan.checks:
                 failures.append(verdict)
             elif verdict.status == UNSUPPORTED:
                 gaps[one.name, verdict.message] += 1
         cell.seconds = time.perf_counter() - started
+        cell.violating = len(failures)
         cell.violations = list(explain(one, failures))
         cells.append(cell)
     return cells, outputs
+
+
+def _histories(one: Implementation, prepared: Sequence[Prepared], plan: Plan) -> Iterable[Verdict]:
+    """Yield what calls that follow one another show, on a few of the cells' ordinary cases."""
+    ordinary = [
+        p
+        for p in prepared
+        if check_for(p.case) == "result" and p.case.x[0] and one.gap(p.case) is None
+    ]
+    if "repeat" not in plan.checks or not ordinary:
+        return
+    ordinary.sort(key=lambda p: OPERATORS[p.case.operator].work(p.case))
+    found = [endure(one, ordinary[len(ordinary) // 4])]
+    begun = time.perf_counter()
+    for p in ordinary[:: -(-len(ordinary) // HISTORIES)]:
+        if time.perf_counter() - begun > plan.seconds / 2:
+            break
+        found.append(repeat(one, p))
+    yield from (verdict for verdict in found if verdict is not None)
 
 
 def _count(cell: Cell, verdict: Verdict, prepared: Prepared) -> None:
@@ -384,7 +430,6 @@ def _count(cell: Cell, verdict: Verdict, prepared: Prepared) -> None:
         cell.unsupported += 1
         return
     cell.compared += 1
-    cell.violating += verdict.failed
     exact = prepared.reference.exact
     cell.elements += exact.size
     cell.nonzero += bool(np.any(exact))
@@ -398,28 +443,31 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
     A shrunk case keeps only the parameters that its failure needs. Failures of the same kind that
     have all of those count as the same cause; the next that does not is shrunk in its turn.
     """
+    deadline = time.monotonic() + MAX_SECONDS
     left = list(failures)
-    for _ in range(MAX_CAUSES):
-        if not left:
-            return
+    causes: Counter[str] = Counter()
+    while left:
         found = left[0]
         kind = _kind(found)
+        limit = len(failures) if kind.startswith("REJECT") else MAX_CAUSES
+        if causes[kind] >= limit:
+            left = [f for f in left if _kind(f) != kind]
+            continue
+        causes[kind] += 1
 
         def fails(case: Case, kind: str = kind) -> bool:
-            return _kind(judge_prepared(one, Prepared.of(case))[0]) == kind
+            return _kind(_again(one, Prepared.of(case), kind)) == kind
 
-        smallest = shrink(found.case, fails) if fails(found.case) else found.case
-        verdict = judge_prepared(one, Prepared.of(smallest))[0]
-        if not verdict.failed:  # it failed once and does not again: report it as it was seen
-            verdict, smallest = found, found.case
+        smallest, verdict = found.case, found
+        seconds = min(2.0, deadline - time.monotonic())
+        if seconds > 0 and fails(found.case):
+            smallest = shrink(found.case, fails, seconds=seconds)
+            last = _again(one, Prepared.of(smallest), kind)
+            verdict = last if last.failed else found
         same = [f for f in left if _kind(f) == kind and _features(smallest) <= _features(f.case)]
         same = same or [found]
-        requirement = verdict.requirement or "RESULT-1"
-        if requirement in _WRONG_RESULT:
-            named = attribute(smallest)
-            requirement = named if named != attribute(_plain(smallest)) else requirement
         yield Violation(
-            requirement=requirement,
+            requirement=_requirement(verdict, smallest),
             status=verdict.status,
             case=smallest,
             found=found.case,
@@ -430,12 +478,32 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
         left = [f for f in left if f not in same]
 
 
+def _again(one: Implementation, prepared: Prepared, kind: str) -> Verdict:
+    """Judge a case anew, in the way that showed the kind of failure."""
+    if kind == "repeat":
+        found = repeat(one, prepared) or endure(one, prepared)
+        return found or Verdict(one.name, prepared.case, CONFORMS)
+    return judge_prepared(one, prepared)[0]
+
+
+def _requirement(verdict: Verdict, case: Case) -> str:
+    """Return the requirement behind a failure of a shrunk case: the one its parameters tell."""
+    requirement = verdict.requirement or "RESULT-1"
+    told = check_for(case) in ("layout", "special")
+    if requirement in _WRONG_RESULT or (told and requirement == "DECLARE-1"):
+        named = attribute(case)
+        return named if named != attribute(_plain(case)) else requirement
+    return requirement
+
+
 def _kind(verdict: Verdict) -> str:
     """Return what makes two failures the same kind: a wrong result, however it was noticed."""
     if not verdict.failed:
         return ""
     requirement = verdict.requirement or ""
-    return "result" if requirement in _WRONG_RESULT else requirement
+    if requirement in _WRONG_RESULT:
+        return "result"
+    return "repeat" if requirement in _HISTORY else requirement
 
 
 def _plain(case: Case) -> Case:
@@ -443,10 +511,17 @@ def _plain(case: Case) -> Case:
 
 
 def _features(case: Case) -> frozenset[str]:
-    """Return the parameters of ``case`` that are not their defaults."""
+    """Return what is special about ``case``: parameters that are not their defaults, and more."""
     plain = _plain(case)
     names = (*OPERATORS[case.operator].parameters, "bias")
-    return frozenset(name for name in names if getattr(case, name) != getattr(plain, name))
+    features = {name for name in names if getattr(case, name) != getattr(plain, name)}
+    if case.invalid:
+        features.add(case.invalid)
+    if check_for(case) == "layout":
+        features.add(case.memory.partition("-")[0])
+    if check_for(case) == "special":
+        features.add(case.data)
+    return frozenset(features)
 
 
 # --- what is written down -----------------------------------------------------------------------

@@ -31,9 +31,6 @@ SMALLEST_EXPONENT = -1074
 
 _SMALLEST = math.ldexp(1.0, SMALLEST_EXPONENT)
 
-_LARGE = 2.0**960
-"""Below it, neither a sum of terms nor Veltkamp's split can overflow."""
-
 
 class Slices(NamedTuple):
     """``value = sum_i parts[i] * 2**(exponent - bits*(i+1))``, every part an array of integers."""
@@ -125,55 +122,59 @@ def rounded_sum(terms: Sequence[Term], divisor: Float64 | None = None) -> Rounde
 
     With ``divisor``, whole numbers below 2**53, it is the sum divided by them that is rounded.
 
-    The double-double sum of k terms is off by less than k**2 * 2**-104 of the sum of their
-    magnitudes (Ogita, Rump, Oishi: *Accurate sum and dot product*, SIAM J. Sci. Comput. 26, 2005,
-    Sum2, Prop. 4.5, whose gamma_(k-1)**2 is below (k*2**-53)**2). Where that does not decide how
-    the result rounds, or a term leaves the range of float64, it is computed with fractions.
+    The sum is kept as high + low (Ogita, Rump, Oishi: *Accurate sum and dot product*, SIAM J. Sci.
+    Comput. 26, 2005, Sum2), and what even that loses is added up as its error. Where the error
+    leaves open how the result rounds, or a term leaves the range of float64 (an overflow ends as
+    NaN, which decides nothing), the element is computed with fractions. Raises OverflowError where
+    the result itself is too large for float64.
     """
     values = [np.ldexp(value, exponent) for value, exponent in terms]
     high = values[0]
-    low = np.zeros_like(high)
-    magnitude = np.abs(high)
+    low, error = np.zeros_like(high), np.zeros_like(high)
     for value in values[1:]:
         high, slip = two_sum(high, value)
-        low = low + slip
-        magnitude = magnitude + np.abs(value)
+        low, lost = two_sum(low, slip)
+        error = error + np.abs(lost)
     high, low = two_sum(high, low)
-    # Two terms lose nothing. Below, all are multiples of the smallest subnormal: nor is anything
-    # lost where the share underflows.
-    error = magnitude * (len(terms) ** 2 * 2.0**-104 if len(terms) > 2 else 0.0)
     if divisor is not None:
-        high, low, lost = divided(high, low, divisor)
-        error = error / divisor + lost + (error > 0.0) * _SMALLEST
+        high, low, error = divided(high, low, error, divisor)
+    error = 2.0 * error  # more than its own roundings
     # Rounding is monotone: where both ends of the interval around high + low round to high, so
-    # does what is between them. Twice the error covers the rounding of the ends.
-    certain = (high + (low - 2 * error) == high) & (high + (low + 2 * error) == high)
-    certain &= magnitude < _LARGE
+    # does all that is between them.
+    below, above = low - error, low + error
+    below = np.where(error > 0.0, np.nextafter(below, -np.inf), below)
+    above = np.where(error > 0.0, np.nextafter(above, np.inf), above)
+    certain = (high + below == high) & (high + above == high)
     if min(term.exponent for term in terms) < SMALLEST_EXPONENT:
         certain[...] = False
     if not certain.all():
         where = np.nonzero(~certain)
         columns = [(value[where].tolist(), Fraction(2) ** exponent) for value, exponent in terms]
+        divisors = np.broadcast_to(1.0 if divisor is None else divisor, high.shape)[where]
         for i, place in enumerate(zip(*where, strict=True)):
             exact = sum((Fraction(column[i]) * unit for column, unit in columns), Fraction())
-            if divisor is not None:
-                exact /= int(np.broadcast_to(divisor, high.shape)[place])
-            high[place] = float(exact)  # correctly rounded, as int / int is
-            exact -= Fraction(float(high[place]))
-            low[place] = float(exact)
-            exact -= Fraction(float(low[place]))
-            error[place] = math.nextafter(float(abs(exact)), math.inf) if exact else 0.0
+            exact /= int(divisors[i])
+            high[place] = float(exact)  # correctly rounded, as Python divides integers
+            low[place] = float(exact - Fraction(float(high[place])))
+            left = exact - Fraction(float(high[place])) - Fraction(float(low[place]))
+            error[place] = math.nextafter(float(abs(left)), math.inf) if left else 0.0
     return Rounded(high, low, error)
 
 
-def divided(high: Float64, low: Float64, divisor: Float64) -> tuple[Float64, Float64, Float64]:
-    """Return (high + low) / divisor as such a pair, for whole divisors, and a bound on its error.
+def divided(
+    high: Float64, low: Float64, error: Float64, divisor: Float64
+) -> tuple[Float64, Float64, Float64]:
+    """Return (high + low +- error) / divisor as such a triple, for whole divisors below 2**53.
 
-    One step of long division in double-double: q = fl(high / d), whose remainder is exact by
-    `two_product`; adding low to it and dividing that rounds twice, each by 2**-105 of q at most.
+    Two steps of long division. The remainder of a rounded quotient is exact (Boldo, Daumas:
+    *Representable correcting terms for possibly underflowing floating point operations*, 2003),
+    also where the quotient is subnormal, because the divisor is whole.
     """
-    quotient = high / divisor
-    product, slip = two_product(quotient, divisor)
-    rest = (high - product) - slip + low
-    lost = np.where(rest != 0.0, np.abs(quotient) * 2.0**-103 + _SMALLEST, 0.0)
-    return (*two_sum(quotient, rest / divisor), lost)
+    first = high / divisor
+    product, slip = two_product(first, divisor)
+    rest, lost = two_sum((high - product) - slip, low)
+    second = rest / divisor
+    product, slip = two_product(second, divisor)
+    left = error + np.abs(lost) + np.abs((rest - product) - slip)
+    high, low = two_sum(first, second)
+    return high, low, np.where(left > 0.0, left / divisor + _SMALLEST, 0.0)

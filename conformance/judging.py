@@ -16,16 +16,16 @@ A multiplier that first rounds its inputs to a format of unit roundoff m has sum
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conformance.calling import Array, Inputs, Observation, observe
 from conformance.case import Case, validate
-from conformance.data import make_inputs, sums_are_exact
+from conformance.data import make_inputs, memory_ways, sums_are_exact
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, numpy_dtype
-from conformance.operators import OPERATORS
+from conformance.operators import OPERATORS, nonfinite
 from conformance.operators.base import Reference
 from conformance.registry import Implementation, find
 from conformance.requirements import PARAMETER_REQUIREMENTS
@@ -38,12 +38,16 @@ CONFORMS, VIOLATES, UNSUPPORTED, CRASHED = "conforms", "violates", "unsupported"
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What an implementation declares about its rounding errors."""
+    """What an implementation declares about its arithmetic: formats, error class, conventions."""
 
     accumulate: str | None = None
     multiply: str | None = None
     amplification: float | None = None
     """None for componentwise; else the factor of the normwise bound."""
+    flush: bool = False
+    """Whether subnormal numbers may count as zero (convention ``subnormal``)."""
+    ignore_nan: bool = False
+    """Whether max_pool passes over NaN (convention ``nan``)."""
 
     @classmethod
     def of(cls, implementation: Implementation) -> Accuracy:
@@ -53,6 +57,8 @@ class Accuracy:
             implementation.accumulate,
             implementation.multiply,
             implementation.amplification if normwise else None,
+            implementation.conventions.get("subnormal") == "flush",
+            implementation.conventions.get("nan") == "ignore",
         )
 
 
@@ -68,8 +74,14 @@ class Prepared:
     @classmethod
     def of(cls, case: Case) -> Prepared:
         """Make the inputs and the reference of a valid case."""
-        inputs = make_inputs(case)
-        return cls(case, inputs, OPERATORS[case.operator].reference(case, inputs))
+        with np.errstate(all="ignore"):  # an implementation may have turned warnings into errors
+            inputs = make_inputs(case)
+            if case.invalid:
+                return cls(case, inputs, Reference(np.empty(0)))
+            operator = OPERATORS[case.operator]
+            if case.data in ("nan", "inf"):
+                return cls(case, inputs, nonfinite.reference(operator, case, inputs))
+            return cls(case, inputs, operator.reference(case, inputs))
 
     def bound(self, accuracy: Accuracy) -> tuple[Array, bool]:
         """Return the allowed error, in the result's shape, and whether bits must be equal."""
@@ -119,13 +131,21 @@ def judge(implementation: object, case: Case | str) -> Verdict:
 def judge_prepared(
     implementation: Implementation, prepared: Prepared
 ) -> tuple[Verdict, Array | None]:
-    """Call and judge; return the verdict and, where it is comparable, the output (channels-first)."""
+    """Call and judge; return the verdict and, where one can be compared, the output.
+
+    The output is channels-first, whatever the implementation's layout.
+    """
     case = prepared.case
     gap = implementation.gap(case)
     if gap is not None:
         return Verdict(implementation.name, case, UNSUPPORTED, None, gap), None
     function: Callable[..., Any] = implementation.functions[case.operator]
-    seen = observe(function, prepared.inputs, case.parameters, implementation.layout)
+    if case.invalid:
+        return _judge_rejection(implementation, function, prepared), None
+    layout, ways = implementation.layout, memory_ways(case)
+    seen = observe(function, prepared.inputs, case.parameters, layout, ways)
+    if case.memory.startswith("byteswapped"):
+        seen = _in_native_order(seen)
     return verdict(implementation.name, Accuracy.of(implementation), prepared, seen)
 
 
@@ -151,7 +171,7 @@ def verdict(
         text = f"the output shares memory with {_names(arguments, seen.shared)}"
         return Verdict(name, case, VIOLATES, "PURE-2", text), output
     if prepared.reference.magnitude is None:
-        wrong = _compare_exactly(prepared, output)
+        wrong = _compare_exactly(prepared, accuracy, output)
         worst = 0.0 if wrong is None else math.inf
     else:
         wrong, worst = _compare(prepared, accuracy, output)
@@ -159,6 +179,60 @@ def verdict(
         return Verdict(name, case, CONFORMS, worst=worst), output
     requirement, text = wrong
     return Verdict(name, case, VIOLATES, requirement, text, worst), output
+
+
+def _judge_rejection(
+    implementation: Implementation, function: Callable[..., Any], prepared: Prepared
+) -> Verdict:
+    """Judge an invalid call: it must raise, whatever it raises, and leave its inputs alone."""
+    from conformance import rejection
+
+    case, name = prepared.case, implementation.name
+    mutation = rejection.MUTATIONS[case.invalid]
+    inputs, parameters = rejection.apply(case, prepared.inputs, case.parameters)
+    seen = observe(function, inputs, parameters, implementation.layout)
+    what = rejection.describe(case)
+    if seen.changed:
+        text = f"a call that is invalid ({what}) changed its inputs"
+        return Verdict(name, case, VIOLATES, "REJECT-2", text)
+    if seen.raised is not None or seen.unsupported is not None:
+        return Verdict(name, case, CONFORMS)
+    if mutation.convention is not None:
+        convention, alternative = mutation.convention
+        if implementation.conventions.get(convention) == alternative:
+            return Verdict(name, case, CONFORMS)
+    shape = f"shape {output.shape}" if isinstance(output := seen.output, np.ndarray) else "that"
+    text = f"accepted what is invalid ({what}) and returned a {type(output).__name__} of {shape}"
+    return Verdict(name, case, VIOLATES, mutation.requirement, text)
+
+
+def _in_native_order(seen: Observation) -> Observation:
+    """Allow for what byte-swapped inputs permit: to be declined, and a byte-swapped result."""
+    if seen.raised is not None:
+        return replace(seen, raised=None, unsupported=f"byte-swapped arrays: {seen.raised}")
+    if isinstance(seen.output, np.ndarray) and not seen.output.dtype.isnative:
+        return replace(seen, output=seen.output.astype(seen.output.dtype.newbyteorder("=")))
+    return seen
+
+
+_LAYOUT_REQUIREMENTS = {
+    "fortran": "LAYOUT-1",
+    "strided": "LAYOUT-2",
+    "offset": "LAYOUT-2",
+    "reversed": "LAYOUT-3",
+    "broadcast": "LAYOUT-4",
+    "unaligned": "LAYOUT-5",
+    "readonly": "LAYOUT-6",
+    "byteswapped": "LAYOUT-7",
+}
+_SPECIAL_REQUIREMENTS = {
+    "nan": "SPECIAL-1",
+    "inf": "SPECIAL-3",
+    "zeros": "SPECIAL-6",
+    "subnormal": "SPECIAL-7",
+    "huge": "SPECIAL-2",
+}
+_MAX_POOL_REQUIREMENTS = {"nan": "MAXPOOL-5", "inf": "MAXPOOL-11", "zeros": "MAXPOOL-10"}
 
 
 def attribute(case: Case) -> str:
@@ -169,6 +243,11 @@ def attribute(case: Case) -> str:
     """
     defaults = Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
     requirements = PARAMETER_REQUIREMENTS[case.operator]
+    if case.memory != "contiguous":
+        return _LAYOUT_REQUIREMENTS[case.memory.partition("-")[0]]
+    if case.data in _SPECIAL_REQUIREMENTS:
+        special = _MAX_POOL_REQUIREMENTS if case.operator == "max_pool" else {}
+        return special.get(case.data, _SPECIAL_REQUIREMENTS[case.data])
     left = [
         name
         for name in (*OPERATORS[case.operator].parameters, "bias")
@@ -185,9 +264,11 @@ def _names(arguments: tuple[str, ...], positions: tuple[int, ...]) -> str:
 
 def _wrong_kind(case: Case, output: Any, reference: Reference) -> tuple[str, str] | None:
     """Return requirement and message where ``output`` is not even an array to compare."""
-    if not isinstance(output, np.ndarray):
+    if type(output) is not np.ndarray:  # a subclass, such as a masked array, is not plain either
         kind = f"{type(output).__module__}.{type(output).__qualname__}"
-        return "RESULT-5", f"returned a {kind} where a numpy.ndarray is due"
+        return "RESULT-5", f"returned a {kind} where a plain numpy.ndarray is due"
+    if output.dtype.hasobject:
+        return "RESULT-5", f"returned an array of dtype {output.dtype} where numbers are due"
     dtype = numpy_dtype(case.dtype)
     if output.shape != reference.exact.shape:
         return "RESULT-3", f"returned shape {output.shape} where {reference.exact.shape} is due"
@@ -196,32 +277,38 @@ def _wrong_kind(case: Case, output: Any, reference: Reference) -> tuple[str, str
     return None
 
 
+@np.errstate(all="ignore")
 def _bound(prepared: Prepared, accuracy: Accuracy) -> tuple[Array, bool]:
     case, reference = prepared.case, prepared.reference
+    operator = OPERATORS[case.operator]
     assert reference.magnitude is not None
     stored = FORMATS[case.dtype]
-    accumulator = FORMATS[
-        accuracy.accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)
-    ]
+    accumulator = FORMATS[accuracy.accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)]
     v = stored.unit_roundoff
-    if accuracy.amplification is None:
-        terms, magnitude = np.asarray(reference.terms, np.float64), reference.magnitude
-    else:  # an algorithm with a normwise bound works on whole windows and planes
-        terms = np.asarray(OPERATORS[case.operator].terms(case), np.float64)
-        magnitude = accuracy.amplification * OPERATORS[case.operator].norms(case, prepared.inputs)
-        magnitude = np.maximum(magnitude, reference.magnitude)
+    terms, magnitude = np.asarray(reference.terms, np.float64), reference.magnitude
+    if accuracy.amplification is not None and operator.has_weight:
+        # An algorithm with a normwise bound works on whole windows and planes.
+        terms = np.asarray(operator.terms(case), np.float64)
+        norms = accuracy.amplification * operator.norms(case, prepared.inputs)
+        magnitude = np.maximum(norms, magnitude)
+    tiny = max(stored.smallest_subnormal, accumulator.smallest_subnormal)
+    if accuracy.flush:
+        tiny = max(stored.smallest_normal, accumulator.smallest_normal)
+        if case.data == "subnormal":  # each product with a subnormal factor may be missing
+            tiny = tiny + reference.magnitude / np.maximum(terms, 1)
     roundings = terms * accumulator.unit_roundoff
-    # Beyond half of 1/u terms the bound says nothing (SPEC.md, RESULT-1): infinite, never passed on.
-    gamma = np.where(roundings <= 0.5, roundings / np.maximum(1 - roundings, 0.5), np.inf)
-    growth = (1 + gamma) * (1 + FORMATS[accuracy.multiply].unit_roundoff) ** 2 - 1 if (
-        accuracy.multiply
-    ) else gamma
+    gamma = roundings / (1 - roundings)
+    growth = gamma
+    if accuracy.multiply:
+        growth = (1 + gamma) * (1 + FORMATS[accuracy.multiply].unit_roundoff) ** 2 - 1
     allowed = (
         (1 + v) * growth * magnitude
         + v * np.abs(reference.exact)
-        + terms * max(stored.smallest_subnormal, accumulator.smallest_subnormal)
+        + terms * tiny
         + reference.error
-    )
+    ) * (1 + 2.0**-48)  # the bound's own arithmetic, rounded up
+    # Beyond half of 1/u terms the bound says nothing (SPEC.md, RESULT-1): not compared.
+    allowed = np.where(roundings <= 0.5, allowed, np.inf)
     bits = (
         accuracy.amplification is None
         and accuracy.multiply is None
@@ -230,6 +317,7 @@ def _bound(prepared: Prepared, accuracy: Accuracy) -> tuple[Array, bool]:
     return allowed, bits
 
 
+@np.errstate(all="ignore")
 def _compare(
     prepared: Prepared, accuracy: Accuracy, output: Array
 ) -> tuple[tuple[str, str] | None, float]:
@@ -237,59 +325,76 @@ def _compare(
     reference = prepared.reference
     allowed, bits = prepared.bound(accuracy)
     got = output.astype(np.float64)
-    with np.errstate(all="ignore"):
-        off = got - reference.exact
-        if reference.residual is not None:
-            off -= reference.residual
-        share = np.abs(off) / np.maximum(allowed, 5e-324)
+    off = np.abs(got - reference.exact)
+    if reference.residual is not None:
+        off = np.abs(got - reference.exact - reference.residual)
+    share = np.where(np.isinf(allowed), 0.0, off / np.maximum(allowed, 5e-324))
+    share[np.isnan(share)] = np.inf  # NaN and infinity are beyond every bound
+    special = ~np.isfinite(reference.exact) & np.isfinite(reference.error)
+    if special.any():
+        equal = (got == reference.exact) | (np.isnan(got) & np.isnan(reference.exact))
+        share = np.where(special, np.where(equal, 0.0, np.inf), share)
     worst = float(share.max()) if share.size else 0.0
-    if bits:
-        wrong = off != 0
-        if reference.exact_mask is not True:
-            wrong = np.where(reference.exact_mask, wrong, ~(share <= 1))
-        if wrong.any():
-            return ("RESULT-2", _describe(prepared, wrong, got, share, allowed, bits)), worst
-    elif not worst <= 1:  # also where it is NaN
-        wrong = ~(share <= 1)
-        text = _describe(prepared, wrong, got, share, allowed, bits)
-        return ("RESULT-1", text), math.inf if math.isnan(worst) else worst
-    return None, worst
+    exactly = np.broadcast_to(bits & np.asarray(reference.exact_mask), share.shape)
+    unequal = exactly & (off != 0)
+    if unequal.any():
+        at = _worst(unequal, off)
+        allows = "allowed: no difference (every order of summation is exact here)"
+        return ("RESULT-2", _describe(prepared, unequal, got, at, allows)), worst
+    wrong = share > 1
+    if not wrong.any():
+        return None, worst
+    at = _worst(wrong, share)
+    allows = f"allowed +-{float(allowed[at]):.3g}"
+    if np.isfinite(got[at]):
+        allows += f"; the error {float(off[at]):.3g} is {float(share[at]):.4g} times the bound"
+    return ("RESULT-1", _describe(prepared, wrong, got, at, allows)), worst
 
 
-def _compare_exactly(prepared: Prepared, output: Array) -> tuple[str, str] | None:
-    """Compare a result that involves no arithmetic: bit for bit, a NaN being any NaN."""
-    exact = prepared.reference.exact
-    if output.tobytes() == exact.tobytes():
+@np.errstate(all="ignore")
+def _compare_exactly(
+    prepared: Prepared, accuracy: Accuracy, output: Array
+) -> tuple[str, str] | None:
+    """Compare a result that involves no arithmetic: bit for bit, a NaN being any NaN.
+
+    Where zeros of both signs are the largest element of a window, either one may come back.
+    """
+    case, reference = prepared.case, prepared.reference
+    exact = reference.exact
+    skips_nan = accuracy.ignore_nan and case.data == "nan"
+    if output.tobytes() == exact.tobytes() and not skips_nan:
         return None
-    same = (output == exact) & (np.signbit(output) == np.signbit(exact))
+    same = np.signbit(output) == np.signbit(exact)
+    same = (output == exact) & (same | ~np.asarray(reference.exact_mask))
     wrong = ~(same | (np.isnan(output) & np.isnan(exact)))
+    if skips_nan:
+        (x,) = prepared.inputs
+        tame = OPERATORS[case.operator].reference(case, (np.where(np.isnan(x), -np.inf, x),)).exact
+        wrong = (output != tame) & ~(np.isnan(output) & (tame == -np.inf))
+        exact = tame
+    if accuracy.flush and case.data == "subnormal":
+        wrong &= np.abs(output - exact) >= FORMATS[case.dtype].smallest_normal
     if not wrong.any():
         return None
-    share = np.where(wrong, np.inf, 0.0)
-    text = _describe(prepared, wrong, output, share, np.zeros(exact.shape), bits=True)
-    return "RESULT-2", text
+    got = output.astype(np.float64)
+    at = _worst(wrong, np.abs(got - exact.astype(np.float64)))
+    allows = "allowed: no difference (the result is an element of its window)"
+    return "RESULT-2", _describe(prepared, wrong, got, at, allows)
+
+
+def _worst(wrong: Array, size: Array) -> tuple[Any, ...]:
+    """Return the index of the largest ``size`` among the wrong elements, NaN above all."""
+    ranked = np.where(wrong, np.where(np.isnan(size), np.inf, size), -1.0)
+    return np.unravel_index(int(np.argmax(ranked)), ranked.shape)
 
 
 def _describe(
-    prepared: Prepared, wrong: Array, got: Array, share: Array, allowed: Array, bits: bool
+    prepared: Prepared, wrong: Array, got: Array, at: tuple[Any, ...], allows: str
 ) -> str:
     """Say how many elements differ, and where, by how much and against what the worst does."""
-    exact = prepared.reference.exact
-    off = np.abs(got.astype(np.float64) - exact.astype(np.float64))
-    ranked = np.where(wrong, np.where(np.isnan(off), np.inf, off), -1.0)
-    at = np.unravel_index(int(np.argmax(np.where(wrong, share, -1.0))), exact.shape)
-    if bits or not np.isfinite(share[at]):
-        at = np.unravel_index(int(np.argmax(ranked)), exact.shape)
     index = ", ".join(str(int(i)) for i in at)
-    count = int(np.count_nonzero(wrong))
     digits = {"float64": 17, "float32": 9}.get(prepared.case.dtype, 6)
-    text = (
-        f"{count} of {exact.size} elements differ; worst at [{index}]: got "
-        f"{float(got[at]):.{digits}g}, exact {float(exact[at]):.17g}, "
-    )
-    if bits:
-        return text + "allowed: no difference (every order of summation is exact here)"
-    return text + (
-        f"allowed +-{float(allowed[at]):.3g}; the error {float(off[at]):.3g} is "
-        f"{float(share[at]):.3g} times the bound"
+    return (
+        f"{np.count_nonzero(wrong)} of {wrong.size} elements differ; worst at [{index}]: got "
+        f"{float(got[at]):.{digits}g}, exact {float(prepared.reference.exact[at]):.17g}, {allows}"
     )

@@ -7,7 +7,8 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -50,6 +51,8 @@ class Implementation:
     multiply: str | None
     error: str
     amplification: float
+    conventions: Mapping[str, str]
+    """The conventions that it follows instead of the default ones, by name (SPEC.md)."""
     supports: Supports | None
     declared_version: str | None
     functions: dict[str, Function] = field(default_factory=dict)
@@ -86,7 +89,8 @@ class Implementation:
 
     def _check_signature(self, operator: str, function: Function, where: str) -> None:
         expected = SIGNATURES[operator]
-        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_kind(function) for is_kind in kinds):
             raise RegistrationError(
                 f"{where}: implementation '{self.name}': '{operator}' is a coroutine or a "
                 f"generator; register a plain function that returns an array"
@@ -131,17 +135,26 @@ class Implementation:
         return f"not installed: pip install '{target}'"
 
     def gap(self, case: Case) -> str | None:
-        """The declared reason why it does not compute ``case``, or None where it does."""
+        """The declared reason why it does not compute ``case``, or None where it does.
+
+        Raises `RegistrationError` where its ``supports=`` raises.
+        """
         if case.operator not in self.functions:
             return f"has no {case.operator}"
         if case.dtype not in self.dtypes:
             return f"declares no {case.dtype}"
         if self.supports is None:
             return None
-        answer = self.supports(case)
-        if answer is True:
+        try:
+            answer = self.supports(case)
+        except Exception as problem:
+            raise RegistrationError(
+                f"{_location(self.supports)}: implementation '{self.name}': supports= raised "
+                f"{type(problem).__name__}: {problem} for {case.id}; return True, False or a reason"
+            ) from problem
+        if answer and not isinstance(answer, str):
             return None
-        return answer if isinstance(answer, str) and answer else "its supports= declines this case"
+        return answer or "its supports= declines this case"
 
     def __repr__(self) -> str:
         return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
@@ -164,6 +177,7 @@ def implementation(
     multiply: str | None = None,
     error: str = "componentwise",
     amplification: float | None = None,
+    conventions: Mapping[str, str] | None = None,
     supports: Supports | None = None,
     version: str | None = None,
 ) -> Implementation:
@@ -174,6 +188,7 @@ def implementation(
     ``layout="NHWC"`` asks for channels-last arrays. ``accumulate`` and ``multiply`` name the
     formats of its accumulator and of its multiplier's inputs, where they are not the dtype's own;
     ``error="normwise"`` with an ``amplification`` replaces the element-wise bound (Winograd, FFT).
+    ``conventions`` names those that it follows where SPEC.md allows others than the default.
     ``supports(case)`` returns False, or a reason, for cases it does not compute.
 
     Calls with the same name in one file share one implementation. Raises `RegistrationError`.
@@ -186,11 +201,12 @@ def implementation(
         package=package,
         extra=extra,
         layout=layout,
-        dtypes=tuple(dtypes),
+        dtypes=(dtypes,) if isinstance(dtypes, str) else tuple(dtypes),
         accumulate=accumulate,
         multiply=multiply,
         error=error,
         amplification=1.0 if amplification is None else amplification,
+        conventions=dict(conventions or {}),
         supports=supports,
         declared_version=version,
     )
@@ -231,13 +247,19 @@ def find(thing: object) -> Implementation:
         return thing
     if isinstance(thing, str):
         return get(thing)
-    for candidate in _registry.values():
-        if isinstance(thing, ModuleType):
-            if getattr(thing, "__file__", None) == candidate.origin:
-                return candidate
-        elif any(function is thing for function in candidate.functions.values()):
-            return candidate
+    if isinstance(thing, ModuleType):
+        found = _from_file(Path(getattr(thing, "__file__", None) or "").resolve())
+    else:
+        found = tuple(
+            i for i in _registry.values() if any(f is thing for f in i.functions.values())
+        )
     label = getattr(thing, "__name__", repr(thing))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise RegistrationError(
+            f"'{label}' stands for {', '.join(i.name for i in found)}; name one of them"
+        )
     raise RegistrationError(
         f"'{label}' is not a registered implementation; "
         f'put @implementation("some-name") above the function'
@@ -251,9 +273,11 @@ def implementations() -> Mapping[str, Implementation]:
         _loaded_entry_points = True
         for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
             try:
-                entry.load()
-            except Exception as problem:  # somebody else's package must not stop the others
-                _broken[entry.name] = f"{entry.value}: {type(problem).__name__}: {problem}"
+                with _all_or_nothing():
+                    entry.load()
+            except (Exception, SystemExit) as problem:  # one package must not stop the others
+                text = " ".join(str(problem).split())
+                _broken[entry.name] = f"{entry.value}: {type(problem).__name__}: {text}"
     return dict(_registry)
 
 
@@ -279,16 +303,21 @@ def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
         return known
     name = f"convformance_plugin_{re.sub(r'[^A-Za-z0-9]', '_', str(file))}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    before = set(_registry)
     try:
-        spec.loader.exec_module(module)
+        with _all_or_nothing():
+            spec.loader.exec_module(module)
+            found = _from_file(file)
+            if not any(one.functions for one in found):
+                raise RegistrationError(
+                    "registers nothing; put "
+                    '@implementation("some-name") above a function named after its operator'
+                )
     except BaseException as problem:
-        for added in set(_registry) - before:
-            del _registry[added]
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         if isinstance(problem, KeyboardInterrupt):
             raise
         if isinstance(problem, ConformanceError):
@@ -297,13 +326,19 @@ def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
         where = f"{path}:{line}" if line else str(path)
         text = " ".join(str(problem).split())
         raise PluginError(f"plugin {where}: {type(problem).__name__}: {text}") from problem
-    found = _from_file(file)
-    if not found or not any(i.functions for i in found):
-        raise PluginError(
-            f"plugin {path}: registers nothing; put "
-            f'@implementation("some-name") above a function named after its operator'
-        )
     return found
+
+
+@contextmanager
+def _all_or_nothing() -> Iterator[None]:
+    """Take back every registration made inside, if something is raised there."""
+    before = dict(_registry)
+    try:
+        yield
+    except BaseException:
+        _registry.clear()
+        _registry.update(before)
+        raise
 
 
 def _from_file(file: Path) -> tuple[Implementation, ...]:
@@ -321,12 +356,14 @@ def _check_declarations(new: Implementation, amplification: float | None) -> Non
         raise RegistrationError(f"{where}: layout={new.layout!r}; allowed: {', '.join(_LAYOUTS)}")
     if new.error not in _ERRORS:
         raise RegistrationError(f"{where}: error={new.error!r}; allowed: {', '.join(_ERRORS)}")
+    if not new.dtypes:
+        raise RegistrationError(f"{where}: dtypes=(); name at least one of {', '.join(DTYPES)}")
     for dtype in new.dtypes:
         if dtype not in DTYPES:
             raise RegistrationError(f"{where}: dtypes={dtype!r}; allowed: {', '.join(DTYPES)}")
     for key in ("accumulate", "multiply"):
         value = getattr(new, key)
-        if value is not None and value not in FORMATS:
+        if value is not None and value not in tuple(FORMATS):
             raise RegistrationError(f"{where}: {key}={value!r}; allowed: {', '.join(FORMATS)}")
     if amplification is not None and not (
         isinstance(amplification, (int, float)) and 0 < amplification < float("inf")
@@ -334,6 +371,18 @@ def _check_declarations(new: Implementation, amplification: float | None) -> Non
         raise RegistrationError(f"{where}: amplification={amplification!r}; a positive number")
     if amplification is not None and new.error != "normwise":
         raise RegistrationError(f'{where}: amplification needs error="normwise"')
+    if new.conventions:
+        from conformance.requirements import conventions
+
+        for name, alternative in new.conventions.items():
+            if name not in conventions():
+                raise RegistrationError(
+                    f"{where}: conventions={name!r}; known are {', '.join(conventions())}"
+                )
+            if alternative not in (allowed := conventions()[name].alternatives):
+                raise RegistrationError(
+                    f"{where}: conventions[{name!r}]={alternative!r}; allowed: {', '.join(allowed)}"
+                )
     if new.supports is not None and not callable(new.supports):
         raise RegistrationError(f"{where}: supports must be a function of a case")
 
@@ -349,12 +398,13 @@ def _declarations(one: Implementation) -> tuple[object, ...]:
         one.multiply,
         one.error,
         one.amplification,
+        _location(one.supports),
         one.declared_version,
     )
 
 
 def _redefines(earlier: Function, function: Function) -> bool:
-    """Whether ``function`` is ``earlier`` again: a module reloaded, or a notebook cell run twice."""
+    """Whether ``function`` is ``earlier`` again: a module reloaded, or a cell run twice."""
     return _location(earlier) == _location(function) or _interactive(_location(function))
 
 

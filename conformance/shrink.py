@@ -62,7 +62,8 @@ def _simpler(case: Case) -> Iterator[Case]:
 
 def _steps(case: Case) -> Iterator[Case]:
     dims = case.dims
-    for recipe in RECIPES[: RECIPES.index(case.data)]:
+    simpler = RECIPES if case.data not in RECIPES else RECIPES[: RECIPES.index(case.data)]
+    for recipe in simpler:
         yield case.replace(data=recipe)
     plain: dict[str, Any] = {
         "memory": "contiguous",

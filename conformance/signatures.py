@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ROLES = {
+    "x": "image",
+    "grad": "image",
+    "input_shape": "image",
+    "w": "weight",
+    "weight_shape": "weight",
+    "bias": "vector",
+}
+"""What each argument is an array, or the shape, of: an image (N, C, *S), a weight (A, B, *K) or a
+vector (C,). The role, not the place in the call, says which axes a memory layout moves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -11,6 +22,13 @@ class Signature:
 
     arguments: tuple[str, ...]
     parameters: tuple[str, ...]
+    result: str = "image"
+    """The role of the result: image, weight or vector."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The role of each argument."""
+        return tuple(ROLES[name] for name in self.arguments)
 
     def __str__(self) -> str:
         if not self.parameters:
@@ -29,5 +47,10 @@ SIGNATURES: dict[str, Signature] = {
     ),
     "max_pool": Signature(("x",), _MAX_POOL),
     "avg_pool": Signature(("x",), _AVG_POOL),
+    "conv_input_grad": Signature(("grad", "w", "input_shape"), _CONV),
+    "conv_weight_grad": Signature(("grad", "x", "weight_shape"), _CONV, result="weight"),
+    "conv_bias_grad": Signature(("grad",), (), result="vector"),
+    "max_pool_grad": Signature(("grad", "x"), _MAX_POOL),
+    "avg_pool_grad": Signature(("grad", "input_shape"), _AVG_POOL),
 }
 """Every operator by name, in the order in which tables list them."""

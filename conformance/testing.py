@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from conformance.checks import CHECKS
 from conformance.engine import Plan, explain, prepare_block
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.registry import Implementation, find
@@ -76,6 +77,7 @@ def checks(
         operators=one.operators,
         dims=spec.ranges.dims,
         dtypes=chosen,
+        checks=CHECKS,
         suites=tuple(suites),
         examples=examples,
         seconds=float("inf"),

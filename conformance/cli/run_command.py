@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @options.many("--operator", "-o", "operators", help="conv, conv_transpose, max_pool, avg_pool.")
 @options.many("--dims", help="Spatial dimensions: 1, 2, 3.")
 @options.many("--dtype", "dtypes", help="float32, float64, float16, bfloat16.")
+@options.many("--check", "checks", help="result, purity, repeat, layout, special, reject, declare.")
 @options.many("--suite", "suites", help="Curated suites to judge on; 'none' for no suite.")
 @click.option("--examples", "-n", type=click.IntRange(0), help="Cases generated an operator and dim.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time budget of a cell.")
@@ -47,6 +48,7 @@ def command(
     operators: tuple[str, ...],
     dims: tuple[str, ...],
     dtypes: tuple[str, ...],
+    checks: tuple[str, ...],
     suites: tuple[str, ...],
     examples: int | None,
     seconds: float | None,
@@ -69,6 +71,7 @@ def command(
             operators=operators or None,
             dims=[_dim(text) for text in dims] or None,
             dtypes=dtypes or None,
+            checks=checks or None,
             suites=() if suites == ("none",) else suites or None,
             examples=examples,
             seconds=seconds,

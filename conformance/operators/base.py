@@ -38,7 +38,8 @@ class Reference:
     error: Array | float = 0.0
     """A bound on what ``exact`` and ``residual`` leave out; broadcasts to the result's shape."""
     exact_mask: Array | bool = True
-    """Where the result is representable whatever the order of summation, were the sums exact."""
+    """Where the result has but one right value, were the sums exact: false where the mean of exact
+    sums still rounds, and where maxima of +0 and -0 tie."""
 
 
 class Operator(ABC):
@@ -82,7 +83,7 @@ class Operator(ABC):
         """Return the exact result for finite inputs, as arrays of the shape of the result."""
 
     def norms(self, case: Case, inputs: Inputs) -> Array:
-        """Return sum_c ||x_nc||_2 ||w_oc||_2, the scale of a normwise bound, as (N, O, 1...)."""
+        """Return sum_c ||x_nc||_2 ||w_oc||_2 + |bias_o|, a normwise bound's scale: (N, O, 1...)."""
         raise NotImplementedError(f"{self.name} has no normwise bound")
 
 

@@ -71,7 +71,7 @@ class _Convolution(Operator):
         raise NotImplementedError
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
-        """Return the exact result and its magnitude, by products of slices (`conformance.exact`)."""
+        """Return the exact result and its magnitude, by products of slices (conformance.exact)."""
         x, w, bias = inputs
         out = self.output_shape(case)
         per_group = case.x[1] // case.groups
@@ -97,13 +97,18 @@ class _Convolution(Operator):
         return Reference(exact, None, magnitude, count, error + np.abs(residual))
 
     def norms(self, case: Case, inputs: Inputs) -> Array:
-        x, w, _ = inputs
-        n, c = case.x[:2]
-        x_norm = np.linalg.norm(x.reshape(n, c, -1).astype(np.float64), axis=2)
-        w_norm = np.linalg.norm(self.grouped(case, w).astype(np.float64), axis=3)
-        x_norm = x_norm.reshape(n, case.groups, 1, -1)
-        scale = np.sum(x_norm * w_norm[None], axis=3)
-        return scale.reshape(n, -1, *(1,) * case.dims) * (1 + (c + 60) * 2.0**-52)
+        x, w, bias = inputs
+        n, length, kernel = case.x[0], math.prod(case.x[2:]), math.prod(case.window)
+        outputs, per_group = self.channels(case)[1], case.x[1] // case.groups
+        planes = x.reshape(n, case.groups, 1, per_group, length).astype(np.float64)
+        x_norm = np.linalg.norm(planes, axis=4)  # (N, G, 1, C/G)
+        w_norm = np.linalg.norm(self.grouped(case, w).astype(np.float64), axis=3)  # (G, O/G, C/G)
+        scale = np.sum(x_norm * w_norm, axis=3).reshape(n, outputs)
+        if bias is not None:
+            scale += np.abs(bias.astype(np.float64))
+        scale *= 1 + (per_group + length + kernel + 4) * 2.0**-52  # round its own sums up
+        shaped: Array = scale.reshape(n, outputs, *(1,) * case.dims)
+        return shaped
 
 
 class Conv(_Convolution):
@@ -146,7 +151,8 @@ class Conv(_Convolution):
         return conv_taps(case.x[2:], out, case.window, case.stride, case.padding, case.dilation)
 
     def tap_counts(self, case: Case) -> Array:
-        return np.count_nonzero(self.taps(case) >= 0, axis=1)
+        counts: Array = np.sum(self.taps(case) >= 0, axis=1)
+        return counts
 
     def products(self, case: Case, w: Array, x: Array) -> Array:
         """Gather x into columns (N, G, C/G*K, P) and multiply by w as (G, O/G, C/G*K)."""
@@ -155,7 +161,7 @@ class Conv(_Convolution):
         depth = case.x[1] // g * k
         columns = x[..., taps].reshape(*x.shape[:-3], n, g, depth, p)
         left = w.reshape(*w.shape[:-4], 1, g, w.shape[-3], depth)
-        sums = np.matmul(left, columns)
+        sums: Array = np.matmul(left, columns)
         return sums.reshape(*sums.shape[:-4], *self.output_shape(case))
 
     def grouped(self, case: Case, w: Array) -> Array:
@@ -164,7 +170,7 @@ class Conv(_Convolution):
 
 
 class ConvTranspose(_Convolution):
-    """The adjoint of conv in x: input position i adds w[k] * x[i] to i*stride + k*dilation - before."""
+    """The adjoint of conv in x: input i adds w[k] * x[i] at i*stride + k*dilation - before."""
 
     name = "conv_transpose"
     _weight_axes = "(C, O/groups, *K)"
@@ -191,8 +197,9 @@ class ConvTranspose(_Convolution):
             limit = max(case.stride[axis], case.dilation[axis])
             if not 0 <= case.output_padding[axis] < limit:
                 raise fail(
-                    case, "output_padding", f"0 to {limit - 1} on axis {axis}, below the larger "
-                    f"of stride and dilation"
+                    case,
+                    "output_padding",
+                    f"0 to {limit - 1} on axis {axis}, below the larger of stride and dilation",
                 )
             if self.out_axis(case, axis) < 1:
                 raise fail(case, "padding", f"crops that leave an output on axis {axis}")

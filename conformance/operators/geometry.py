@@ -38,7 +38,12 @@ def conv_size(
 
 
 def transpose_size(
-    size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int, output_padding: int
+    size: int,
+    kernel: int,
+    stride: int,
+    padding: tuple[int, int],
+    dilation: int,
+    output_padding: int,
 ) -> int:
     """Return the output size of a transposed convolution along one axis."""
     return (size - 1) * stride - sum(padding) + span(kernel, dilation) + output_padding

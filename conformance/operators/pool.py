@@ -30,13 +30,18 @@ class _Pool(Operator):
             raise fail(case, "kernel", f"{case.dims} whole numbers, 1 or more, one a spatial axis")
         for axis in range(case.dims):
             if 2 * max(case.padding[axis]) > kernel[axis]:
-                raise fail(case, "padding", f"0 to {kernel[axis] // 2} on axis {axis}, half of the "
-                           f"kernel")
+                raise fail(
+                    case, "padding", f"0 to {kernel[axis] // 2} on axis {axis}, half of the kernel"
+                )
             reach = span(kernel[axis], case.dilation[axis])
             padded = case.x[2 + axis] + sum(case.padding[axis])
             if padded < reach:
-                raise fail(case, "kernel", f"a window that, dilated, fits the padded input "
-                           f"({reach} > {padded} on axis {axis})")
+                raise fail(
+                    case,
+                    "kernel",
+                    f"a window that, dilated, fits the padded input "
+                    f"({reach} > {padded} on axis {axis})",
+                )
 
     def terms(self, case: Case) -> int:
         return math.prod(case.window)
@@ -47,20 +52,26 @@ class _Pool(Operator):
     def taps(self, case: Case) -> Taps:
         """Return the input position of each window position of each output position."""
         out = self.output_shape(case)[2:]
-        return conv_taps(
-            case.x[2:], out, case.window, case.stride, case.padding, case.dilation
-        )
+        return conv_taps(case.x[2:], out, case.window, case.stride, case.padding, case.dilation)
 
 
 class MaxPool(_Pool):
-    """The largest element of each window; padding never wins, a NaN always does."""
+    """The largest element of each window; padding never wins, a NaN always does.
+
+    The reference's ``exact_mask`` leaves out windows in which zeros of both signs tie.
+    """
 
     name = "max_pool"
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         (x,) = inputs
         windows = with_missing(x, -np.inf)[..., self.taps(case)]  # (N, C, P, K)
-        return Reference(np.max(windows, axis=3).reshape(self.output_shape(case)))
+        exact = np.max(windows, axis=3).reshape(self.output_shape(case))
+        if not (exact == 0).any():
+            return Reference(exact)
+        zero, negative = windows == 0, np.signbit(windows)
+        tie = (zero & negative).any(axis=3) & (zero & ~negative).any(axis=3)
+        return Reference(exact, exact_mask=~tie.reshape(exact.shape))
 
 
 class AvgPool(_Pool):
@@ -88,7 +99,7 @@ class AvgPool(_Pool):
         (x,) = inputs
         out = self.output_shape(case)
         taps = self.taps(case)
-        p, k = taps.shape
+        k = taps.shape[1]
         bits = 53 - math.ceil(math.log2(k))  # sums of k slices stay exact in float64
         pieces = cut(with_missing(x, 0), bits)
         sums = pieces.parts[..., taps].sum(axis=4).reshape(len(pieces.parts), *out)

@@ -1,0 +1,107 @@
+"""The checks: what is looked at, by name, and the cases that each one needs besides ordinary ones.
+
+A check is a group of requirements (SPEC.md). ``result``, ``purity`` and ``declare`` look at every
+call; ``repeat`` at calls that follow one another; ``layout``, ``special`` and ``reject`` at cases
+of their own, derived here from ordinary ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case, Shape
+from conformance.operators import OPERATORS
+
+CHECKS = ("result", "purity", "repeat", "layout", "special", "reject", "declare", "integer")
+"""Every check, in the order of the reports."""
+
+_GROUPS = {
+    "PURE": "purity",
+    "REPEAT": "repeat",
+    "LAYOUT": "layout",
+    "SPECIAL": "special",
+    "REJECT": "reject",
+    "DECLARE": "declare",
+    "INTEGER": "integer",
+}
+
+
+def check_of(requirement: str) -> str:
+    """Return the check that enforces a requirement."""
+    if requirement in ("MAXPOOL-5", "MAXPOOL-10", "MAXPOOL-11"):
+        return "special"
+    return _GROUPS.get(requirement.partition("-")[0], "result")
+
+
+def check_for(case: Case) -> str:
+    """Return the check that a case belongs to."""
+    if case.invalid:
+        return "reject"
+    if case.memory != "contiguous":
+        return "layout"
+    return "special" if case.data in SPECIAL_RECIPES else "result"
+
+
+def derived(operator: str, dims: int, dtypes: Sequence[str], cases: Sequence[Case]) -> list[Case]:
+    """Return the cases of the checks that ordinary ``cases`` do not serve."""
+    from conformance import rejection
+
+    ordinary = [case for case in cases if case.x[0] > 0 and OPERATORS[operator].work(case) < 20_000]
+    return [
+        *_layouts(operator, ordinary),
+        *_specials(operator, dims, dtypes, ordinary),
+        *rejection.cases(operator, dims, tuple(dtypes)),
+    ]
+
+
+def _layouts(operator: str, ordinary: Sequence[Case]) -> list[Case]:
+    """Return each memory layout, for all arrays together and for each alone, on some case."""
+    arrays = ("", *(f"-{name}" for name in OPERATORS[operator].arguments if name in _ARRAYS))
+    ways = [layout + which for layout in MEMORY_LAYOUTS[1:] for which in arrays]
+    found = []
+    for dtype in dict.fromkeys(case.dtype for case in ordinary):
+        bases = [case for case in ordinary if case.dtype == dtype]
+        # A layout shows where no axis is trivial; the rest serve where there is nothing better.
+        bases.sort(key=lambda case: sum(size == 1 for size in (*case.x, *case.window)))
+        bases = bases[: max(4, len(bases) // 4)]
+        for way, base in zip(ways, itertools.cycle(bases), strict=False):
+            if way.endswith("-bias"):
+                base = base.replace(bias=True)
+            found.append(base.replace(memory=way, data="integers"))
+    return found
+
+
+_ARRAYS = ("x", "w", "bias", "grad")
+
+
+def _specials(
+    operator: str, dims: int, dtypes: Sequence[str], ordinary: Sequence[Case]
+) -> list[Case]:
+    """Return special values in every lane and at every window position, and on some cases."""
+    if operator.endswith("_grad"):
+        return []
+    size: Shape = {1: (9,), 2: (4, 5), 3: (3, 3, 3)}[dims]
+    window: Shape = {1: (3,), 2: (2, 3), 3: (2, 2, 2)}[dims]
+    found = []
+    lanes = itertools.cycle(dtypes)
+    for recipe in SPECIAL_RECIPES:
+        seeds = 20 if recipe in ("nan", "inf") else 3
+        for channels, seed in itertools.product((1, 3, 17, 33), range(seeds)):
+            if seed % 2 and channels == 3:
+                continue
+            base = Case(operator="conv", x=(2, channels, *size), w=(5, channels, *window))
+            made = base.replace(operator=operator, dtype=next(lanes), data=recipe, seed=seed)
+            if operator == "conv_transpose":
+                made = made.replace(w=(channels, 5, *window))
+            elif not OPERATORS[operator].has_weight:
+                made = made.replace(w=None, kernel=window)
+            elif seed % 5 == 4:
+                made = made.replace(bias=True)
+            found.append(made)
+        for base, seed in zip(ordinary[:: max(1, len(ordinary) // 12)], range(12), strict=False):
+            found.append(base.replace(data=recipe, seed=seed))
+    return found
+
+
+

@@ -1,0 +1,192 @@
+"""Exact sums over channels at the speed of a matrix product: the two sides of a projection.
+
+A sum of products of integers is exact in float32, in any order, while the sum of their magnitudes
+is at most 2**24 (in float64: 2**53). Bounds on that sum that cost next to nothing decide which of
+the two is used: max|a| * sum|b|, or sum|a||b| <= ||a|| ||b|| (Cauchy and Schwarz).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.calling import Array
+from conformance.case import Case, Shape
+from conformance.operators import OPERATORS
+
+_SINGLE, _DOUBLE = 2.0**24, 2.0**53
+_TILE = 1 << 17
+"""Elements looked at together: few enough for a second-level cache."""
+_TILE_CHANNELS = (16, 64)
+"""Channels of a tile: few leave long rows, which are read fast, many leave few sums to add."""
+_PLANES = 1 << 22
+"""Elements of the largest temporary of `convolve`."""
+_LARGEST = 2.0**40
+"""Whole numbers up to this, times small coefficients, add up exactly in float64."""
+
+
+def working(array: Array) -> Array:
+    """Return ``array`` in a dtype that BLAS has and that holds it exactly: float32 or float64."""
+    if array.dtype in (np.float32, np.float64):
+        return array
+    wide = np.float32 if array.dtype.itemsize <= 2 else np.float64
+    return array.astype(wide, order="K")
+
+
+def energy(array: Array) -> float:
+    """Return an upper bound on the sum of the squares of a float32 or float64 array.
+
+    It is computed in pieces of n elements whose rounding errors are at most n*u of their sum.
+    """
+    flat = array.ravel(order="K")
+    pieces = (flat[start : start + _TILE] for start in range(0, flat.size, _TILE))
+    with np.errstate(over="ignore", invalid="ignore"):  # of wrong outputs: infinity says enough
+        return sum(float(np.dot(piece, piece)) for piece in pieces) * (1 + 2.0**-7)
+
+
+def project_weight(case: Case, w: Array, r: NDArray[np.float32], squares: float) -> Array:
+    """Return sum_o r[g, o] * w[o], the weight of one output channel a group: (G, C/G, K).
+
+    ``squares`` is the `energy` of w, a float32 or float64 array.
+    """
+    groups, per_group = r.shape
+    if float((r * r).sum(axis=1).max()) * squares > _SINGLE**2:
+        w = w.astype(np.float64, copy=False)
+    if case.operator == "conv":
+        sums = r[:, None] @ w.reshape(groups, per_group, -1)  # (G, 1, C/G*K)
+    else:
+        sums = r[:, None, None] @ w.reshape(groups, len(w) // groups, per_group, -1)
+    return sums.reshape(groups, case.x[1] // groups, -1)
+
+
+def project_output(
+    y: Array, r: NDArray[np.float32], *, fractions: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return sum_o r[g, o] * y[n, g, o, p], and where an element is no result at all; (N, G, P).
+
+    ``y`` is (N, G, O/G, P), in any memory layout. Elements are rounded to whole numbers; with
+    ``fractions``, where that changes one counts as no result, and so do numbers above 2**40,
+    infinities and NaN in any case. All other sums are exact.
+    """
+    images, groups, channels, size = y.shape
+    sums = np.zeros((images, groups, size))
+    odd = np.zeros((images, groups, size), bool)
+    fewest, most = _TILE_CHANNELS
+    across = min(size, _TILE // fewest)
+    step = min(channels, most, _TILE // max(across, 1))
+    together = max(1, _TILE // (step * max(across, 1)))
+    for first in range(0, channels, step):
+        some = slice(first, first + step)
+        squares = float((r[:, some] ** 2).sum(axis=1).max())
+        total = float(np.abs(r[:, some]).sum(axis=1).max())
+        for n, g, p in itertools.product(
+            range(images), range(0, groups, together), range(0, size, max(across, 1))
+        ):
+            where = n, slice(g, g + together), slice(p, p + across)
+            tile = working(y[n, where[1], some, where[2]])  # (g, o, p)
+            whole = np.rint(tile)
+            if fractions and not np.array_equal(whole, tile):
+                odd[where] |= (whole != tile).any(axis=1)
+            largest = _SINGLE if whole.dtype == np.float32 else _LARGEST
+            if not (  # so written for NaN
+                squares * energy(whole) <= largest**2
+                or total * max(whole.max(), -whole.min()) <= largest
+            ):
+                wide = whole.astype(np.float64)
+                whole = np.where(np.abs(wide) <= _LARGEST, wide, 0)
+                odd[where] |= (whole != wide).any(axis=1)
+            sums[where] += (r[where[1], None, some] @ whole)[:, 0]
+    return sums, odd
+
+
+def convolve(case: Case, x: Array, kernels: Array, peak: float) -> NDArray[np.float64]:
+    """Return ``case``'s operator with one output channel a group: (N, G, *out).
+
+    ``kernels`` is (G, C/G, K) and ``peak`` the largest magnitude in ``x``. The channels of all
+    kernel positions are contracted first, by one matrix product (K, C/G) @ (C/G, S) that reads x
+    once; what it gives for each position is then added where the operator says.
+    """
+    n, c, *size = x.shape
+    groups = len(kernels)
+    x = working(x)
+    if peak * float(np.abs(kernels).sum(axis=(1, 2), dtype=np.float64).max()) > _SINGLE:
+        x = x.astype(np.float64, copy=False)
+    kernels = kernels.astype(x.dtype)
+    x = x.reshape(n, groups, c // groups, *size)
+    y = np.zeros((n, groups, *OPERATORS[case.operator].output_shape(case)[2:]), x.dtype)
+    if y.size:
+        add = _add_conv if case.operator == "conv" else _add_transpose
+        add(case, x, kernels, y)
+    return y.astype(np.float64)
+
+
+def _add_conv(case: Case, x: Array, kernels: Array, y: Array) -> None:
+    """y[p] += kernels[k] . x[p*stride + k*dilation - before], one phase of the stride at a time.
+
+    The input positions of one remainder modulo the stride form a grid on which the kernel
+    positions that meet it move by whole steps: y[p] += product[p + move].
+    """
+    out = y.shape[2:]
+    shifts = _shifts(case)
+    for phase in itertools.product(*map(range, case.stride)):
+        grid = x[(..., *(slice(f, None, s) for f, s in zip(phase, case.stride, strict=True)))]
+        meets = [
+            [k for k, shift in enumerate(axis) if (shift - f) % s == 0]
+            for axis, f, s in zip(shifts, phase, case.stride, strict=True)
+        ]
+        if not grid.size or not all(meets):
+            continue
+        for k, product in _products(case, kernels, grid, meets):
+            target, source = [], []
+            for axis, at in enumerate(k):
+                move = (shifts[axis][at] - phase[axis]) // case.stride[axis]
+                low, high = max(0, -move), min(out[axis], grid.shape[3 + axis] - move)
+                target.append(slice(low, max(low, high)))
+                source.append(slice(low + move, max(low, high) + move))
+            y[(..., *target)] += product[(..., *source)]
+
+
+def _add_transpose(case: Case, x: Array, kernels: Array, y: Array) -> None:
+    """y[i*stride + k*dilation - before] += kernels[k] . x[i]."""
+    out = y.shape[2:]
+    shifts = _shifts(case)
+    everywhere = [range(size) for size in case.window]
+    for k, product in _products(case, kernels, x, everywhere):
+        target, source = [], []
+        for axis, at in enumerate(k):
+            shift, stride = shifts[axis][at], case.stride[axis]
+            low = max(0, -(shift // stride))
+            high = max(low, min(case.x[2 + axis], (out[axis] - 1 - shift) // stride + 1))
+            target.append(slice(low * stride + shift, max(0, high * stride + shift), stride))
+            source.append(slice(low, high))
+        y[(..., *target)] += product[(..., *source)]
+
+
+def _shifts(case: Case) -> list[list[int]]:
+    """Return k*dilation - before for each axis and kernel position."""
+    return [
+        [k * d - before for k in range(size)]
+        for size, d, (before, _) in zip(case.window, case.dilation, case.padding, strict=True)
+    ]
+
+
+def _products(
+    case: Case, kernels: Array, x: Array, meets: Sequence[Sequence[int]]
+) -> Iterator[tuple[Shape, NDArray[Any]]]:
+    """Yield kernel positions with what each makes of x (N, G, C/G, *S): (N, G, *S)."""
+    n, groups, c, *size = x.shape
+    columns = x.reshape(n, groups, c, math.prod(size))
+    positions = list(itertools.product(*meets))
+    step = max(1, _PLANES // (n * groups * columns.shape[3]))
+    for first in range(0, len(positions), step):
+        some = positions[first : first + step]
+        flat = [np.ravel_multi_index(k, case.window) for k in some]
+        rows = kernels[:, :, flat].swapaxes(1, 2)  # (G, k, C/G)
+        planes = rows @ columns  # (N, G, k, S)
+        for index, k in enumerate(some):
+            yield k, planes[:, :, index].reshape(n, groups, *size)

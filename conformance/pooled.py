@@ -1,0 +1,55 @@
+"""A pool's output compared with the exact one, some channels at a time.
+
+A pool does so little work that its exact result costs about as much as the result: it is computed
+in full, in blocks of channels that bound the memory of its table of windows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from conformance.calling import Array, Inputs, Observation
+from conformance.case import Case
+from conformance.judging import Accuracy, Prepared, verdict
+from conformance.operators import OPERATORS
+
+_WINDOWS = 1 << 22
+"""Window elements that are gathered at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class PooledReference:
+    """The exact output of one pool, in blocks of one image and some channels."""
+
+    case: Case
+    blocks: tuple[tuple[int, slice, Prepared], ...]
+
+    @classmethod
+    def of(cls, case: Case, inputs: Inputs) -> PooledReference:
+        """Compute the exact result of ``case``, a max_pool or avg_pool, for ``inputs``."""
+        operator = OPERATORS[case.operator]
+        (x,) = inputs
+        images, channels = case.x[:2]
+        windows = math.prod(operator.output_shape(case)[2:]) * math.prod(case.window)
+        step = max(1, _WINDOWS // windows)
+        blocks = []
+        for image in range(images):
+            for first in range(0, channels, step):
+                some = slice(first, min(first + step, channels))
+                part = case.replace(x=(1, some.stop - first, *case.x[2:]))
+                given = (x[image : image + 1, some],)
+                prepared = Prepared(part, given, operator.reference(part, given))
+                blocks.append((image, some, prepared))
+        return cls(case, tuple(blocks))
+
+    def check(self, output: Array, accuracy: Accuracy) -> str | None:
+        """Say what is wrong with ``output`` (N, C, *out), None if nothing is."""
+        for image, some, prepared in self.blocks:
+            seen = Observation(output=output[image : image + 1, some])
+            found, _ = verdict("", accuracy, prepared, seen)
+            if found.failed:
+                whole = self.case.x[:2] == prepared.case.x[:2]
+                where = f"in image {image}, channels {some.start} to {some.stop - 1}: "
+                return found.message if whole else where + found.message
+        return None
