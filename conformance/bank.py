@@ -94,7 +94,7 @@ def _store(path: Path, bank: list[Prepared]) -> None:
         entry: dict[str, Any] = {"case": prepared.case.id}
         for field, value in _fields(prepared).items():
             if not isinstance(value, np.ndarray):
-                entry[field] = value
+                entry[field] = {"shape": value} if isinstance(value, tuple) else value
                 continue
             entry[field] = [value.dtype.name, list(value.shape), offset]
             parts.append(value.tobytes())
@@ -132,6 +132,8 @@ def _unpack(entry: dict[str, Any], blob: Array) -> Prepared:
 
 
 def _array(value: Any, blob: Array) -> Any:
+    if isinstance(value, dict):
+        return tuple(value["shape"])
     if not isinstance(value, list):
         return value
     name, shape, offset = value

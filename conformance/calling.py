@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from conformance.errors import Unsupported
 from conformance.memory import place
+from conformance.signatures import Signature
 
 Array: TypeAlias = NDArray[Any]
 Inputs: TypeAlias = tuple[Any, ...]
@@ -41,13 +42,16 @@ def observe(
     parameters: Mapping[str, Any],
     layout: str,
     memory: Sequence[str] | str = "contiguous",
+    *,
+    signature: Signature,
 ) -> Observation:
     """Call ``function`` once, on copies of ``inputs`` in its layout, and say what happened.
 
     ``memory`` is how the copies lie in memory, all of them or one name an input. They are the
-    implementation's own: whatever it does to them is seen, and hurts nobody.
+    implementation's own: whatever it does to them is seen, and hurts nobody. ``signature`` is the
+    operator's, whose roles say which axes the layout moves.
     """
-    pristine = to_layout(inputs, layout)
+    pristine = to_layout(inputs, layout, signature.roles)
     ways = [memory] * len(inputs) if isinstance(memory, str) else memory
     placed = [
         place(value, way) if isinstance(value, np.ndarray) else (value, None)
@@ -59,7 +63,7 @@ def observe(
         output = function(*(value for value, _ in placed), **parameters)
     except (Unsupported, NotImplementedError) as gap:
         unsupported = one_line(gap) or "no reason given"
-    except Exception as problem:  # an implementation may raise anything: that is a finding
+    except (Exception, SystemExit) as problem:  # whatever it raises is a finding
         raised = f"{type(problem).__name__}: {one_line(problem)}"
     changed = []
     shared = []
@@ -72,29 +76,43 @@ def observe(
             shared.append(position)
     if unsupported is not None or raised is not None:
         return Observation(unsupported=unsupported, raised=raised, changed=tuple(changed))
-    if layout == "NHWC" and isinstance(output, np.ndarray) and output.ndim >= 2:
-        output = np.moveaxis(output, -1, 1)
+    output = from_layout(output, layout, signature.result)
     return Observation(output=output, changed=tuple(changed), shared=tuple(shared))
 
 
-def to_layout(inputs: Inputs, layout: str) -> Inputs:
-    """Return C-contiguous ``inputs`` in ``layout``; for "NCHW" they are handed back as they are.
+def to_layout(values: Inputs, layout: str, roles: Sequence[str]) -> Inputs:
+    """Return ``values``, whose ``roles`` are those of a signature, in ``layout``.
 
-    "NHWC": x (N, C, *S) becomes (N, *S, C), w (A, B, *K) becomes (*K, B, A).
+    For "NHWC" an image (N, C, *S) becomes (N, *S, C) and a weight (A, B, *K) becomes (*K, B, A),
+    C-contiguous, and a tuple that is the shape of one becomes the shape of the other. For "NCHW"
+    they are handed back as they are.
     """
     if layout == "NCHW":
-        return inputs
-    return tuple(
-        _channels_last(value, weight=index == 1)
-        if isinstance(value, np.ndarray) and value.ndim > 1
-        else value
-        for index, value in enumerate(inputs)
-    )
+        return values
+    return tuple(_channels_last(value, role) for value, role in zip(values, roles, strict=True))
 
 
-def _channels_last(value: Array, *, weight: bool) -> Array:
-    spatial = tuple(range(2, value.ndim))
-    return np.ascontiguousarray(value.transpose((*spatial, 1, 0) if weight else (0, *spatial, 1)))
+def from_layout(output: Any, layout: str, role: str) -> Any:
+    """Return what a call returned in ``layout`` channels-first, as a view where it is an array."""
+    if layout == "NCHW" or not isinstance(output, np.ndarray):
+        return output
+    return output.transpose(np.argsort(_last_order(role, output.ndim)))
+
+
+def _channels_last(value: Any, role: str) -> Any:
+    if isinstance(value, np.ndarray):
+        return np.ascontiguousarray(value.transpose(_last_order(role, value.ndim)))
+    if isinstance(value, tuple):
+        return tuple(value[axis] for axis in _last_order(role, len(value)))
+    return value
+
+
+def _last_order(role: str, axes: int) -> tuple[int, ...]:
+    """Return the channels-first axes in the order in which they are channels-last."""
+    spatial = tuple(range(2, axes))
+    if role == "vector" or axes < 2:
+        return tuple(range(axes))
+    return (*spatial, 1, 0) if role == "weight" else (0, *spatial, 1)
 
 
 def one_line(text: object) -> str:

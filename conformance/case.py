@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
-from conformance.dtypes import DTYPES
+from conformance.dtypes import DTYPES, INTEGERS
 from conformance.errors import CaseError
 from conformance.signatures import SIGNATURES
 
@@ -152,11 +152,16 @@ def _ints(values: Shape) -> str:
 
 def _check_types(case: Case) -> None:
     """Check what holds for every operator: types, lengths, names and signs."""
+    from conformance.operators import OPERATORS
+
     dims = case.dims
     if not _is_shape(case.x) or dims not in (1, 2, 3):
         raise _error(case, "x", "(N, C, *S) with one to three spatial axes")
-    if case.dtype not in DTYPES:
-        raise _error(case, "dtype", f"one of {', '.join(DTYPES)}")
+    dtypes = OPERATORS[case.operator].dtypes
+    if case.dtype not in dtypes:
+        raise _error(case, "dtype", f"one of {', '.join(dtypes)}")
+    if case.dtype in INTEGERS and case.data != "integers":
+        raise _error(case, "data", f"integers, for the dtype {case.dtype}")
     if case.data not in (*RECIPES, *SPECIAL_RECIPES):
         raise _error(case, "data", f"one of {', '.join((*RECIPES, *SPECIAL_RECIPES))}")
     layout, _, argument = case.memory.partition("-")
@@ -187,7 +192,8 @@ def _check_types(case: Case) -> None:
         raise _error(case, "padding", f"{dims} pairs (before, after) of whole numbers, 0 or more")
     if case.x[0] < 0 or min(case.x[1:]) < 1:
         raise _error(case, "x", "axes of 1 or more; only the batch may be 0")
-    allowed = {*SIGNATURES[case.operator].arguments, *SIGNATURES[case.operator].parameters}
+    arguments, parameters = SIGNATURES[case.operator].arguments, SIGNATURES[case.operator].parameters
+    allowed = {*parameters, *("w" if name == "weight_shape" else name for name in arguments)}
     for field in fields(case):
         name = field.name
         if name in allowed or name in _EVERYWHERE:

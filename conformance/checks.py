@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Sequence
 
 from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case, Shape
+from conformance.dtypes import INTEGERS
 from conformance.operators import OPERATORS
 
 CHECKS = ("result", "purity", "repeat", "layout", "special", "reject", "declare", "integer")
@@ -43,8 +44,17 @@ def check_for(case: Case) -> str:
     return "special" if case.data in SPECIAL_RECIPES else "result"
 
 
-def derived(operator: str, dims: int, dtypes: Sequence[str], cases: Sequence[Case]) -> list[Case]:
-    """Return the cases of the checks that ordinary ``cases`` do not serve."""
+def derived(
+    operator: str,
+    dims: int,
+    dtypes: Sequence[str],
+    claimed: Sequence[str],
+    cases: Sequence[Case],
+) -> list[Case]:
+    """Return the cases of the checks that ordinary ``cases``, of some ``dtypes``, do not serve.
+
+    For the dtypes that only some implementations have ``claimed``, ordinary cases are taken over.
+    """
     from conformance import rejection
 
     ordinary = [case for case in cases if case.x[0] > 0 and OPERATORS[operator].work(case) < 20_000]
@@ -52,7 +62,23 @@ def derived(operator: str, dims: int, dtypes: Sequence[str], cases: Sequence[Cas
         *_layouts(operator, ordinary),
         *_specials(operator, dims, dtypes, ordinary),
         *rejection.cases(operator, dims, tuple(dtypes)),
+        *_claimed(operator, claimed, cases),
     ]
+
+
+_CLAIMED_CASES = 60
+"""Ordinary cases taken over to each dtype that is not among the ordinary ones."""
+
+
+def _claimed(operator: str, claimed: Sequence[str], cases: Sequence[Case]) -> list[Case]:
+    """Return ordinary cases in other dtypes; integer dtypes have one recipe only."""
+    step = max(1, len(cases) // _CLAIMED_CASES)
+    found = []
+    for place, dtype in enumerate(d for d in claimed if d in OPERATORS[operator].dtypes):
+        for case in cases[place % step :: step]:
+            whole = {"data": "integers"} if dtype in INTEGERS else {}
+            found.append(case.replace(dtype=dtype, **whole))
+    return found
 
 
 def _layouts(operator: str, ordinary: Sequence[Case]) -> list[Case]:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from conformance.case import Case, Shape
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, numpy_dtype
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, numpy_dtype
 from conformance.memory import spread
 from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
@@ -37,21 +37,22 @@ _READABLE = 9
 
 
 def make_inputs(case: Case) -> Inputs:
-    """Return the positional arguments of ``case``: C-contiguous arrays, None for no bias.
+    """Return the positional arguments of ``case``: C-contiguous arrays, None for no bias, shapes.
 
-    x is (N, C, *S), w as in the operator's signature, bias (O,). The arrays depend on nothing but
-    the case; NumPy's ``Generator`` streams may change between NumPy releases.
+    x is (N, C, *S), w as in the operator's signature, bias (O,), and grad has the shape of the
+    forward result. The arrays depend on nothing but the case; NumPy's ``Generator`` streams may
+    change between NumPy releases.
     """
     rng = np.random.default_rng(case.seed)
-    shapes: list[Shape | None] = [case.x]
-    if OPERATORS[case.operator].has_weight:
-        assert case.w is not None
-        shapes += [case.w, (OPERATORS[case.operator].output_shape(case)[1],) if case.bias else None]
-    make = _RECIPES[case.data]
+    operator = OPERATORS[case.operator]
+    shapes = {name: operator.argument_shape(case, name) for name in operator.arguments}
+    make = _whole if case.dtype in INTEGERS else _RECIPES[case.data]
     dtype = numpy_dtype(case.dtype)
     inputs = tuple(
-        None if shape is None else make(rng, case, shape, index).astype(dtype)
-        for index, shape in enumerate(shapes)
+        shape
+        if shape is None or name.endswith("_shape")
+        else make(rng, case, shape, index).astype(dtype)
+        for index, (name, shape) in enumerate(shapes.items())
     )
     return _spread(case, inputs) if case.memory.startswith("broadcast") else inputs
 
@@ -80,15 +81,37 @@ def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) ->
     limit = 2 ** FORMATS[case.dtype].digits
     if case.operator == "max_pool":
         return _nonzero(rng, shape, min(99, limit))
-    terms = OPERATORS[case.operator].terms(case)
-    if case.operator == "avg_pool":
-        return _nonzero(rng, shape, max(1, min(_READABLE, limit // terms)))
-    largest = max(1, min(_READABLE, math.isqrt(limit // terms)))
+    if case.operator == "max_pool_grad" and index == 1:
+        return _nonzero(rng, shape, _READABLE)  # few numbers, so that maxima tie
+    terms = max(1, OPERATORS[case.operator].terms(case))
+    if OPERATORS[case.operator].has_weight:
+        factors = 2
+        largest = max(1, min(_READABLE, math.isqrt(limit // terms)))
+    else:
+        factors = 1
+        unit = math.prod(case.window) if case.operator == "avg_pool_grad" else 1
+        largest = max(1, min(_READABLE, limit // (terms * unit)))
     values = _nonzero(rng, shape, largest)
-    if index == 1 and terms * largest**2 > limit:
-        # Too many products even for ones: keep few enough of each filter's weights.
+    if index == factors - 1 and terms * largest**factors > limit:
+        # Too many terms even of one: keep few enough of them.
         values[rng.random(shape) > limit / (2 * terms)] = 0
     return values
+
+
+def _whole(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    """Integers of an integer dtype, as large as they can be without a sum that overflows.
+
+    Going through a floating-point number, or through a narrower integer, then shows. max_pool
+    gets the whole range of the dtype, its ends included.
+    """
+    limits = np.iinfo(case.dtype)
+    if not OPERATORS[case.operator].has_weight:
+        values = rng.integers(limits.min, limits.max, shape, case.dtype, endpoint=True)
+        ends = rng.integers(0, 8, shape)
+        return np.where(ends == 0, limits.max, np.where(ends == 1, limits.min, values))
+    terms = OPERATORS[case.operator].terms(case) + 1
+    largest = limits.max // terms if index == 2 else math.isqrt(limits.max // terms)
+    return rng.integers(-largest, largest, shape, endpoint=True)
 
 
 def _impulse(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
@@ -189,13 +212,19 @@ _RECIPES: dict[str, Any] = {
 def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool:
     """Whether every partial sum of ``case``, in every order, is exact in dtype and accumulator.
 
-    True for whole-number data whose sum of magnitudes, (result's shape), is at most 2**p; that of
-    avg_pool is over the divisor, which is at most the window.
+    True for whole multiples of a unit whose sum of magnitudes, (result's shape), is at most 2**p
+    units. The magnitude of avg_pool is that sum over the divisor, which is at most the window; the
+    terms of avg_pool_grad are whole multiples of one over the window's divisor.
     """
-    if case.data not in ("integers", "impulse"):
+    accumulator = FORMATS[accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)]
+    digits = min(FORMATS[case.dtype].digits, accumulator.digits)
+    if case.data == "subnormal" and OPERATORS[case.operator].has_weight:
+        unit = FORMATS[case.dtype].smallest_subnormal
+        magnitude = magnitude / unit
+        if accumulator.smallest_subnormal > unit:
+            return False
+    elif case.data not in ("integers", "impulse", "zeros"):
         return False
-    accumulator = accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)
-    digits = min(FORMATS[case.dtype].digits, FORMATS[accumulator].digits)
-    divisor = math.prod(case.window) if case.operator == "avg_pool" else 1
+    divisor = math.prod(case.window) if case.operator.startswith("avg_pool") else 1
     largest = float(magnitude.max()) * divisor if magnitude.size else 0.0
     return largest <= 2.0**digits + 0.5  # a whole number, but for its rounding up

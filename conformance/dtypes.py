@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -49,11 +50,22 @@ FORMATS: dict[str, Format] = {
 }
 """Formats that data, accumulators and multipliers may have. tf32 is never a dtype of an array."""
 
-DTYPES: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+FLOATS: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+"""Names of the floating-point dtypes; every operator has them."""
+
+INTEGERS: tuple[str, ...] = ("int8", "int16", "int32", "int64", "uint8")
+"""Names of the integer dtypes, which some operators have as well (`Operator.dtypes`)."""
+
+DTYPES = FLOATS + INTEGERS
 """Names of the dtypes that a case may have."""
 
 DEFAULT_ACCUMULATOR = {"bfloat16": "float32", "float16": "float32"}
 """What an implementation is expected to accumulate in, where that is not the dtype itself."""
+
+
+def available(name: str) -> bool:
+    """Whether arrays of this dtype can be made here: bfloat16 needs the package ml_dtypes."""
+    return name != "bfloat16" or importlib.util.find_spec("ml_dtypes") is not None
 
 
 @cache

@@ -27,7 +27,7 @@ from conformance import bank, pairwise
 from conformance.checks import CHECKS, check_for, check_of, derived
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.dtypes import DTYPES
+from conformance.dtypes import DTYPES, FLOATS, INTEGERS, available
 from conformance.errors import ConformanceError
 from conformance.judging import (
     CONFORMS,
@@ -59,7 +59,7 @@ MAX_SECONDS = 10.0
 HISTORIES = 12
 """Cases of a cell that are called again and again (`conformance.repeat`)."""
 
-_WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3")
+_WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", "INTEGER-1", "INTEGER-2")
 _HISTORY = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "PURE-3", "PURE-4")
 
 Progress = Callable[[int, int, str], None]
@@ -144,6 +144,8 @@ class Plan:
     operators: tuple[str, ...]
     dims: tuple[int, ...]
     dtypes: tuple[str, ...]
+    claimed: tuple[str, ...]
+    """Further dtypes, which some of the implementations declare."""
     checks: tuple[str, ...]
     suites: tuple[str, ...]
     examples: int
@@ -236,6 +238,13 @@ def _plan(
     wanted = tuple(dict.fromkeys(suites)) if suites is not None else limits.suites
     for name in wanted:
         spec.suite(name)
+    ordinary = _choose("dtype", dtypes, spec.ranges.dtypes, DTYPES)
+    claimed = tuple(
+        dtype
+        for dtype in DTYPES
+        if dtypes is None and dtype not in ordinary and available(dtype)
+        if any(dtype in one.dtypes for one in selected)
+    )
     count = limits.examples if examples is None else examples
     if count < 0:
         raise ConformanceError(f"examples={count}; a whole number, 0 or more")
@@ -243,7 +252,8 @@ def _plan(
         implementations=tuple(dict.fromkeys(selected)),
         operators=_choose("operator", operators, tuple(OPERATORS), tuple(OPERATORS)),
         dims=_choose("dims", dims, spec.ranges.dims, (1, 2, 3)),
-        dtypes=_choose("dtype", dtypes, spec.ranges.dtypes, DTYPES),
+        dtypes=ordinary,
+        claimed=claimed,
         checks=_choose("check", checks, CHECKS, CHECKS),
         suites=wanted,
         examples=count,
@@ -290,7 +300,8 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
     installed = [one for one in plan.implementations if one.installed]
     cells: list[Cell] = []
     pairs: dict[tuple[str, str, str], pairwise.Pair] = {}
-    blocks = [(o, d) for o in plan.operators for d in plan.dims]
+    had = {operator for one in installed for operator in one.functions}
+    blocks = [(o, d) for o in plan.operators if o in had for d in plan.dims]
     spent: Counter[str] = Counter()
     for index, (operator, dims) in enumerate(blocks):
         progress(index * 1000, len(blocks) * 1000, f"preparing {operator} {dims}-D")
@@ -329,7 +340,9 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
 
 def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
     """Return the prepared cases of one operator and dimension: curated first, then generated."""
-    ranges = replace(plan.spec.ranges, dtypes=plan.dtypes)
+    floats = tuple(dtype for dtype in plan.dtypes if dtype in FLOATS) or ("float32",)
+    ranges = replace(plan.spec.ranges, dtypes=floats)
+    claimed = (*plan.claimed, *(dtype for dtype in plan.dtypes if dtype in INTEGERS))
 
     def make_cases() -> list[Case]:
         cases = [
@@ -337,7 +350,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
             for name in plan.suites
             for entry in plan.spec.suite(name).cases
             if entry.case.operator == operator and entry.case.dims == dims
-            for case in entry.expand(plan.dtypes)
+            for case in entry.expand(floats)
         ]
         if plan.examples:
             from conformance.strategies import generate
@@ -345,13 +358,14 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
             cases += generate(
                 operator, ranges, dims=dims, count=plan.examples, seed_value=plan.seed
             )
-        return _interleaved(cases, derived(operator, dims, plan.dtypes, cases))
+        found = _interleaved(cases, derived(operator, dims, floats, claimed, cases))
+        return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
 
     name = bank.key(
         spec=plan.spec.digest,
         operator=operator,
         dims=dims,
-        dtypes=plan.dtypes,
+        dtypes=(plan.dtypes, plan.claimed),
         suites=plan.suites,
         examples=plan.examples,
         seed=plan.seed,
@@ -382,6 +396,8 @@ def judge_block(
     for dtype in dtypes:
         mine = [(i, p) for i, p in enumerate(prepared) if p.case.dtype == dtype]
         first = mine[0][1].case
+        if dtype in plan.claimed and dtype not in one.dtypes:
+            continue
         cell = Cell(one.name, first.operator, first.dims, dtype, planned=len(mine))
         started = time.perf_counter()
         # Histories come first: a kernel that goes wrong after some calls still is at its first.
@@ -415,7 +431,8 @@ def _histories(one: Implementation, prepared: Sequence[Prepared], plan: Plan) ->
     if "repeat" not in plan.checks or not ordinary:
         return
     ordinary.sort(key=lambda p: OPERATORS[p.case.operator].work(p.case))
-    found = [endure(one, ordinary[len(ordinary) // 4])]
+    rounded = [p for p in ordinary if p.case.data == "normal"] or ordinary  # noise shows there
+    found = [endure(one, rounded[len(rounded) // 4])]
     begun = time.perf_counter()
     for p in ordinary[:: -(-len(ordinary) // HISTORIES)]:
         if time.perf_counter() - begun > plan.seconds / 2:

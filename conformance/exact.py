@@ -12,7 +12,7 @@ the certificate does not cover is added with `fractions.Fraction`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -89,6 +89,26 @@ def level_sums(products: Float64, exponent: int, bits: int) -> list[Term]:
     return sums
 
 
+def sums_of_products(
+    multiply: Callable[[Float64, Float64], Float64], left: Array, right: Array, depth: int
+) -> tuple[list[Term], Float64]:
+    """Return the exact sums of products of two finite arrays, and the same of their magnitudes.
+
+    ``multiply`` returns sums of at most ``depth`` products, computed in float64, for arrays of the
+    shapes of ``left`` and ``right`` with two axes of slices before them. The magnitudes are rounded
+    ``depth`` times each.
+    """
+    bits = slice_bits(depth)
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    a_cut, b_cut = cut(a, bits), cut(b, bits)
+    sums = multiply(a_cut.parts[:, None], b_cut.parts[None])
+    terms = level_sums(sums, a_cut.exponent + b_cut.exponent - 2 * bits, bits)
+    magnitude = multiply(np.abs(a), np.abs(b))
+    if terms[-1].exponent < SMALLEST_EXPONENT:  # products may underflow, and so be too small
+        magnitude += depth * _SMALLEST
+    return terms, magnitude
+
+
 def two_sum(a: Float64, b: Float64) -> tuple[Float64, Float64]:
     """Return s, e with s = fl(a + b) and s + e = a + b exactly (Knuth, TAOCP 2, 4.2.2)."""
     s = a + b
@@ -145,8 +165,9 @@ def rounded_sum(terms: Sequence[Term], divisor: Float64 | None = None) -> Rounde
     below = np.where(error > 0.0, np.nextafter(below, -np.inf), below)
     above = np.where(error > 0.0, np.nextafter(above, np.inf), above)
     certain = (high + below == high) & (high + above == high)
-    if min(term.exponent for term in terms) < SMALLEST_EXPONENT:
-        certain[...] = False
+    for term, value in zip(terms, values, strict=True):
+        if term.exponent < SMALLEST_EXPONENT:  # unless its last bits are zeros, it has lost them
+            certain &= np.ldexp(value, -term.exponent) == term.value
     if not certain.all():
         where = np.nonzero(~certain)
         columns = [(value[where].tolist(), Fraction(2) ** exponent) for value, exponent in terms]

@@ -24,11 +24,12 @@ import numpy as np
 from conformance.calling import Array, Inputs, Observation, observe
 from conformance.case import Case, validate
 from conformance.data import make_inputs, memory_ways, sums_are_exact
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, numpy_dtype
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, Format, numpy_dtype
 from conformance.operators import OPERATORS, nonfinite
 from conformance.operators.base import Reference
 from conformance.registry import Implementation, find
 from conformance.requirements import PARAMETER_REQUIREMENTS
+from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +144,14 @@ def judge_prepared(
     if case.invalid:
         return _judge_rejection(implementation, function, prepared), None
     layout, ways = implementation.layout, memory_ways(case)
-    seen = observe(function, prepared.inputs, case.parameters, layout, ways)
+    seen = observe(
+        function,
+        prepared.inputs,
+        case.parameters,
+        layout,
+        ways,
+        signature=SIGNATURES[case.operator],
+    )
     if case.memory.startswith("byteswapped"):
         seen = _in_native_order(seen)
     return verdict(implementation.name, Accuracy.of(implementation), prepared, seen)
@@ -190,10 +198,15 @@ def _judge_rejection(
     case, name = prepared.case, implementation.name
     mutation = rejection.MUTATIONS[case.invalid]
     inputs, parameters = rejection.apply(case, prepared.inputs, case.parameters)
-    seen = observe(function, inputs, parameters, implementation.layout)
-    what = rejection.describe(case)
+    seen = observe(
+        function,
+        inputs,
+        parameters,
+        implementation.layout,
+        signature=SIGNATURES[case.operator],
+    )
     if seen.changed:
-        text = f"a call that is invalid ({what}) changed its inputs"
+        text = f"a call that is invalid ({rejection.describe(case)}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
     if seen.raised is not None or seen.unsupported is not None:
         return Verdict(name, case, CONFORMS)
@@ -202,6 +215,7 @@ def _judge_rejection(
         if implementation.conventions.get(convention) == alternative:
             return Verdict(name, case, CONFORMS)
     shape = f"shape {output.shape}" if isinstance(output := seen.output, np.ndarray) else "that"
+    what = rejection.describe(case)
     text = f"accepted what is invalid ({what}) and returned a {type(output).__name__} of {shape}"
     return Verdict(name, case, VIOLATES, mutation.requirement, text)
 
@@ -291,7 +305,7 @@ def _bound(prepared: Prepared, accuracy: Accuracy) -> tuple[Array, bool]:
         terms = np.asarray(operator.terms(case), np.float64)
         norms = accuracy.amplification * operator.norms(case, prepared.inputs)
         magnitude = np.maximum(norms, magnitude)
-    tiny = max(stored.smallest_subnormal, accumulator.smallest_subnormal)
+    tiny: Array | float = max(stored.smallest_subnormal, accumulator.smallest_subnormal)
     if accuracy.flush:
         tiny = max(stored.smallest_normal, accumulator.smallest_normal)
         if case.data == "subnormal":  # each product with a subnormal factor may be missing
@@ -302,19 +316,35 @@ def _bound(prepared: Prepared, accuracy: Accuracy) -> tuple[Array, bool]:
     if accuracy.multiply:
         growth = (1 + gamma) * (1 + FORMATS[accuracy.multiply].unit_roundoff) ** 2 - 1
     allowed = (
-        (1 + v) * growth * magnitude
-        + v * np.abs(reference.exact)
-        + terms * tiny
-        + reference.error
+        (1 + v) * growth * magnitude + v * np.abs(reference.exact) + terms * tiny + reference.error
     ) * (1 + 2.0**-48)  # the bound's own arithmetic, rounded up
-    # Beyond half of 1/u terms the bound says nothing (SPEC.md, RESULT-1): not compared.
-    allowed = np.where(roundings <= 0.5, allowed, np.inf)
+    # Not compared: more than half of 1/u terms, of which the bound says nothing (SPEC.md,
+    # RESULT-1), what the declared formats cannot hold, and, under a normwise bound, what a NaN or
+    # an infinity may spread to (SPECIAL-2).
+    compared = (roundings <= 0.5) & (reference.magnitude <= 2.0**accumulator.max_exponent)
+    compared &= np.isfinite(magnitude)
+    if accuracy.multiply:
+        compared &= _are_normal(prepared.inputs[:2], FORMATS[accuracy.multiply])
+    allowed = np.where(compared, allowed, np.inf)
     bits = (
         accuracy.amplification is None
         and accuracy.multiply is None
+        and not (accuracy.flush and case.data == "subnormal")
         and sums_are_exact(case, reference.magnitude, accuracy.accumulate)
     )
     return allowed, bits
+
+
+def _are_normal(inputs: Inputs, multiplier: Format) -> bool:
+    """Whether all numbers that are multiplied, zeros apart, are normal ones of ``multiplier``."""
+    for value in inputs:
+        if isinstance(value, np.ndarray):
+            size = np.abs(value.astype(np.float64))
+            size = size[(size > 0) & np.isfinite(size)]
+            least, most = multiplier.smallest_normal, 2.0**multiplier.max_exponent
+            if size.size and not (least <= size.min() and size.max() <= most):
+                return False
+    return True
 
 
 @np.errstate(all="ignore")
@@ -364,6 +394,8 @@ def _compare_exactly(
     skips_nan = accuracy.ignore_nan and case.data == "nan"
     if output.tobytes() == exact.tobytes() and not skips_nan:
         return None
+    if case.dtype in INTEGERS:
+        return _compare_integers(prepared, output)
     same = np.signbit(output) == np.signbit(exact)
     same = (output == exact) & (same | ~np.asarray(reference.exact_mask))
     wrong = ~(same | (np.isnan(output) & np.isnan(exact)))
@@ -382,6 +414,16 @@ def _compare_exactly(
     return "RESULT-2", _describe(prepared, wrong, got, at, allows)
 
 
+def _compare_integers(prepared: Prepared, output: Array) -> tuple[str, str] | None:
+    exact = prepared.reference.exact
+    wrong = output != exact
+    if not wrong.any():
+        return None
+    at = _worst(wrong, np.abs(output.astype(np.float64) - exact.astype(np.float64)))
+    requirement = "INTEGER-2" if prepared.case.operator == "max_pool" else "INTEGER-1"
+    return requirement, _describe(prepared, wrong, output, at, "allowed: no difference")
+
+
 def _worst(wrong: Array, size: Array) -> tuple[Any, ...]:
     """Return the index of the largest ``size`` among the wrong elements, NaN above all."""
     ranked = np.where(wrong, np.where(np.isnan(size), np.inf, size), -1.0)
@@ -393,8 +435,13 @@ def _describe(
 ) -> str:
     """Say how many elements differ, and where, by how much and against what the worst does."""
     index = ", ".join(str(int(i)) for i in at)
+    exact = prepared.reference.exact
     digits = {"float64": 17, "float32": 9}.get(prepared.case.dtype, 6)
+    if prepared.case.dtype in INTEGERS:
+        values = str(got[at]), str(exact[at])
+    else:
+        values = f"{float(got[at]):.{digits}g}", f"{float(exact[at]):.17g}"
     return (
         f"{np.count_nonzero(wrong)} of {wrong.size} elements differ; worst at [{index}]: got "
-        f"{float(got[at]):.{digits}g}, exact {float(prepared.reference.exact[at]):.17g}, {allows}"
+        f"{values[0]}, exact {values[1]}, {allows}"
     )

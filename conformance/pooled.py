@@ -43,13 +43,14 @@ class PooledReference:
                 blocks.append((image, some, prepared))
         return cls(case, tuple(blocks))
 
-    def check(self, output: Array, accuracy: Accuracy) -> str | None:
-        """Say what is wrong with ``output`` (N, C, *out), None if nothing is."""
+    def check(self, output: Array, accuracy: Accuracy) -> tuple[str, str] | None:
+        """Say what is wrong with ``output`` (N, C, *out): requirement and message, or None."""
         for image, some, prepared in self.blocks:
             seen = Observation(output=output[image : image + 1, some])
             found, _ = verdict("", accuracy, prepared, seen)
             if found.failed:
                 whole = self.case.x[:2] == prepared.case.x[:2]
                 where = f"in image {image}, channels {some.start} to {some.stop - 1}: "
-                return found.message if whole else where + found.message
+                text = found.message if whole else where + found.message
+                return found.requirement or "RESULT-1", text
         return None

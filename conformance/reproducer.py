@@ -10,8 +10,8 @@ import numpy as np
 
 from conformance.calling import Array, to_layout
 from conformance.judging import Prepared
-from conformance.operators import OPERATORS
 from conformance.registry import Implementation
+from conformance.signatures import SIGNATURES
 
 _LITERAL = 2000
 """Arrays of up to this many elements are written out."""
@@ -24,9 +24,10 @@ def script(one: Implementation, prepared: Prepared) -> str:
     the case's recipe, for which the script needs convformance as well.
     """
     case = prepared.case
-    names = OPERATORS[case.operator].arguments
-    inputs = to_layout(prepared.inputs, one.layout)
-    exact = to_layout((prepared.reference.exact,), one.layout)[0]
+    signature = SIGNATURES[case.operator]
+    names = signature.arguments
+    inputs = to_layout(prepared.inputs, one.layout, signature.roles)
+    exact = to_layout((prepared.reference.exact,), one.layout, (signature.result,))[0]
     lines = ["import numpy as np", *_imports(one, case.operator)]
     if case.dtype == "bfloat16":
         lines.insert(1, "import ml_dtypes")
@@ -42,8 +43,9 @@ def script(one: Implementation, prepared: Prepared) -> str:
             "from conformance.judging import Prepared",
             f"prepared = Prepared.of(Case.parse({case.id!r}))",
             f"{', '.join(names)}{',' * (len(names) == 1)} = "
-            f"to_layout(prepared.inputs, {one.layout!r})",
-            f"exact, = to_layout((prepared.reference.exact,), {one.layout!r})",
+            f"to_layout(prepared.inputs, {one.layout!r}, {signature.roles!r})",
+            f"exact, = to_layout((prepared.reference.exact,), {one.layout!r}, "
+            f"({signature.result!r},))",
         ]
     keywords = "".join(f", {name}={value!r}" for name, value in case.parameters.items())
     lines += [

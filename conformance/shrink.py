@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from conformance import rejection
 from conformance.case import RECIPES, Case, Shape, validate
+from conformance.data import make_inputs
 from conformance.errors import CaseError
 
 
@@ -40,6 +42,8 @@ def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 2.0) -
 def _valid(case: Case) -> bool:
     try:
         validate(case)
+        if case.invalid:  # the mistake may need an axis or a group that is gone
+            rejection.apply(case, make_inputs(case), case.parameters)
     except CaseError:
         return False
     return True

@@ -2,41 +2,55 @@
 
 A strategy first draws the class of each parameter (no stride, the same stride on every axis,
 different strides, ...), every class about as often as the others, then a value of that class. So
-rare combinations of classes are met early. Sizes are computed from the output's size, so that no
-draw has to be thrown away; every list is sorted from simple to complex, so that a failing case
-shrinks towards the smallest shape with default parameters and integer data.
+rare combinations of classes are met early (`conformance.coverage` measures how many). Input sizes
+follow from what is drawn (`conformance.plan`), so that no draw has to be thrown away; every list
+is sorted from simple to complex, so that a failing case shrinks towards the smallest shape with
+default parameters and integer data.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from conformance.case import Case, Padding, Shape
+from conformance.case import RECIPES, Case, Padding, Shape
+from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
-from conformance.operators import OPERATORS
-from conformance.operators.geometry import span, transpose_size
+from conformance.operators import GRADIENTS, OPERATORS
+from conformance.plan import Plan, fit, pool_padding
 from conformance.spec.ranges import Ranges
 
 T = TypeVar("T")
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
+Classes: TypeAlias = tuple[tuple[T, ...], ...]
+"""The values of each class of a parameter; a class that is listed twice is drawn twice as often."""
 
 
 def cases(
     operator: str, ranges: Ranges | None = None, *, dims: int | None = None
 ) -> st.SearchStrategy[Case]:
-    """Return the strategy of valid cases of ``operator``, for all ``dims`` of the ranges or one."""
-    if operator not in _BUILDERS:
+    """Return the strategy of valid cases of ``operator``, for all ``dims`` of the ranges or one.
+
+    A gradient's cases are those of its forward operator, in the dtypes that it has.
+    """
+    if operator not in OPERATORS:
         raise ConformanceError(
-            f"operator '{operator}' is unknown; known are {', '.join(_BUILDERS)}"
+            f"operator '{operator}' is unknown; known are {', '.join(OPERATORS)}"
         )
-    return _cases(operator, ranges or Ranges(), dims)
+    ranges = ranges or Ranges()
+    if operator in GRADIENTS:
+        gradient = GRADIENTS[operator]
+        mine = tuple(dtype for dtype in ranges.dtypes if dtype in gradient.dtypes)
+        drawn = cases(gradient.forward.name, replace(ranges, dtypes=mine), dims=dims)
+        return drawn.map(gradient.derived)
+    return _cases(operator, ranges, ranges.dims if dims is None else (dims,))
 
 
 def generate(
@@ -54,7 +68,7 @@ def generate(
 
         @seed(seed_value + 1_000_003 * attempt)
         @settings(
-            max_examples=missing,
+            max_examples=missing + 10 * attempt,  # a repeat of a few finds mostly known cases
             database=None,
             deadline=None,
             phases=[Phase.generate],
@@ -68,271 +82,204 @@ def generate(
     return tuple(found)[:count]
 
 
+_SIZE = 64
+"""Bytes that one case is made from: two a choice."""
+
+
+class _Choices:
+    """The choices of one case, in the order in which they are made, all from one string of bytes.
+
+    One draw a case rather than one a choice: Hypothesis makes up to five in six of its examples by
+    copying one draw of an example over another of the same kind, which brings few new combinations;
+    and it mixes integers of 100 and more that it finds in the modules that happen to be loaded into
+    what it draws, so that a seed would not always give the same cases (it does so with bytes, too,
+    but with no more than 50 of them). It is also faster. Every choice reads two bytes, even among
+    one option, so that shrinking one choice leaves the others as they are.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self._bytes = iter(text)
+
+    def number(self, count: int) -> int:
+        """Return a number from 0 to ``count - 1``; zero bytes give 0, larger ones no less."""
+        return (next(self._bytes) * 256 + next(self._bytes)) * count >> 16
+
+    def of(self, options: Sequence[T]) -> T:
+        """Return one of ``options``, which are sorted from simple to complex."""
+        return options[self.number(len(options))]
+
+    def of_class(self, classes: Classes[T]) -> T:
+        """Return one of the options of one class."""
+        return self.of(self.of(classes))
+
+
 @st.composite
-def _cases(draw: Draw, operator: str, ranges: Ranges, dims: int | None) -> Case:
-    chosen = dims if dims is not None else _pick(draw, ranges.dims)
-    common = {
-        "operator": operator,
-        "data": _pick(draw, ranges.data),
-        "dtype": _pick(draw, ranges.dtypes),
-        "seed": draw(_seeds(ranges.seeds)),
+def _cases(draw: Draw, operator: str, ranges: Ranges, dims: Shape) -> Case:
+    choose = _Choices(draw(st.binary(min_size=_SIZE, max_size=_SIZE)))
+    number = choose.of(_sorted(dims))
+    boundary = choose.of(_boundaries(ranges.boundary_share, OPERATORS[operator].has_weight))
+    own: dict[str, Any]
+    if OPERATORS[operator].has_weight:
+        groups, inner, outer = choose.of_class(_channels(ranges, boundary))
+        own = {"groups": groups, "inner": inner, "outer": outer, "bias": choose.of((False, True))}
+    else:
+        counts = ranges.boundary_channels if boundary == "inner" else ranges.channels
+        own = {"inner": choose.of(_sorted(counts)), "ceil_mode": choose.of((False, True, True))}
+        own["count_include_pad"] = choose.of((True, False) if operator == "avg_pool" else (True,))
+    axis = number - 1 - choose.number(number)
+    width = choose.of(_sorted(ranges.boundary_widths))
+    plan = Plan(
+        operator=operator,
+        **_geometry(choose, operator, ranges, number),
+        **own,
+        width=(axis, width) if boundary == "width" else None,
+        batch=choose.of(_batches(ranges.batch)),
+        dtype=choose.of(_in_order(ranges.dtypes, DTYPES)),
+        data=choose.of(_in_order(ranges.data, RECIPES)),
+        seed=choose.number(ranges.seeds),
+    )
+    return fit(plan, ranges)
+
+
+def _geometry(choose: _Choices, operator: str, ranges: Ranges, dims: int) -> dict[str, Any]:
+    """Choose what each spatial axis has."""
+    pooling = not OPERATORS[operator].has_weight
+    weight = 2 if pooling else 1  # a pooling with kernel or stride one has few ways to go wrong
+    kernel = choose.of_class(_kernels(ranges.kernel, dims, weight))
+    stride = choose.of_class(_tuples(ranges.stride, dims, weight))
+    dilations = (1,) if operator == "avg_pool" else ranges.dilation
+    dilation = choose.of_class(_tuples(dilations, dims, 1))
+    pads = (pool_padding(ranges.padding, k) if pooling else ranges.padding for k in kernel)
+    padding = choose.of_class(_paddings(tuple(pads)))
+    out = choose.of(_shapes(ranges.output, dims))
+    limits = tuple(map(max, stride, dilation)) if operator == "conv_transpose" else stride
+    shape = {
+        "kernel": kernel,
+        "stride": stride,
+        "dilation": dilation,
+        "padding": padding,
+        "out": out,
+        "rest": choose.of_class(_rests(limits)),
     }
-    return _BUILDERS[operator](draw, ranges, chosen, common)
+    return _hollow(choose, shape, ranges) if operator == "max_pool" else shape
 
 
-def _pick(draw: Draw, options: Sequence[T]) -> T:
-    return draw(_sampled(tuple(options)))  # type: ignore[no-any-return]
+def _hollow(choose: _Choices, shape: dict[str, Any], ranges: Ranges) -> dict[str, Any]:
+    """Give one axis, every sixth time, a window that reads nothing but padding.
+
+    Within half of the kernel only one shape does so, too rare to be met by chance: two taps, the
+    first one row before the input, the other one after it.
+    """
+    wanted, axis = choose.of((False,) * 5 + (True,)), choose.number(len(shape["kernel"]))
+    apart = choose.of(tuple(d for d in ranges.dilation if d > 1) or (1,))
+    possible = 2 in ranges.kernel and apart > 1 and max(ranges.padding) > 0 and 1 in ranges.output
+    if not (wanted and possible):
+        return shape
+    one: dict[str, Any] = {"kernel": 2, "dilation": apart, "padding": (1, 1), "out": 1, "rest": 0}
+    changed = {
+        name: (*shape[name][:axis], value, *shape[name][axis + 1 :]) for name, value in one.items()
+    }
+    return shape | changed
+
+
+# --- what is drawn from: tables, made once, sorted from simple to complex -----------------------
 
 
 @cache
-def _sampled(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
-    return st.just(options[0]) if len(options) == 1 else st.sampled_from(options)
+def _sorted(values: Shape) -> Shape:
+    return tuple(sorted(values))
 
 
 @cache
-def _seeds(count: int) -> st.SearchStrategy[int]:
-    return st.integers(0, count - 1)
-
-
-# --- tuples with one value an axis, sorted from simple to complex -------------------------------
+def _batches(values: Shape) -> Shape:
+    """Return the batch sizes, an empty batch, which compares nothing, half as often."""
+    full = sorted(n for n in values if n)
+    return (*sorted(full * 2), *(n for n in values if not n))
 
 
 @cache
-def _classes(values: Shape, dims: int, default: int) -> dict[str, tuple[Shape, ...]]:
-    """Sort all tuples of ``values`` into default, same and different ones."""
+def _in_order(names: tuple[str, ...], order: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=order.index))
+
+
+@cache
+def _boundaries(share: float, convolution: bool) -> tuple[str, ...]:
+    """Return which extent crosses a vector or tile boundary, as often as ``share`` says."""
+    kinds = ("inner", "outer", "width") if convolution else ("inner", "width")
+    each = math.ceil(share * 60 / len(kinds))
+    return ("none",) * (60 - each * len(kinds)) + tuple(kind for kind in kinds for _ in range(each))
+
+
+@cache
+def _channels(ranges: Ranges, boundary: str) -> Classes[tuple[int, int, int]]:
+    """Return (groups, input channels, output channels of a group) by kind of grouping."""
+    special = ranges.boundary_channels
+    inner = special if boundary == "inner" else ranges.channels
+    outer = special if boundary == "outer" else ranges.channels
+    several = [g for g in ranges.groups if g > 1]
+    wide = [c for c in inner if c > 1]
+    one = [1] if 1 in ranges.groups else []
+    deep: Iterable[int] = several and special if boundary in ("inner", "outer") else several
+    single = [c for c in ranges.channels if c == 1]  # depthwise: where a group may be one channel
+    multiplier = sorted(ranges.multiplier)
+    kinds = (
+        itertools.product(one, inner, outer),
+        itertools.product(deep, single, multiplier[:1]),
+        itertools.product(several, wide, outer),
+        itertools.product(deep, single, multiplier[1:]),
+    )
+    return _nonempty(*(sorted(kind, key=math.prod) for kind in kinds))
+
+
+@cache
+def _tuples(values: Shape, dims: int, weight: int) -> Classes[Shape]:
+    """Sort strides or dilations into ones, and, taken ``weight`` times, same and different ones."""
     every = sorted(itertools.product(values, repeat=dims), key=lambda t: (sum(t), t))
-    return {
-        name: tuple(options)
-        for name, options in {
-            "default": [t for t in every if set(t) == {default}],
-            "same": [t for t in every if len(set(t)) == 1 and t[0] != default],
-            "different": [t for t in every if len(set(t)) > 1],
-        }.items()
-        if options
-    }
+    ones = [t for t in every if set(t) == {1}]
+    same = [t for t in every if len(set(t)) == 1 and t not in ones]
+    different = [t for t in every if len(set(t)) > 1]
+    return _nonempty(ones, *[same, different] * weight)
 
 
 @cache
-def _kernels(values: Shape, dims: int) -> dict[str, tuple[Shape, ...]]:
-    """Sort all kernel shapes into ones, odd, even and mixed ones."""
+def _kernels(values: Shape, dims: int, weight: int) -> Classes[Shape]:
+    """Sort kernel shapes into ones, and, taken ``weight`` times, odd, even and mixed ones."""
     every = sorted(itertools.product(values, repeat=dims), key=lambda t: (sum(t), t))
     ones = [t for t in every if set(t) == {1}]
     odd = [t for t in every if all(k % 2 for k in t) and t not in ones]
     even = [t for t in every if not any(k % 2 for k in t)]
     mixed = [t for t in every if t not in ones and t not in odd and t not in even]
-    named = {"one": ones, "odd": odd, "even": even, "mixed": mixed}
-    return {name: tuple(options) for name, options in named.items() if options}
+    return _nonempty(ones, *[odd, even, mixed] * weight)
 
 
 @cache
-def _paddings(limits: Shape, values: Shape) -> dict[str, tuple[Padding, ...]]:
-    """Sort all paddings within ``limits`` into none, symmetric and asymmetric ones."""
-    axes = [
-        [(b, a) for b in values for a in values if b <= limit and a <= limit] for limit in limits
-    ]
+def _paddings(values: tuple[Shape, ...]) -> Classes[Padding]:
+    """Sort paddings, made of the values of each axis, into none, symmetric and asymmetric ones."""
+    axes = [[(before, after) for before in axis for after in axis] for axis in values]
     every = sorted(itertools.product(*axes), key=lambda p: (sum(map(sum, p)), p))
     none = [p for p in every if not any(map(any, p))]
-    symmetric = [p for p in every if all(b == a for b, a in p) and p not in none]
-    asymmetric = [p for p in every if any(b != a for b, a in p)]
-    named = {"none": none, "symmetric": symmetric, "asymmetric": asymmetric}
-    return {name: tuple(options) for name, options in named.items() if options}
-
-
-@cache
-def _below(limits: Shape) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
-    """Return the all-zero tuple, and all others that stay below ``limits`` on each axis."""
-    every = sorted(itertools.product(*map(range, limits)), key=lambda t: (sum(t), t))
-    return (every[0],), tuple(every[1:])
+    same = [p for p in every if all(b == a for b, a in p)]
+    return _nonempty(
+        none,
+        [p for p in same if p not in none],
+        [p for p in every if any(b != a for b, a in p)],
+    )
 
 
 @cache
 def _shapes(values: Shape, dims: int) -> tuple[Shape, ...]:
-    return tuple(
-        sorted(itertools.product(values, repeat=dims), key=lambda t: (math.prod(t), sum(t), t))
-    )
+    """Return all shapes, the smallest size taken three times: much happens at the edges alone."""
+    every = itertools.product((min(values),) * 2 + values, repeat=dims)
+    return tuple(sorted(every, key=lambda t: (math.prod(t), sum(t), t)))
 
 
-def _by_class(draw: Draw, classes: dict[str, tuple[T, ...]]) -> T:
-    return _pick(draw, classes[_pick(draw, tuple(classes))])
+@cache
+def _rests(limits: Shape) -> Classes[Shape]:
+    """Sort the tuples below ``limits`` into zeros, ones at most (twice) and all others."""
+    zero, *others = sorted(itertools.product(*map(range, limits)), key=lambda t: (sum(t), t))
+    ones = [t for t in others if max(t) == 1]
+    return _nonempty([zero], ones, ones, [t for t in others if max(t) > 1])
 
 
-def _maybe(draw: Draw, limits: Shape) -> Shape:
-    """Draw zeros, or, half of the time where there is one, another tuple below ``limits``."""
-    zero, others = _below(limits)
-    return _pick(draw, others if others and _pick(draw, (False, True)) else zero)
-
-
-# --- the operators ------------------------------------------------------------------------------
-
-
-def _boundary(draw: Draw, ranges: Ranges, kinds: tuple[str, ...]) -> str:
-    """Draw which axis, if any, gets a size that crosses a vector or tile boundary."""
-    share = max(2, round(1 / ranges.boundary_share)) if ranges.boundary_share else 0
-    if not share or _pick(draw, tuple(range(share))) != share - 1:
-        return "none"
-    return _pick(draw, kinds)
-
-
-def _channels(draw: Draw, ranges: Ranges, boundary: str) -> tuple[int, int, int]:
-    """Draw (groups, input channels of a group, output channels of a group)."""
-    kind = _pick(draw, ("one", "some", "depthwise"))
-    several = tuple(g for g in ranges.groups if g > 1) or (1,)
-    wide = tuple(c for c in ranges.channels if c > 1) or (2,)
-    if kind == "depthwise":
-        many = ranges.boundary_channels if boundary != "none" else several
-        return _pick(draw, many), 1, _pick(draw, ranges.multiplier)
-    groups = 1 if kind == "one" else _pick(draw, several)
-    inner = ranges.boundary_channels if boundary == "in" else (
-        wide if kind == "some" else ranges.channels
-    )
-    outer = ranges.boundary_channels if boundary == "out" else ranges.channels
-    return groups, _pick(draw, inner), _pick(draw, outer)
-
-
-def _fitting(
-    out: Shape, rest: Shape, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape
-) -> Shape:
-    """Return the input sizes that give at least ``out`` outputs and ``rest`` unused rows.
-
-    A size below 1 (a padding that alone would make more outputs) grows by whole strides.
-    """
-    sizes = []
-    for o, r, k, s, (before, after), d in zip(
-        out, rest, kernel, stride, padding, dilation, strict=True
-    ):
-        size = (o - 1) * s + span(k, d) - before - after + r
-        sizes.append(size if size >= 1 else size + -(-(1 - size) // s) * s)
-    return tuple(sizes)
-
-
-def _widen(draw: Draw, ranges: Ranges, sizes: Shape, stretch: bool) -> Shape:
-    """Give one axis, where ``stretch``, a size that crosses a tile boundary."""
-    if not stretch:
-        return sizes
-    axis = len(sizes) - 1 - _pick(draw, tuple(range(len(sizes))))
-    width = max(_pick(draw, ranges.boundary_widths), sizes[axis])
-    return (*sizes[:axis], width, *sizes[axis + 1 :])
-
-
-def _within(case: Case, limit: int) -> Case:
-    """Return ``case`` with batch and channels cut until its work is within ``limit``.
-
-    An output element costs the judge about as much as eight multiply-accumulates.
-    """
-    operator = OPERATORS[case.operator]
-    while operator.work(case) + 8 * math.prod(operator.output_shape(case)) > limit:
-        n, c, *spatial = case.x
-        if n > 1:
-            case = case.replace(x=(1, c, *spatial))
-        elif case.w is not None and case.w[0] > case.groups and case.operator == "conv":
-            per_group = case.w[0] // case.groups
-            case = case.replace(w=(per_group // 2 * case.groups, *case.w[1:]))
-        elif case.w is not None and case.w[1] > 1 and case.operator == "conv":
-            smaller = case.w[1] // 2
-            case = case.replace(
-                x=(n, smaller * case.groups, *spatial), w=(case.w[0], smaller, *case.w[2:])
-            )
-        elif case.w is not None and case.w[1] > 1:
-            case = case.replace(w=(case.w[0], case.w[1] // 2, *case.w[2:]))
-        elif case.w is not None and case.w[0] > case.groups:
-            smaller = case.w[0] // case.groups // 2 * case.groups
-            case = case.replace(x=(n, smaller, *spatial), w=(smaller, *case.w[1:]))
-        elif case.w is None and c > 1:
-            case = case.replace(x=(n, c // 2, *spatial))
-        else:
-            return case
-    return case
-
-
-def _conv(draw: Draw, ranges: Ranges, dims: int, common: dict[str, Any]) -> Case:
-    boundary = _boundary(draw, ranges, ("in", "out", "width"))
-    batch = _pick(draw, ranges.batch)
-    groups, inner, outer = _channels(draw, ranges, boundary)
-    kernel = _by_class(draw, _kernels(ranges.kernel, dims))
-    stride = _by_class(draw, _classes(ranges.stride, dims, 1))
-    dilation = _by_class(draw, _classes(ranges.dilation, dims, 1))
-    padding = _by_class(draw, _paddings((max(ranges.padding),) * dims, ranges.padding))
-    out = _pick(draw, _shapes(ranges.output, dims))
-    sizes = _fitting(out, _maybe(draw, stride), kernel, stride, padding, dilation)
-    sizes = _widen(draw, ranges, sizes, boundary == "width")
-    case = Case(
-        x=(batch, groups * inner, *sizes),
-        w=(groups * outer, inner, *kernel),
-        bias=_pick(draw, (False, True)),
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        **common,
-    )
-    return _within(case, ranges.work)
-
-
-def _conv_transpose(draw: Draw, ranges: Ranges, dims: int, common: dict[str, Any]) -> Case:
-    boundary = _boundary(draw, ranges, ("in", "out", "width"))
-    batch = _pick(draw, ranges.batch)
-    groups, inner, outer = _channels(draw, ranges, boundary)
-    kernel = _by_class(draw, _kernels(ranges.kernel, dims))
-    stride = _by_class(draw, _classes(ranges.stride, dims, 1))
-    dilation = _by_class(draw, _classes(ranges.dilation, dims, 1))
-    padding = _by_class(draw, _paddings((max(ranges.padding),) * dims, ranges.padding))
-    extra = _maybe(draw, tuple(map(max, stride, dilation)))
-    sizes = []
-    for axis, size in enumerate(_pick(draw, _shapes(ranges.output, dims))):
-        pads = kernel[axis], stride[axis], padding[axis], dilation[axis], extra[axis]
-        missing = max(0, 1 - transpose_size(size, *pads))  # rows that the padding crops too many
-        sizes.append(size + -(-missing // stride[axis]))
-    wide = _widen(draw, ranges, tuple(sizes), boundary == "width")
-    case = Case(
-        x=(batch, groups * inner, *wide),
-        w=(groups * inner, outer, *kernel),
-        bias=_pick(draw, (False, True)),
-        stride=stride,
-        padding=padding,
-        output_padding=extra,
-        dilation=dilation,
-        groups=groups,
-        **common,
-    )
-    return _within(case, ranges.work)
-
-
-def _pool(
-    draw: Draw, ranges: Ranges, dims: int, common: dict[str, Any], dilation: Shape
-) -> dict[str, Any]:
-    """Draw what the two poolings share."""
-    boundary = _boundary(draw, ranges, ("in", "width"))
-    batch = _pick(draw, ranges.batch)
-    channels = _pick(draw, ranges.boundary_channels if boundary == "in" else ranges.channels)
-    kernel = _by_class(draw, _kernels(ranges.kernel, dims))
-    stride = _by_class(draw, _classes(ranges.stride, dims, 1))
-    padding = _by_class(draw, _paddings(tuple(k // 2 for k in kernel), ranges.padding))
-    out = _pick(draw, _shapes(ranges.output, dims))
-    sizes = _fitting(out, _maybe(draw, stride), kernel, stride, padding, dilation)
-    return {
-        "x": (batch, channels, *_widen(draw, ranges, sizes, boundary == "width")),
-        "kernel": kernel,
-        "stride": stride,
-        "padding": padding,
-        "ceil_mode": _pick(draw, (False, True)),
-        **common,
-    }
-
-
-def _max_pool(draw: Draw, ranges: Ranges, dims: int, common: dict[str, Any]) -> Case:
-    dilation = _by_class(draw, _classes(ranges.dilation, dims, 1))
-    pool = _pool(draw, ranges, dims, common, dilation)
-    return _within(Case(dilation=dilation, **pool), ranges.work)
-
-
-def _avg_pool(draw: Draw, ranges: Ranges, dims: int, common: dict[str, Any]) -> Case:
-    pool = _pool(draw, ranges, dims, common, (1,) * dims)
-    return _within(Case(count_include_pad=_pick(draw, (True, False)), **pool), ranges.work)
-
-
-_BUILDERS: dict[str, Callable[[Draw, Ranges, int, dict[str, Any]], Case]] = {
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-}
+def _nonempty(*classes: list[T]) -> Classes[T]:
+    return tuple(tuple(options) for options in classes if options)

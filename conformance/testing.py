@@ -71,12 +71,13 @@ def checks(
     """
     one = find(implementation)
     spec = load()
-    chosen = tuple(dtypes) if dtypes is not None else spec.ranges.dtypes
+    chosen = tuple(dtypes) if dtypes is not None else one.dtypes
     plan = Plan(
         implementations=(one,),
         operators=one.operators,
         dims=spec.ranges.dims,
         dtypes=chosen,
+        claimed=(),
         checks=CHECKS,
         suites=tuple(suites),
         examples=examples,

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance import implementation
+from conformance.dtypes import DTYPES
 from implementations._common import (
     Array,
     Padding,
@@ -48,7 +49,7 @@ from implementations._common import (
     pool_size,
 )
 
-im2col = implementation("im2col", family="numpy")
+im2col = implementation("im2col", family="numpy", dtypes=DTYPES)
 
 
 def window_positions(

@@ -43,6 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance import Unsupported, implementation
+from conformance.dtypes import DTYPES
 from implementations._common import (
     Array,
     Padding,
@@ -56,7 +57,7 @@ from implementations._common import (
     pool_size,
 )
 
-kernel_matrix = implementation("kernel-matrix", family="numpy")
+kernel_matrix = implementation("kernel-matrix", family="numpy", dtypes=DTYPES)
 
 LARGEST = 2**26
 """Elements of the largest array that is built: 512 MiB in float64."""

@@ -29,6 +29,7 @@ from itertools import product
 import numpy as np
 
 from conformance import implementation
+from conformance.dtypes import DTYPES
 from implementations._common import (
     Array,
     Padding,
@@ -42,7 +43,7 @@ from implementations._common import (
     pool_size,
 )
 
-naive = implementation("naive", family="numpy")
+naive = implementation("naive", family="numpy", dtypes=DTYPES)
 
 
 def window_at(position: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> tuple[slice, ...]:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conformance import Unsupported, implementation
+from conformance.dtypes import DTYPES
 from implementations._common import (
     Array,
     Padding,
@@ -46,7 +47,7 @@ from implementations._common import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-pytorch = implementation("torch", package="torch", extra="torch")
+pytorch = implementation("torch", package="torch", extra="torch", dtypes=DTYPES)
 
 
 @pytorch

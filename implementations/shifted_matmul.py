@@ -27,6 +27,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from conformance import implementation
+from conformance.dtypes import DTYPES
 from implementations._common import (
     Array,
     Padding,
@@ -41,7 +42,7 @@ from implementations._common import (
     pool_size,
 )
 
-shifted_matmul = implementation("shifted-matmul", family="numpy", layout="NHWC")
+shifted_matmul = implementation("shifted-matmul", family="numpy", layout="NHWC", dtypes=DTYPES)
 
 
 def shifts(

@@ -38,6 +38,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from conformance import Unsupported, implementation
+from conformance.dtypes import DTYPES
 from implementations._common import (
     Array,
     Padding,
@@ -52,7 +53,7 @@ from implementations._common import (
     pool_size,
 )
 
-stride_trick = implementation("stride-trick", family="numpy")
+stride_trick = implementation("stride-trick", family="numpy", dtypes=DTYPES)
 
 
 def window_view(x: Array, kernel: Shape, out: Shape, stride: Shape, dilation: Shape) -> Array:

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conformance import Unsupported, implementation
+from conformance.dtypes import DTYPES
 from implementations._common import (
     Array,
     Padding,
@@ -47,7 +48,14 @@ from implementations._common import (
 if TYPE_CHECKING:
     from tensorflow import Tensor
 
-tensorflow = implementation("tensorflow", package="tensorflow", extra="tensorflow", layout="NHWC")
+tensorflow = implementation(
+    "tensorflow",
+    package="tensorflow",
+    extra="tensorflow",
+    layout="NHWC",
+    dtypes=DTYPES,
+    conventions={"nan": "ignore", "subnormal": "flush"},
+)
 
 _GAPS = re.compile(
     r"not supported on CPU|do(es)? not yet support [\w ]+|currently only supports [\w ]+"

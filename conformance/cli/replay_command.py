@@ -11,10 +11,12 @@ import numpy as np
 from conformance.calling import observe
 from conformance.case import Case
 from conformance.cli import options
+from conformance.data import memory_ways
 from conformance.judging import Accuracy, Prepared, Verdict, verdict
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation, get, implementations, load_plugin
 from conformance.reproducer import script
+from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from conformance.calling import Array
@@ -62,7 +64,14 @@ def _replay(one: Implementation, prepared: Prepared) -> tuple[Any, Verdict]:
     gap = one.gap(case)
     if gap is not None:
         return None, Verdict(one.name, case, "unsupported", None, gap)
-    seen = observe(one.functions[case.operator], prepared.inputs, case.parameters, one.layout)
+    seen = observe(
+        one.functions[case.operator],
+        prepared.inputs,
+        case.parameters,
+        one.layout,
+        memory_ways(case),
+        signature=SIGNATURES[case.operator],
+    )
     return seen.output, verdict(one.name, Accuracy.of(one), prepared, seen)[0]
 
 
@@ -114,7 +123,7 @@ def _as_json(
     return {
         "case": case.id,
         "inputs": {
-            name: None if value is None else _nested(value)
+            name: _nested(value) if isinstance(value, np.ndarray) else value
             for name, value in zip(arguments, prepared.inputs, strict=True)
         },
         "exact": _nested(prepared.reference.exact),

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from conformance.operators.base import Operator
 from conformance.operators.conv import Conv, ConvTranspose
+from conformance.operators.gradient import ConvBiasGrad, ConvInputGrad, ConvWeightGrad, Gradient
 from conformance.operators.pool import AvgPool, MaxPool
+from conformance.operators.pool_gradient import AvgPoolGrad, MaxPoolGrad
 
-OPERATORS: dict[str, Operator] = {
+FORWARD: dict[str, Operator] = {
     operator.name: operator for operator in (Conv(), ConvTranspose(), MaxPool(), AvgPool())
 }
+"""The operators that are no gradients, by name: what cases are drawn and curated for."""
+
+GRADIENTS: dict[str, Gradient] = {
+    gradient.name: gradient
+    for gradient in (
+        ConvInputGrad(),
+        ConvWeightGrad(),
+        ConvBiasGrad(),
+        MaxPoolGrad(),
+        AvgPoolGrad(),
+    )
+}
+"""The gradients by name: their cases are derived from those of their forward operators."""
+
+OPERATORS: dict[str, Operator] = {**FORWARD, **GRADIENTS}
 """Every operator by name, in the order of the tables."""
 
-__all__ = ["OPERATORS", "Operator"]
+__all__ = ["FORWARD", "GRADIENTS", "OPERATORS", "Gradient", "Operator"]

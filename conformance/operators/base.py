@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case, Shape
+from conformance.dtypes import FLOATS
 from conformance.errors import CaseError
+from conformance.exact import Term, rounded_sum
 from conformance.signatures import SIGNATURES
 
 Array: TypeAlias = NDArray[Any]
@@ -46,6 +49,8 @@ class Operator(ABC):
     """One operator: what calls of it are valid, their shapes, and their exact results."""
 
     name: str
+    dtypes: tuple[str, ...] = FLOATS
+    """The dtypes that it is defined for."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -59,8 +64,17 @@ class Operator(ABC):
 
     @property
     def has_weight(self) -> bool:
-        """Whether the operator takes a weight (else it takes a pooling window)."""
-        return "w" in self.arguments
+        """Whether a case has the shape of a weight (else, if anything, a pooling window)."""
+        return not {"w", "weight_shape"}.isdisjoint(self.arguments)
+
+    def argument_shape(self, case: Case, name: str) -> Shape | None:
+        """Return the shape of a positional argument, channels-first, or the shape that it is.
+
+        None for a bias that is absent.
+        """
+        if name == "bias":
+            return (self.output_shape(case)[1],) if case.bias else None
+        return case.w if name in ("w", "weight_shape") else case.x
 
     @abstractmethod
     def output_shape(self, case: Case) -> Shape:
@@ -85,6 +99,21 @@ class Operator(ABC):
     def norms(self, case: Case, inputs: Inputs) -> Array:
         """Return sum_c ||x_nc||_2 ||w_oc||_2 + |bias_o|, a normwise bound's scale: (N, O, 1...)."""
         raise NotImplementedError(f"{self.name} has no normwise bound")
+
+
+def rounded(
+    case: Case,
+    terms: Sequence[Term],
+    magnitude: Array,
+    count: Array | int,
+    divisor: Array | None = None,
+    exact_mask: Array | bool = True,
+) -> Reference:
+    """Return the reference whose exact result is the sum of ``terms``, over ``divisor`` if any."""
+    exact, residual, error = rounded_sum(terms, divisor)
+    if case.dtype == "float64":
+        return Reference(exact, residual, magnitude, count, error, exact_mask)
+    return Reference(exact, None, magnitude, count, error + np.abs(residual), exact_mask)
 
 
 def fail(case: Case, field: str, allowed: str) -> CaseError:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from conformance.case import Case, Shape
-from conformance.exact import SMALLEST_EXPONENT, Term, cut, level_sums, rounded_sum, slice_bits
-from conformance.operators.base import Array, Inputs, Operator, Reference, fail, with_missing
+from conformance.dtypes import FLOATS, INTEGERS
+from conformance.exact import Term, sums_of_products
+from conformance.operators.base import (
+    Array,
+    Inputs,
+    Operator,
+    Reference,
+    fail,
+    rounded,
+    with_missing,
+)
 from conformance.operators.geometry import (
     Taps,
     conv_size,
@@ -72,37 +82,39 @@ class _Convolution(Operator):
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         """Return the exact result and its magnitude, by products of slices (conformance.exact)."""
+        if case.dtype in INTEGERS:
+            return self._whole(case, inputs)
         x, w, bias = inputs
         out = self.output_shape(case)
         per_group = case.x[1] // case.groups
         depth = per_group * math.prod(case.window)
-        bits = slice_bits(depth)
-        flat, weight = with_missing(x, 0).astype(np.float64), self.grouped(case, w)
-        x_cut, w_cut = cut(flat, bits), cut(weight, bits)
-        products = self.products(case, w_cut.parts[:, None], x_cut.parts[None])
-        terms = level_sums(products, x_cut.exponent + w_cut.exponent - 2 * bits, bits)
-        magnitude = self.products(case, np.abs(weight.astype(np.float64)), np.abs(flat))
-        if terms[-1].exponent < SMALLEST_EXPONENT:  # products may underflow, and so be too small
-            magnitude += depth * 2.0**SMALLEST_EXPONENT
+        terms, magnitude = sums_of_products(
+            partial(self.products, case), self.grouped(case, w), with_missing(x, 0), depth
+        )
         count = self.tap_counts(case).reshape(out[2:]) * per_group
         if bias is not None:
             column = bias.astype(np.float64).reshape(-1, *(1,) * case.dims)
             terms.append(Term(np.broadcast_to(column, out), 0))
             magnitude += np.abs(column)
             count = count + 1
-        exact, residual, error = rounded_sum(terms)
         magnitude *= 1 + (depth + 2) * 2.0**-52  # round the magnitude's own sum up
-        if case.dtype == "float64":
-            return Reference(exact, residual, magnitude, count, error)
-        return Reference(exact, None, magnitude, count, error + np.abs(residual))
+        return rounded(case, terms, magnitude, count)
+
+    def _whole(self, case: Case, inputs: Inputs) -> Reference:
+        """Return the result for integers: exact in int64, and never beyond the dtype."""
+        x, w, bias = inputs
+        weight, flat = self.grouped(case, w).astype(np.int64), with_missing(x, 0).astype(np.int64)
+        sums = self.products(case, weight, flat)
+        if bias is not None:
+            sums = sums + bias.astype(np.int64).reshape(-1, *(1,) * case.dims)
+        return Reference(sums.astype(x.dtype))
 
     def norms(self, case: Case, inputs: Inputs) -> Array:
         x, w, bias = inputs
         n, length, kernel = case.x[0], math.prod(case.x[2:]), math.prod(case.window)
         outputs, per_group = self.channels(case)[1], case.x[1] // case.groups
-        planes = x.reshape(n, case.groups, 1, per_group, length).astype(np.float64)
-        x_norm = np.linalg.norm(planes, axis=4)  # (N, G, 1, C/G)
-        w_norm = np.linalg.norm(self.grouped(case, w).astype(np.float64), axis=3)  # (G, O/G, C/G)
+        x_norm = _norm(x.reshape(n, case.groups, 1, per_group, length))  # (N, G, 1, C/G)
+        w_norm = _norm(self.grouped(case, w))  # (G, O/G, C/G)
         scale = np.sum(x_norm * w_norm, axis=3).reshape(n, outputs)
         if bias is not None:
             scale += np.abs(bias.astype(np.float64))
@@ -111,10 +123,19 @@ class _Convolution(Operator):
         return shaped
 
 
+def _norm(array: Array) -> Array:
+    """Return the Euclidean norm along the last axis, whose squares neither over- nor underflow."""
+    values = array.astype(np.float64)
+    exponent = math.frexp(float(np.max(np.abs(values), initial=0.0)))[1]
+    norm: Array = np.ldexp(np.linalg.norm(np.ldexp(values, -exponent), axis=-1), exponent)
+    return norm
+
+
 class Conv(_Convolution):
     """Cross-correlation: y[n,o,p] = b[o] + sum x[n, c, p*stride - before + k*dilation] w[o,c,k]."""
 
     name = "conv"
+    dtypes = (*FLOATS, "int32", "int64")
     _weight_axes = "(O, C/groups, *K)"
 
     def channels(self, case: Case) -> tuple[int, int]:

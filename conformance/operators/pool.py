@@ -7,8 +7,16 @@ import math
 import numpy as np
 
 from conformance.case import Case, Shape
-from conformance.exact import SMALLEST_EXPONENT, Term, cut, rounded_sum
-from conformance.operators.base import Inputs, Operator, Reference, fail, with_missing
+from conformance.dtypes import DTYPES, INTEGERS
+from conformance.exact import SMALLEST_EXPONENT, Term, cut
+from conformance.operators.base import (
+    Inputs,
+    Operator,
+    Reference,
+    fail,
+    rounded,
+    with_missing,
+)
 from conformance.operators.geometry import Taps, conv_size, conv_taps, span
 
 
@@ -62,12 +70,16 @@ class MaxPool(_Pool):
     """
 
     name = "max_pool"
+    dtypes = DTYPES
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         (x,) = inputs
-        windows = with_missing(x, -np.inf)[..., self.taps(case)]  # (N, C, P, K)
+        whole = case.dtype in INTEGERS
+        windows = with_missing(x, np.iinfo(x.dtype).min if whole else -np.inf)[
+            ..., self.taps(case)
+        ]  # (N, C, P, K)
         exact = np.max(windows, axis=3).reshape(self.output_shape(case))
-        if not (exact == 0).any():
+        if whole or not (exact == 0).any():
             return Reference(exact)
         zero, negative = windows == 0, np.signbit(windows)
         tie = (zero & negative).any(axis=3) & (zero & ~negative).any(axis=3)
@@ -110,10 +122,6 @@ class AvgPool(_Pool):
         # Round the magnitude's own arithmetic up, its last bit where that is subnormal.
         magnitude = total / divisor * (1 + (k + 2) * 2.0**-52)
         magnitude += (total > 0) * 2.0**SMALLEST_EXPONENT
-        count = np.count_nonzero(taps >= 0, axis=1).reshape(out[2:]) + 1
-        exact, residual, error = rounded_sum(terms, divisor)
-        power_of_two = np.frexp(divisor)[0] == 0.5
-        if case.dtype == "float64":
-            return Reference(exact, residual, magnitude, count, error, power_of_two)
-        error = error + np.abs(residual)
-        return Reference(exact, None, magnitude, count, error, power_of_two)
+        # A separable average rounds twice an axis, for a reciprocal and for the product with it.
+        count = np.count_nonzero(taps >= 0, axis=1).reshape(out[2:]) - 1 + 2 * case.dims
+        return rounded(case, terms, magnitude, count, divisor, np.frexp(divisor)[0] == 0.5)

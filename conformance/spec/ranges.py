@@ -30,7 +30,7 @@ class Ranges:
     """Sizes one below, at and above those that kernels vectorise and tile by."""
     boundary_share: float = 0.25
     """The share of cases in which one axis has such a size."""
-    work: int = 100_000
+    work: int = 60_000
     """What a case may cost at most, in multiply-accumulates: see `conformance.plan.cost`."""
     seeds: int = 100
     """Data seeds are 0 to seeds - 1."""
@@ -60,6 +60,6 @@ LIMITS: dict[str, Limit] = {
     "boundary_channels": Limit(1, 1024, 32),
     "boundary_widths": Limit(1, 4096, 32),
     "work": Limit(1000, 100_000_000),
-    "seeds": Limit(1, 1_000_000),
+    "seeds": Limit(1, 10_000),
 }
-"""The limits of the whole-number fields: generous, but a typo such as ``kernel = [1000]`` ends here."""
+"""The limits of the whole-number fields: generous, but a typo (``kernel = [1000]``) ends here."""

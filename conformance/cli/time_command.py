@@ -1,0 +1,116 @@
+"""``convformance time``: how long implementations take on layers; what they return is verified."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from conformance import threads as thread_pools
+from conformance.cli import options
+
+
+@click.command("time")
+@click.argument("layers", nargs=-1, metavar="[LAYER]...")
+@options.many("--implementation", "-i", "implementations", help="Which ones; default: all.")
+@click.option("--baseline", metavar="NAME", help="What ratios are to; default: the fastest.")
+@click.option("--rounds", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--warmup", type=click.IntRange(0), default=2, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Time budget of an implementation and layer.",
+)
+@click.option("--dtype", default="float32", show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@options.plugins
+@options.spec_file
+@click.option(
+    "--output",
+    default="convformance-time",
+    show_default=True,
+    metavar="FOLDER",
+    help="Where run.sqlite is written.",
+)
+@options.as_json
+@click.option("--list-layers", is_flag=True, help="List the layers that have names, and exit.")
+def command(
+    layers: tuple[str, ...],
+    implementations: tuple[str, ...],
+    baseline: str | None,
+    rounds: int,
+    warmup: int,
+    threads: int,
+    seconds: float,
+    dtype: str,
+    seed: int,
+    plugins: tuple[str, ...],
+    spec: str | None,
+    output: str,
+    as_json: bool,
+    list_layers: bool,
+) -> int:
+    """Time implementations on LAYERs: names, globs such as 'resnet50/*', or case ids.
+
+    Without LAYER a handful of small ones is timed. The outputs of timed calls are verified; the
+    exit status is 1 if one is wrong.
+    """
+    thread_pools.set_environment(threads)  # before NumPy and any engine are loaded
+    if list_layers:
+        return _list_layers(layers, spec, as_json)
+    from conformance.cli.run_command import _progress
+    from conformance.timing import time
+    from reports import load
+
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise click.BadParameter(f"{output} is a file; name a folder", param_hint="--output")
+    with _progress() as progress:
+        timings = time(
+            implementations or None,
+            layers or None,
+            baseline=baseline,
+            rounds=rounds,
+            warmup=warmup,
+            seconds=seconds,
+            threads=threads,
+            seed=seed,
+            dtype=dtype,
+            spec=spec,
+            plugins=plugins,
+            output=folder,
+            progress=progress,
+            command=shlex.join(["convformance", *sys.argv[1:]]),
+        )
+    report = load(timings.path)
+    if as_json:
+        from reports.as_json import as_json as to_json
+
+        click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
+    else:
+        from reports.terminal import show
+
+        show(report)
+        click.echo(f"\nwritten: {timings.path}")
+    return 0 if timings.conforms else 1
+
+
+def _list_layers(patterns: tuple[str, ...], spec: str | None, as_json: bool) -> int:
+    from conformance.layers import choose
+    from conformance.spec import load
+
+    found = choose(patterns or ("*",), load(spec), dtype="float32", seed=0)
+    if as_json:
+        rows = [{"layer": layer.name, "case": layer.case.id} for layer in found]
+        click.echo(json.dumps({"layers": rows}, indent=2))
+        return 0
+    width = max(len(layer.name) for layer in found)
+    for layer in found:
+        click.echo(f"{layer.name.ljust(width)}  {layer.case.id}")
+    return 0

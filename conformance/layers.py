@@ -1,0 +1,116 @@
+"""Layers to time: chosen by name from the suite of network layers, or written as a case id."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from conformance.case import Case, validate
+from conformance.dtypes import FLOATS
+from conformance.errors import CaseError, ConformanceError
+from conformance.operators import OPERATORS
+from conformance.spec import Spec
+
+SUITE = "networks"
+
+TIMED = ("conv", "conv_transpose", "max_pool", "avg_pool")
+"""The operators that can be timed: those whose large outputs can be verified."""
+
+DEFAULT = (
+    "resnet50/res4b_branch2b",
+    "mobilenet_v2/block17.project",
+    "mobilenet_v1/conv5_1.dw",
+    "wav2vec2/fe6",
+    "dcgan/G4",
+    "unet3d_mlperf/bottleneck_up",
+    "resnet50/max_pool1",
+    "inception_v3/aux_avg_pool",
+)
+"""Small layers of every kind: 3x3, 1x1, depthwise, 1-D, transposed in 2-D and 3-D, both pools."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A case by the name that it is timed under."""
+
+    name: str
+    case: Case
+
+
+def known(spec: Spec) -> tuple[Layer, ...]:
+    """Return every layer that has a name."""
+    return tuple(Layer(entry.name, entry.case) for entry in spec.suite(SUITE).cases)
+
+
+def choose(wanted: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) -> tuple[Layer, ...]:
+    """Return the layers that ``wanted`` names: names, globs such as resnet50/*, or case ids.
+
+    They get whole-number data from ``seed``, and ``dtype`` unless a case id says another. Without
+    ``wanted`` it is a handful of small ones. Raises `ConformanceError` for what names no layer.
+    """
+    patterns = DEFAULT if wanted is None else tuple(wanted)
+    named = any(":" not in pattern for pattern in patterns)
+    layers = {layer.name: layer for layer in known(spec)} if named else {}
+    chosen: dict[str, Layer] = {}
+    for pattern in patterns:
+        if ":" in pattern:
+            case = Case.parse(pattern)
+            if case.operator not in TIMED or case.dtype not in FLOATS or case.invalid:
+                raise ConformanceError(
+                    f"case {pattern}: only valid calls of {', '.join(TIMED)} in a floating-point "
+                    f"dtype are timed"
+                )
+            case = case.replace(data="integers", seed=seed, memory="contiguous")
+            found = [Layer(case.id, case)]
+        else:
+            found = [
+                Layer(name, layers[name].case.replace(dtype=dtype, data="integers", seed=seed))
+                for name in fnmatch.filter(layers, pattern)
+            ]
+        if not found:
+            raise ConformanceError(_no_layer(pattern, tuple(layers)))
+        chosen |= {layer.name: layer for layer in found}
+    if not chosen:
+        raise ConformanceError("no layer is chosen; see `convformance time --list-layers`")
+    return tuple(chosen.values())
+
+
+def _no_layer(pattern: str, names: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.5)
+    near = near or [name for name in names if pattern.strip("*/") in name][:3]
+    hint = f"did you mean {', '.join(near)}?" if near else "see `convformance time --list-layers`"
+    return f"layer '{pattern}' is unknown; {hint}"
+
+
+def smaller(case: Case, share: float) -> Case:
+    """Return ``case`` with about ``share`` of its output positions (of one image), at least one.
+
+    Channels and window stay as they are: what a call costs is nearly proportional to the share.
+    """
+    factor = share ** (1 / case.dims)
+    full = OPERATORS[case.operator].output_shape(case)[2:]
+    wanted = [max(1, round(size * factor)) for size in full]
+    size = list(case.x[2:])
+    for axis, target in enumerate(wanted):
+        low, high = 1, size[axis]
+        while low < high:  # the output grows with the input
+            middle = (low + high) // 2
+            size[axis] = middle
+            if _outputs(case, size, axis) >= target:
+                high = middle
+            else:
+                low = middle + 1
+        size[axis] = low
+    found = case.replace(x=(min(case.x[0], 1), case.x[1], *size))
+    try:
+        validate(found)
+    except CaseError:  # such as padding that crops all of a small output
+        return case
+    return found
+
+
+def _outputs(case: Case, size: list[int], axis: int) -> int:
+    shape = OPERATORS[case.operator].output_shape(case.replace(x=(*case.x[:2], *size)))
+    return shape[2 + axis]

@@ -1,0 +1,167 @@
+"""The gradients of convolution: each is the exact derivative of ``sum(grad * y)``.
+
+A gradient's case has the fields of the forward call: x is the shape of the forward input, w that
+of the forward weight. The argument ``grad`` has the shape of the forward result.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from conformance.case import Case, Shape
+from conformance.exact import Term, cut, sums_of_products
+from conformance.operators.base import Array, Inputs, Operator, Reference, rounded, with_missing
+from conformance.operators.conv import Conv, ConvTranspose
+from conformance.operators.geometry import span
+
+
+class Gradient(Operator):
+    """An operator whose calls are valid where those of its forward operator are."""
+
+    forward: Operator
+
+    def derived(self, case: Case) -> Case:
+        """Return the case of this gradient whose forward call is ``case``."""
+        return case.replace(operator=self.name, bias=False)
+
+    def argument_shape(self, case: Case, name: str) -> Shape | None:
+        return self.forward.output_shape(case) if name == "grad" else super().argument_shape(case, name)
+
+    def output_shape(self, case: Case) -> Shape:
+        return case.x
+
+    def validate(self, case: Case) -> None:
+        self.forward.validate(case)
+
+    def work(self, case: Case) -> int:
+        return self.forward.work(case)
+
+
+class ConvInputGrad(Gradient):
+    """The transposed convolution of grad with the same weight, back to the shape of the input."""
+
+    name = "conv_input_grad"
+    forward = Conv()
+
+    def terms(self, case: Case) -> int:
+        return _transpose.terms(self.transposed(case))
+
+    def transposed(self, case: Case) -> Case:
+        """Return the conv_transpose that this is: its output_padding are the rows left unread."""
+        rest = (
+            (size + sum(padding) - span(kernel, dilation)) % stride
+            for size, padding, kernel, dilation, stride in zip(
+                case.x[2:], case.padding, case.window, case.dilation, case.stride, strict=True
+            )
+        )
+        x = self.forward.output_shape(case)
+        return case.replace(operator=_transpose.name, x=x, output_padding=tuple(rest))
+
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        grad, w, _ = inputs
+        return _transpose.reference(self.transposed(case), (grad, w, None))
+
+    def norms(self, case: Case, inputs: Inputs) -> Array:
+        grad, w, _ = inputs
+        return _transpose.norms(self.transposed(case), (grad, w, None))
+
+
+_transpose = ConvTranspose()
+
+
+class ConvWeightGrad(Gradient):
+    """Products over the batch and all output positions: dw[o,c,k] = sum grad[n,o,p] x[n,c,tap]."""
+
+    name = "conv_weight_grad"
+    forward: Conv = Conv()
+
+    def output_shape(self, case: Case) -> Shape:
+        assert case.w is not None
+        return case.w
+
+    def terms(self, case: Case) -> int:
+        return case.x[0] * math.prod(self.forward.output_shape(case)[2:])
+
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        grad, x, _ = inputs
+        n, g, shape = case.x[0], case.groups, self.output_shape(case)
+        taps = self.forward.taps(case)
+        p, k = taps.shape
+
+        def multiply(left: Array, right: Array) -> Array:
+            """Contract (..., N, O, P) with the columns that taps gather from (..., N, C, L + 1)."""
+            rows = batch_last(left, left.shape[:-3], shape[0] // g)  # (..., G, O/G, N * P)
+            seen = right[..., taps.T]  # (..., N, C, K, P)
+            columns = batch_last(seen, right.shape[:-3], shape[1] * k)  # (..., G, C/G * K, N * P)
+            sums: Array = rows @ columns.swapaxes(-1, -2)  # (..., G, O/G, C/G * K)
+            return sums.reshape(*sums.shape[:-3], *shape)
+
+        def batch_last(array: Array, lead: Shape, each: int) -> Array:
+            split = array.reshape(*lead, n, g, each, p)
+            return np.moveaxis(split, -4, -2).reshape(*lead, g, each, n * p)
+
+        depth = self.terms(case)
+        flat = grad.reshape(n, shape[0], p)
+        terms, magnitude = sums_of_products(multiply, flat, with_missing(x, 0), depth)
+        magnitude *= 1 + (depth + 2) * 2.0**-52  # round the magnitude's own sum up
+        count = n * np.sum(taps >= 0, axis=0).reshape(shape[2:])
+        return rounded(case, terms, magnitude, count)
+
+    def norms(self, case: Case, inputs: Inputs) -> Array:
+        """Return sum_n ||grad_no||_2 ||x_nc||_2 as (O, C/groups, 1...)."""
+        grad, x, _ = inputs
+        (n, c), g, o = case.x[:2], case.groups, self.output_shape(case)[0]
+        p, length = math.prod(grad.shape[2:]), math.prod(x.shape[2:])
+        rows = np.linalg.norm(grad.reshape(n, g, o // g, 1, p).astype(np.float64), axis=4)
+        columns = np.linalg.norm(x.reshape(n, g, 1, c // g, length).astype(np.float64), axis=4)
+        scale = np.sum(rows * columns, axis=0) * (1 + (n + p + length + 4) * 2.0**-52)
+        shaped: Array = scale.reshape(o, c // g, *(1,) * case.dims)
+        return shaped
+
+
+class ConvBiasGrad(Gradient):
+    """The sum of grad over the batch and all positions.
+
+    It depends on nothing else, so a case has no more than the shape of grad, in x.
+    """
+
+    name = "conv_bias_grad"
+    forward = Conv()
+
+    def derived(self, case: Case) -> Case:
+        return Case(
+            operator=self.name,
+            x=self.forward.output_shape(case),
+            dtype=case.dtype,
+            data=case.data,
+            seed=case.seed,
+            memory=case.memory,
+        )
+
+    def argument_shape(self, case: Case, name: str) -> Shape | None:
+        return case.x
+
+    def output_shape(self, case: Case) -> Shape:
+        return case.x[1:2]
+
+    def validate(self, case: Case) -> None:
+        """Accept every shape of an array: there is nothing that it has to suit."""
+
+    def terms(self, case: Case) -> int:
+        return case.x[0] * math.prod(case.x[2:])
+
+    def work(self, case: Case) -> int:
+        return math.prod(case.x)
+
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        (grad,) = inputs
+        count = self.terms(case)
+        axes = (0, *range(2, grad.ndim))
+        bits = 53 - math.ceil(math.log2(max(count, 1)))  # sums of slices stay exact in float64
+        pieces = cut(grad, bits)
+        sums = (part.sum(axis=axes) for part in pieces.parts)
+        terms = [Term(part, pieces.exponent - bits * (i + 1)) for i, part in enumerate(sums)]
+        magnitude = np.abs(grad.astype(np.float64)).sum(axis=axes) * (1 + (count + 2) * 2.0**-52)
+        return rounded(case, terms, magnitude, count)

@@ -1,0 +1,127 @@
+"""The gradients of pooling: every window hands its gradient back to positions that it read."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.exact import SMALLEST_EXPONENT, Term, cut
+from conformance.operators.base import Array, Inputs, Reference, rounded, with_missing
+from conformance.operators.gradient import Gradient
+from conformance.operators.pool import AvgPool, MaxPool
+
+_FEWEST = 4
+"""Bits that a slice has at least; beyond, the exact result is computed in float64, with its error
+added to the bound (a window of 16 x 16 x 16 with padding may have so many different divisors)."""
+
+
+def scatter(values: Array, places: Array, length: int) -> Array:
+    """Add up ``values`` (*lead, M) at their ``places``, -1 being nowhere: (*lead, length)."""
+    lead = values.shape[:-1]
+    rows = math.prod(lead)
+    shift = (np.arange(rows) * (length + 1)).reshape(*lead, 1)
+    where = np.broadcast_to(np.where(places < 0, length, places), values.shape) + shift
+    sums = np.bincount(where.reshape(-1), values.reshape(-1), rows * (length + 1))
+    return sums.astype(np.float64).reshape(*lead, length + 1)[..., :length]
+
+
+class AvgPoolGrad(Gradient):
+    """Every window adds grad / divisor to each real position that it read."""
+
+    name = "avg_pool_grad"
+    forward: AvgPool = AvgPool()
+
+    def terms(self, case: Case) -> int:
+        return math.prod(case.window)
+
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        grad = inputs[0]
+        divisor = self.forward.divisor(case).reshape(-1)  # (P,)
+        taps = self.forward.taps(case)
+        shares = np.where(taps >= 0, divisor[:, None], 0).astype(np.int64)
+        rounds = np.frexp(divisor)[0][:, None] != 0.5
+        # A separable average rounds twice an axis, for a reciprocal and for the product with it.
+        return shared(case, grad, shares, taps, rounds, 2 * case.dims - 1)
+
+
+class MaxPoolGrad(Gradient):
+    """Every window adds its gradient to the position of its maximum (SPEC.md, GRAD-4, GRAD-14)."""
+
+    name = "max_pool_grad"
+    forward: MaxPool = MaxPool()
+
+    def terms(self, case: Case) -> int:
+        return math.prod(case.window)
+
+    def hits(self, case: Case, x: Array) -> Array:
+        """Return which real elements of each window are its maximum, (N, C, P, K)."""
+        taps = self.forward.taps(case)
+        windows = with_missing(x, -np.inf)[..., taps]
+        hits: Array = (windows == windows.max(axis=3, keepdims=True)) & (taps >= 0)
+        return hits
+
+    def reference(self, case: Case, inputs: Inputs) -> Reference:
+        """Return the gradient of the first maximum, the convention ``tie`` by default."""
+        grad, x = inputs
+        hits = self.hits(case, x)
+        first = hits & (np.cumsum(hits, axis=3) == 1)
+        return shared(case, grad, first * 1, self.forward.taps(case), np.False_, 0)
+
+    def split(self, case: Case, inputs: Inputs) -> Reference:
+        """Return the gradient that tied maxima share alike."""
+        grad, x = inputs
+        hits = self.hits(case, x)
+        ties = hits.sum(axis=3, keepdims=True)
+        return shared(case, grad, hits * ties, self.forward.taps(case), ties > 1, 1)
+
+    def tied(self, case: Case, x: Array) -> Array:
+        """Return which elements of x are one of several maxima of some window, (N, C, *S)."""
+        hits = self.hits(case, x)
+        several = hits & (hits.sum(axis=3, keepdims=True) > 1)
+        flat = several.reshape(*x.shape[:2], -1).astype(np.float64)
+        taps = self.forward.taps(case).reshape(-1)
+        tied: Array = scatter(flat, taps, math.prod(x.shape[2:])).reshape(x.shape) > 0
+        return tied
+
+
+def shared(
+    case: Case, grad: Array, shares: Array, taps: Array, rounds: Array, extra: int
+) -> Reference:
+    """Return the reference in which position taps[p, k] gets grad[n, c, p] / shares[n, c, p, k].
+
+    ``shares`` are whole numbers, 0 where there is nothing to get; they and ``rounds``, where a
+    quotient may round, broadcast to (N, C, P, K). ``extra`` counts the roundings of an element
+    besides those of its sum.
+    """
+    n, c = grad.shape[:2]
+    p, k = taps.shape
+    length = math.prod(case.x[2:])
+    flat = grad.reshape(n, c, p, 1).astype(np.float64)
+    gets = shares > 0
+
+    def added(values: Array) -> Array:
+        """Add up values (*lead, P, K) at the taps: (*lead, *S)."""
+        lead = values.shape[:-2]
+        sums = scatter(values.reshape(*lead, p * k), taps.reshape(-1), length)
+        return sums.reshape(*lead, *case.x[2:])
+
+    count = added(gets.astype(np.float64))
+    count = np.where(count > 0, count + extra, 0)
+    weight = np.divide(1.0, shares, out=np.zeros(shares.shape), where=gets)
+    magnitude = added(np.abs(flat) * weight) * (1 + (k + 4) * 2.0**-52)
+    magnitude += (magnitude > 0) * k * 2.0**SMALLEST_EXPONENT
+    exact_mask = added((gets & rounds).astype(np.float64)) == 0
+    multiple = math.lcm(*np.unique(shares[gets]).tolist())
+    bits = 53 - math.ceil(math.log2(k * multiple))  # sums of slices stay exact in float64
+    if bits < _FEWEST:
+        error = magnitude * (k + 4) * 2.0**-52
+        return Reference(added(flat * weight), None, magnitude, count, error, exact_mask=False)
+    factor = np.where(gets, multiple // np.maximum(shares, 1), 0).astype(np.float64)
+    pieces = cut(flat, bits)
+    terms = [
+        Term(added(part * factor), pieces.exponent - bits * (i + 1))
+        for i, part in enumerate(pieces.parts)
+    ]
+    return rounded(case, terms, magnitude, count, np.array(float(multiple)), exact_mask)

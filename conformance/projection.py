@@ -1,0 +1,194 @@
+"""Checking every element of a large output without the full reference.
+
+A convolution is linear in its weight. Within one group, for any coefficients r,
+
+    sum_o r[o] * y[n, o, p]  =  conv(x, sum_o r[o] * w[o])[n, p]  +  sum_o r[o] * bias[o]
+
+The right side is a convolution with a single output channel, 1/O of the work; the left side reads
+every element of the output once. On whole-number data both are exact (`conformance.contraction`),
+so they are compared for equality. Matrix products are verified so by Freivalds (*Probabilistic
+machines can use less running time*, IFIP Congress 1977).
+
+Every r[o] is drawn independently and uniformly from the eight integers -4 to -1 and 1 to 4, and
+the implementation does not know it. Let e = y - exact be the error of its output. Then
+
+- an element that is no whole number, or too large for a result, is found by looking at it;
+- one wrong element is **always** found: the sums differ by r[o] * e[o], which is not zero;
+- a set of wrong elements is missed with probability at most **1/8**: take a position where some
+  are wrong, and one of its wrong channels o. Whatever the other coefficients are, the sums agree
+  there for at most one of the eight values of r[o], the one with r[o] * e[o] = -(the rest). With
+  k projections, each with coefficients of its own, it is at most 1/8**k.
+
+A pool is compared with its exact result in full (`conformance.pooled`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.calling import Array, Inputs
+from conformance.case import Case
+from conformance.contraction import convolve, energy, project_output, project_weight, working
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, FORMATS, numpy_dtype
+from conformance.errors import ConformanceError
+from conformance.judging import Accuracy
+from conformance.operators import OPERATORS
+from conformance.pooled import PooledReference
+from conformance.sampling import Sample, corners_and_edges
+
+COEFFICIENTS = np.array([-4, -3, -2, -1, 1, 2, 3, 4], np.float32)
+"""What each r[o] is drawn from."""
+
+_NAMED = 16
+"""Positions whose sums differ that are computed exactly, to name a wrong element."""
+_SAMPLED = 4
+"""Output channels that are compared at corners, edges and random positions in any case."""
+
+
+Problem: TypeAlias = tuple[str, str]
+"""The requirement that is violated, and the message that says how."""
+
+
+class Verifier(Protocol):
+    """What outputs of one case and its inputs are checked with: made once, used often."""
+
+    def check(self, output: Array, accuracy: Accuracy) -> Problem | None:
+        """Say what is wrong with an output of the right shape and dtype, None if nothing is."""
+
+
+def check(
+    case: Case, inputs: Inputs, output: object, seed: int = 0, accuracy: Accuracy | None = None
+) -> str | None:
+    """Say what is wrong with ``output``, the result of ``case`` for ``inputs``; None if nothing is.
+
+    ``inputs`` are what `make_inputs` makes for whole-number data, ``output`` is channels-first,
+    in any memory layout; ``seed`` draws the coefficients. Where ``accuracy`` (default: sums in the
+    dtype, in float32 for half types) makes every order of summation exact, elements must equal the
+    exact ones. Where it does not, the sums of the rounded output only say where to look, and the
+    judge's bound decides there. Raises `ConformanceError` for other data.
+    """
+    problem = array_problem(case, output)
+    if problem is None:
+        assert isinstance(output, np.ndarray)
+        problem = verifier(case, inputs, seed).check(output, accuracy or Accuracy())
+    return None if problem is None else problem[1]
+
+
+def verifier(case: Case, inputs: Inputs, seed: int = 0) -> Verifier:
+    """Return what outputs of ``case`` for ``inputs`` are checked with, as `check` does."""
+    if case.operator in ("conv", "conv_transpose"):
+        return Projection.of(case, inputs, seed)
+    if case.operator in ("max_pool", "avg_pool"):
+        return PooledReference.of(case, inputs)
+    raise ConformanceError(f"case {case.id}: {case.operator} is not checked without its reference")
+
+
+def array_problem(case: Case, output: object) -> Problem | None:
+    """Say why ``output`` is not even an array that could be the result of ``case``."""
+    if not isinstance(output, np.ndarray):
+        kind = f"{type(output).__module__}.{type(output).__qualname__}"
+        return "RESULT-5", f"returned a {kind} where a numpy.ndarray is due"
+    shape, dtype = OPERATORS[case.operator].output_shape(case), numpy_dtype(case.dtype)
+    if output.shape != shape:
+        return "RESULT-3", f"returned shape {output.shape} where {shape} is due"
+    if output.dtype != dtype:
+        return "RESULT-4", f"returned dtype {output.dtype} where {dtype} is due"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """The projection of the exact output of one conv or conv_transpose, and a sample of it."""
+
+    case: Case
+    inputs: Inputs
+    r: NDArray[np.float32]
+    """The coefficients, (G, O/G)."""
+    expected: NDArray[np.float64]
+    """The exact output's sums over the channels of each group, (N, G, *out)."""
+    magnitude: float
+    """A bound on the sum |x||w| of any output element."""
+    sample: Sample
+
+    @classmethod
+    def of(cls, case: Case, inputs: Inputs, seed: int = 0) -> Projection:
+        """Draw the coefficients from ``seed`` and project the exact output, which is not made."""
+        operator = OPERATORS[case.operator]
+        if case.dtype not in FLOATS or case.data not in ("integers", "impulse"):
+            raise ConformanceError(
+                f"case {case.id}: only floating-point arrays of small whole numbers (data: "
+                f"integers or impulse) can be projected"
+            )
+        rng = np.random.default_rng((seed, 8))
+        x, w, bias = inputs
+        r = rng.choice(COEFFICIENTS, (case.groups, operator.output_shape(case)[1] // case.groups))
+        peak = float(max(x.max(), -x.min())) if x.size else 0.0
+        wide = working(w)
+        squares = energy(wide)
+        expected = convolve(case, x, project_weight(case, wide, r, squares), peak)
+        magnitude = peak * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
+        if magnitude > 2.0 ** FORMATS[case.dtype].digits:
+            magnitude = peak * _largest_filter(case, wide)
+        if bias is not None:
+            sums = (r.astype(np.float64) * bias.reshape(r.shape)).sum(axis=1)
+            expected += sums.reshape(-1, *(1,) * case.dims)
+            magnitude += float(np.abs(bias).max())
+        rows = rng.permutation(r.shape[1])[:_SAMPLED]
+        positions = corners_and_edges(expected.shape[2:], rng)
+        sample = Sample.of(case, inputs, int(rng.integers(case.groups)), rows, positions)
+        return cls(case, inputs, r, expected, magnitude, sample)
+
+    def check(self, output: Array, accuracy: Accuracy) -> Problem | None:
+        """Say how many sums of ``output`` (N, O, *out) differ, and name a wrong element."""
+        equality = self._demands_equality(accuracy)
+        differ = self.differ(output, fractions=equality)
+        named = self._name(output, differ, accuracy) if differ.any() else None
+        if named is None and not (equality and differ.any()):
+            found = self.sample.judge(output, accuracy)
+            return None if found is None else ("RESULT-2" if equality else "RESULT-1", found)
+        return "RESULT-2" if equality else "RESULT-1", (
+            f"the sums over each group's {self.r.shape[1]} output channels, weighted at random, "
+            f"differ at {np.count_nonzero(differ)} of {differ.size} positions"
+            f"{'' if named is None else '; ' + named}"
+        )
+
+    def differ(self, output: Array, *, fractions: bool = True) -> NDArray[np.bool_]:
+        """Return where the sums of ``output`` are not the exact ones, (N, G, *out).
+
+        With ``fractions`` also where an element is no whole number; without, it is rounded first.
+        """
+        shape = self.expected.shape
+        y = output.reshape(*shape[:2], self.r.shape[1], math.prod(shape[2:]))
+        sums, odd = project_output(y, self.r, fractions=fractions)
+        found: NDArray[np.bool_] = odd.reshape(shape) | (sums.reshape(shape) != self.expected)
+        return found
+
+    def _name(self, output: Array, differ: NDArray[np.bool_], accuracy: Accuracy) -> str | None:
+        """Compute all channels exactly at some of the positions of one group that differ."""
+        found = np.argwhere(differ)
+        group = int(found[0, 1])
+        positions = np.unique(found[found[:, 1] == group][:, 2:], axis=0)[:_NAMED]
+        rows = range(self.r.shape[1])
+        named = Sample.of(self.case, self.inputs, group, rows, positions).judge(output, accuracy)
+        return None if named is None else f"at {len(positions)} of these, {named}"
+
+    def _demands_equality(self, accuracy: Accuracy) -> bool:
+        """Whether every sum is exact in the accumulator and the dtype, in every order."""
+        name = self.case.dtype
+        accumulator = accuracy.accumulate or DEFAULT_ACCUMULATOR.get(name, name)
+        digits = min(FORMATS[name].digits, FORMATS[accumulator].digits)
+        plain = accuracy.amplification is None and accuracy.multiply is None
+        return plain and self.magnitude <= 2.0**digits
+
+
+def _largest_filter(case: Case, w: Array) -> float:
+    """Return the largest sum |w| of one output channel."""
+    if case.operator == "conv":
+        return float(np.abs(w).reshape(len(w), -1).sum(axis=1, dtype=np.float64).max())
+    grouped = np.abs(w).reshape(case.groups, len(w) // case.groups, w.shape[1], -1)
+    return float(grouped.sum(axis=(1, 3), dtype=np.float64).max())

@@ -1,0 +1,77 @@
+"""The valid cases that the invalid calls of the default tier are made from.
+
+Only the mistake may stand in the way of a result. So channels and filters are even, kernels fit
+with room to spare, and padding makes up for an empty axis. The input has as many channels as
+positions on its first spatial axis: then an input without its batch axis is (C, *S) as well as,
+channels-last, (*S, C).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.case import Case
+
+
+def bases(operator: str, dims: int) -> tuple[Case, Case]:
+    """Return a plain case, and one with most of the operator's parameters set."""
+    if operator == "conv_bias_grad":  # it has no parameters: one shape is as good as another
+        base = Case(operator=operator, x=(2, 6, *(4, 3, 5)[:dims]))
+        return base, base
+    if operator == "conv_transpose":
+        return _conv_transpose(dims)
+    return _pool(operator, dims) if "pool" in operator else _conv(operator, dims)
+
+
+def _conv(operator: str, dims: int) -> tuple[Case, Case]:
+    plain = Case(
+        operator=operator,
+        x=(2, 4, *(4, 6, 5)[:dims]),
+        w=(6, 4, *(3, 2, 2)[:dims]),
+        bias=operator == "conv",
+    )
+    return plain, Case(
+        operator=operator,
+        x=(2, 4, *(4, 7, 5)[:dims]),
+        w=(6, 2, *(2, 3, 2)[:dims]),
+        stride=(3, 2, 2)[:dims],
+        padding=((1, 2), (0, 1), (1, 0))[:dims],
+        dilation=(2, 1, 1)[:dims],
+        groups=2,
+    )
+
+
+def _conv_transpose(dims: int) -> tuple[Case, Case]:
+    x = (2, 4, *(4, 3, 2)[:dims])
+    plain = Case(operator="conv_transpose", x=x, w=(4, 3, *(3, 2, 2)[:dims]), bias=True)
+    return plain, Case(
+        operator="conv_transpose",
+        x=x,
+        w=(4, 3, *(2, 3, 2)[:dims]),
+        stride=(3, 2, 2)[:dims],
+        padding=((1, 2), (0, 1), (1, 0))[:dims],
+        output_padding=(1, 1, 0)[:dims],
+        dilation=(2, 1, 1)[:dims],
+        groups=2,
+    )
+
+
+def _pool(operator: str, dims: int) -> tuple[Case, Case]:
+    plain = Case(
+        operator=operator,
+        x=(2, 5, *(5, 6, 4)[:dims]),
+        kernel=(3, 2, 2)[:dims],
+        stride=(2, 1, 1)[:dims],
+    )
+    further: dict[str, Any] = (
+        {"dilation": (1, 2, 1)[:dims]} if "max" in operator else {"count_include_pad": False}
+    )
+    return plain, Case(
+        operator=operator,
+        x=(2, 5, *(5, 7, 4)[:dims]),
+        kernel=(2, 3, 2)[:dims],
+        stride=(3, 2, 1)[:dims],
+        padding=((1, 1), (1, 0), (0, 1))[:dims],
+        ceil_mode=True,
+        **further,
+    )

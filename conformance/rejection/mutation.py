@@ -1,0 +1,73 @@
+"""What a mutation is: one mistake, the requirement that forbids it, and how it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from conformance.calling import Array, Inputs
+from conformance.case import Case
+from conformance.signatures import SIGNATURES
+
+Parameters: TypeAlias = Mapping[str, Any]
+Arguments: TypeAlias = Mapping[str, Any]
+"""The arguments of a call by name, positional and keyword ones alike."""
+Change: TypeAlias = Callable[[Case, Arguments], Arguments | None]
+"""From all arguments to those that change; None where the mistake cannot be made in this case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One mistake in the arguments of an otherwise valid call.
+
+    It is made in channels-first arrays, and is the same mistake once they are channels-last.
+    """
+
+    name: str
+    requirement: str
+    """The requirement of SPEC.md that makes the call invalid."""
+    summary: str
+    """What is wrong, in one line."""
+    operators: tuple[str, ...]
+    """The operators that have the arguments for it."""
+    change: Change
+    convention: tuple[str, str] | None = None
+    """Convention and alternative: an implementation that declares it may accept the call."""
+
+    def changes(self, case: Case, inputs: Inputs, parameters: Parameters) -> Arguments | None:
+        """Return the arguments that differ, by name; None where it does not apply to ``case``."""
+        if case.operator not in self.operators:
+            return None
+        names = SIGNATURES[case.operator].arguments
+        return self.change(case, dict(zip(names, inputs, strict=True)) | dict(parameters))
+
+    def apply(
+        self, case: Case, inputs: Inputs, parameters: Parameters
+    ) -> tuple[Inputs, dict[str, Any]] | None:
+        """Return new inputs and parameters; None where it does not apply to ``case``."""
+        changes = self.changes(case, inputs, parameters)
+        if changes is None:
+            return None
+        names = SIGNATURES[case.operator].arguments
+        return (
+            tuple(changes.get(name, value) for name, value in zip(names, inputs, strict=True)),
+            {name: changes.get(name, value) for name, value in parameters.items()},
+        )
+
+
+def having(*needs: str, without: str = "") -> tuple[str, ...]:
+    """Return the operators, but for ``without``, that have all these arguments or parameters."""
+    return tuple(
+        operator
+        for operator, signature in SIGNATURES.items()
+        if operator != without and {*needs} <= {*signature.arguments, *signature.parameters}
+    )
+
+
+def resized(array: Array, axis: int, size: int) -> Array:
+    """Return ``array`` with ``size`` positions along ``axis``: the first ones, over and over."""
+    result: Array = array.take(np.arange(size) % max(1, array.shape[axis]), axis)
+    return result

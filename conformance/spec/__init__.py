@@ -1,0 +1,161 @@
+"""The spec: what generation draws from, how much of it each tier judges, and the curated suites.
+
+`load` reads the packaged ``default.toml`` and lays a user's file over it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from conformance.case import RECIPES
+from conformance.dtypes import DTYPES
+from conformance.errors import SpecError
+from conformance.spec.ranges import LIMITS, Ranges
+from conformance.spec.suite import Suite, SuiteCase, Suites, read_suite
+from conformance.spec.tables import Table, parse, read
+
+__all__ = ["OWN", "Ranges", "Spec", "Suite", "SuiteCase", "Tier", "load"]
+
+DEFAULT = Path(__file__).with_name("default.toml")
+"""The packaged spec file."""
+
+OWN = "spec"
+"""The suite made of the ``[[case]]`` tables of a spec file itself; every tier has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """How much a run judges."""
+
+    examples: int
+    """Generated cases an operator and dimension."""
+    seconds: float
+    """Time budget an implementation and cell."""
+    suites: tuple[str, ...]
+    """The curated suites that are judged besides."""
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """The ranges, tiers and suites of a spec file laid over the packaged one."""
+
+    ranges: Ranges
+    tiers: Mapping[str, Tier]
+    suites: Mapping[str, Suite]
+    """By name; a suite is parsed when it is first asked for."""
+    source: str
+    """The file, or ``default``."""
+    digest: str
+    """Of everything that influences cases: two specs with one digest give the same cases."""
+
+    def suite(self, name: str) -> Suite:
+        """Return the suite called ``name``; raise `SpecError` if there is none or it is wrong."""
+        if name not in self.suites:
+            raise SpecError(f"suite '{name}' is unknown; known are {', '.join(self.suites)}")
+        return self.suites[name]
+
+
+def load(path: str | Path | None = None) -> Spec:
+    """Return the packaged spec, what the file at ``path`` has in its place.
+
+    Raises `SpecError`, one line that names file, entry, field, value and what is allowed.
+    """
+    ranges, tiers, suites = Ranges(), dict[str, Tier](), Suites()
+    for file in (DEFAULT,) if path is None else (DEFAULT, Path(path)):
+        document = parse(read(file), str(file))
+        document.only(("ranges", "tiers", "suites", "case"), "table")
+        ranges = _read_ranges(document.table("ranges", "[ranges]"), ranges)
+        added = _read_suites(document.table("suites", "[suites]"), suites, file.parent)
+        if "case" in document.values:
+            suites.add(read_suite(OWN, document))
+        tiers = _read_tiers(document.table("tiers", "[tiers]"), tiers, suites)
+        if file != DEFAULT:
+            for name in added:  # the user's own, so that a mistake shows before anything runs
+                suites[name]
+    if OWN in suites:
+        tiers = {
+            name: replace(tier, suites=tuple(dict.fromkeys((*tier.suites, OWN))))
+            for name, tier in tiers.items()
+        }
+    digest = hashlib.sha256(repr(sorted(asdict(ranges).items())).encode())
+    for part in suites.contents():
+        digest.update(part)
+    source = "default" if path is None else str(path)
+    return Spec(ranges, tiers, suites, source, digest.hexdigest()[:16])
+
+
+def _read_ranges(table: Table, base: Ranges) -> Ranges:
+    """Return ``base`` with the fields that ``table`` has."""
+    table.only(field.name for field in fields(Ranges))
+    values: dict[str, Any] = {}
+    for name in table.values:
+        if name in ("dtypes", "data"):
+            values[name] = table.names(name, DTYPES if name == "dtypes" else RECIPES, least=1)
+        elif name == "boundary_share":
+            values[name] = table.number(name, 0, 1)
+        elif LIMITS[name].values == 1:
+            values[name] = table.whole(name, LIMITS[name].least, LIMITS[name].most)
+        else:
+            limit = LIMITS[name]
+            values[name] = table.wholes(name, limit.least, limit.most, length=(1, limit.values))
+            table.different(name)
+    ranges = replace(base, **values)
+    if values:
+        _check_work(table, ranges)
+    return ranges
+
+
+def _check_work(table: Table, ranges: Ranges) -> None:
+    """Raise `SpecError` if some cases could not be cut down to ``ranges.work``."""
+    from conformance.plan import least_work
+
+    needed = least_work(ranges)
+    if ranges.work < needed:
+        raise table.failure(
+            f"work = {ranges.work}; allowed: {needed} or more, what the smallest case with kernel "
+            f"{max(ranges.kernel)} in {max(ranges.dims)} dimensions may cost"
+        )
+
+
+def _read_suites(table: Table, suites: Suites, folder: Path) -> tuple[str, ...]:
+    """Add the suites that ``table`` names, their files relative to ``folder``; return the names."""
+    for name in table.values:
+        if name == OWN:
+            raise table.failure(
+                f"{OWN} is the suite of the file's own [[case]] tables; allowed: another name"
+            )
+        path = folder / table.text(name)
+        if not path.is_file():
+            raise table.error(name, f"a TOML file; {path} is none")
+        suites.add_file(name, read(path), str(path))
+    return tuple(table.values)
+
+
+def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[str, Tier]:
+    """Return ``tiers`` with those that ``table`` has; what one leaves out stays as it was.
+
+    A tier that is new has the values of ``default`` for what it leaves out.
+    """
+    found = dict(tiers)
+    for name in table.values:
+        own = table.table(name, f"[tiers.{name}]")
+        own.only(field.name for field in fields(Tier))
+        base = tiers.get(name)
+        if base is None and tiers:
+            base = replace(tiers["default"], summary="")
+        values: dict[str, Any] = {}
+        if "examples" in own.values:
+            values["examples"] = own.whole("examples", 0, 1_000_000)
+        if "seconds" in own.values:
+            values["seconds"] = own.number("seconds", 0.001, 1_000_000)
+        if "suites" in own.values:
+            values["suites"] = own.names("suites", suites, least=0)
+        if "summary" in own.values:
+            values["summary"] = own.text("summary")
+        found[name] = replace(base, **values) if base else Tier(**values)
+    return found

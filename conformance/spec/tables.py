@@ -1,0 +1,161 @@
+"""Reading TOML tables: a mistake is one line with file, entry, field, value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conformance.errors import SpecError
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a TOML file, and how to call it in an error message."""
+
+    file: str
+    entry: str
+    """Such as ``[ranges]``; empty for the whole file."""
+    values: Mapping[str, Any]
+
+    def table(self, field: str, entry: str) -> Table:
+        """Return the table called ``field``, empty if there is none."""
+        value = self.values.get(field, {})
+        if not isinstance(value, dict):
+            raise self.error(field, f"a table, written {entry}")
+        return Table(self.file, entry, value)
+
+    def tables(self, field: str, entry: str) -> list[dict[str, Any]]:
+        """Return the tables of an array of tables, none if there is no such array."""
+        value = self.values.get(field, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.error(field, f"tables, each of them written {entry}")
+        return value
+
+    def error(self, field: str, allowed: str) -> SpecError:
+        """Return the error for a field whose value is not allowed."""
+        return self.failure(f"{_name(field)} = {show(self.values.get(field))}; allowed: {allowed}")
+
+    def failure(self, text: str) -> SpecError:
+        """Return an error that names the file and the entry."""
+        return SpecError(": ".join(part for part in (self.file, self.entry, text) if part))
+
+    def only(self, known: Iterable[str], what: str = "field") -> None:
+        """Raise `SpecError`, suggesting the nearest name, if there is a field not in ``known``."""
+        names = tuple(known)
+        for field in self.values:
+            if field not in names:
+                near = difflib.get_close_matches(field, names, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise self.failure(
+                    f"{what} {show(field)} is unknown; {hint}allowed: {', '.join(names)}"
+                )
+
+    def whole(self, field: str, least: int, most: int) -> int:
+        """Return a whole number."""
+        value = self.values[field]
+        if not _is_whole(value) or not least <= value <= most:
+            raise self.error(field, f"a whole number, {least} to {most}")
+        return int(value)
+
+    def wholes(self, field: str, least: int, most: int, *, length: tuple[int, int]) -> Any:
+        """Return a tuple of whole numbers, at least and at most as long as ``length``."""
+        value = self.values[field]
+        low, high = length
+        count = f"{low}" if low == high else f"{low} to {high}"
+        if (
+            not isinstance(value, list)
+            or not low <= len(value) <= high
+            or not all(_is_whole(item) and least <= item <= most for item in value)
+        ):
+            raise self.error(field, f"a list of {count} whole numbers, each {least} to {most}")
+        return tuple(value)
+
+    def number(self, field: str, least: float, most: float) -> float:
+        """Return a number; a whole one will do."""
+        value = self.values[field]
+        if not isinstance(value, float) and not _is_whole(value):
+            raise self.error(field, f"a number, {least:g} to {most:g}")
+        if not least <= value <= most:  # false for NaN, too
+            raise self.error(field, f"a number, {least:g} to {most:g}")
+        return float(value)
+
+    def flag(self, field: str) -> bool:
+        """Return true or false."""
+        value = self.values[field]
+        if not isinstance(value, bool):
+            raise self.error(field, "true or false")
+        return value
+
+    def text(self, field: str) -> str:
+        """Return a text of one line."""
+        value = self.values[field]
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise self.error(field, "a text in quotes, of one line")
+        return value
+
+    def names(self, field: str, known: Iterable[str], *, least: int) -> tuple[str, ...]:
+        """Return a tuple of at least ``least`` different names, all of them in ``known``."""
+        value, allowed = self.values[field], tuple(known)
+        if (
+            not isinstance(value, list)
+            or len(value) < least
+            or not all(isinstance(item, str) and item in allowed for item in value)
+        ):
+            some = "a list of one or more" if least else "a list"
+            raise self.error(field, f"{some} of {', '.join(map(show, allowed))}")
+        self.different(field)
+        return tuple(value)
+
+    def different(self, field: str) -> None:
+        """Raise `SpecError` if a value of a list occurs twice."""
+        value = self.values[field]
+        for index, item in enumerate(value):
+            if item in value[:index]:
+                raise self.error(field, f"each value once ({show(item)} is there twice)")
+
+
+def read(path: Path) -> bytes:
+    """Return what is in a file; raise `SpecError` if it cannot be read."""
+    try:
+        if path.is_dir():
+            raise SpecError(f"{path}: a folder; allowed: a TOML file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; allowed: a TOML file") from None
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise SpecError(f"{show(str(path))}: cannot be read: {reason}") from None
+
+
+def parse(data: bytes, file: str) -> Table:
+    """Return the TOML document ``data``, read from ``file``; raise `SpecError` if it is none."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise SpecError(f"{file}: line {line} is not UTF-8; allowed: UTF-8 text") from None
+    try:
+        return Table(file, "", tomllib.loads(text))
+    except (ValueError, RecursionError) as problem:
+        reason = " ".join(str(problem).split()) or "nested too deeply"
+        raise SpecError(f"{file}: not TOML: {reason}") from None
+
+
+def show(value: object) -> str:
+    """Return ``value`` much as TOML writes it, on one line and not too long."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= 80 else f"{text[:76]} ..."
+
+
+def _name(field: str) -> str:
+    return field if field.replace("-", "_").isidentifier() else show(field)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

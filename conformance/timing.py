@@ -1,0 +1,372 @@
+"""Timing implementations on layers of real networks, and verifying what was timed.
+
+Each layer is warmed up, then timed in interleaved rounds (`conformance.rounds`). The outputs of
+timed calls are verified afterwards, every element of them (`conformance.projection`), on data that
+changed from call to call: a kernel that drifts, caches, or does less work when it is timed is found
+out.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from conformance import threads as thread_pools
+from conformance.dtypes import FLOATS, numpy_dtype
+from conformance.engine import machine
+from conformance.errors import ConformanceError
+from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
+from conformance.layers import Layer, choose
+from conformance.operators import OPERATORS
+from conformance.projection import verifier
+from conformance.registry import Implementation, find, load_plugin
+from conformance.registry import implementations as registered
+from conformance.rounds import Bench, Contender, admit, measure
+from conformance.runfile import RunFile
+from conformance.spec import Spec, load
+from conformance.verifying import verify
+
+FASTEST = "the fastest of each layer"
+"""The baseline where none is named."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with (steps done, steps planned, what is being done)."""
+
+_STEPS = 1000
+"""Steps of progress a layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTiming:
+    """How long one implementation takes for one layer: seconds of one call."""
+
+    implementation: str
+    layer: str
+    case: str
+    calls: int
+    """Timed calls, the warm-up left out."""
+    median: float | None
+    lower: float | None
+    """The first quartile."""
+    upper: float | None
+    """The third quartile."""
+    ratio: float | None
+    """The median, over the rounds in which both were called, of its time over the baseline's."""
+    macs: int
+    """Multiply-accumulates of a call, padding included; for a pool, elements of its windows."""
+    gflops: float | None
+    """2 * macs / median, in 10**9 a second; None for a pool."""
+    peak: float | None
+    """``gflops`` as a share of the matrix-product rate measured in the same run."""
+    threads: int
+    verified: str
+    """conforms, or what is wrong with the outputs of its calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Why one implementation was not timed on one layer."""
+
+    implementation: str
+    operator: str
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """What `time` measured, and where its run file is."""
+
+    path: Path
+    timings: tuple[LayerTiming, ...]
+    skipped: tuple[Skipped, ...]
+    matmul_gflops: dict[str, float]
+    """What a NumPy matrix product attains with as many threads, by dtype."""
+
+    @property
+    def conforms(self) -> bool:
+        """Whether every output that was verified is right."""
+        return all(timing.verified == CONFORMS for timing in self.timings)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is timed, resolved from the options of `time`."""
+
+    implementations: tuple[Implementation, ...]
+    layers: tuple[Layer, ...]
+    baseline: Implementation | None
+    rounds: int
+    warmup: int
+    seconds: float
+    threads: int
+    seed: int
+    spec: Spec
+
+
+def time(
+    implementations: Iterable[object] | None = None,
+    layers: Iterable[str] | None = None,
+    *,
+    baseline: object | None = None,
+    rounds: int = 20,
+    warmup: int = 2,
+    seconds: float = 1.0,
+    threads: int = 1,
+    seed: int = 0,
+    dtype: str = "float32",
+    spec: Spec | str | Path | None = None,
+    plugins: Iterable[str | Path] = (),
+    output: str | Path = "convformance-time",
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> Timings:
+    """Time implementations on layers, write ``output``/run.sqlite, and return the timings.
+
+    ``layers`` are names from the suite of network layers, globs of them, or case ids; by default
+    a handful of small ones. ``implementations`` default to those of ``plugins``, else to all that
+    are installed; ratios are to ``baseline``, else to the fastest that conforms, layer by layer.
+
+    Each implementation makes ``warmup`` calls of a layer, then one a round, in random order, until
+    ``rounds`` are done or its time budget, ``seconds``, is used up; one whose single call would
+    exceed it is skipped. ``threads`` is set for every BLAS and OpenMP runtime, and for engines that
+    are imported from now on; for one that was imported earlier and has threads of its own, start a
+    new process. Layout conversion, garbage collection and verification are not timed.
+
+    Raises `ConformanceError` for a selection that names nothing.
+    """
+    loaded = [found for plugin in plugins for found in load_plugin(plugin)]
+    for name, value, least in (
+        ("rounds", rounds, 1),
+        ("warmup", warmup, 0),
+        ("threads", threads, 1),
+    ):
+        if value < least:
+            raise ConformanceError(f"{name}={value}; a whole number, {least} or more")
+    if not seconds > 0:
+        raise ConformanceError(f"seconds={seconds}; a positive number")
+    if dtype not in FLOATS:
+        raise ConformanceError(f"dtype '{dtype}' cannot be timed; choose {', '.join(FLOATS)}")
+    numpy_dtype(dtype)  # raises where its package is missing
+    spec = spec if isinstance(spec, Spec) else load(spec)
+    chosen = _choose(implementations, loaded)
+    plan = Plan(
+        implementations=chosen,
+        layers=choose(layers, spec, dtype=dtype, seed=seed),
+        baseline=_baseline(baseline, chosen),
+        rounds=rounds,
+        warmup=warmup,
+        seconds=seconds,
+        threads=threads,
+        seed=seed,
+        spec=spec,
+    )
+    file = RunFile(Path(output) / "run.sqlite")
+    try:
+        with thread_pools.environment(threads):
+            return _execute(plan, file, progress or (lambda *_: None), command)
+    finally:
+        file.close()
+
+
+def _choose(
+    chosen: Iterable[object] | None, loaded: Sequence[Implementation]
+) -> tuple[Implementation, ...]:
+    if chosen is None:
+        selected = list(loaded) or [
+            one for one in registered().values() if one.installed or one.package
+        ]
+    else:
+        selected = [find(one) for one in chosen]
+        for one in selected:
+            if not one.installed:
+                raise ConformanceError(f"implementation '{one.name}' is {one.hint}")
+    if not selected:
+        raise ConformanceError("no implementation is registered; see `convformance list`")
+    return tuple(dict.fromkeys(selected))
+
+
+def _baseline(baseline: object | None, chosen: Sequence[Implementation]) -> Implementation | None:
+    if baseline is None:
+        return None
+    found = find(baseline)
+    if found not in chosen or not found.installed:
+        names = ", ".join(one.name for one in chosen if one.installed)
+        raise ConformanceError(f"baseline '{found.name}' is not timed; choose one of {names}")
+    return found
+
+
+def matmul_gflops(dtype: str, size: int = 1024, seconds: float = 0.5) -> float:
+    """Return the rate of NumPy's product of two square matrices, in 10**9 operations a second.
+
+    A product counts 2 * size**3 operations; the fastest one within ``seconds`` decides.
+    """
+    a = np.ones((size, size), dtype)
+    fastest, until = np.inf, perf_counter() + seconds
+    while True:
+        started = perf_counter()
+        a @ a
+        ended = perf_counter()
+        fastest = min(fastest, ended - started)
+        if ended > until:
+            return float(2e-9 * size**3 / fastest)
+
+
+# --- executing ----------------------------------------------------------------------------------
+
+
+def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None) -> Timings:
+    file.record(
+        seed=plan.seed,
+        dtypes=list(dict.fromkeys(layer.case.dtype for layer in plan.layers)),
+        layers=[layer.name for layer in plan.layers],
+        baseline=plan.baseline.name if plan.baseline else FASTEST,
+        rounds=plan.rounds,
+        warmup=plan.warmup,
+        seconds=plan.seconds,
+        threads=plan.threads,
+        spec={"source": plan.spec.source, "digest": plan.spec.digest},
+        command=command,
+        started=_now(),
+    )
+    total = _STEPS * len(plan.layers)
+    progress(0, total, "measuring the rate of a matrix product")
+    with thread_pools.limited(plan.threads):
+        wanted = dict.fromkeys(_matmul_dtype(layer.case.dtype) for layer in plan.layers)
+        rates = {dtype: matmul_gflops(dtype) for dtype in wanted}
+    timings: list[LayerTiming] = []
+    skipped: list[Skipped] = []
+    for index, layer in enumerate(plan.layers):
+
+        def tick(done: int, what: str, index: int = index) -> None:
+            progress(_STEPS * index + done, total, what)
+
+        rows, gaps = _time_layer(plan, index, layer, rates[_matmul_dtype(layer.case.dtype)], tick)
+        file.add("timing", map(asdict, rows))
+        file.add("unsupported", map(_gap, gaps))
+        timings += rows
+        skipped += gaps
+    with thread_pools.limited(plan.threads):  # now that every engine is loaded
+        file.record(machine=machine(plan.implementations))
+    file.add("implementation", (_describe(one, timings) for one in plan.implementations))
+    file.record(matmul_gflops=rates, finished=_now())
+    progress(total, total, "done")
+    return Timings(file.path, tuple(timings), tuple(skipped), rates)
+
+
+def _time_layer(
+    plan: Plan, index: int, layer: Layer, rate: float, tick: Callable[[int, str], None]
+) -> tuple[list[LayerTiming], list[Skipped]]:
+    """Time and verify every implementation on one layer."""
+    installed = [one for one in plan.implementations if one.installed]
+    contenders = [Contender(one) for one in installed]
+    for place, c in enumerate(contenders):
+        tick(200 * place // len(contenders), f"{layer.name}: trying {c.implementation.name}")
+        admit(c, layer.case, plan.seconds)
+    bench = Bench(layer.case, [c.implementation.layout for c in contenders])
+    with thread_pools.limited(plan.threads):  # again: an engine may just have been loaded
+        measure(
+            bench,
+            contenders,
+            rounds=plan.rounds,
+            warmup=plan.warmup,
+            seconds=plan.seconds,
+            rng=np.random.default_rng((plan.seed, index)),
+            tick=lambda done: tick(200 + 600 * done // plan.rounds, f"{layer.name}: timing"),
+        )
+        tick(800, f"{layer.name}: verifying")
+        verifiers = [
+            verifier(bench.case, inputs, plan.seed + k) for k, inputs in enumerate(bench.sets)
+        ]
+        called = [c for c in contenders if c.seconds or c.raised]
+        verified = {c.implementation: verify(bench, c, verifiers) for c in called}
+    baseline = _reference(plan.baseline, called, verified)
+    rows = [_row(plan, layer, c, baseline, rate, verified[c.implementation]) for c in called]
+    gaps = [
+        Skipped(c.implementation.name, layer.case.operator, layer.name, c.skipped or "")
+        for c in contenders
+        if c not in called
+    ]
+    return rows, gaps
+
+
+def _reference(
+    baseline: Implementation | None,
+    called: Sequence[Contender],
+    verified: dict[Implementation, str],
+) -> Contender | None:
+    """Return whom ratios on a layer are to: the named one, else the fastest that conforms."""
+    timed = [c for c in called if c.seconds]
+    if baseline is not None:
+        return next((c for c in timed if c.implementation is baseline), None)
+    right = [c for c in timed if verified[c.implementation] == CONFORMS]
+    return min(right, key=lambda c: float(np.median([*c.seconds.values()])), default=None)
+
+
+def _row(
+    plan: Plan, layer: Layer, c: Contender, baseline: Contender | None, rate: float, verified: str
+) -> LayerTiming:
+    operator = OPERATORS[layer.case.operator]
+    lower = median = upper = ratio = gflops = None
+    if c.seconds:
+        quartiles = np.percentile([*c.seconds.values()], (25, 50, 75))
+        lower, median, upper = (float(value) for value in quartiles)
+        if operator.has_weight:
+            gflops = 2e-9 * operator.work(layer.case) / median
+    if baseline is not None:
+        shared = [t / baseline.seconds[n] for n, t in c.seconds.items() if n in baseline.seconds]
+        ratio = float(np.median(shared)) if shared else None
+    return LayerTiming(
+        implementation=c.implementation.name,
+        layer=layer.name,
+        case=layer.case.id,
+        calls=len(c.seconds),
+        median=median,
+        lower=lower,
+        upper=upper,
+        ratio=ratio,
+        macs=operator.work(layer.case),
+        gflops=gflops,
+        peak=None if gflops is None else gflops / rate,
+        threads=plan.threads,
+        verified=verified,
+    )
+
+
+# --- what is written down -----------------------------------------------------------------------
+
+
+def _gap(skipped: Skipped) -> dict[str, Any]:
+    return {
+        "implementation": skipped.implementation,
+        "operator": skipped.operator,
+        "reason": f"{skipped.layer}: {skipped.reason}",
+        "count": 1,
+    }
+
+
+def _describe(one: Implementation, timings: Sequence[LayerTiming]) -> dict[str, Any]:
+    names = ("name", "family", "version", "layout", "accumulate", "multiply", "error")
+    mine = [timing.verified for timing in timings if timing.implementation == one.name]
+    verdict = CONFORMS if mine else UNSUPPORTED
+    if any(verified != CONFORMS for verified in mine):
+        verdict = VIOLATES
+    if not one.installed:
+        verdict = "not installed"
+    note = "" if one.installed else one.hint
+    return {name: getattr(one, name) for name in names} | {"verdict": verdict, "note": note}
+
+
+def _matmul_dtype(dtype: str) -> str:
+    """Return the dtype of BLAS that is compared with: the half types are summed in float32."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

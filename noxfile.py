@@ -1,0 +1,140 @@
+"""The project's jobs. `nox -l` lists them; a bare `nox` runs lint, typecheck and tests.
+
+The jobs that call implementations share one environment, which `engines` makes: PyTorch and
+TensorFlow are too large to be installed for each of them. Environments are kept and reused, and
+`nox -R -s NAME` skips installing. What is installed is what `constraints.txt` says.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "typecheck", "tests"]
+nox.options.default_venv_backend = "virtualenv"  # with pip; uv does not read pip's configuration
+nox.options.reuse_venv = "yes"
+
+CONSTRAINTS = ("-c", "constraints.txt")
+RUN_FOLDER = Path("convformance-run")
+TIME_FOLDER = RUN_FOLDER / "time"
+BENCHMARKS = ("list_cost", "reference_cost", "author_path", "throughput")
+PACKAGES = ("conformance", "implementations", "reports")
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Install the package, in place, with every backend: the environment of the jobs below."""
+    started = time.perf_counter()
+    session.install("-e", ".[all,test]", *CONSTRAINTS)
+    session.log(f"installing took {time.perf_counter() - started:.0f} s")
+
+
+@nox.session(venv_backend="none", requires=["engines"])
+def conformance(session: nox.Session) -> None:
+    """The main job: judge and time all implementations, and write the reports.
+
+    Arguments go to `convformance run`: `nox -s conformance -- --tier smoke`. Violations are what
+    the job looks for, in frameworks too: its tables and reports show them, and the session
+    succeeds. It fails where the job could not be done (status 2, a crash). Where a violation
+    should fail a job, call `convformance run` itself, which then exits with 1.
+    """
+    started = time.perf_counter()
+    _engine(session, "convformance", "run", *session.posargs, success_codes=[0, 1])
+    judged = time.perf_counter()
+    _engine(session, "convformance", "time", "--output", str(TIME_FOLDER), success_codes=[0, 1])
+    timed = time.perf_counter()
+    _render(session, TIME_FOLDER)
+    session.log(f"judging took {judged - started:.0f} s, timing {timed - judged:.0f} s")
+    session.log(f"reports: {RUN_FOLDER}/report.html, {TIME_FOLDER}/report.html")
+
+
+@nox.session(venv_backend="none", requires=["engines"])
+def tests(session: nox.Session) -> None:
+    """Run the project's tests; arguments go to pytest."""
+    _engine(session, "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    session.install("ruff", *CONSTRAINTS)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Check the types with mypy, strictly; no backend needs to be installed for it."""
+    session.install("-e", ".[half]", "mypy", "nox", *CONSTRAINTS)
+    session.run("mypy", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["engines"])
+def benchmark(session: nox.Session) -> None:
+    """Measure what `convformance` itself costs; arguments choose among the benchmarks."""
+    for name in session.posargs:
+        if name not in BENCHMARKS:
+            session.error(f"benchmark '{name}' is unknown; known are {', '.join(BENCHMARKS)}")
+    for name in session.posargs or BENCHMARKS:
+        _engine(session, "python", "-m", f"benchmarks.{name}")
+
+
+@nox.session(venv_backend="none", requires=["engines"])
+def report(session: nox.Session) -> None:
+    """Print the last run again, and write its Markdown and HTML reports anew."""
+    _engine(session, "convformance", "report", str(RUN_FOLDER / "run.sqlite"))
+    _render(session, RUN_FOLDER)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel into dist/, check what the wheel holds, and use it elsewhere."""
+    session.install("build", *CONSTRAINTS)
+    folder = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "build", "--outdir", str(folder), "--quiet")
+    wheel = max(folder.glob("*.whl"), key=os.path.getmtime)
+    _check_contents(session, wheel)
+    constraints = Path("constraints.txt").resolve()
+    with session.chdir(folder):  # outside the checkout, whose packages must not be found
+        session.run("python", "-m", "venv", "--clear", "venv")
+        scripts = folder / "venv" / _SCRIPTS
+        pip = (str(scripts / "python"), "-m", "pip", "install", "--quiet")
+        session.run(*pip, str(wheel), "-c", str(constraints), external=True)
+        convformance = str(scripts / "convformance")
+        session.run(convformance, "list", external=True)
+        smoke = ("--tier", "smoke", "--implementation", "im2col", "--no-cache")
+        session.run(convformance, "run", *smoke, external=True)
+
+
+_SCRIPTS = "Scripts" if os.name == "nt" else "bin"
+
+
+def _engine(session: nox.Session, program: str, *arguments: str, **options: Any) -> None:
+    """Run a program of the environment that `engines` made."""
+    folder = session.cache_dir.parent / "engines" / _SCRIPTS
+    session.run(str(folder.resolve() / program), *arguments, **options)
+
+
+def _render(session: nox.Session, folder: Path) -> None:
+    """Write the reports of the run in ``folder`` beside its file."""
+    files = ("--markdown", str(folder / "report.md"), "--html", str(folder / "report.html"))
+    _engine(session, "convformance", "report", str(folder / "run.sqlite"), *files)
+
+
+def _check_contents(session: nox.Session, wheel: Path) -> None:
+    """Fail unless the wheel holds every file of the packages that git knows, and no other."""
+    metadata = f"{wheel.name.rsplit('-', 3)[0]}.dist-info/"
+    found = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith(metadata)}
+    listing = ("git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES)
+    listed = session.run(*listing, external=True, silent=True)
+    expected = set(str(listed).splitlines())
+    for what, names in (("lacks", expected - found), ("should not hold", found - expected)):
+        if names:
+            session.error(f"{wheel.name} {what} {', '.join(sorted(names))}")
+    session.log(f"{wheel.name}: {len(found)} files, as in the checkout")

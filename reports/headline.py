@@ -1,0 +1,136 @@
+"""The outcome of a run in one sentence, and the machine and settings that it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports.model import Report
+from reports.order import FAILED, largest
+from reports.rows import Implementation
+from reports.text import multiple, one_line, plural
+
+INCOMPLETE = "The run is incomplete: it ended before its closing record."
+
+_NAMED = 6
+"""Violated requirements that a sentence names before it counts the rest."""
+
+
+def headline(report: Report) -> str:
+    """Return the outcome in one sentence, such as ``2 of 7 implementations violate ...``."""
+    if not report.cells:
+        return _without_cells(report)
+    judged = report.judged
+    parts = [_one(report, judged[0]) if len(judged) == 1 else _several(report, judged)]
+    parts.append(f"{plural(report.compared, 'case')} compared")
+    if report.not_installed:
+        count = len(report.not_installed)
+        parts.append(f"{count} {'is' if count == 1 else 'are'} not installed")
+    return f"{parts[0]}; {', '.join(parts[1:])}."
+
+
+def overall(report: Report) -> str:
+    """Return the verdict on the whole run: violates, conforms, or inconclusive."""
+    verdicts = report.verdicts()
+    if any(verdicts[verdict] for verdict in FAILED) or failed_timings(report):
+        return "violates"
+    return "conforms" if verdicts["conforms"] and report.complete else "inconclusive"
+
+
+def failed_timings(report: Report) -> int:
+    """Return how many timed layers gave outputs that did not conform."""
+    return sum(not timing.is_verified for timing in report.timings)
+
+
+def _without_cells(report: Report) -> str:
+    if report.timings:
+        names = {timing.implementation for timing in report.timings}
+        layers = {timing.layer for timing in report.timings}
+        text = f"{plural(len(names), 'implementation')} timed on {plural(len(layers), 'layer')}"
+        wrong = failed_timings(report)
+        return f"{text}; {plural(wrong, 'timing')} with wrong outputs." if wrong else f"{text}."
+    if report.not_installed:
+        count = len(report.not_installed)
+        names_ = "the implementation is" if count == 1 else f"all {count} implementations are"
+        return f"Nothing was judged: {names_} not installed."
+    return "Nothing was judged: the run has no cases."
+
+
+def _one(report: Report, implementation: Implementation) -> str:
+    name = implementation.name
+    if implementation.verdict in FAILED:
+        numbers = sorted({v.requirement for v in report.violations if v.status in FAILED})
+        named = ", ".join(numbers[:_NAMED]) or "the requirements"
+        more = len(numbers) - _NAMED
+        return f"{name} violates {named}" + (f" and {more} more" if more > 0 else "")
+    if implementation.verdict == "conforms":
+        worst = largest(cell.worst for cell in report.cells)
+        return f"{name} conforms, worst error {multiple(worst)} of the bound"
+    if implementation.verdict == "inconclusive":
+        return f"{name} is inconclusive"
+    return f"{name}: {implementation.verdict}"
+
+
+def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
+    counts = report.verdicts()
+    failed = sum(counts[verdict] for verdict in FAILED)
+    conform = counts["conforms"]
+    if conform == len(judged):
+        return f"All {conform} implementations conform"
+    rest = [
+        f"{count} {verdict}"
+        for verdict, count in sorted(counts.items())
+        if verdict not in (*FAILED, "conforms", "not installed")
+    ]
+    of = f"of {len(judged)} implementations"
+    if not failed:
+        return f"{conform} {of} {'conforms' if conform == 1 else 'conform'}, {', '.join(rest)}"
+    verb = "violates" if failed == 1 else "violate"
+    good = [f"{conform} {'conforms' if conform == 1 else 'conform'}"] if conform else []
+    return ", ".join([f"{failed} {of} {verb} the requirements", *good, *rest])
+
+
+_FACTS = ("started", "finished", "command", "seed", "tier", "examples", "seconds", "suites")
+_MACHINE = ("cpu", "cores", "threads", "platform", "python", "packages")
+_LABELS = {
+    "examples": "examples generated",
+    "seconds": "time budget in seconds",
+    "dims": "spatial dimensions",
+    "matmul_gflops": "matrix product in GFLOP/s",
+    "spent": "seconds spent",
+}
+
+
+def baseline(report: Report) -> str:
+    """Return what the ratios of the timings are relative to, such as ``torch``."""
+    name = one_line(str(report.facts.get("baseline", "")))
+    return f"that of {name}" if name else "the baseline's"
+
+
+def environment(report: Report) -> list[tuple[str, str]]:
+    """Return what the run depended on, label and value, in reading order; one line each."""
+    facts = {key: value for key, value in report.facts.items() if key not in ("format", "machine")}
+    if not report.complete:
+        facts["finished"] = "no: the run is incomplete"
+    rows = _ordered(facts, _FACTS)
+    machine = report.facts.get("machine")
+    if isinstance(machine, dict):
+        rows += _ordered(machine, _MACHINE)
+    return [*rows, ("run file", report.path)]
+
+
+def _ordered(facts: dict[str, Any], first: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return label and value of each fact that has one: those in ``first``, then the others."""
+    keys = [*(key for key in first if key in facts), *(key for key in facts if key not in first)]
+    return [
+        (one_line(_LABELS.get(key, key.replace("_", " "))), one_line(_value(facts[key])))
+        for key in keys
+        if facts[key] is not None
+    ]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

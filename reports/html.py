@@ -1,0 +1,178 @@
+"""A report as one HTML page that needs nothing else: no network, no script, no other file.
+
+The page forbids itself everything but its own style by a content security policy. Jinja2 escapes
+every value (autoescape is on), and an undefined name is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reports import chart, text
+from reports.headline import INCOMPLETE, baseline, environment, headline, overall
+from reports.model import Report, Summary
+from reports.order import FAILED, by_dtype
+from reports.rows import Cell, Implementation, Pair, Timing
+
+_LONGEST_MESSAGE = 20_000
+_CLASSES = {"conforms": "good", "inconclusive": "unsure", "known difference": "unsure"}
+_CLASSES |= dict.fromkeys(FAILED, "bad")
+_SYMBOLS = {"good": "✓", "bad": "✗", "unsure": "?", "none": "-"}
+
+
+def html(report: Report) -> str:
+    """Return the page."""
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            headline=headline(report),
+            overall=overall(report),
+            incomplete=None if report.complete else INCOMPLETE,
+            tiles=list(_tiles(report)),
+            matrix=list(_matrix(report)),
+            findings=report.findings(),
+            heat_maps=list(_heat_maps(report)),
+            layers=list(_layers(report)),
+            baseline=baseline(report),
+            environment=environment(report),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number at the top of the page."""
+
+    value: int
+    label: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """The cells of a summary as a table: a line a dtype, a column a number of dimensions."""
+
+    summary: Summary
+    dims: tuple[int, ...]
+    lines: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """The pairs of one operator, or of all, as a square table."""
+
+    title: str
+    names: tuple[str, ...]
+    lines: tuple[tuple[Implementation, tuple[tuple[Pair | None, bool], ...]], ...]
+    """For each implementation its pairs, and whether the two share a family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The timings of one layer and the axis on which they are drawn."""
+
+    name: str
+    case: str
+    axis: chart.Axis
+    timings: tuple[Timing, ...]
+
+
+def _tiles(report: Report) -> Iterator[Tile]:
+    counts = report.verdicts()
+    failed = sum(counts[verdict] for verdict in FAILED)
+    if report.implementations:
+        yield Tile(counts["conforms"], "conforms" if counts["conforms"] == 1 else "conform", "good")
+        yield Tile(failed, "violates" if failed == 1 else "violate", "bad" if failed else "none")
+    for verdict, count in sorted(counts.items()):
+        if verdict not in (*FAILED, "conforms"):
+            yield Tile(count, verdict, _kind(verdict))
+    yield Tile(report.compared, "cases compared", "plain")
+    gaps = sum(cell.unsupported for cell in report.cells)
+    if gaps:
+        yield Tile(gaps, "cases not supported", "plain")
+
+
+def _matrix(
+    report: Report,
+) -> Iterator[tuple[Implementation, list[Breakdown | None]]]:
+    summaries = {(s.implementation, s.operator): s for s in report.summaries()}
+    for one in report.implementations:
+        found = [summaries.get((one.name, operator)) for operator in report.operators]
+        yield one, [_breakdown(summary) if summary else None for summary in found]
+
+
+def _breakdown(summary: Summary) -> Breakdown:
+    cells = {(cell.dims, cell.dtype): cell for cell in summary.cells}
+    dims = tuple(sorted({cell.dims for cell in summary.cells}))
+    dtypes = sorted({cell.dtype for cell in summary.cells}, key=by_dtype)
+    lines = tuple((dtype, tuple(cells.get((d, dtype)) for d in dims)) for dtype in dtypes)
+    return Breakdown(summary, dims, lines)
+
+
+def _heat_maps(report: Report) -> Iterator[HeatMap]:
+    operators = [o for o in report.operators if any(p.operator == o for p in report.pairs)]
+    choices: Iterable[str | None] = (None, *operators) if len(operators) > 1 else operators
+    for operator in choices:
+        totals = report.pair_totals(operator)
+        ones = [i for i in report.implementations if any(i.name in key for key in totals)]
+        lines = tuple(
+            (
+                a,
+                tuple(
+                    (totals.get((a.name, b.name)), a.family == b.family and bool(a.family))
+                    for b in ones
+                ),
+            )
+            for a in ones
+        )
+        yield HeatMap(operator or "all operators", tuple(i.name for i in ones), lines)
+
+
+def _layers(report: Report) -> Iterator[Layer]:
+    for name, timings in report.layers():
+        times = [t for timing in timings for t in (timing.median, timing.lower, timing.upper)]
+        yield Layer(name, timings[0].case, chart.axis(times), timings)
+
+
+def _kind(verdict: str) -> str:
+    """Return the class of a verdict's colour: good, bad, unsure or none."""
+    return _CLASSES.get(verdict, "none")
+
+
+def _heat(pair: Pair) -> int:
+    """Return the share of identical elements in percent, rounded down: the depth of the colour."""
+    return 100 * pair.identical // pair.elements if pair.elements else 0
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Any] = {
+        "kind": _kind,
+        "symbol": lambda verdict: _SYMBOLS[_kind(verdict)],
+        "heat": _heat,
+        "count": lambda value: f"{value:,}",
+        "multiple": text.multiple,
+        "seconds": text.seconds,
+        "number": text.number,
+        "percentage": text.percentage,
+        "plural": text.plural,
+        "requirement": text.requirement_title,
+        "message": lambda value: text.shorten(value, _LONGEST_MESSAGE),
+    }
+    made.filters.update(filters)
+    made.globals.update(replay=text.replay, share=text.share)
+    return made

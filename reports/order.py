@@ -1,0 +1,56 @@
+"""The order in which reports list things, and which of several verdicts stands for all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from conformance.signatures import SIGNATURES
+from reports.rows import Cell
+
+FAILED = ("violates", "crashed", "timed out", "rejected")
+"""Verdicts that make an implementation fail."""
+
+_WORST_FIRST = (*FAILED, "known difference", "inconclusive", "conforms", "unsupported")
+_OPERATORS = {operator: place for place, operator in enumerate(SIGNATURES)}
+_DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
+
+
+def worst_verdict(verdicts: Iterable[str]) -> str:
+    """Return the verdict that stands for all of ``verdicts``: one bad cell is not averaged away.
+
+    A failure comes before inconclusive, which comes before conforms; unsupported stands only for
+    cells that are all unsupported. A word that is not known comes right after the failures.
+    """
+
+    def rank(verdict: str) -> tuple[float, str]:
+        known = verdict in _WORST_FIRST
+        return (_WORST_FIRST.index(verdict) if known else len(FAILED) - 0.5, verdict)
+
+    return min(verdicts, key=rank, default="inconclusive")
+
+
+def largest(values: Iterable[float | None]) -> float | None:
+    """Return the largest of the values that are there; None if there is none."""
+    return max((value for value in values if value is not None), default=None)
+
+
+def by_operator(operator: str) -> tuple[int, str]:
+    """Sort key: operators as `conformance.signatures` lists them, others after them by name."""
+    return (_OPERATORS.get(operator, len(_OPERATORS)), operator)
+
+
+def by_dtype(dtype: str) -> tuple[int, str]:
+    """Sort key: floating point before integers, narrow before wide, others after them by name."""
+    return (_DTYPES.index(dtype) if dtype in _DTYPES else len(_DTYPES), dtype)
+
+
+def by_cell(cell: Cell) -> tuple[str, tuple[int, str], int, tuple[int, str]]:
+    """Sort key: implementation, operator, dims, dtype."""
+    return (cell.implementation, by_operator(cell.operator), cell.dims, by_dtype(cell.dtype))
+
+
+def natural(text: str) -> list[tuple[bool, int, str]]:
+    """Sort key in which conv2 comes before conv10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [(False, int(p), "") if p[0] in "0123456789" else (True, 0, p) for p in parts]
