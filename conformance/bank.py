@@ -71,7 +71,7 @@ def _sources() -> str:
     """Return a digest of the package's sources: an edited recipe or reference makes new banks."""
     folder = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.py"), *folder.glob("operators/*.py")]):
+    for file in sorted(folder.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -144,6 +144,11 @@ def validate(case: Case) -> None:
         raise _error(case, "operator", f"one of {', '.join(OPERATORS)}")
     _check_types(case)
     OPERATORS[case.operator].validate(case)
+    if case.invalid:
+        from conformance import rejection
+
+        if not rejection.applies(case):
+            raise _error(case, "invalid", "the name of a mistake that can be made in this call")
 
 
 def _ints(values: Shape) -> str:

@@ -55,13 +55,14 @@ def derived(
 
     For the dtypes that only some implementations have ``claimed``, ordinary cases are taken over.
     """
-    from conformance import rejection
+    from conformance import rejection, sizes
 
     ordinary = [case for case in cases if case.x[0] > 0 and OPERATORS[operator].work(case) < 20_000]
     return [
         *_layouts(operator, ordinary),
         *_specials(operator, dims, dtypes, ordinary),
         *rejection.cases(operator, dims, tuple(dtypes)),
+        *sizes.cases(operator, dims, dtypes),
         *_claimed(operator, claimed, cases),
     ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ _TILE_CHANNELS = (16, 64)
 """Channels of a tile: few leave long rows, which are read fast, many leave few sums to add."""
 _PLANES = 1 << 22
 """Elements of the largest temporary of `convolve`."""
-_LARGEST = 2.0**40
+_LARGEST = 2.0**36
 """Whole numbers up to this, times small coefficients, add up exactly in float64."""
 
 
@@ -49,59 +49,87 @@ def energy(array: Array) -> float:
         return sum(float(np.dot(piece, piece)) for piece in pieces) * (1 + 2.0**-7)
 
 
-def project_weight(case: Case, w: Array, r: NDArray[np.float32], squares: float) -> Array:
-    """Return sum_o r[g, o] * w[o], the weight of one output channel a group: (G, C/G, K).
+def _peak(array: Array) -> float:
+    return max(float(array.max()), -float(array.min()))
 
-    ``squares`` is the `energy` of w, a float32 or float64 array.
+
+def _peak(array: Array) -> float:
+    return max(float(array.max()), -float(array.min()))
+
+
+def project_weight(case: Case, w: Array, r: NDArray[np.float32]) -> tuple[Array, float]:
+    """Return sum_o r[g, o] * w[o], the weight of one output channel a group, and w's `energy`.
+
+    ``w`` is a float32 or float64 array of whole numbers; the result is (G, C/G, K).
     """
     groups, per_group = r.shape
+    shape = groups, case.x[1] // groups, -1
+    if case.operator == "conv":
+        sums = project(w.reshape(1, groups, per_group, -1), r, trusted=True)
+        return sums.values.reshape(shape), sums.energy
+    squares = energy(w)
     if float((r * r).sum(axis=1).max()) * squares > _SINGLE**2:
         w = w.astype(np.float64, copy=False)
-    if case.operator == "conv":
-        sums = r[:, None] @ w.reshape(groups, per_group, -1)  # (G, 1, C/G*K)
-    else:
-        sums = r[:, None, None] @ w.reshape(groups, len(w) // groups, per_group, -1)
-    return sums.reshape(groups, case.x[1] // groups, -1)
+    values = r[:, None, None] @ w.reshape(groups, len(w) // groups, per_group, -1)
+    return values.reshape(shape), squares
 
 
-def project_output(
-    y: Array, r: NDArray[np.float32], *, fractions: bool
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return sum_o r[g, o] * y[n, g, o, p], and where an element is no result at all; (N, G, P).
+class Sums(NamedTuple):
+    """What `project` found."""
 
-    ``y`` is (N, G, O/G, P), in any memory layout. Elements are rounded to whole numbers; with
-    ``fractions``, where that changes one counts as no result, and so do numbers above 2**40,
-    infinities and NaN in any case. All other sums are exact.
+    values: NDArray[np.float64]
+    """sum_o r[g, o] * y[n, g, o, p], (N, G, P)."""
+    odd: NDArray[np.bool_]
+    """Where an element that was summed is no result at all, (N, G, P)."""
+    energy: float
+    """An upper bound on the sum of all y**2."""
+
+
+def project(
+    y: Array, r: NDArray[np.float32], *, fractions: bool = False, trusted: bool = False
+) -> Sums:
+    """Sum ``y`` (N, G, O/G, P), in any memory layout, over O/G with the weights ``r`` (G, O/G).
+
+    Elements are rounded to whole numbers, and all sums of these are exact; with ``fractions``,
+    an element that rounding changes is no result. Numbers above 2**36, infinities and NaN are none
+    in any case. ``trusted`` says that all are whole numbers of a small size.
     """
     images, groups, channels, size = y.shape
-    sums = np.zeros((images, groups, size))
+    values = np.zeros((images, groups, size))
     odd = np.zeros((images, groups, size), bool)
+    squares = 0.0
+    scratch, flags = np.empty(0), np.empty(0, bool)
     fewest, most = _TILE_CHANNELS
-    across = min(size, _TILE // fewest)
-    step = min(channels, most, _TILE // max(across, 1))
-    together = max(1, _TILE // (step * max(across, 1)))
+    across = max(1, min(size, _TILE // fewest))
+    step = min(channels, most, _TILE // across)
+    together = max(1, _TILE // (step * across))
     for first in range(0, channels, step):
         some = slice(first, first + step)
-        squares = float((r[:, some] ** 2).sum(axis=1).max())
+        norm = float((r[:, some] ** 2).sum(axis=1).max())
         total = float(np.abs(r[:, some]).sum(axis=1).max())
         for n, g, p in itertools.product(
-            range(images), range(0, groups, together), range(0, size, max(across, 1))
+            range(images), range(0, groups, together), range(0, size, across)
         ):
             where = n, slice(g, g + together), slice(p, p + across)
             tile = working(y[n, where[1], some, where[2]])  # (g, o, p)
-            whole = np.rint(tile)
-            if fractions and not np.array_equal(whole, tile):
-                odd[where] |= (whole != tile).any(axis=1)
+            whole = tile
+            if not trusted:
+                if scratch.shape != tile.shape:
+                    scratch = np.empty_like(tile)
+                    flags = np.empty_like(tile, bool)
+                whole = np.rint(tile, out=scratch)
+            if fractions and not np.equal(whole, tile, out=flags).all():
+                odd[where] |= ~flags.all(axis=1)
             largest = _SINGLE if whole.dtype == np.float32 else _LARGEST
-            if not (  # so written for NaN
-                squares * energy(whole) <= largest**2
-                or total * max(whole.max(), -whole.min()) <= largest
-            ):
+            here = energy(whole)
+            squares += here
+            small = norm * here <= largest**2 or total * _peak(whole) <= largest
+            if not small:  # also where it is NaN
                 wide = whole.astype(np.float64)
                 whole = np.where(np.abs(wide) <= _LARGEST, wide, 0)
                 odd[where] |= (whole != wide).any(axis=1)
-            sums[where] += (r[where[1], None, some] @ whole)[:, 0]
-    return sums, odd
+            values[where] += (r[where[1], None, some] @ whole)[:, 0]
+    return Sums(values, odd, squares)
 
 
 def convolve(case: Case, x: Array, kernels: Array, peak: float) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from functools import lru_cache, reduce
 from typing import TypeAlias
 
 from conformance.case import Case
+from conformance.errors import ConformanceError
 from conformance.features import (
     FEATURES,
     Labels,
@@ -27,7 +28,7 @@ from conformance.features import (
     grouping_label,
     labels,
 )
-from conformance.operators import OPERATORS
+from conformance.operators import FORWARD
 from conformance.operators.geometry import conv_size, span, transpose_size
 from conformance.plan import pool_padding
 from conformance.spec.ranges import Ranges
@@ -69,8 +70,13 @@ def measure(
 ) -> Coverage:
     """Return the coverage of those of ``cases`` that are of ``operator``.
 
-    At most ``sample`` missing pairs, and as many triples, are listed.
+    At most ``sample`` missing pairs, and as many triples, are listed. A gradient has no features of
+    its own: its cases are those of its forward operator.
     """
+    if operator not in FEATURES:
+        raise ConformanceError(
+            f"operator '{operator}' has no features; allowed: {', '.join(FEATURES)}"
+        )
     ranges = ranges or Ranges()
     mine = [labels(case, ranges) for case in cases if case.operator == operator]
     pairs, triples = (valid_combinations(operator, ranges, size) for size in (2, 3))
@@ -131,7 +137,7 @@ def _channel_labels(operator: str, ranges: Ranges) -> list[dict[str, str]]:
     """Return the kinds of grouping and of size that meet."""
     special = ranges.boundary_channels if ranges.boundary_share > 0 else ()
     counts: set[tuple[int, int, int]]
-    if not OPERATORS[operator].has_weight:
+    if not FORWARD[operator].has_weight:
         counts = {(1, count, 1) for count in (*ranges.channels, *special)}
     else:
         plain = {(a, b) for a in ranges.channels for b in ranges.channels}
@@ -160,7 +166,7 @@ class _Geometry:
     def __init__(self, operator: str, ranges: Ranges) -> None:
         self.dims = ranges.dims
         self.bits: dict[tuple[str, str | int], int] = {}
-        modes = (True, False) if not OPERATORS[operator].has_weight else (False,)
+        modes = (True, False) if not FORWARD[operator].has_weight else (False,)
         every = tuple(axes(operator, ranges))
         self.modes = [
             {
@@ -202,7 +208,7 @@ def axes(operator: str, ranges: Ranges) -> Iterator[Axis]:
     Where the padding alone makes more outputs than the ranges ask for (or, transposed, crops more
     than there is), the least sizes that are valid belong to them too.
     """
-    pooling = not OPERATORS[operator].has_weight
+    pooling = not FORWARD[operator].has_weight
     for kernel, stride, dilation in itertools.product(
         ranges.kernel, ranges.stride, (1,) if operator == "avg_pool" else ranges.dilation
     ):

@@ -38,7 +38,7 @@ from conformance.judging import (
     attribute,
     judge_prepared,
 )
-from conformance.operators import OPERATORS
+from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registry import Implementation, find, implementations, load_plugin
 from conformance.repeat import endure, repeat
 from conformance.reproducer import script
@@ -178,8 +178,8 @@ def run(
     """Judge implementations and write ``output``/run.sqlite; return the run.
 
     Every selection defaults to all there is (``dtypes`` and ``dims``: all of the spec's ranges).
-    ``examples`` cases an operator and dimension are generated from ``seed``; ``suites`` names the
-    curated suites; ``seconds`` is the time budget an implementation and cell; all three default
+    ``examples`` cases an operator and dimension are generated from ``seed``, a third as many for a
+    gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation and cell; all three default
     to what the ``tier`` says. ``plugins`` are files to load first. ``progress`` is called as
     judging goes on. Raises `ConformanceError` for a selection that names nothing.
     """
@@ -345,19 +345,13 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
     claimed = (*plan.claimed, *(dtype for dtype in plan.dtypes if dtype in INTEGERS))
 
     def make_cases() -> list[Case]:
-        cases = [
-            case
-            for name in plan.suites
-            for entry in plan.spec.suite(name).cases
-            if entry.case.operator == operator and entry.case.dims == dims
-            for case in entry.expand(floats)
-        ]
-        if plan.examples:
+        cases = _curated(plan, operator, dims, floats)
+        # A gradient has the geometry of its forward operator, which more cases look at.
+        count = -(-plan.examples // 3) if operator in GRADIENTS else plan.examples
+        if count:
             from conformance.strategies import generate
 
-            cases += generate(
-                operator, ranges, dims=dims, count=plan.examples, seed_value=plan.seed
-            )
+            cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
         found = _interleaved(cases, derived(operator, dims, floats, claimed, cases))
         return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
 
@@ -373,6 +367,20 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
     prepared = bank.prepare(make_cases, name, cached=plan.cache)
     special = {check for check in ("layout", "special", "reject") if check not in plan.checks}
     return [p for p in prepared if check_for(p.case) not in special]
+
+
+def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
+    """Return the suites' cases of an operator; a gradient's are those of its forward operator."""
+    gradient = GRADIENTS.get(operator)
+    source = gradient.forward.name if gradient else operator
+    cases = [
+        case
+        for name in plan.suites
+        for entry in plan.spec.suite(name).cases
+        if entry.case.operator == source and entry.case.dims == dims
+        for case in entry.expand(dtypes)
+    ]
+    return [gradient.derived(case) for case in cases] if gradient else cases
 
 
 def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:

@@ -25,8 +25,9 @@ from conformance.calling import Array, Inputs, Observation, observe
 from conformance.case import Case, validate
 from conformance.data import make_inputs, memory_ways, sums_are_exact
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, Format, numpy_dtype
-from conformance.operators import OPERATORS, nonfinite
+from conformance.operators import OPERATORS, nonfinite, ties
 from conformance.operators.base import Reference
+from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registry import Implementation, find
 from conformance.requirements import PARAMETER_REQUIREMENTS
 from conformance.signatures import SIGNATURES
@@ -49,6 +50,8 @@ class Accuracy:
     """Whether subnormal numbers may count as zero (convention ``subnormal``)."""
     ignore_nan: bool = False
     """Whether max_pool passes over NaN (convention ``nan``)."""
+    tie: str = "first"
+    """Which of several maxima of a window gets its gradient (convention ``tie``)."""
 
     @classmethod
     def of(cls, implementation: Implementation) -> Accuracy:
@@ -60,6 +63,7 @@ class Accuracy:
             implementation.amplification if normwise else None,
             implementation.conventions.get("subnormal") == "flush",
             implementation.conventions.get("nan") == "ignore",
+            implementation.conventions.get("tie", "first"),
         )
 
 
@@ -178,6 +182,9 @@ def verdict(
     if seen.shared:
         text = f"the output shares memory with {_names(arguments, seen.shared)}"
         return Verdict(name, case, VIOLATES, "PURE-2", text), output
+    operator = OPERATORS[case.operator]
+    if accuracy.tie != "first" and isinstance(operator, MaxPoolGrad):
+        prepared = _tied(operator, prepared, accuracy, output)
     if prepared.reference.magnitude is None:
         wrong = _compare_exactly(prepared, accuracy, output)
         worst = 0.0 if wrong is None else math.inf
@@ -370,7 +377,8 @@ def _compare(
     if unequal.any():
         at = _worst(unequal, off)
         allows = "allowed: no difference (every order of summation is exact here)"
-        return ("RESULT-2", _describe(prepared, unequal, got, at, allows)), worst
+        cited = _cite(prepared, unequal, "RESULT-2")
+        return (cited, _describe(prepared, unequal, got, at, allows)), worst
     wrong = share > 1
     if not wrong.any():
         return None, worst
@@ -378,7 +386,30 @@ def _compare(
     allows = f"allowed +-{float(allowed[at]):.3g}"
     if np.isfinite(got[at]):
         allows += f"; the error {float(off[at]):.3g} is {float(share[at]):.4g} times the bound"
-    return ("RESULT-1", _describe(prepared, wrong, got, at, allows)), worst
+    cited = _cite(prepared, wrong, "RESULT-1")
+    return (cited, _describe(prepared, wrong, got, at, allows)), worst
+
+
+def _tied(
+    operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: Array
+) -> Prepared:
+    """Return ``prepared`` with the reference that the declared convention ``tie`` asks for."""
+    case, inputs = prepared.case, prepared.inputs
+    if accuracy.tie == "split":
+        made = operator.split(case, inputs)
+    else:
+        first, accumulate = prepared.reference, accuracy.accumulate
+        made = ties.chosen(operator, case, inputs, output, first, accumulate)
+    return replace(prepared, reference=made, _bounds={})
+
+
+def _cite(prepared: Prepared, wrong: Array, requirement: str) -> str:
+    """Return GRAD-14 where tied maxima alone have a wrong gradient, else ``requirement``."""
+    operator = OPERATORS[prepared.case.operator]
+    if not isinstance(operator, MaxPoolGrad):
+        return requirement
+    tied = operator.tied(prepared.case, prepared.inputs[1])
+    return requirement if (wrong & ~tied).any() else "GRAD-14"
 
 
 @np.errstate(all="ignore")

@@ -12,12 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.case import Case, Padding, Shape
-from conformance.operators import OPERATORS
+from conformance.operators import FORWARD
 from conformance.operators.geometry import span, transpose_size
 from conformance.spec.ranges import Ranges
-
-PLANNED = ("conv", "conv_transpose", "max_pool", "avg_pool")
-"""The operators whose cases are planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +96,7 @@ def cost(case: Case) -> int:
     One for each of them, one for an input element, and eight for an output element: measured, an
     output element takes about as long to make, bound and compare as eight to accumulate.
     """
-    operator = OPERATORS[case.operator]
+    operator = FORWARD[case.operator]
     output = math.prod(operator.output_shape(case))
     return operator.work(case) + math.prod(case.x) + 8 * output
 
@@ -132,8 +129,7 @@ def least_work(ranges: Ranges) -> int:
     outer = max(inner, min(ranges.multiplier))
     dims = max(ranges.dims)
     bound = 0
-    for name in PLANNED:
-        operator = OPERATORS[name]
+    for name, operator in FORWARD.items():
         axes = [_smallest_axis(name, kernel, ranges) for kernel in ranges.kernel]
         work = max(map(operator.work, axes)) ** dims
         size = max(axis.x[2] for axis in axes) ** dims
@@ -149,7 +145,7 @@ def pool_padding(values: Iterable[int], kernel: int) -> tuple[int, ...]:
 
 def _smallest_axis(operator: str, kernel: int, ranges: Ranges) -> Case:
     """Return the case in one dimension, with one channel, that `fit` ends at for a kernel."""
-    pooling = not OPERATORS[operator].has_weight
+    pooling = not FORWARD[operator].has_weight
     pad = min(pool_padding(ranges.padding, kernel) if pooling else ranges.padding)
     dilation = 1 if operator == "avg_pool" else min(ranges.dilation)
     return Plan(
@@ -174,7 +170,7 @@ def _smaller(plan: Plan, ranges: Ranges) -> Iterator[Plan]:
         yield replace(plan, batch=batch)
     depthwise = plan.groups > 1 and plan.inner == 1
     channels = (*ranges.channels, *ranges.boundary_channels)
-    if OPERATORS[plan.operator].has_weight and (
+    if FORWARD[plan.operator].has_weight and (
         outer := _below(ranges.multiplier if depthwise else channels, plan.outer)
     ):
         yield replace(plan, outer=outer)
@@ -195,7 +191,7 @@ def _smaller(plan: Plan, ranges: Ranges) -> Iterator[Plan]:
 def _plainer(plan: Plan, ranges: Ranges) -> Iterator[Plan]:
     """Yield ``plan`` with the parameters that enlarge arrays at their smallest values."""
     dims = len(plan.kernel)
-    pooling = not OPERATORS[plan.operator].has_weight
+    pooling = not FORWARD[plan.operator].has_weight
     pads = [
         min(pool_padding(ranges.padding, size) if pooling else ranges.padding)
         for size in plan.kernel

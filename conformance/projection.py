@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from conformance.calling import Array, Inputs
 from conformance.case import Case
-from conformance.contraction import convolve, energy, project_output, project_weight, working
+from conformance.contraction import convolve, project, project_weight, working
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, FORMATS, numpy_dtype
 from conformance.errors import ConformanceError
 from conformance.judging import Accuracy
@@ -44,6 +44,8 @@ from conformance.sampling import Sample, corners_and_edges
 COEFFICIENTS = np.array([-4, -3, -2, -1, 1, 2, 3, 4], np.float32)
 """What each r[o] is drawn from."""
 
+_PEAK = 9.0
+"""The largest magnitude in an input of whole numbers (`conformance.data`)."""
 _NAMED = 16
 """Positions whose sums differ that are computed exactly, to name a wrong element."""
 _SAMPLED = 4
@@ -127,12 +129,12 @@ class Projection:
         rng = np.random.default_rng((seed, 8))
         x, w, bias = inputs
         r = rng.choice(COEFFICIENTS, (case.groups, operator.output_shape(case)[1] // case.groups))
-        peak = float(max(x.max(), -x.min())) if x.size else 0.0
         wide = working(w)
-        squares = energy(wide)
-        expected = convolve(case, x, project_weight(case, wide, r, squares), peak)
-        magnitude = peak * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
+        kernels, squares = project_weight(case, wide, r)
+        expected = convolve(case, x, kernels, _PEAK)
+        magnitude = _PEAK * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
         if magnitude > 2.0 ** FORMATS[case.dtype].digits:
+            peak = float(max(x.max(), -x.min())) if x.size else 0.0
             magnitude = peak * _largest_filter(case, wide)
         if bias is not None:
             sums = (r.astype(np.float64) * bias.reshape(r.shape)).sum(axis=1)
@@ -147,6 +149,8 @@ class Projection:
         """Say how many sums of ``output`` (N, O, *out) differ, and name a wrong element."""
         equality = self._demands_equality(accuracy)
         differ = self.differ(output, fractions=equality)
+        if differ.any():
+            self._check_inputs()
         named = self._name(output, differ, accuracy) if differ.any() else None
         if named is None and not (equality and differ.any()):
             found = self.sample.judge(output, accuracy)
@@ -164,9 +168,21 @@ class Projection:
         """
         shape = self.expected.shape
         y = output.reshape(*shape[:2], self.r.shape[1], math.prod(shape[2:]))
-        sums, odd = project_output(y, self.r, fractions=fractions)
-        found: NDArray[np.bool_] = odd.reshape(shape) | (sums.reshape(shape) != self.expected)
+        sums = project(y, self.r, fractions=fractions)
+        differ = sums.values.reshape(shape) != self.expected
+        found: NDArray[np.bool_] = differ | sums.odd.reshape(shape)
         return found
+
+    def _check_inputs(self) -> None:
+        """Raise `ConformanceError` if nothing of this holds, because the inputs are not as said."""
+        for name, value in zip(OPERATORS[self.case.operator].arguments, self.inputs, strict=True):
+            if value is None or not value.size:
+                continue
+            if not np.array_equal(value, np.rint(value)) or np.abs(value).max() > _PEAK:
+                raise ConformanceError(
+                    f"case {self.case.id}: {name} holds other than whole numbers up to "
+                    f"{_PEAK:g}; outputs of such inputs cannot be checked by projection"
+                )
 
     def _name(self, output: Array, differ: NDArray[np.bool_], accuracy: Accuracy) -> str | None:
         """Compute all channels exactly at some of the positions of one group that differ."""

@@ -1,8 +1,8 @@
 """Timing implementations on one layer: interleaved rounds, with nothing but the call timed.
 
-Every round calls each implementation once, in random order, so that a machine that slows down or
-speeds up does so for all of them, and the ratio of two is taken within a round. What is handed
-over lies at the same address in every call and holds other data than in the call before.
+Every round times one call of each implementation, in random order, so that a machine that slows
+down or speeds up does so for all of them, and the ratio of two is taken within a round. What is
+handed over lies at the same address in every call and holds other data than in the call before.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ SETS = 3
 
 _SHARES = (1 / 64, 1 / 16, 1 / 4)
 """Smaller versions of a layer that say whether a call of it is affordable."""
+_SHORT = 5e-3
+"""Seconds of a call that the caches matter to, which the other implementations have filled."""
 _KEPT_BYTES = 1 << 30
 """Memory for outputs that are kept to be verified, all implementations together."""
 _KEPT = 8
@@ -179,12 +181,17 @@ def measure(
                 spent = sum(c.seconds.values())
                 if c.finished or (c.seconds and spent + typical[id(c)] > seconds):
                     continue
+                if typical[id(c)] < _SHORT:  # on other data, not timed: it warms the caches
+                    _call(bench, c, 0, (number + 1) % SETS)
+                if c.finished:
+                    continue
                 elapsed, kept = _call(bench, c, number + 1, number % SETS)
-                if kept is not None:
-                    c.seconds[number] = elapsed
-                    if len(c.kept) > 1 and c.kept[-1].call - 1 not in chosen:
-                        c.kept.pop()  # it is the last one no longer
-                    c.kept.append(kept)
+                if kept is None:
+                    continue
+                c.seconds[number] = elapsed
+                if len(c.kept) > 1 and c.kept[-1].call - 1 not in chosen:
+                    c.kept.pop()  # it is the last one no longer
+                c.kept.append(kept)
     finally:
         if collecting:
             gc.enable()

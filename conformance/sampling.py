@@ -34,7 +34,7 @@ def corners_and_edges(out: Shape, rng: np.random.Generator, extra: int = 4) -> P
         for axis, size in enumerate(out)
         for end in (0, size - 1)
     )
-    anywhere = (tuple(rng.integers(0, out).tolist()) for _ in range(extra))
+    anywhere = map(tuple, rng.integers(0, out, (extra, len(out))).tolist())
     return np.array(list(dict.fromkeys((*corners, *faces, *anywhere))), np.intp)
 
 
@@ -58,8 +58,8 @@ class Sample:
         taps = _taps(part, positions)  # (T, K) flat input positions, or -1
         (n, c), (t, k) = x.shape[:2], taps.shape
         flat = x.reshape(n, c, math.prod(x.shape[2:]))
-        columns = flat[:, :, np.maximum(taps, 0)] * (taps >= 0)  # (N, C, T, K)
-        columns = columns.astype(np.float64).transpose(0, 2, 1, 3).reshape(n, t, c * k)
+        columns = flat.take(np.maximum(taps, 0), axis=2) * (taps >= 0)  # (N, C, T, K)
+        columns = columns.transpose(0, 2, 1, 3).astype(np.float64, order="C").reshape(n, t, c * k)
         filters = w if case.operator == "conv" else w.swapaxes(0, 1)
         filters = filters.reshape(len(rows), c * k).astype(np.float64)  # (rows, C*K)
         exact = columns @ filters.T

@@ -7,40 +7,44 @@ from conformance import implementation
 
 @implementation("my-conv")
 def conv(x, w, bias, *, stride, padding, dilation, groups):
-    """A matrix product for each position of the kernel.
+    """One matrix product for each position of the kernel.
 
     Output position p reads input position p*stride + k*dilation under kernel position k. For one k
-    those inputs are a strided slice of x, and w[..., k] is a matrix that mixes channels. The sum of
-    the products over all k is the convolution.
+    those inputs are a strided slice of x, and w[..., k] is a matrix that mixes channels; the sum of
+    these products over all k is the convolution.
     """
-    # x (N, C, *S), w (O, C/groups, *K), bias (O,) or None; padding has a (before, after) an axis.
-    n, o, per_group = x.shape[0], w.shape[0], w.shape[1]
-    kernel = w.shape[2:]
-    if min(stride) < 1 or min(dilation) < 1 or o % groups:  # what NumPy would not notice itself
-        raise ValueError(f"stride={stride}, dilation={dilation}, groups={groups}, w {w.shape}")
+    # x (N, C, *S); w (O, C/groups, *K); bias (O,) or None; padding: a (before, after) pair an axis.
+    n, o, per_group, kernel = x.shape[0], w.shape[0], w.shape[1], w.shape[2:]
 
-    # Half precision is summed in float32, as the suite expects of it.
-    dtype = np.promote_types(x.dtype, np.float32)
-    x_padded = np.pad(x.astype(dtype), ((0, 0), (0, 0), *padding))
+    # What NumPy would not notice by itself: an invalid call has to raise.
+    dtypes = {array.dtype.name for array in (x, w, bias) if array is not None}
+    if dtypes not in ({"float32"}, {"float64"}):
+        raise TypeError(f"dtypes {sorted(dtypes)}: must all be float32, or all float64")
+    if 0 in x.shape[1:] or 0 in w.shape:
+        raise ValueError(f"x {x.shape}, w {w.shape}: only the batch may be empty")
+    if bias is not None and bias.shape != (o,):
+        raise ValueError(f"bias {bias.shape}: must be ({o},)")
+    if min(*stride, *dilation, groups) < 1 or o % groups:
+        raise ValueError(f"stride={stride}, dilation={dilation}, groups={groups} with w {w.shape}")
+
+    x = np.pad(x, ((0, 0), (0, 0), *padding))
     out = tuple(
         (size - d * (k - 1) - 1) // s + 1
-        for size, k, s, d in zip(x_padded.shape[2:], kernel, stride, dilation, strict=True)
+        for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)
     )
     if min(out) < 1:
-        raise ValueError(f"kernel {kernel} with dilation={dilation} is larger than the input")
+        raise ValueError(f"the kernel {kernel} with dilation={dilation} is larger than the input")
 
-    # One matrix product a kernel position and group: (O/G, C/G) @ (C/G, P) -> (O/G, P).
-    y = np.zeros((n, groups, o // groups, math.prod(out)), dtype)
-    weights = w.astype(dtype).reshape(groups, o // groups, per_group, *kernel)
+    # A product for each kernel position: (O/G, C/G) @ (C/G, P) -> (O/G, P), P output positions.
+    y = np.zeros((n, groups, o // groups, math.prod(out)), x.dtype.name)
+    weights = w.reshape(groups, o // groups, per_group, *kernel)
     for position in np.ndindex(kernel):
-        read = tuple(
+        slices = (
             slice(k * d, k * d + (size - 1) * s + 1, s)
             for k, d, size, s in zip(position, dilation, out, stride, strict=True)
         )
-        seen = x_padded[(..., *read)].reshape(n, groups, per_group, math.prod(out))
+        seen = x[(..., *slices)].reshape(n, groups, per_group, math.prod(out))
         y += weights[(..., *position)] @ seen
 
     y = y.reshape(n, o, *out)
-    if bias is not None:
-        y += bias.reshape(o, *(1 for _ in out))
-    return y.astype(x.dtype)
+    return y if bias is None else y + bias.reshape(o, *(1 for _ in out))

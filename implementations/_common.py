@@ -227,6 +227,8 @@ def _shapes(x: Array, w: Array, groups: int, channels_last: bool) -> tuple[Shape
 def _check_rank(x: Array) -> None:
     if x.ndim not in (3, 4, 5):
         raise ValueError(f"x: {x.ndim} axes {x.shape}; must have 3 to 5, three spatial at most")
+    if x.dtype.kind not in "fiu" and x.dtype.name != "bfloat16":
+        raise TypeError(f"x: dtype {x.dtype}; must be a floating-point or an integer one")
 
 
 def _check_filled(name: str, axes: Shape, shape: Shape) -> None:

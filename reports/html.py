@@ -36,7 +36,7 @@ def html(report: Report) -> str:
             overall=overall(report),
             incomplete=None if report.complete else INCOMPLETE,
             tiles=list(_tiles(report)),
-            matrix=list(_matrix(report)),
+            matrix=[] if _only_timed(report) else list(_matrix(report)),
             findings=report.findings(),
             heat_maps=list(_heat_maps(report)),
             layers=list(_layers(report)),
@@ -84,6 +84,10 @@ class Layer:
     timings: tuple[Timing, ...]
 
 
+def _only_timed(report: Report) -> bool:
+    return bool(report.timings) and not report.cells
+
+
 def _tiles(report: Report) -> Iterator[Tile]:
     counts = report.verdicts()
     failed = sum(counts[verdict] for verdict in FAILED)
@@ -93,7 +97,8 @@ def _tiles(report: Report) -> Iterator[Tile]:
     for verdict, count in sorted(counts.items()):
         if verdict not in (*FAILED, "conforms"):
             yield Tile(count, verdict, _kind(verdict))
-    yield Tile(report.compared, "cases compared", "plain")
+    if not _only_timed(report):
+        yield Tile(report.compared, "cases compared", "plain")
     gaps = sum(cell.unsupported for cell in report.cells)
     if gaps:
         yield Tile(gaps, "cases not supported", "plain")

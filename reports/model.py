@@ -149,7 +149,7 @@ def load(path: str | Path) -> Report:
     cells = tuple(c if c.compared else replace(c, worst=None) for c in written)
     cells = _with_missing_cells(cells, violations)
     declared = read_rows(Implementation, "implementation", tables["implementation"], path)
-    gaps = read_rows(Gap, "unsupported", tables["unsupported"], path)
+    gaps = _merged(read_rows(Gap, "unsupported", tables["unsupported"], path))
     pairs = read_rows(Pair, "pair", tables["pair"], path)
     timings = read_rows(Timing, "timing", tables["timing"], path)
     named = {cell.implementation for cell in cells} | {row.implementation for row in timings}
@@ -164,7 +164,9 @@ def load(path: str | Path) -> Report:
         cells=tuple(sorted(cells, key=by_cell)),
         violations=violations,
         unsupported=tuple(
-            sorted(gaps, key=lambda g: (g.implementation, by_operator(g.operator), -g.count))
+            sorted(
+                gaps, key=lambda g: (g.implementation, by_operator(g.operator), -g.count, g.reason)
+            )
         ),
         pairs=tuple(sorted(pairs, key=lambda p: (p.first, p.second, by_operator(p.operator)))),
         timings=tuple(sorted(timings, key=lambda t: (natural(t.layer), t.implementation))),
@@ -197,6 +199,15 @@ def _add(a: Pair, b: Pair) -> Pair:
         largest=largest((a.largest, b.largest)),
         largest_case=larger.largest_case,
     )
+
+
+def _merged(gaps: tuple[Gap, ...]) -> Iterator[Gap]:
+    """Add up the gaps with one reason: a run writes them for each number of dimensions."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for gap in gaps:
+        counts[gap.implementation, gap.operator, gap.reason] += gap.count
+    for key, count in counts.items():
+        yield Gap(*key, count)
 
 
 def _with_missing_cells(

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -197,9 +196,9 @@ def _print_finding(finding: Finding, console: Console) -> None:
     if finding.further:
         reach += f"; the same in {plural(finding.further, 'further cell')}"
     console.print(title)
-    console.print(
-        Padding(Text(shorten(smallest.message, _LONGEST_MESSAGE)), (0, 0, 0, 2), expand=False)
-    )
+    for line in Text(shorten(smallest.message, _LONGEST_MESSAGE)).wrap(console, console.width - 2):
+        line.rstrip()
+        console.print(Text("  ") + line, soft_wrap=True)
     console.print(Text(f"  {reach}:", style="dim"))
     # Never wrapped or cropped, whatever the width: these lines are there to be copied.
     console.print(Text(smallest.case), soft_wrap=True)

@@ -23,7 +23,7 @@ class Exact:
 
     shape: Index
     values: dict[Index, Any]
-    """Fractions; for max_pool the floats that may be returned, a set for each element."""
+    """Fractions, floats where they are not finite; for max_pool the set of what may come back."""
     magnitudes: dict[Index, Fraction]
     """The same sums with every factor replaced by its magnitude."""
     terms: dict[Index, int]
@@ -32,13 +32,14 @@ class Exact:
 
 def compute(case: Any, inputs: tuple[Any, ...]) -> Exact:
     """Return the exact result of ``case`` (anything with a case's fields) for ``inputs``."""
-    compute_it = {
-        "conv": conv,
-        "conv_transpose": conv_transpose,
-        "max_pool": max_pool,
-        "avg_pool": avg_pool,
+    operators = {
+        function.__name__: function
+        for function in (
+            *(conv, conv_transpose, max_pool, avg_pool),
+            *(conv_input_grad, conv_weight_grad, conv_bias_grad, max_pool_grad, avg_pool_grad),
+        )
     }
-    return compute_it[case.operator](case, *inputs)
+    return operators[case.operator](case, *inputs)
 
 
 def conv(case: Any, x: Any, w: Any, bias: Any) -> Exact:
@@ -121,14 +122,84 @@ def avg_pool(case: Any, x: Any) -> Exact:
     ones = (1,) * len(size)
     sums = _Sums((*x.shape[:2], *_pool_shape(case, size)))
     for n, c, *p in _indices(sums.shape):
-        divisor = 0
-        for k in _indices(case.kernel):
-            q = [p[j] * case.stride[j] + k[j] - case.padding[j][0] for j in range(len(size))]
-            reach = case.padding if case.count_include_pad else ((0, 0),) * len(size)
-            divisor += all(-reach[j][0] <= q[j] < size[j] + reach[j][1] for j in range(len(q)))
         for q in _window(case, p, size, ones):
-            sums.add((n, c, *p), _fraction(x[(n, c, *q)]) / divisor)
+            sums.add((n, c, *p), _fraction(x[(n, c, *q)]) / _divisor(case, p, size))
     return sums.exact()
+
+
+# --- the gradients of sum(grad * y) ---------------------------------------------------------------
+
+
+def conv_input_grad(case: Any, grad: Any, w: Any, input_shape: Any) -> Exact:
+    """Each product x*w of conv hands grad*w back to its x."""
+    sums = _Sums(input_shape)
+    for n, o, p, c, k, q in _conv_products(case, grad.shape, w.shape, input_shape):
+        sums.add((n, c[1], *q), _fraction(grad[(n, o, *p)]) * _fraction(w[(o, c[0], *k)]))
+    return sums.exact()
+
+
+def conv_weight_grad(case: Any, grad: Any, x: Any, weight_shape: Any) -> Exact:
+    """Each product x*w of conv hands grad*x back to its w."""
+    sums = _Sums(weight_shape)
+    for n, o, p, c, k, q in _conv_products(case, grad.shape, weight_shape, x.shape):
+        sums.add((o, c[0], *k), _fraction(grad[(n, o, *p)]) * _fraction(x[(n, c[1], *q)]))
+    return sums.exact()
+
+
+def conv_bias_grad(case: Any, grad: Any) -> Exact:
+    """The bias of a channel gets what all of its elements get."""
+    sums = _Sums((grad.shape[1],))
+    for index in _indices(grad.shape):
+        sums.add((index[1],), _fraction(grad[index]))
+    return sums.exact()
+
+
+def max_pool_grad(case: Any, grad: Any, x: Any) -> Exact:
+    """The first maximum of a window, in row-major order, gets the window's gradient."""
+    sums = _Sums(x.shape)
+    for n, c, *p in _indices(grad.shape):
+        window = _window(case, p, x.shape[2:], case.dilation)
+        if window:
+            largest = max(float(x[(n, c, *q)]) for q in window)
+            first = next(q for q in window if x[(n, c, *q)] == largest)
+            sums.add((n, c, *first), _fraction(grad[(n, c, *p)]))
+    return sums.exact()
+
+
+def avg_pool_grad(case: Any, grad: Any, input_shape: Any) -> Exact:
+    """Every real element of a window gets the window's gradient over its divisor."""
+    size = input_shape[2:]
+    sums = _Sums(input_shape)
+    for n, c, *p in _indices(grad.shape):
+        for q in _window(case, p, size, (1,) * len(size)):
+            sums.add((n, c, *q), _fraction(grad[(n, c, *p)]) / _divisor(case, p, size))
+    return sums.exact()
+
+
+def _conv_products(case: Any, y_shape: Any, w_shape: Any, x_shape: Any) -> Any:
+    """Yield the indices of every real product of a conv: n, o, p, (c in the group, c), k, q."""
+    per_filter = w_shape[0] // case.groups
+    for n, o, *p in _indices(y_shape):
+        for c, *k in _indices(w_shape[1:]):
+            q = [
+                p[j] * case.stride[j] + k[j] * case.dilation[j] - case.padding[j][0]
+                for j in range(len(p))
+            ]
+            if all(0 <= q[j] < x_shape[2 + j] for j in range(len(q))):
+                yield n, o, p, (c, o // per_filter * w_shape[1] + c), k, q
+
+
+def _divisor(case: Any, p: Any, size: Index) -> int:
+    """Return how many positions of a window of avg_pool count."""
+    divisor = 0
+    for k in _indices(case.kernel):
+        q = [p[j] * case.stride[j] + k[j] - case.padding[j][0] for j in range(len(size))]
+        reach = case.padding if case.count_include_pad else ((0, 0),) * len(size)
+        divisor += all(-reach[j][0] <= q[j] < size[j] + reach[j][1] for j in range(len(q)))
+    return divisor
+
+
+# --- what they share ------------------------------------------------------------------------------
 
 
 class _Sums:
@@ -153,8 +224,13 @@ def _indices(shape: Any) -> list[Index]:
     return list(itertools.product(*map(range, shape)))
 
 
-def _fraction(value: Any) -> Fraction:
-    return Fraction(float(value))  # every dtype's numbers are float64 numbers
+def _fraction(value: Any) -> Any:
+    """Return a number as a fraction; NaN and infinities as they are, for IEEE 754 to add up.
+
+    Python multiplies and adds a fraction and a float as floats: 0 times infinity is NaN.
+    """
+    number = float(value)  # every dtype's numbers are float64 numbers
+    return Fraction(number) if math.isfinite(number) else number
 
 
 def _pool_shape(case: Any, size: Index) -> Index:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.case import Case
+from conformance.case import RECIPES, Case
 from conformance.data import make_inputs
-from conformance.operators import OPERATORS
+from conformance.operators import GRADIENTS, OPERATORS, nonfinite
 from conformance.operators.base import Reference
 from conformance.spec.ranges import Ranges
 from conformance.strategies import cases
@@ -23,16 +23,21 @@ Inputs = tuple[Any, ...]
 Pair = tuple[Reference, oracle.Exact]
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
-SUMMING = ("conv", "conv_transpose", "avg_pool")
+SUMMING = ("conv", "conv_transpose", "avg_pool", *GRADIENTS)
 
-drawn = settings(max_examples=80, deadline=None)
+few = settings(max_examples=25, deadline=None)
+drawn = settings(max_examples=40, deadline=None)
 
 
-def drawn_cases(operator: str) -> st.SearchStrategy[Case]:
+def drawn_cases(operator: str, data: tuple[str, ...] = RECIPES) -> st.SearchStrategy[Case]:
+    """Return the strategy of small cases of an operator; a gradient's are derived."""
     ranges = Ranges(
         dtypes=DTYPES, work=1500, boundary_share=0, kernel=(1, 2, 3), output=(1, 2, 3, 4)
     )
-    return cases(operator, ranges)
+    gradient = GRADIENTS.get(operator)
+    forward = cases(gradient.forward.name if gradient else operator, ranges)
+    with_data = st.tuples(forward, st.sampled_from(data)).map(lambda d: d[0].replace(data=d[1]))
+    return with_data.map(gradient.derived) if gradient else with_data
 
 
 def both(case: Case, inputs: Inputs | None = None) -> Pair:
@@ -112,16 +117,16 @@ def test_magnitudes_are_the_oracles_rounded_up(operator: str) -> None:
 
 @pytest.mark.parametrize("operator", SUMMING)
 def test_terms_count_real_products_and_the_bias(operator: str) -> None:
-    """For avg_pool there are more, for its divisions: two an axis, one less for the sum."""
+    """Averages have more, for their divisions: two an axis, one less for the sum."""
 
     @drawn
     @given(drawn_cases(operator))
     def check(case: Case) -> None:
         reference, exact = both(case)
         terms = np.broadcast_to(reference.terms, exact.shape)
-        more = 2 * case.dims - 1 if operator == "avg_pool" else 0
+        more = 2 * case.dims - 1 if operator.startswith("avg_pool") else 0
 
-        assert [n + more for n in exact.terms.values()] == terms.reshape(-1).tolist()
+        assert [n + more * (n > 0) for n in exact.terms.values()] == terms.reshape(-1).tolist()
 
     check()
 
@@ -149,6 +154,49 @@ def test_the_output_shape_is_the_oracles(operator: str) -> None:
     check()
 
 
+@pytest.mark.parametrize("operator", SUMMING)
+def test_sums_of_special_numbers_are_correctly_rounded(operator: str) -> None:
+    @few
+    @given(drawn_cases(operator, ("zeros", "subnormal", "huge")))
+    def check(case: Case) -> None:
+        reference, exact = both(case)
+
+        assert oracle.array(exact).tolist() == reference.exact.tolist()
+
+    check()
+
+
+@pytest.mark.parametrize("operator", ["conv", "conv_transpose", "avg_pool"])
+def test_nan_and_infinities_are_the_oracles(operator: str) -> None:
+    @drawn
+    @given(drawn_cases(operator, ("nan", "inf")))
+    def check(case: Case) -> None:
+        inputs = make_inputs(case)
+        with np.errstate(invalid="ignore"):
+            reference = nonfinite.reference(OPERATORS[operator], case, inputs)
+        expected = oracle.array(oracle.compute(case, inputs))
+        specified = np.broadcast_to(np.isfinite(reference.error), expected.shape)
+
+        assert repr(expected[specified].tolist()) == repr(reference.exact[specified].tolist())
+
+    check()
+
+
+@pytest.mark.parametrize("operator", ["conv", "conv_transpose", "avg_pool"])
+def test_only_padding_beside_a_weight_that_is_not_finite_is_unspecified(operator: str) -> None:
+    @drawn
+    @given(drawn_cases(operator, ("nan", "inf")))
+    def check(case: Case) -> None:
+        x, *others = make_inputs(case)
+        with np.errstate(invalid="ignore"):
+            reference = nonfinite.reference(OPERATORS[operator], case, (x, *others))
+        wild = any(value is not None and not np.isfinite(value).all() for value in others[:1])
+
+        assert (wild and any(map(any, case.padding))) or np.isfinite(reference.error).all()
+
+    check()
+
+
 # --- data that is hard on a reference -------------------------------------------------------------
 
 GEOMETRIES = (
@@ -157,6 +205,10 @@ GEOMETRIES = (
     "conv_transpose2d:float64:x=1,2,3,2:w=2,2,3,2:bias:stride=2,1:padding=1/0,0/1:normal@0",
     "avg_pool2d:float64:x=1,2,5,4:kernel=3,2:stride=2,1:padding=1/1,1/0:ceil_mode:normal@0",
     "avg_pool1d:float64:x=1,2,7:kernel=3:padding=1/0:exclude_pad:normal@0",
+    "conv_input_grad1d:float64:x=1,2,5:w=2,2,3:stride=2:padding=1/0:normal@0",
+    "conv_weight_grad1d:float64:x=3,2,5:w=2,2,3:padding=1/0:normal@0",
+    "conv_bias_grad1d:float64:x=3,2,5:normal@0",
+    "avg_pool_grad1d:float64:x=1,2,6:kernel=3:padding=1/0:exclude_pad:normal@0",
 )
 
 
@@ -205,13 +257,11 @@ def nasty(request: pytest.FixtureRequest) -> list[Pair]:
     for seed, text in enumerate(GEOMETRIES):
         case = Case.parse(text)
         rng = np.random.default_rng(seed)
-        inputs = [
-            NASTY[request.param](rng, value.shape)
+        inputs = (
+            NASTY[request.param](rng, value.shape) if isinstance(value, np.ndarray) else value
             for value in make_inputs(case)
-            if (value is not None)
-        ]
-        missing = len(make_inputs(case)) - len(inputs)
-        pairs.append(both(case, (*inputs, *(None,) * missing)))
+        )
+        pairs.append(both(case, tuple(inputs)))
     return pairs
 
 
@@ -331,7 +381,9 @@ def test_an_empty_batch_has_an_empty_result(text: str) -> None:
 # --- norms ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operator", ["conv", "conv_transpose"])
+@pytest.mark.parametrize(
+    "operator", ["conv", "conv_transpose", "conv_input_grad", "conv_weight_grad"]
+)
 def test_norms_are_at_least_the_magnitudes(operator: str) -> None:
     """Cauchy and Schwarz: the normwise bound is the weaker one."""
 

@@ -94,7 +94,7 @@ def test_calls_with_one_name_in_one_file_share_one_implementation() -> None:
     assert implementation("mine") is implementation("mine")
 
 
-def test_operators_come_in_the_order_of_the_tables(write: Write) -> None:
+def test_operators_come_in_the_order_of_the_tables() -> None:
     mine = implementation("mine")
     for name in ("avg_pool", "max_pool", "conv_transpose", "conv"):
         mine.register(name, lambda *arrays, **parameters: None)
@@ -335,7 +335,7 @@ def test_a_plugin_that_registers_nothing_says_how_to(text: str, write: Write) ->
     ("text", "line", "problem"),
     [
         ("def conv(:", 2, "SyntaxError: invalid syntax"),
-        ("\n\n  x = 1\n y = 2", 5, "IndentationError:"),
+        ("\n\n  x = 1\n y = 2", 4, "IndentationError:"),
         ("\nimport a_module_that_is_not_there", 3, "ModuleNotFoundError: No module named"),
         ("def f():\n    raise ValueError('two\\nlines')\nf()", 3, "ValueError: two lines"),
         ("raise SystemExit(4)", 2, "SystemExit: 4"),

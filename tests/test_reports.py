@@ -214,6 +214,11 @@ class TestModel:
 
         assert (total.identical, total.elements, total.largest) == (8999, 18000, 2.5)
 
+    def test_gaps_with_one_reason_add_up(self, write: Write) -> None:
+        row = {"implementation": "naive", "operator": "conv", "reason": "no", "count": 2}
+
+        assert [gap.count for gap in write(unsupported=[row, row]).unsupported] == [4]
+
     def test_layers_are_in_natural_order_and_the_fastest_first(self, write: Write) -> None:
         rows = [
             timing("naive", layer="conv10"),
@@ -541,6 +546,11 @@ class TestHtml:
 
         assert {v for n, v in Page(html(full)).attributes if n == "id"} == sections
         assert {v for n, v in Page(html(write())).attributes if n == "id"} == {"environment"}
+
+    def test_a_run_that_only_timed_has_no_verdict_matrix(self, write: Write) -> None:
+        page = Page(html(write(**RUNS["only timings"])))
+
+        assert {v for n, v in page.attributes if n == "id"} == {"timing", "environment"}
 
     def test_a_violation_has_its_reproducers(self, write: Write) -> None:
         page = html(write(violation=[violation("naive")]))

@@ -27,7 +27,9 @@ class Gradient(Operator):
         return case.replace(operator=self.name, bias=False)
 
     def argument_shape(self, case: Case, name: str) -> Shape | None:
-        return self.forward.output_shape(case) if name == "grad" else super().argument_shape(case, name)
+        if name == "grad":
+            return self.forward.output_shape(case)
+        return super().argument_shape(case, name)
 
     def output_shape(self, case: Case) -> Shape:
         return case.x

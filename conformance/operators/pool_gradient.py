@@ -67,7 +67,7 @@ class MaxPoolGrad(Gradient):
         grad, x = inputs
         hits = self.hits(case, x)
         first = hits & (np.cumsum(hits, axis=3) == 1)
-        return shared(case, grad, first * 1, self.forward.taps(case), np.False_, 0)
+        return shared(case, grad, first * 1, self.forward.taps(case), None, 0)
 
     def split(self, case: Case, inputs: Inputs) -> Reference:
         """Return the gradient that tied maxima share alike."""
@@ -87,12 +87,12 @@ class MaxPoolGrad(Gradient):
 
 
 def shared(
-    case: Case, grad: Array, shares: Array, taps: Array, rounds: Array, extra: int
+    case: Case, grad: Array, shares: Array, taps: Array, rounds: Array | None, extra: int
 ) -> Reference:
     """Return the reference in which position taps[p, k] gets grad[n, c, p] / shares[n, c, p, k].
 
     ``shares`` are whole numbers, 0 where there is nothing to get; they and ``rounds``, where a
-    quotient may round, broadcast to (N, C, P, K). ``extra`` counts the roundings of an element
+    quotient may round (None: nowhere), broadcast to (N, C, P, K). ``extra`` counts the roundings of an element
     besides those of its sum.
     """
     n, c = grad.shape[:2]
@@ -112,7 +112,7 @@ def shared(
     weight = np.divide(1.0, shares, out=np.zeros(shares.shape), where=gets)
     magnitude = added(np.abs(flat) * weight) * (1 + (k + 4) * 2.0**-52)
     magnitude += (magnitude > 0) * k * 2.0**SMALLEST_EXPONENT
-    exact_mask = added((gets & rounds).astype(np.float64)) == 0
+    exact_mask = True if rounds is None else added((gets & rounds).astype(np.float64)) == 0
     multiple = math.lcm(*np.unique(shares[gets]).tolist())
     bits = 53 - math.ceil(math.log2(k * multiple))  # sums of slices stay exact in float64
     if bits < _FEWEST:

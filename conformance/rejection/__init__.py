@@ -67,21 +67,24 @@ def describe(case: Case) -> str:
 
 
 def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
-    """Return the invalid calls of the default tier: every mutation, on two base cases.
+    """Return the invalid calls of the default tier: every mutation, on each of two base cases.
 
-    The plain one is of the first of ``dtypes`` that the operator takes, so that an implementation
-    of that dtype alone is handed every mistake; the other one is of the rest of them by turns.
+    Each is made once in the first of ``dtypes`` that the operator takes, so that an implementation
+    of that dtype alone is handed every mistake; then in the others by turns.
     """
-    found = []
-    for number, base in enumerate(bases(operator, dims)):
-        usable = [case for d in dtypes if _is_valid(case := base.replace(dtype=d))]
-        turns = usable[:1] if number == 0 else usable[1:] or usable
-        made = [(case, make_inputs(case)) for case in turns]
+    found: dict[Case, None] = {}
+    seen = set()
+    for base in bases(operator, dims):
+        usable = [case for dtype in dtypes if _is_valid(case := base.replace(dtype=dtype))]
+        made = [(case, make_inputs(case)) for case in usable]
         for turn, (name, mutation) in enumerate(MUTATIONS.items() if made else ()):
-            case, inputs = made[turn % len(made)]
+            case, inputs = (
+                made[1 + turn % (len(made) - 1)] if name in seen and made[1:] else made[0]
+            )
             if mutation.changes(case, inputs, case.parameters) is not None:
-                found.append(case.replace(invalid=name))
-    return found
+                found[case.replace(invalid=name)] = None
+                seen.add(name)
+    return list(found)
 
 
 def _is_valid(case: Case) -> bool:

@@ -1,4 +1,4 @@
-"""Mistakes in what only gradients take: grad, input_shape and weight_shape (REJECT-16).
+"""Mistakes in what only gradients take: grad, input_shape and weight_shape.
 
 The shape of the forward result follows from the other arguments; here grad, or the shape of what
 the gradient is taken by, is another one.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from conformance.calling import Array
 from conformance.case import Case, Shape
@@ -52,25 +53,49 @@ def mutations() -> Iterator[Mutation]:
 
 
 def _shapes(name: str) -> Iterator[Mutation]:
-    changes: dict[str, Callable[[Case, Shape], Shape | None]] = {
+    summary = f"{name} does not fit the other arguments"
+    fits: dict[str, Callable[[Case, Shape], Shape | None]] = {
         "too-short": lambda case, shape: shape[:-1],
         "too-long": lambda case, shape: (*shape, shape[-1]),
         "axis-0": lambda case, shape: _plus(shape, 0, 1),
-        "channels": lambda case, shape: _plus(shape, 1, 1),
         # A stride more of input is one more output; that much more of kernel is fewer of them.
         "size": lambda case, shape: _plus(shape, 2, case.stride[0]),
         "size-last": lambda case, shape: (
             _plus(shape, -1, case.stride[-1]) if case.dims > 1 else None
         ),
     }
-    for kind, change in changes.items():
-        yield Mutation(
-            name=f"{name.replace('_', '-')}-{kind}",
-            requirement="REJECT-16",
-            summary=f"{name} does not fit the other arguments",
-            operators=having(name),
-            change=partial(_another_shape, name, change),
-        )
+    for kind, change in fits.items():
+        yield _shape(name, kind, "REJECT-16", summary, change)
+    yield _shape(name, "fraction", "REJECT-17", f"a fraction in {name}", _with_fraction)
+    yield _shape(
+        name,
+        "channels",
+        "REJECT-9",
+        f"channels of {name} that do not match the other array's",
+        lambda case, shape: _plus(shape, 1, 1),
+        without="avg_pool_grad",
+    )
+
+
+def _shape(
+    name: str,
+    kind: str,
+    requirement: str,
+    summary: str,
+    change: Callable[[Case, Shape], tuple[Any, ...] | None],
+    without: str = "",
+) -> Mutation:
+    return Mutation(
+        name=f"{name.replace('_', '-')}-{kind}",
+        requirement=requirement,
+        summary=summary,
+        operators=having(name, without=without),
+        change=partial(_another_shape, name, change),
+    )
+
+
+def _with_fraction(case: Case, shape: Shape) -> tuple[Any, ...]:
+    return (*shape[:-1], shape[-1] + 0.5)
 
 
 def _plus(shape: Shape, axis: int, more: int) -> Shape:
@@ -102,7 +127,10 @@ def _another_rank(
 
 
 def _another_shape(
-    name: str, change: Callable[[Case, Shape], Shape | None], case: Case, a: Arguments
+    name: str,
+    change: Callable[[Case, Shape], tuple[Any, ...] | None],
+    case: Case,
+    a: Arguments,
 ) -> Arguments | None:
     shape = change(case, a[name])
     return None if shape is None else {name: shape}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.case import RECIPES
-from conformance.dtypes import DTYPES
+from conformance.dtypes import FLOATS
 from conformance.errors import SpecError
 from conformance.spec.ranges import LIMITS, Ranges
 from conformance.spec.suite import Suite, SuiteCase, Suites, read_suite
@@ -95,7 +95,7 @@ def _read_ranges(table: Table, base: Ranges) -> Ranges:
     values: dict[str, Any] = {}
     for name in table.values:
         if name in ("dtypes", "data"):
-            values[name] = table.names(name, DTYPES if name == "dtypes" else RECIPES, least=1)
+            values[name] = table.names(name, FLOATS if name == "dtypes" else RECIPES, least=1)
         elif name == "boundary_share":
             values[name] = table.number(name, 0, 1)
         elif LIMITS[name].values == 1:

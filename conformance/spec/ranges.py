@@ -11,6 +11,7 @@ class Ranges:
 
     dims: tuple[int, ...] = (1, 2, 3)
     dtypes: tuple[str, ...] = ("float32", "float64")
+    """Floating-point ones; integer dtypes have cases taken over from these."""
     data: tuple[str, ...] = ("integers", "impulse", "normal", "wide")
     batch: tuple[int, ...] = (1, 2, 3, 0)
     channels: tuple[int, ...] = (1, 2, 3, 4)

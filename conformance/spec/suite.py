@@ -9,7 +9,7 @@ from typing import Any
 
 from conformance.case import Case, validate
 from conformance.errors import CaseError
-from conformance.operators import OPERATORS
+from conformance.operators import FORWARD
 from conformance.spec.tables import Table, parse, show
 
 _TUPLES = {"kernel": 1, "stride": 1, "dilation": 1, "output_padding": 0}
@@ -118,14 +118,14 @@ def _read_case(table: Table) -> SuiteCase:
             table.text(field)
     if "count" in table.values:
         table.whole("count", 1, _LARGEST)
-    if table.text("operator") not in OPERATORS:
-        raise table.error("operator", f"one of {', '.join(OPERATORS)}")
+    if table.text("operator") not in FORWARD:
+        raise table.error("operator", f"one of {', '.join(FORWARD)}")
     case = Case(operator=table.text("operator"), **_read_parameters(table))
     try:
         validate(case)
     except CaseError as problem:
         raise table.failure(str(problem).partition(": ")[2]) from None
-    output = OPERATORS[case.operator].output_shape(case)
+    output = FORWARD[case.operator].output_shape(case)
     for field, shape in {"x": case.x, "w": case.w or (), "output": output}.items():
         if math.prod(shape) > _ELEMENTS:
             raise table.failure(f"{field} {shape} is too large; allowed: {_ELEMENTS} elements")

@@ -42,7 +42,7 @@ class Table:
 
     def failure(self, text: str) -> SpecError:
         """Return an error that names the file and the entry."""
-        return SpecError(": ".join(part for part in (self.file, self.entry, text) if part))
+        return _error(": ".join(part for part in (self.file, self.entry, text) if part))
 
     def only(self, known: Iterable[str], what: str = "field") -> None:
         """Raise `SpecError`, suggesting the nearest name, if there is a field not in ``known``."""
@@ -123,13 +123,13 @@ def read(path: Path) -> bytes:
     """Return what is in a file; raise `SpecError` if it cannot be read."""
     try:
         if path.is_dir():
-            raise SpecError(f"{path}: a folder; allowed: a TOML file")
+            raise _error(f"{path}: a folder; allowed: a TOML file")
         return path.read_bytes()
     except FileNotFoundError:
-        raise SpecError(f"{path}: no such file; allowed: a TOML file") from None
+        raise _error(f"{path}: no such file; allowed: a TOML file") from None
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or problem
-        raise SpecError(f"{show(str(path))}: cannot be read: {reason}") from None
+        raise _error(f"{path}: cannot be read: {reason}") from None
 
 
 def parse(data: bytes, file: str) -> Table:
@@ -138,19 +138,22 @@ def parse(data: bytes, file: str) -> Table:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
-        raise SpecError(f"{file}: line {line} is not UTF-8; allowed: UTF-8 text") from None
+        raise _error(f"{file}: line {line} is not UTF-8; allowed: UTF-8 text") from None
     try:
         return Table(file, "", tomllib.loads(text))
     except (ValueError, RecursionError) as problem:
         reason = " ".join(str(problem).split()) or "nested too deeply"
-        raise SpecError(f"{file}: not TOML: {reason}") from None
+        raise _error(f"{file}: not TOML: {reason}") from None
 
 
 def show(value: object) -> str:
     """Return ``value`` much as TOML writes it, on one line and not too long."""
     text = json.dumps(value, default=str, ensure_ascii=False)
-    text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= 80 else f"{text[:76]} ..."
+
+
+def _error(text: str) -> SpecError:
+    return SpecError("".join(c if c.isprintable() else "?" for c in text))
 
 
 def _name(field: str) -> str:

@@ -1,0 +1,128 @@
+"""Tied maxima in max_pool_grad under the conventions that are not the default (SPEC.md, GRAD-14).
+
+Under ``split`` the result is one, as it is under ``first``. Under ``any`` each window with several
+maxima may choose, by itself: the results are as many as the ways to choose. A result is right if
+it is that of one of them, which a search finds; then that choice is the reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from conformance.case import Case
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, Format
+from conformance.operators.base import Array, Inputs, Reference
+from conformance.operators.pool_gradient import MaxPoolGrad, shared
+
+_STEPS = 20_000
+"""Steps of the search for one plane, after which it is left undecided and not compared."""
+
+
+def chosen(
+    operator: MaxPoolGrad,
+    case: Case,
+    inputs: Inputs,
+    output: Array,
+    first: Reference,
+    accumulate: str | None,
+) -> Reference:
+    """Return the reference of the choice that explains ``output`` (N, C, *S), plane by plane.
+
+    ``first`` is that of the first maxima, to which a plane that no choice explains is held, and
+    ``accumulate`` the format of the accumulator, if declared.
+    """
+    slack = _Slack.of(case, accumulate)
+    grad, x = inputs
+    hits = operator.hits(case, x)  # (N, C, P, K)
+    taps = operator.forward.taps(case)
+    decided = np.ones((*case.x[:2], *(1,) * case.dims), bool)
+    followed = hits & (np.cumsum(hits, axis=3) == 1)
+    for n, c in np.ndindex(*case.x[:2]):
+        got = output[n, c].reshape(-1).astype(np.float64)
+        if np.array_equal(got, first.exact[n, c].reshape(-1)):
+            continue
+        rows = np.flatnonzero(hits[n, c].any(axis=1))
+        options = [np.flatnonzero(hits[n, c, p]).tolist() for p in rows]
+        places = [[int(taps[p, k]) for k in row] for p, row in zip(rows, options, strict=True)]
+        shares = grad[n, c].reshape(-1)[rows].astype(np.float64).tolist()
+        found = explain(places, shares, got.tolist(), slack)
+        if found is None:
+            decided[n, c] = False
+            continue
+        for p, row, choice in zip(rows, options, found, strict=False):
+            followed[n, c, p] = False
+            followed[n, c, p, row[choice]] = True
+    made = shared(case, grad, followed * 1, taps, None, 0)
+    if decided.all():
+        return made
+    error = np.where(decided, made.error, np.inf)
+    return replace(made, error=error, exact_mask=np.broadcast_to(decided, case.x))
+
+
+def explain(
+    places: Sequence[Sequence[int]],
+    shares: Sequence[float],
+    got: Sequence[float],
+    slack: Callable[[Sequence[float]], float],
+) -> list[int] | None:
+    """Return which of its ``places`` each window gave its share to, so that ``got`` comes out.
+
+    The answer is empty where there is no way to choose, and None where the search gave up.
+    ``slack`` says how far the sum of some shares may be off in an implementation's hands. A place
+    is compared as soon as the last window that may give to it has chosen: windows come in the
+    order of their outputs, so that few choices are open at any time.
+    """
+    last = {q: p for p, options in enumerate(places) for q in options}
+    closed: list[list[int]] = [[] for _ in places]
+    for q, p in last.items():
+        closed[p].append(q)
+    received: dict[int, list[float]] = {q: [] for q in last}
+    tried = [0] * len(places)
+    p = steps = 0
+    while p < len(places):
+        steps += 1
+        if steps > _STEPS:
+            return None
+        if tried[p]:
+            received[places[p][tried[p] - 1]].pop()
+        if tried[p] == len(places[p]):
+            tried[p] = 0
+            p -= 1
+            if p < 0:
+                return []
+            continue
+        received[places[p][tried[p]]].append(shares[p])
+        tried[p] += 1
+        if all(abs(got[q] - math.fsum(received[q])) <= slack(received[q]) for q in closed[p]):
+            p += 1
+    return [number - 1 for number in tried]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slack:
+    """What a sum of gradients may be off: more than the judge's bound, nothing on exact data."""
+
+    accumulator: Format
+    stored: Format
+    whole: float
+    """Sums of magnitudes up to this are exact in any order; 0 if the data are no whole numbers."""
+
+    @classmethod
+    def of(cls, case: Case, accumulate: str | None) -> _Slack:
+        stored = FORMATS[case.dtype]
+        accumulator = FORMATS[accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)]
+        whole = case.data in ("integers", "impulse", "zeros")
+        digits = min(stored.digits, accumulator.digits)
+        return cls(accumulator, stored, 2.0**digits if whole else 0.0)
+
+    def __call__(self, terms: Sequence[float]) -> float:
+        magnitude = math.fsum(map(abs, terms))
+        if magnitude <= self.whole:
+            return 0.0
+        roundings = 4 * (len(terms) * self.accumulator.unit_roundoff + self.stored.unit_roundoff)
+        tiny = max(self.accumulator.smallest_subnormal, self.stored.smallest_subnormal)
+        return roundings * magnitude + 4 * len(terms) * tiny
