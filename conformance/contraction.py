@@ -53,10 +53,6 @@ def _peak(array: Array) -> float:
     return max(float(array.max()), -float(array.min()))
 
 
-def _peak(array: Array) -> float:
-    return max(float(array.max()), -float(array.min()))
-
-
 def project_weight(case: Case, w: Array, r: NDArray[np.float32]) -> tuple[Array, float]:
     """Return sum_o r[g, o] * w[o], the weight of one output channel a group, and w's `energy`.
 

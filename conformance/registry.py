@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from conformance.dtypes import DTYPES, FORMATS
 from conformance.errors import ConformanceError, PluginError, RegistrationError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "conformance.implementations"
 
 Function: TypeAlias = Callable[..., Any]
+Decorated = TypeVar("Decorated", bound=Function)
 Supports: TypeAlias = "Callable[[Case], bool | str]"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@\[\]-]*")
@@ -57,7 +58,7 @@ class Implementation:
     declared_version: str | None
     functions: dict[str, Function] = field(default_factory=dict)
 
-    def __call__(self, function: Function) -> Function:
+    def __call__(self, function: Decorated) -> Decorated:
         self.register(getattr(function, "__name__", ""), function)
         return function
 
@@ -155,6 +156,10 @@ class Implementation:
         if answer and not isinstance(answer, str):
             return None
         return answer or "its supports= declines this case"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a reference: another process loads the implementation from where it is."""
+        return _restore, (self.name, self.origin)
 
     def __repr__(self) -> str:
         return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
@@ -279,6 +284,13 @@ def implementations() -> Mapping[str, Implementation]:
                 text = " ".join(str(problem).split())
                 _broken[entry.name] = f"{entry.value}: {type(problem).__name__}: {text}"
     return dict(_registry)
+
+
+def _restore(name: str, origin: str) -> Implementation:
+    """Return the implementation called ``name``, loading the file that registers it if need be."""
+    if name not in implementations():
+        load_plugin(origin)
+    return get(name)
 
 
 def broken() -> Mapping[str, str]:

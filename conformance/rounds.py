@@ -8,6 +8,7 @@ handed over lies at the same address in every call and holds other data than in 
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _SHARES = (1 / 64, 1 / 16, 1 / 4)
 """Smaller versions of a layer that say whether a call of it is affordable."""
 _SHORT = 5e-3
 """Seconds of a call that the caches matter to, which the other implementations have filled."""
+_TICK = 1e-9
+"""What a call takes at least, should the clock be too coarse to tell."""
 _KEPT_BYTES = 1 << 30
 """Memory for outputs that are kept to be verified, all implementations together."""
 _KEPT = 8
@@ -117,8 +120,8 @@ def admit(contender: Contender, case: Case, seconds: float) -> None:
         return
     work = OPERATORS[case.operator].work
     steps = [smaller(case, share) for share in _SHARES]
-    steps = [a for a, b in zip(steps, [*steps[1:], case], strict=True) if work(a) < work(b)]
-    for step, following in zip(steps, [*steps[1:], case], strict=True):
+    steps = [a for a, b in itertools.pairwise([*steps, case]) if work(a) < work(b)]
+    for step, following in itertools.pairwise([*steps, case]):
         enough = seconds * work(step) / work(following)
         elapsed = _try(one, step, enough)
         if elapsed is not None and elapsed > enough:
@@ -223,7 +226,7 @@ def _call(bench: Bench, c: Contender, number: int, data: int) -> tuple[float, Ke
     try:
         started = perf_counter()
         output = function(*inputs, **parameters)
-        elapsed = perf_counter() - started
+        elapsed = max(perf_counter() - started, _TICK)
     except (Unsupported, NotImplementedError) as gap:
         c.skipped = one_line(gap) or "no reason given"
         return 0.0, None

@@ -240,13 +240,13 @@ def _tuples(values: Shape, dims: int, weight: int) -> Classes[Shape]:
 
 @cache
 def _kernels(values: Shape, dims: int, weight: int) -> Classes[Shape]:
-    """Sort kernel shapes into ones, and, taken ``weight`` times, odd, even and mixed ones."""
+    """Sort kernel shapes into ones, and, taken ``weight`` times, even, odd and mixed ones."""
     every = sorted(itertools.product(values, repeat=dims), key=lambda t: (sum(t), t))
     ones = [t for t in every if set(t) == {1}]
     odd = [t for t in every if all(k % 2 for k in t) and t not in ones]
     even = [t for t in every if not any(k % 2 for k in t)]
     mixed = [t for t in every if t not in ones and t not in odd and t not in even]
-    return _nonempty(ones, *[odd, even, mixed] * weight)
+    return _nonempty(ones, *[even, odd, mixed] * weight)
 
 
 @cache

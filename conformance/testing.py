@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.checks import CHECKS
-from conformance.engine import Plan, explain, prepare_block
+from conformance.block import Plan, prepare_block
+from conformance.causes import explain
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.registry import Implementation, find
 from conformance.spec import load

@@ -19,11 +19,11 @@ import numpy as np
 
 from conformance import threads as thread_pools
 from conformance.dtypes import FLOATS, numpy_dtype
-from conformance.engine import machine
 from conformance.errors import ConformanceError
+from conformance.figures import LayerTiming, Skipped, figures, with_peak
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.layers import Layer, choose
-from conformance.operators import OPERATORS
+from conformance.machine import machine
 from conformance.projection import verifier
 from conformance.registry import Implementation, find, load_plugin
 from conformance.registry import implementations as registered
@@ -40,43 +40,6 @@ Progress = Callable[[int, int, str], None]
 
 _STEPS = 1000
 """Steps of progress a layer."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerTiming:
-    """How long one implementation takes for one layer: seconds of one call."""
-
-    implementation: str
-    layer: str
-    case: str
-    calls: int
-    """Timed calls, the warm-up left out."""
-    median: float | None
-    lower: float | None
-    """The first quartile."""
-    upper: float | None
-    """The third quartile."""
-    ratio: float | None
-    """The median, over the rounds in which both were called, of its time over the baseline's."""
-    macs: int
-    """Multiply-accumulates of a call, padding included; for a pool, elements of its windows."""
-    gflops: float | None
-    """2 * macs / median, in 10**9 a second; None for a pool."""
-    peak: float | None
-    """``gflops`` as a share of the matrix-product rate measured in the same run."""
-    threads: int
-    verified: str
-    """conforms, or what is wrong with the outputs of its calls."""
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Why one implementation was not timed on one layer."""
-
-    implementation: str
-    operator: str
-    layer: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +165,7 @@ def _baseline(baseline: object | None, chosen: Sequence[Implementation]) -> Impl
     return found
 
 
-def matmul_gflops(dtype: str, size: int = 1024, seconds: float = 0.5) -> float:
+def matmul_gflops(dtype: str, size: int = 1024, seconds: float = 0.2) -> float:
     """Return the rate of NumPy's product of two square matrices, in 10**9 operations a second.
 
     A product counts 2 * size**3 operations; the fastest one within ``seconds`` decides.
@@ -236,10 +199,7 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
         started=_now(),
     )
     total = _STEPS * len(plan.layers)
-    progress(0, total, "measuring the rate of a matrix product")
-    with thread_pools.limited(plan.threads):
-        wanted = dict.fromkeys(_matmul_dtype(layer.case.dtype) for layer in plan.layers)
-        rates = {dtype: matmul_gflops(dtype) for dtype in wanted}
+    rates: dict[str, float] = {}
     timings: list[LayerTiming] = []
     skipped: list[Skipped] = []
     for index, layer in enumerate(plan.layers):
@@ -247,11 +207,17 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
         def tick(done: int, what: str, index: int = index) -> None:
             progress(_STEPS * index + done, total, what)
 
-        rows, gaps = _time_layer(plan, index, layer, rates[_matmul_dtype(layer.case.dtype)], tick)
+        with thread_pools.limited(plan.threads):  # before each layer: the best of all counts
+            dtype = _matmul_dtype(layer)
+            rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
+        rows, gaps = _time_layer(plan, index, layer, tick)
         file.add("timing", map(asdict, rows))
         file.add("unsupported", map(_gap, gaps))
         timings += rows
         skipped += gaps
+    attained = {layer.name: rates[_matmul_dtype(layer)] for layer in plan.layers}
+    timings = [with_peak(timing, attained[timing.layer]) for timing in timings]
+    file.add("timing", map(asdict, timings))
     with thread_pools.limited(plan.threads):  # now that every engine is loaded
         file.record(machine=machine(plan.implementations))
     file.add("implementation", (_describe(one, timings) for one in plan.implementations))
@@ -261,7 +227,7 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
 
 
 def _time_layer(
-    plan: Plan, index: int, layer: Layer, rate: float, tick: Callable[[int, str], None]
+    plan: Plan, index: int, layer: Layer, tick: Callable[[int, str], None]
 ) -> tuple[list[LayerTiming], list[Skipped]]:
     """Time and verify every implementation on one layer."""
     installed = [one for one in plan.implementations if one.installed]
@@ -286,57 +252,13 @@ def _time_layer(
         ]
         called = [c for c in contenders if c.seconds or c.raised]
         verified = {c.implementation: verify(bench, c, verifiers) for c in called}
-    baseline = _reference(plan.baseline, called, verified)
-    rows = [_row(plan, layer, c, baseline, rate, verified[c.implementation]) for c in called]
+    rows = figures(layer, called, verified, plan.baseline, plan.threads)
     gaps = [
         Skipped(c.implementation.name, layer.case.operator, layer.name, c.skipped or "")
         for c in contenders
         if c not in called
     ]
     return rows, gaps
-
-
-def _reference(
-    baseline: Implementation | None,
-    called: Sequence[Contender],
-    verified: dict[Implementation, str],
-) -> Contender | None:
-    """Return whom ratios on a layer are to: the named one, else the fastest that conforms."""
-    timed = [c for c in called if c.seconds]
-    if baseline is not None:
-        return next((c for c in timed if c.implementation is baseline), None)
-    right = [c for c in timed if verified[c.implementation] == CONFORMS]
-    return min(right, key=lambda c: float(np.median([*c.seconds.values()])), default=None)
-
-
-def _row(
-    plan: Plan, layer: Layer, c: Contender, baseline: Contender | None, rate: float, verified: str
-) -> LayerTiming:
-    operator = OPERATORS[layer.case.operator]
-    lower = median = upper = ratio = gflops = None
-    if c.seconds:
-        quartiles = np.percentile([*c.seconds.values()], (25, 50, 75))
-        lower, median, upper = (float(value) for value in quartiles)
-        if operator.has_weight:
-            gflops = 2e-9 * operator.work(layer.case) / median
-    if baseline is not None:
-        shared = [t / baseline.seconds[n] for n, t in c.seconds.items() if n in baseline.seconds]
-        ratio = float(np.median(shared)) if shared else None
-    return LayerTiming(
-        implementation=c.implementation.name,
-        layer=layer.name,
-        case=layer.case.id,
-        calls=len(c.seconds),
-        median=median,
-        lower=lower,
-        upper=upper,
-        ratio=ratio,
-        macs=operator.work(layer.case),
-        gflops=gflops,
-        peak=None if gflops is None else gflops / rate,
-        threads=plan.threads,
-        verified=verified,
-    )
 
 
 # --- what is written down -----------------------------------------------------------------------
@@ -363,9 +285,9 @@ def _describe(one: Implementation, timings: Sequence[LayerTiming]) -> dict[str, 
     return {name: getattr(one, name) for name in names} | {"verdict": verdict, "note": note}
 
 
-def _matmul_dtype(dtype: str) -> str:
+def _matmul_dtype(layer: Layer) -> str:
     """Return the dtype of BLAS that is compared with: the half types are summed in float32."""
-    return "float64" if dtype == "float64" else "float32"
+    return "float64" if layer.case.dtype == "float64" else "float32"
 
 
 def _now() -> str:

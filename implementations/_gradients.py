@@ -62,11 +62,18 @@ def pool_grad_size(
 
 def bias_grad(grad: Array, channel: int, dtype: np.dtype[np.generic]) -> Array:
     """Return the sum of grad over all axes but ``channel``, summed in ``dtype``."""
-    if grad.ndim not in (3, 4, 5) or 0 in grad.shape[1:]:
-        raise ValueError(f"grad: shape {grad.shape}; must be (N, O, *out), only the batch empty")
+    check_grad(grad)
     axes = tuple(axis for axis in range(grad.ndim) if axis != channel % grad.ndim)
     sums: Array = grad.sum(axis=axes, dtype=dtype)
     return sums.astype(native(grad.dtype), copy=False)
+
+
+def check_grad(grad: Array) -> None:
+    """Check a grad that no other argument says the shape of."""
+    if grad.ndim not in (3, 4, 5) or 0 in grad.shape[1:]:
+        raise ValueError(f"grad: shape {grad.shape}; must be (N, O, *out), only the batch empty")
+    if grad.dtype.kind not in "fiu" and grad.dtype.name != "bfloat16":
+        raise TypeError(f"grad: dtype {grad.dtype}; must be a floating-point or an integer one")
 
 
 def like(array: Array, shape: Shape) -> Array:

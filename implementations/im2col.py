@@ -20,6 +20,9 @@ The steps, with P output positions and K kernel positions::
     conv_transpose  x (N, G, P, C/G) @ (G, C/G, O/G * K)  --scatter-add-->  (N, G, O/G * S)
     pools           x (N, C, S)  --gather-->  (N, C, P, K)  --reduce-->  (N, C, P)
 
+Gradients need no new idea. Of conv's two steps, gathering and a matrix product, the gradient of the
+input takes the transposes in reverse, and that of the weight multiplies grad by the same rows.
+
 Cost: the multiply-adds of the definition, at the speed of the BLAS; in exchange every element is
 stored about K / prod(stride) times, and the table of positions takes as much again for each image.
 Source: K. Chellapilla, S. Puri, P. Simard, High Performance Convolutional Neural Networks for
@@ -48,6 +51,7 @@ from implementations._common import (
     padded,
     pool_size,
 )
+from implementations._gradients import bias_grad, conv_grad_size, like, pool_grad_size
 
 im2col = implementation("im2col", family="numpy", dtypes=DTYPES)
 
@@ -167,3 +171,118 @@ def avg_pool(
     counts = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)  # (*out)
     y: Array = sums / counts.astype(dtype)
     return y.astype(native(x.dtype), copy=False)
+
+
+@im2col
+def conv_input_grad(
+    grad: Array,
+    w: Array,
+    input_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Make the rows' gradients, grad @ w, and add each back to where it was gathered from.
+
+    rows @ w.T is linear in the rows, and gathering is linear in x: the gradient goes through the
+    transposes of both, the last step first. That is conv_transpose (col2im).
+    """
+    x = like(w, input_shape)
+    rest = conv_grad_size(grad, x, w, stride, padding, dilation, groups)
+    return conv_transpose(
+        grad,
+        w,
+        None,
+        stride=stride,
+        padding=padding,
+        output_padding=rest,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+@im2col
+def conv_weight_grad(
+    grad: Array,
+    x: Array,
+    weight_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Multiply grad by the very rows that conv multiplies the weight by, and add up the images."""
+    weight = like(x, weight_shape)
+    conv_grad_size(grad, x, weight, stride, padding, dilation, groups)
+    dtype = accumulator(x.dtype)
+    n, o, out = len(x), len(weight), grad.shape[2:]
+    x_padded = padded(x, padding, 0, dtype)  # (N, C, *S + padding)
+    rows = window_rows(x_padded, groups, out, weight.shape[2:], stride, dilation)
+    flat = grad.astype(dtype, copy=False).reshape(n, groups, o // groups, math.prod(out))
+    dw: Array = (flat @ rows).sum(axis=0)  # (N, G, O/G, P) @ (N, G, P, C/G * K)
+    return dw.reshape(weight.shape).astype(native(x.dtype), copy=False)
+
+
+@im2col
+def conv_bias_grad(grad: Array) -> Array:
+    """Sum grad over the batch and all positions: each of them had the bias added once."""
+    return bias_grad(grad, 1, accumulator(grad.dtype))
+
+
+@im2col
+def max_pool_grad(
+    grad: Array,
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+) -> Array:
+    """Gather the windows, find each row's first maximum, and add grad at the position it has."""
+    out, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
+    dtype = accumulator(x.dtype)
+    x_padded = padded(x, reach, lowest(x.dtype), native(x.dtype))  # (N, C, *S + padding)
+    rows = window_rows(x_padded, x.shape[1], out, kernel, stride, dilation)  # (N, C, P, K)
+    index = window_positions(1, x_padded.shape[2:], out, kernel, stride, dilation)  # (P, K)
+    real = padded(np.ones((1, 1, *x.shape[2:]), bool), reach, 0, np.dtype(bool)).ravel()[index]
+    first = ((rows == rows.max(axis=3, keepdims=True)) & real).argmax(axis=3)  # (N, C, P)
+    places = index[np.arange(len(index)), first]  # (N, C, P); padding for a window without any
+    flat = np.zeros((*x.shape[:2], math.prod(x_padded.shape[2:])), dtype)
+    for n, c in np.ndindex(x.shape[:2]):
+        np.add.at(flat[n, c], places[n, c], grad[n, c].astype(dtype).ravel())
+    dx = flat.reshape(x_padded.shape)
+    kept = tuple(slice(b, b + s) for s, (b, _) in zip(x.shape[2:], reach, strict=True))
+    return dx[:, :, *kept].astype(native(x.dtype))
+
+
+@im2col
+def avg_pool_grad(
+    grad: Array,
+    input_shape: Shape,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Array:
+    """Make a row of equal shares of each window's gradient, and add it back (col2im)."""
+    undilated = (1,) * len(kernel)
+    x = like(grad, input_shape)
+    out, reach = pool_grad_size(grad, x, kernel, stride, padding, undilated, ceil_mode)
+    dtype = accumulator(grad.dtype)
+    counts = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)  # (*out)
+    shares = grad.astype(dtype, copy=False) / counts.astype(dtype)  # (N, C, *out)
+    beyond = tuple(b + s + a for s, (b, a) in zip(x.shape[2:], reach, strict=True))
+    index = window_positions(1, beyond, out, kernel, stride, undilated)  # (P, K)
+    flat = np.zeros((*x.shape[:2], math.prod(beyond)), dtype)
+    for n, c in np.ndindex(x.shape[:2]):
+        np.add.at(flat[n, c], index, shares[n, c].reshape(-1, 1))  # (P, K) and (P, 1)
+    dx = flat.reshape(*x.shape[:2], *beyond)
+    kept = tuple(slice(b, b + s) for s, (b, _) in zip(x.shape[2:], reach, strict=True))
+    return dx[:, :, *kept].astype(native(grad.dtype))

@@ -56,6 +56,7 @@ from implementations._common import (
     native,
     pool_size,
 )
+from implementations._gradients import bias_grad, conv_grad_size, like, pool_grad_size
 
 kernel_matrix = implementation("kernel-matrix", family="numpy", dtypes=DTYPES)
 
@@ -207,3 +208,129 @@ def avg_pool(
     counts = divisors(tuple(size), out, kernel, stride, padding, count_include_pad)  # (*out)
     y: Array = sums.T.reshape(n, c, *out) / counts.astype(dtype)
     return y.astype(native(x.dtype), copy=False)
+
+
+@kernel_matrix
+def conv_input_grad(
+    grad: Array,
+    w: Array,
+    input_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Return M.T @ grad: y = M @ x, so that is the derivative of sum(grad * y) by x."""
+    x = like(w, input_shape)
+    rest = conv_grad_size(grad, x, w, stride, padding, dilation, groups)
+    return conv_transpose(
+        grad,
+        w,
+        None,
+        stride=stride,
+        padding=padding,
+        output_padding=rest,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+@kernel_matrix
+def conv_weight_grad(
+    grad: Array,
+    x: Array,
+    weight_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Collect grad @ x.T, the gradient of M, where M has each element of the kernel.
+
+    y = M @ x makes the gradient of M[r, s] grad[r] * x[s], added up over the images; an element of
+    the kernel stands in M once for each position that it is moved to.
+    """
+    weight = like(x, weight_shape)
+    conv_grad_size(grad, x, weight, stride, padding, dilation, groups)
+    dtype = accumulator(x.dtype)
+    (n, _, *size), (o, per_group, *kernel), out = x.shape, weight.shape, grad.shape[2:]
+    rows, columns = math.prod(out), math.prod(size)
+    require_size(o * rows * per_group * columns)
+    p, k, s = window_pattern(tuple(size), out, tuple(kernel), stride, padding, dilation)
+    left = grad.astype(dtype, copy=False).reshape(n, groups, o // groups * rows)
+    right = x.astype(dtype, copy=False).reshape(n, groups, per_group * columns)
+    # (G, O/G * P, N) @ (G, N, C/G * S), the gradient of M, seen as (O, P, C/G, S)
+    d_matrix = left.transpose(1, 2, 0) @ right.swapaxes(0, 1)
+    d_matrix = d_matrix.reshape(o, rows, per_group, columns)
+    dw = np.zeros((math.prod(kernel), o, per_group), dtype)
+    np.add.at(dw, k, d_matrix[:, p, :, s])  # (T, O, C/G)
+    return dw.transpose(1, 2, 0).reshape(weight.shape).astype(native(x.dtype))
+
+
+@kernel_matrix
+def conv_bias_grad(grad: Array) -> Array:
+    """Sum grad over the batch and all positions: each of them had the bias added once."""
+    return bias_grad(grad, 1, accumulator(grad.dtype))
+
+
+@kernel_matrix
+def max_pool_grad(
+    grad: Array,
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+) -> Array:
+    """The transpose of a matrix with a single one a row, where the first maximum is.
+
+    While the maxima stay where they are, max_pool is linear: it picks an element for each row.
+    """
+    out, _ = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
+    require_finite(grad)
+    dtype = accumulator(x.dtype)
+    n, c, *size = x.shape
+    s, p = math.prod(size), math.prod(out)
+    require_size(n * c * p * s)
+    row, _, column = window_pattern(tuple(size), out, kernel, stride, padding, dilation)
+    mask = np.zeros((p, s), bool)
+    mask[row, column] = True
+    images = x.reshape(n, c, 1, s)
+    masked = np.where(mask, images, np.array(lowest(x.dtype), native(x.dtype)))  # (N, C, P, S)
+    largest = mask & (masked == masked.max(axis=3, keepdims=True))
+    first = largest & (largest.cumsum(axis=3) == 1)  # none for a window of padding only
+    dx: Array = grad.astype(dtype, copy=False).reshape(n, c, 1, p) @ first.astype(dtype)
+    return dx.reshape(x.shape).astype(native(x.dtype), copy=False)
+
+
+@kernel_matrix
+def avg_pool_grad(
+    grad: Array,
+    input_shape: Shape,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Array:
+    """The transpose of avg_pool's matrix of ones times grad over what counts in each window."""
+    undilated = (1,) * len(kernel)
+    x = like(grad, input_shape)
+    out, _ = pool_grad_size(grad, x, kernel, stride, padding, undilated, ceil_mode)
+    require_finite(grad)
+    dtype = accumulator(grad.dtype)
+    n, c, *size = x.shape
+    s, p = math.prod(size), math.prod(out)
+    require_size(p * s)
+    row, _, column = window_pattern(tuple(size), out, kernel, stride, padding, undilated)
+    matrix = np.zeros((p, s), dtype)
+    matrix[row, column] = 1
+    counts = divisors(tuple(size), out, kernel, stride, padding, count_include_pad)  # (*out)
+    shares = grad.astype(dtype, copy=False) / counts.astype(dtype)  # (N, C, *out)
+    dx: Array = shares.reshape(n * c, p) @ matrix  # (N * C, P) @ (P, S)
+    return dx.reshape(x.shape).astype(native(grad.dtype), copy=False)

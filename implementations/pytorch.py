@@ -26,6 +26,7 @@ two witnesses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,7 @@ from implementations._common import (
     native,
     pool_size,
 )
+from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,17 +64,30 @@ def conv(
     groups: int,
 ) -> Array:
     """torch.nn.functional.conv1d, conv2d, conv3d."""
-    import torch.nn.functional as F
-
-    dims = _dims(x, w.ndim - 2, padding, stride=stride, dilation=dilation)
-    function: Any = (F.conv1d, F.conv2d, F.conv3d)[dims - 1]
-    t = _tensor(x)
-    both = _shared(padding)
+    _dims(x, w.ndim - 2, padding, stride=stride, dilation=dilation)
     if _differ(padding):
         conv_size(x, w, bias, stride, padding, dilation, groups)
-        t, both = F.pad(t, _flat(padding)), (0,) * dims
-    y = function(t, _tensor(w), _optional(bias), stride, both, dilation, groups)
+    y = _conv(_tensor(x), _tensor(w), _optional(bias), stride, padding, dilation, groups)
     return _array(y, x)
+
+
+def _conv(
+    t: Tensor,
+    w: Tensor,
+    bias: Tensor | None,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Tensor:
+    import torch.nn.functional as F
+
+    function: Any = (F.conv1d, F.conv2d, F.conv3d)[t.ndim - 3]
+    both = _shared(padding)
+    if _differ(padding):
+        t, both = F.pad(t, _flat(padding)), (0,) * len(both)
+    y: Tensor = function(t, w, bias, stride, both, dilation, groups)
+    return y
 
 
 @pytorch
@@ -117,17 +132,34 @@ def max_pool(
     x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
 ) -> Array:
     """torch.nn.functional.max_pool1d, max_pool2d, max_pool3d."""
-    import torch.nn.functional as F
-
-    dims = _dims(x, len(kernel), padding, kernel=kernel, stride=stride, dilation=dilation)
-    function: Any = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[dims - 1]
-    t = _tensor(x)
-    both = _shared(padding)
+    _dims(x, len(kernel), padding, kernel=kernel, stride=stride, dilation=dilation)
+    reach = padding
     if ceil_mode or _differ(padding):
         _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode)
+    fill = lowest(x.dtype)
+    return _array(
+        _max_pool(_tensor(x), kernel, stride, padding, reach, dilation, ceil_mode, fill), x
+    )
+
+
+def _max_pool(
+    t: Tensor,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    reach: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+    fill: float,
+) -> Tensor:
+    import torch.nn.functional as F
+
+    function: Any = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[t.ndim - 3]
+    both = _shared(padding)
     if _differ(padding):
-        t, both, ceil_mode = F.pad(t, _flat(reach), value=lowest(x.dtype)), (0,) * dims, False
-    return _array(function(t, kernel, stride, both, dilation, ceil_mode), x)
+        t, both, ceil_mode = F.pad(t, _flat(reach), value=fill), (0,) * len(both), False
+    y: Tensor = function(t, kernel, stride, both, dilation, ceil_mode)
+    return y
 
 
 @pytorch
@@ -141,16 +173,29 @@ def avg_pool(
     count_include_pad: bool,
 ) -> Array:
     """torch.nn.functional.avg_pool1d, avg_pool2d, avg_pool3d."""
+    _dims(x, len(kernel), padding, kernel=kernel, stride=stride)
+    y = _avg_pool(_tensor(x), x, kernel, stride, padding, ceil_mode, count_include_pad)
+    return _array(y, x)
+
+
+def _avg_pool(
+    t: Tensor,
+    x: Array,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Tensor:
     import torch.nn.functional as F
 
-    dims = _dims(x, len(kernel), padding, kernel=kernel, stride=stride)
+    dims = len(kernel)
     function: Any = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[dims - 1]
     larger = dims == 3 and any(k > size for k, size in zip(kernel, x.shape[2:], strict=True))
     if larger or ceil_mode or _differ(padding):
         out, _ = pool_size(x, kernel, stride, padding, (1,) * dims, ceil_mode)
     if larger:
         raise Unsupported("avg_pool3d takes no kernel larger than the input without its padding")
-    t = _tensor(x)
     both = _shared(padding)
     kept: tuple[slice, ...] = ()
     if _differ(padding):
@@ -158,8 +203,109 @@ def avg_pool(
             raise Unsupported("only symmetric padding can be left out of the divisor")
         t, both = F.pad(t, _flat(padding)), (0,) * dims
         kept = tuple(slice(o) for o in out)
-    y = function(t, kernel, stride, both, ceil_mode, count_include_pad)
-    return _array(y[:, :, *kept], x)
+    y: Tensor = function(t, kernel, stride, both, ceil_mode, count_include_pad)
+    return y[:, :, *kept]
+
+
+@pytorch
+def conv_input_grad(
+    grad: Array,
+    w: Array,
+    input_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Autograd through conv: what x is does not matter."""
+    x = like(w, input_shape)
+    conv_grad_size(grad, x, w, stride, padding, dilation, groups)
+    weight = _tensor(w)
+    return _gradient(grad, x, lambda t: _conv(t, weight, None, stride, padding, dilation, groups))
+
+
+@pytorch
+def conv_weight_grad(
+    grad: Array,
+    x: Array,
+    weight_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Autograd through conv: what the weight is does not matter."""
+    w = like(x, weight_shape)
+    conv_grad_size(grad, x, w, stride, padding, dilation, groups)
+    t = _tensor(x)
+    return _gradient(
+        grad, w, lambda weight: _conv(t, weight, None, stride, padding, dilation, groups)
+    )
+
+
+@pytorch
+def conv_bias_grad(grad: Array) -> Array:
+    """Autograd through a convolution with kernels of one element, whose bias is that of any."""
+    check_grad(grad)
+    n, o, *out = grad.shape
+    ones = (1,) * len(out)
+    x, w = _tensor(like(grad, (n, 1, *out))), _tensor(like(grad, (o, 1, *ones)))
+    padding = ((0, 0),) * len(out)
+    return _gradient(grad, like(grad, (o,)), lambda bias: _conv(x, w, bias, ones, padding, ones, 1))
+
+
+@pytorch
+def max_pool_grad(
+    grad: Array,
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+) -> Array:
+    """Autograd through max_pool."""
+    _, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
+    fill = lowest(x.dtype)
+    return _gradient(
+        grad,
+        x,
+        lambda t: _max_pool(t, kernel, stride, padding, reach, dilation, ceil_mode, fill),
+    )
+
+
+@pytorch
+def avg_pool_grad(
+    grad: Array,
+    input_shape: Shape,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Array:
+    """Autograd through avg_pool: what x is does not matter."""
+    x = like(grad, input_shape)
+    pool_grad_size(grad, x, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
+    return _gradient(
+        grad,
+        x,
+        lambda t: _avg_pool(t, x, kernel, stride, padding, ceil_mode, count_include_pad),
+    )
+
+
+def _gradient(grad: Array, at: Array, forward: Callable[[Tensor], Tensor]) -> Array:
+    """Return the gradient of sum(grad * forward(t)) by t, where t has the values of ``at``."""
+    import torch
+
+    with torch.enable_grad():
+        t = _tensor(at).requires_grad_()
+        (result,) = torch.autograd.grad(forward(t), t, _tensor(grad))
+    return _array(result, grad)
 
 
 def _dims(x: Array, dims: int, padding: Padding, **parameters: Shape) -> int:

@@ -22,6 +22,7 @@ matrices, and a depthwise convolution the thinnest: there this is slow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -41,6 +42,7 @@ from implementations._common import (
     padded,
     pool_size,
 )
+from implementations._gradients import bias_grad, conv_grad_size, like, pool_grad_size
 
 shifted_matmul = implementation("shifted-matmul", family="numpy", layout="NHWC", dtypes=DTYPES)
 
@@ -174,3 +176,122 @@ def avg_pool(
     counts = divisors(x.shape[1:-1], out, kernel, stride, padding, count_include_pad)  # (*out)
     y: Array = sums / counts.astype(dtype)[..., None]
     return y.astype(native(x.dtype), copy=False)
+
+
+@shifted_matmul
+def conv_input_grad(
+    grad: Array,
+    w: Array,
+    input_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Add grad times w[k] to the input's gradient shifted by k: that is conv_transpose."""
+    x = like(w, input_shape)
+    rest = conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
+    return conv_transpose(
+        grad,
+        w,
+        None,
+        stride=stride,
+        padding=padding,
+        output_padding=rest,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+@shifted_matmul
+def conv_weight_grad(
+    grad: Array,
+    x: Array,
+    weight_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Multiply, for each kernel position k, the input shifted by k, transposed, by grad."""
+    weight = like(x, weight_shape)
+    conv_grad_size(grad, x, weight, stride, padding, dilation, groups, channels_last=True)
+    dtype = accumulator(x.dtype)
+    *kernel, per_group, o = weight.shape
+    n, *out, _ = grad.shape
+    flat = groups_first(grad.astype(dtype, copy=False), groups)  # (N, G, *out, O/G)
+    flat = flat.reshape(n, groups, math.prod(out), o // groups)
+    x_grouped = groups_first(padded(x, padding, 0, dtype, first=1), groups)  # (N, G, *S, C/G)
+    dw = np.zeros((*kernel, per_group, o), dtype)
+    for k, where in shifts(tuple(kernel), tuple(out), stride, dilation):
+        seen = x_grouped[:, :, *where].reshape(n, groups, math.prod(out), per_group)
+        each = (seen.swapaxes(2, 3) @ flat).sum(axis=0)  # (G, C/G, O/G), all images added
+        dw[k] = each.swapaxes(0, 1).reshape(per_group, o)
+    return dw.astype(native(x.dtype), copy=False)
+
+
+@shifted_matmul
+def conv_bias_grad(grad: Array) -> Array:
+    """Sum grad over the batch and all positions: each of them had the bias added once."""
+    return bias_grad(grad, -1, accumulator(grad.dtype))
+
+
+@shifted_matmul
+def max_pool_grad(
+    grad: Array,
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+) -> Array:
+    """Hand out grad to the shifted inputs that equal the maximum, the first one taking it."""
+    out, reach = pool_grad_size(
+        grad, x, kernel, stride, padding, dilation, ceil_mode, channels_last=True
+    )
+    x_padded = padded(x, reach, lowest(x.dtype), native(x.dtype), first=1)
+    real = padded(np.ones((1, *x.shape[1:-1], 1), bool), reach, 0, np.dtype(bool), first=1)
+    wide = grad.astype(accumulator(x.dtype), copy=False)
+    largest = np.full(grad.shape, lowest(x.dtype), native(x.dtype))
+    for _, where in shifts(kernel, out, stride, dilation):
+        np.maximum(largest, x_padded[:, *where], out=largest)
+    dx = np.zeros(x_padded.shape, wide.dtype)
+    left = np.ones(grad.shape, bool)  # the windows whose gradient is not handed out yet
+    for _, where in shifts(kernel, out, stride, dilation):
+        takes = left & real[:, *where] & (x_padded[:, *where] == largest)
+        dx[:, *where] += np.where(takes, wide, 0)
+        left &= ~takes
+    kept = tuple(slice(b, b + s) for s, (b, _) in zip(x.shape[1:-1], reach, strict=True))
+    return dx[:, *kept].astype(native(x.dtype))
+
+
+@shifted_matmul
+def avg_pool_grad(
+    grad: Array,
+    input_shape: Shape,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Array:
+    """Add grad, over what counts in each window, to the input's gradient at every shift."""
+    undilated = (1,) * len(kernel)
+    x = like(grad, input_shape)
+    out, reach = pool_grad_size(
+        grad, x, kernel, stride, padding, undilated, ceil_mode, channels_last=True
+    )
+    dtype, size = accumulator(grad.dtype), x.shape[1:-1]
+    counts = divisors(size, out, kernel, stride, padding, count_include_pad)  # (*out)
+    shares = grad.astype(dtype, copy=False) / counts.astype(dtype)[..., None]  # (N, *out, C)
+    beyond = (b + s + a for s, (b, a) in zip(size, reach, strict=True))
+    dx = np.zeros((len(x), *beyond, x.shape[-1]), dtype)  # (N, *S + padding, C)
+    for _, where in shifts(kernel, out, stride, undilated):
+        dx[:, *where] += shares
+    kept = tuple(slice(b, b + s) for s, (b, _) in zip(size, reach, strict=True))
+    return dx[:, *kept].astype(native(grad.dtype))

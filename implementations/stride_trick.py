@@ -52,6 +52,7 @@ from implementations._common import (
     padded,
     pool_size,
 )
+from implementations._gradients import bias_grad, conv_grad_size, like, pool_grad_size
 
 stride_trick = implementation("stride-trick", family="numpy", dtypes=DTYPES)
 
@@ -173,3 +174,135 @@ def avg_pool(
     counts = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)  # (*out)
     y: Array = sums / counts.astype(dtype)
     return y.astype(native(x.dtype), copy=False)
+
+
+@stride_trick
+def conv_input_grad(
+    grad: Array,
+    w: Array,
+    input_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Stuff grad with zeros, and convolve it with the flipped weight: that is conv_transpose."""
+    x = like(w, input_shape)
+    rest = conv_grad_size(grad, x, w, stride, padding, dilation, groups)
+    return conv_transpose(
+        grad,
+        w,
+        None,
+        stride=stride,
+        padding=padding,
+        output_padding=rest,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+@stride_trick
+def conv_weight_grad(
+    grad: Array,
+    x: Array,
+    weight_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """Convolve x with grad as the kernel, the batch being the channels that are summed over.
+
+    dw[o, c, k] = the sum over n and p of grad[n, o, p] * x[n, c, p*stride + k*dilation] has the
+    form of conv with p and k in each other's place: grad is a kernel of the size of the output,
+    dilated by stride, that is moved by dilation.
+    """
+    weight = like(x, weight_shape)
+    conv_grad_size(grad, x, weight, stride, padding, dilation, groups)
+    dtype = accumulator(x.dtype)
+    n, per_group, kernel = len(x), weight.shape[1], weight.shape[2:]
+    x_padded = padded(x, padding, 0, dtype)  # (N, C, *S + padding)
+    size = x_padded.shape[2:]
+    images = x_padded.reshape(n, groups, per_group, *size).transpose(
+        2, 1, 0, *range(3, 3 + len(size))
+    )  # (C/G, G, N, *S): an image for each channel of a group
+    images = images.reshape(per_group, groups * n, *size)
+    windows = window_view(images, grad.shape[2:], kernel, dilation, stride)
+    filters = grad.astype(dtype, copy=False).swapaxes(0, 1)  # (O, N, *out)
+    dw = contract(filters, windows, None, groups, len(size))  # (C/G, O, *K)
+    return dw.swapaxes(0, 1).astype(native(x.dtype), order="C")
+
+
+@stride_trick
+def conv_bias_grad(grad: Array) -> Array:
+    """Sum grad over the batch and all positions: each of them had the bias added once."""
+    return bias_grad(grad, 1, accumulator(grad.dtype))
+
+
+@stride_trick
+def max_pool_grad(
+    grad: Array,
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+) -> Array:
+    """See every window of x and, through the same view, of the positions that it was made of."""
+    out, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
+    dtype = accumulator(x.dtype)
+    x_padded = padded(x, reach, lowest(x.dtype), native(x.dtype))  # (N, C, *S + padding)
+    inside = padded(np.ones((1, 1, *x.shape[2:]), bool), reach, 0, np.dtype(bool))
+    numbers = np.arange(inside.size).reshape(inside.shape)
+    shape = math.prod(kernel), math.prod(out)
+    positions, real = (  # (K, P)
+        window_view(plane, kernel, out, stride, dilation).reshape(shape)
+        for plane in (numbers, inside)
+    )
+    windows = window_view(x_padded, kernel, out, stride, dilation).reshape(*x.shape[:2], *shape)
+    first = ((windows == windows.max(axis=2, keepdims=True)) & real).argmax(axis=2)  # (N, C, P)
+    flat = np.zeros((*x.shape[:2], inside.size), dtype)
+    for n, c in np.ndindex(x.shape[:2]):
+        places = positions[first[n, c], np.arange(shape[1])]  # padding for a window without any
+        np.add.at(flat[n, c], places, grad[n, c].astype(dtype).ravel())
+    kept = tuple(slice(b, b + s) for s, (b, _) in zip(x.shape[2:], reach, strict=True))
+    return flat.reshape(x_padded.shape)[:, :, *kept].astype(native(x.dtype))
+
+
+@stride_trick
+def avg_pool_grad(
+    grad: Array,
+    input_shape: Shape,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Array:
+    """Average pooling is a convolution with ones, each channel a group, and so is its gradient."""
+    undilated = (1,) * len(kernel)
+    x = like(grad, input_shape)
+    out, reach = pool_grad_size(grad, x, kernel, stride, padding, undilated, ceil_mode)
+    dtype = accumulator(grad.dtype)
+    counts = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)  # (*out)
+    shares = grad.astype(dtype, copy=False) / counts.astype(dtype)  # (N, C, *out)
+    rest = (
+        (s + before + after - k) % step
+        for s, k, step, (before, after) in zip(x.shape[2:], kernel, stride, reach, strict=True)
+    )
+    dx = conv_transpose(
+        shares,
+        np.ones((x.shape[1], 1, *kernel), dtype),
+        None,
+        stride=stride,
+        padding=reach,
+        output_padding=tuple(rest),
+        dilation=undilated,
+        groups=x.shape[1],
+    )
+    return dx.astype(native(grad.dtype), copy=False)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
+import os
 import shlex
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from conformance import threads
 from conformance.cli import options
 
 if TYPE_CHECKING:
@@ -38,6 +42,14 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Where run.sqlite, report.md and report.html are written.",
 )
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes to judge in; each gives the engines an equal share of the cores.",
+)
 @click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of cases.")
 @options.as_json
 @click.pass_context
@@ -56,6 +68,7 @@ def command(
     tier: str,
     spec: str | None,
     output: str,
+    jobs: int,
     no_cache: bool,
     as_json: bool,
 ) -> int:
@@ -65,7 +78,7 @@ def command(
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise click.BadParameter(f"{output} is a file; name a folder", param_hint="--output")
-    with _progress() as progress:
+    with _progress() as progress, _executor(jobs) as executor:
         result = run(
             implementations or None,
             operators=operators or None,
@@ -82,6 +95,7 @@ def command(
             output=folder,
             cache=not no_cache,
             progress=progress,
+            executor=executor,
             command=shlex.join(["convformance", *sys.argv[1:]]),
         )
     from reports import load
@@ -107,6 +121,18 @@ def _dim(text: str) -> int:
     if text not in ("1", "2", "3"):
         raise click.BadParameter(f"'{text}'; allowed: 1, 2, 3", param_hint="--dims")
     return int(text)
+
+
+@contextlib.contextmanager
+def _executor(jobs: int) -> Iterator[Executor | None]:
+    """Start ``jobs`` processes, whose engines share the cores instead of each taking all."""
+    if jobs == 1:
+        yield None
+        return
+    share = max(1, (os.cpu_count() or 1) // jobs)
+    spawn = multiprocessing.get_context("spawn")
+    with threads.environment(share), ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
+        yield pool
 
 
 @contextlib.contextmanager

@@ -152,7 +152,7 @@ def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[st
         if "examples" in own.values:
             values["examples"] = own.whole("examples", 0, 1_000_000)
         if "seconds" in own.values:
-            values["seconds"] = own.number("seconds", 0.001, 1_000_000)
+            values["seconds"] = own.number("seconds", 0.001, 100_000)
         if "suites" in own.values:
             values["suites"] = own.names("suites", suites, least=0)
         if "summary" in own.values:

@@ -10,7 +10,7 @@ from typing import Any
 from conformance.case import Case, validate
 from conformance.errors import CaseError
 from conformance.operators import FORWARD
-from conformance.spec.tables import Table, parse, show
+from conformance.spec.tables import Table, parse, plural, show
 
 _TUPLES = {"kernel": 1, "stride": 1, "dilation": 1, "output_padding": 0}
 """Fields with one whole number a spatial axis, and the least that it may be."""
@@ -81,6 +81,9 @@ class Suites(Mapping[str, Suite]):
             document.only(("case",), "table")
             self._suites[name] = read_suite(name, document)
         return self._suites[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._suites or name in self._files  # the inherited one would parse it
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._files, **self._suites})
@@ -155,7 +158,7 @@ def _read_padding(table: Table, dims: int) -> tuple[tuple[int, int], ...]:
     value = table.values["padding"]
     pairs = value if isinstance(value, list) else []
     if len(pairs) != dims or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise table.error("padding", f"{dims} pairs [before, after], one a spatial axis")
+        raise table.error("padding", f"{plural(dims, 'pair')} [before, after], one a spatial axis")
     for pair in pairs:
         if not all(
             isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _LARGEST

@@ -33,7 +33,7 @@ class Table:
         """Return the tables of an array of tables, none if there is no such array."""
         value = self.values.get(field, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self.error(field, f"tables, each of them written {entry}")
+            raise self.error(field, f"tables, each written {entry}")
         return value
 
     def error(self, field: str, allowed: str) -> SpecError:
@@ -66,13 +66,15 @@ class Table:
         """Return a tuple of whole numbers, at least and at most as long as ``length``."""
         value = self.values[field]
         low, high = length
-        count = f"{low}" if low == high else f"{low} to {high}"
+        count = plural(high, "whole number")
+        if low != high:
+            count = f"{low} to {count}"
         if (
             not isinstance(value, list)
             or not low <= len(value) <= high
             or not all(_is_whole(item) and least <= item <= most for item in value)
         ):
-            raise self.error(field, f"a list of {count} whole numbers, each {least} to {most}")
+            raise self.error(field, f"a list of {count}, each {least} to {most}")
         return tuple(value)
 
     def number(self, field: str, least: float, most: float) -> float:
@@ -150,6 +152,11 @@ def show(value: object) -> str:
     """Return ``value`` much as TOML writes it, on one line and not too long."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:76]} ..."
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``2 pairs``, but ``1 pair``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _error(text: str) -> SpecError:

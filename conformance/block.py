@@ -1,0 +1,277 @@
+"""One block of a run: the cases of one operator and dimension, and every implementation on them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from conformance import bank, pairwise
+from conformance.calling import Array
+from conformance.case import Case
+from conformance.causes import Violation, explain
+from conformance.checks import check_for, check_of, derived
+from conformance.dtypes import FLOATS, INTEGERS
+from conformance.judging import (
+    CONFORMS,
+    UNSUPPORTED,
+    VIOLATES,
+    Prepared,
+    Verdict,
+    judge_prepared,
+)
+from conformance.operators import GRADIENTS, OPERATORS
+from conformance.registry import Implementation
+from conformance.repeat import endure, repeat
+from conformance.spec import Spec
+
+INCONCLUSIVE = "inconclusive"
+
+MIN_COMPARED = 10
+"""A cell that compared fewer cases than this proves too little to be called conforming."""
+MIN_NONZERO = 0.1
+"""So does one in which fewer than this share of the cases has a result that is not all zero."""
+HISTORIES = 12
+"""Cases of a cell that are called again and again (`conformance.repeat`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does, resolved from its options."""
+
+    implementations: tuple[Implementation, ...]
+    operators: tuple[str, ...]
+    dims: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    claimed: tuple[str, ...]
+    """Further dtypes, which some of the implementations declare."""
+    checks: tuple[str, ...]
+    suites: tuple[str, ...]
+    examples: int
+    seconds: float
+    seed: int
+    tier: str
+    spec: Spec
+    cache: bool
+
+
+@dataclass(slots=True)
+class Cell:
+    """What came of one implementation for one operator, dimension and dtype."""
+
+    implementation: str
+    operator: str
+    dims: int
+    dtype: str
+    planned: int = 0
+    reached: int = 0
+    compared: int = 0
+    unsupported: int = 0
+    violating: int = 0
+    elements: int = 0
+    nonzero: int = 0
+    worst: float = 0.0
+    worst_case: Case | None = None
+    seconds: float = 0.0
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """violates, conforms, unsupported, or inconclusive where too little was compared."""
+        if self.violating:
+            return VIOLATES
+        if self.reached and self.unsupported == self.reached:
+            return UNSUPPORTED
+        if self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
+            return INCONCLUSIVE
+        return CONFORMS
+
+    def row(self) -> dict[str, Any]:
+        """Return the cell as a row of the run file."""
+        names = (
+            *("implementation", "operator", "dims", "dtype", "planned", "reached", "compared"),
+            *("unsupported", "violating", "elements", "nonzero", "worst", "seconds", "verdict"),
+        )
+        worst_case = self.worst_case.id if self.worst_case else None
+        return {name: getattr(self, name) for name in names} | {"worst_case": worst_case}
+
+
+@dataclass(slots=True)
+class Block:
+    """What came of one block: cells, gaps with their counts, pairs, and where the time went."""
+
+    operator: str
+    dims: int
+    cells: list[Cell]
+    gaps: Counter[tuple[str, str]]
+    """How many cases an implementation does not compute, by (name, reason)."""
+    pairs: list[pairwise.Pair]
+    spent: Counter[str]
+    """Microseconds, by what they were spent on."""
+
+
+def run_block(
+    plan: Plan, operator: str, dims: int, progress: Callable[[float, str], None] | None = None
+) -> Block:
+    """Prepare the cases of one operator and dimension, and judge every implementation on them.
+
+    ``progress`` is called with the share that is done, and what is being done.
+    """
+    tell = progress or (lambda share, what: None)
+    tell(0.0, f"preparing {operator} {dims}-D")
+    block = Block(operator, dims, [], Counter(), [], Counter())
+    clock = _Clock(block.spent)
+    prepared = prepare_block(plan, operator, dims)
+    clock.lap("preparing")
+    outputs: dict[str, list[Array | None]] = {}
+    judges = [one for one in plan.implementations if one.installed and operator in one.functions]
+    for place, one in enumerate(judges):
+        tell(place / len(judges), f"{one.name}: {operator} {dims}-D")
+        with np.errstate(all="ignore"):  # special values are handed over on purpose
+            cells, outputs[one.name] = judge_block(one, prepared, plan, block.gaps)
+        block.cells += cells
+        clock.lap(f"judging {one.name}")
+    block.pairs = pairwise.compare(operator, prepared, outputs)
+    clock.lap("comparing pairs")
+    return block
+
+
+class _Clock:
+    """Adds the time since the last lap to a counter, in microseconds."""
+
+    def __init__(self, spent: Counter[str]) -> None:
+        self.spent = spent
+        self.last = time.perf_counter()
+
+    def lap(self, what: str) -> None:
+        now = time.perf_counter()
+        self.spent[what] += round(1e6 * (now - self.last))
+        self.last = now
+
+
+def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
+    """Return the prepared cases of one operator and dimension: curated first, then generated."""
+    floats = tuple(dtype for dtype in plan.dtypes if dtype in FLOATS) or ("float32",)
+    ranges = replace(plan.spec.ranges, dtypes=floats)
+    claimed = (*plan.claimed, *(dtype for dtype in plan.dtypes if dtype in INTEGERS))
+
+    def make_cases() -> list[Case]:
+        cases = _curated(plan, operator, dims, floats)
+        # A gradient has the geometry of its forward operator, which more cases look at.
+        count = -(-plan.examples // 3) if operator in GRADIENTS else plan.examples
+        if count:
+            from conformance.strategies import generate
+
+            cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
+        found = _interleaved(cases, derived(operator, dims, floats, claimed, cases))
+        return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
+
+    name = bank.key(
+        spec=plan.spec.digest,
+        operator=operator,
+        dims=dims,
+        dtypes=(plan.dtypes, plan.claimed),
+        suites=plan.suites,
+        examples=plan.examples,
+        seed=plan.seed,
+    )
+    prepared = bank.prepare(make_cases, name, cached=plan.cache)
+    special = {check for check in ("layout", "special", "reject") if check not in plan.checks}
+    return [p for p in prepared if check_for(p.case) not in special]
+
+
+def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
+    """Return the suites' cases of an operator; a gradient's are those of its forward operator."""
+    gradient = GRADIENTS.get(operator)
+    source = gradient.forward.name if gradient else operator
+    cases = [
+        case
+        for name in plan.suites
+        for entry in plan.spec.suite(name).cases
+        if entry.case.operator == source and entry.case.dims == dims
+        for case in entry.expand(dtypes)
+    ]
+    return [gradient.derived(case) for case in cases] if gradient else cases
+
+
+def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
+    """Mix two sequences evenly, so that a time budget that ends early cuts both alike."""
+    placed = [(index / len(cases), case) for index, case in enumerate(cases)]
+    placed += [(index / len(others), case) for index, case in enumerate(others)]
+    placed.sort(key=lambda pair: pair[0])
+    return list(dict.fromkeys(case for _, case in placed))
+
+
+def judge_block(
+    one: Implementation,
+    prepared: Sequence[Prepared],
+    plan: Plan,
+    gaps: Counter[tuple[str, str]],
+) -> tuple[list[Cell], list[Array | None]]:
+    """Judge one implementation on one block; return its cells, and its outputs by case."""
+    outputs: list[Array | None] = [None] * len(prepared)
+    cells: list[Cell] = []
+    dtypes = dict.fromkeys(p.case.dtype for p in prepared)
+    for dtype in dtypes:
+        mine = [(i, p) for i, p in enumerate(prepared) if p.case.dtype == dtype]
+        first = mine[0][1].case
+        if dtype in plan.claimed and dtype not in one.dtypes:
+            continue
+        cell = Cell(one.name, first.operator, first.dims, dtype, planned=len(mine))
+        started = time.perf_counter()
+        # Histories come first: a kernel that goes wrong after some calls still is at its first.
+        failures = list(_histories(one, [p for _, p in mine], plan))
+        begun = time.perf_counter()
+        for index, p in mine:
+            if time.perf_counter() - begun > plan.seconds and cell.reached:
+                break
+            verdict, output = judge_prepared(one, p)
+            if check_for(p.case) == "result":
+                outputs[index] = output
+            _count(cell, verdict, p)
+            if verdict.failed and check_of(verdict.requirement or "") in plan.checks:
+                failures.append(verdict)
+            elif verdict.status == UNSUPPORTED:
+                gaps[one.name, verdict.message] += 1
+        cell.seconds = time.perf_counter() - started
+        cell.violating = len(failures)
+        cell.violations = list(explain(one, failures))
+        cells.append(cell)
+    return cells, outputs
+
+
+def _histories(one: Implementation, prepared: Sequence[Prepared], plan: Plan) -> Iterable[Verdict]:
+    """Yield what calls that follow one another show, on a few of the cells' ordinary cases."""
+    ordinary = [
+        p
+        for p in prepared
+        if check_for(p.case) == "result" and p.case.x[0] and one.gap(p.case) is None
+    ]
+    if "repeat" not in plan.checks or not ordinary:
+        return
+    ordinary.sort(key=lambda p: OPERATORS[p.case.operator].work(p.case))
+    rounded = [p for p in ordinary if p.case.data == "normal"] or ordinary  # noise shows there
+    found = [endure(one, rounded[len(rounded) // 4])]
+    begun = time.perf_counter()
+    for p in ordinary[:: -(-len(ordinary) // HISTORIES)]:
+        if time.perf_counter() - begun > plan.seconds / 2:
+            break
+        found.append(repeat(one, p))
+    yield from (verdict for verdict in found if verdict is not None)
+
+
+def _count(cell: Cell, verdict: Verdict, prepared: Prepared) -> None:
+    cell.reached += 1
+    if verdict.status == UNSUPPORTED:
+        cell.unsupported += 1
+        return
+    cell.compared += 1
+    exact = prepared.reference.exact
+    cell.elements += exact.size
+    cell.nonzero += bool(np.any(exact))
+    if verdict.worst > cell.worst:
+        cell.worst, cell.worst_case = verdict.worst, verdict.case

@@ -1,0 +1,125 @@
+"""From failures to causes: failures shrunk, and those that one cause explains counted as one."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from conformance.case import Case
+from conformance.checks import check_for
+from conformance.judging import CONFORMS, Prepared, Verdict, attribute, judge_prepared
+from conformance.operators import OPERATORS
+from conformance.registry import Implementation
+from conformance.repeat import endure, repeat
+from conformance.reproducer import script
+from conformance.shrink import shrink
+
+MAX_CAUSES = 4
+"""Different causes of failure of one check that are shrunk in one cell."""
+MAX_SECONDS = 10.0
+"""Time for shrinking the failures of one cell; what is left is reported as it was found."""
+
+_WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", "INTEGER-1", "INTEGER-2")
+_HISTORY = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "PURE-3", "PURE-4")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One cause of failure in a cell, shown by the smallest case that still fails."""
+
+    requirement: str
+    status: str
+    case: Case
+    found: Case
+    count: int
+    message: str
+    script: str
+
+
+def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violation]:
+    """Shrink failures to their causes, and yield one violation a cause.
+
+    A shrunk case keeps only the parameters that its failure needs. Failures of the same kind that
+    have all of those count as the same cause; the next that does not is shrunk in its turn.
+    """
+    deadline = time.monotonic() + MAX_SECONDS
+    left = list(failures)
+    causes: Counter[str] = Counter()
+    while left:
+        found = left[0]
+        kind = _kind(found)
+        limit = len(failures) if kind.startswith("REJECT") else MAX_CAUSES
+        if causes[kind] >= limit:
+            left = [f for f in left if _kind(f) != kind]
+            continue
+        causes[kind] += 1
+
+        def fails(case: Case, kind: str = kind) -> bool:
+            return _kind(_again(one, Prepared.of(case), kind)) == kind
+
+        smallest, verdict = found.case, found
+        seconds = min(2.0, deadline - time.monotonic())
+        if seconds > 0 and fails(found.case):
+            smallest = shrink(found.case, fails, seconds=seconds)
+            last = _again(one, Prepared.of(smallest), kind)
+            verdict = last if last.failed else found
+        same = [f for f in left if _kind(f) == kind and _features(smallest) <= _features(f.case)]
+        same = same or [found]
+        yield Violation(
+            requirement=_requirement(verdict, smallest),
+            status=verdict.status,
+            case=smallest,
+            found=found.case,
+            count=len(same),
+            message=verdict.message,
+            script=script(one, Prepared.of(smallest)),
+        )
+        left = [f for f in left if f not in same]
+
+
+def _again(one: Implementation, prepared: Prepared, kind: str) -> Verdict:
+    """Judge a case anew, in the way that showed the kind of failure."""
+    if kind == "repeat":
+        found = repeat(one, prepared) or endure(one, prepared)
+        return found or Verdict(one.name, prepared.case, CONFORMS)
+    return judge_prepared(one, prepared)[0]
+
+
+def _requirement(verdict: Verdict, case: Case) -> str:
+    """Return the requirement behind a failure of a shrunk case: the one its parameters tell."""
+    requirement = verdict.requirement or "RESULT-1"
+    told = check_for(case) in ("layout", "special")
+    if requirement in _WRONG_RESULT or (told and requirement == "DECLARE-1"):
+        named = attribute(case)
+        return named if named != attribute(_plain(case)) else requirement
+    return requirement
+
+
+def _kind(verdict: Verdict) -> str:
+    """Return what makes two failures the same kind: a wrong result, however it was noticed."""
+    if not verdict.failed:
+        return ""
+    requirement = verdict.requirement or ""
+    if requirement in _WRONG_RESULT:
+        return "result"
+    return "repeat" if requirement in _HISTORY else requirement
+
+
+def _plain(case: Case) -> Case:
+    return Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
+
+
+def _features(case: Case) -> frozenset[str]:
+    """Return what is special about ``case``: parameters that are not their defaults, and more."""
+    plain = _plain(case)
+    names = (*OPERATORS[case.operator].parameters, "bias")
+    features = {name for name in names if getattr(case, name) != getattr(plain, name)}
+    if case.invalid:
+        features.add(case.invalid)
+    if check_for(case) == "layout":
+        features.add(case.memory.partition("-")[0])
+    if check_for(case) == "special":
+        features.add(case.data)
+    return frozenset(features)

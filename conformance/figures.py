@@ -1,0 +1,114 @@
+"""The figures of one layer: what the seconds of its calls say about each implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from conformance.judging import CONFORMS
+from conformance.layers import Layer
+from conformance.operators import OPERATORS
+from conformance.registry import Implementation
+from conformance.rounds import Contender
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTiming:
+    """How long one implementation takes for one layer: seconds of one call."""
+
+    implementation: str
+    layer: str
+    case: str
+    calls: int
+    """Timed calls, the warm-up left out."""
+    median: float | None
+    lower: float | None
+    """The first quartile."""
+    upper: float | None
+    """The third quartile."""
+    ratio: float | None
+    """The median, over the rounds in which both were called, of its time over the baseline's."""
+    macs: int
+    """Multiply-accumulates of a call, padding included; for a pool, elements of its windows."""
+    gflops: float | None
+    """2 * macs / median, in 10**9 a second; None for a pool."""
+    peak: float | None
+    """``gflops`` as a share of the matrix-product rate measured in the same run."""
+    threads: int
+    verified: str
+    """conforms, or what is wrong with the outputs of its calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Why one implementation was not timed on one layer."""
+
+    implementation: str
+    operator: str
+    layer: str
+    reason: str
+
+
+def figures(
+    layer: Layer,
+    called: Sequence[Contender],
+    verified: Mapping[Implementation, str],
+    baseline: Implementation | None,
+    threads: int,
+) -> list[LayerTiming]:
+    """Return the figures of every contender that was called; `with_peak` adds what is missing.
+
+    ``verified`` says what became of their outputs. Ratios are to ``baseline``, by default to the
+    fastest that conforms.
+    """
+    reference = _reference(baseline, called, verified)
+    return [_figures(layer, c, reference, verified[c.implementation], threads) for c in called]
+
+
+def with_peak(timing: LayerTiming, rate: float) -> LayerTiming:
+    """Return ``timing`` with its share of a matrix-product rate, in 10**9 operations a second."""
+    return timing if timing.gflops is None else replace(timing, peak=timing.gflops / rate)
+
+
+def _reference(
+    baseline: Implementation | None,
+    called: Sequence[Contender],
+    verified: Mapping[Implementation, str],
+) -> Contender | None:
+    timed = [c for c in called if c.seconds]
+    if baseline is not None:
+        return next((c for c in timed if c.implementation is baseline), None)
+    right = [c for c in timed if verified[c.implementation] == CONFORMS]
+    return min(right, key=lambda c: float(np.median([*c.seconds.values()])), default=None)
+
+
+def _figures(
+    layer: Layer, c: Contender, reference: Contender | None, verified: str, threads: int
+) -> LayerTiming:
+    operator = OPERATORS[layer.case.operator]
+    macs = operator.work(layer.case)
+    lower = median = upper = ratio = gflops = None
+    if c.seconds:
+        quartiles = np.percentile([*c.seconds.values()], (25, 50, 75))
+        lower, median, upper = (float(value) for value in quartiles)
+        gflops = 2e-9 * macs / median if operator.has_weight else None
+    if reference is not None:
+        shared = [t / reference.seconds[n] for n, t in c.seconds.items() if n in reference.seconds]
+        ratio = float(np.median(shared)) if shared else None
+    return LayerTiming(
+        implementation=c.implementation.name,
+        layer=layer.name,
+        case=layer.case.id,
+        calls=len(c.seconds),
+        median=median,
+        lower=lower,
+        upper=upper,
+        ratio=ratio,
+        macs=macs,
+        gflops=gflops,
+        peak=None,
+        threads=threads,
+        verified=verified,
+    )
