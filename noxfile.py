@@ -71,7 +71,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typecheck(session: nox.Session) -> None:
     """Check the types with mypy, strictly; no backend needs to be installed for it."""
-    session.install("-e", ".[half]", "mypy", "nox", *CONSTRAINTS)
+    session.install("-e", ".[half,test]", "mypy", "nox", *CONSTRAINTS)
     session.run("mypy", *session.posargs)
 
 

@@ -47,9 +47,7 @@ def key(**facts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def prepare(
-    make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
-) -> list[Prepared]:
+def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool) -> list[Prepared]:
     """Return the prepared cases of the bank called ``name``, made now if the cache has none.
 
     Nothing about the cache is ever fatal: a damaged or unwritable one costs time only.
@@ -139,8 +137,10 @@ def _array(value: Any, blob: Array) -> Any:
     name, shape, offset = value
     dtype = numpy_dtype(name) if name == "bfloat16" else np.dtype(name)
     count = math.prod(shape)
-    return np.frombuffer(blob, dtype, count, offset).reshape(shape) if count else np.empty(
-        shape, dtype
+    return (
+        np.frombuffer(blob, dtype, count, offset).reshape(shape)
+        if count
+        else np.empty(shape, dtype)
     )
 
 

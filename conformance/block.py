@@ -167,7 +167,8 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
             from conformance.strategies import generate
 
             cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
-        found = _interleaved(cases, derived(operator, dims, floats, claimed, cases))
+        further = derived(operator, dims, floats, claimed, cases, count)
+        found = [case for case in _interleaved(cases, further) if check_for(case) in plan.checks]
         return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
 
     name = bank.key(
@@ -175,13 +176,12 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         operator=operator,
         dims=dims,
         dtypes=(plan.dtypes, plan.claimed),
+        checks=plan.checks,
         suites=plan.suites,
         examples=plan.examples,
         seed=plan.seed,
     )
-    prepared = bank.prepare(make_cases, name, cached=plan.cache)
-    special = {check for check in ("layout", "special", "reject") if check not in plan.checks}
-    return [p for p in prepared if check_for(p.case) not in special]
+    return bank.prepare(make_cases, name, cached=plan.cache)
 
 
 def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:

@@ -197,7 +197,8 @@ def _check_types(case: Case) -> None:
         raise _error(case, "padding", f"{dims} pairs (before, after) of whole numbers, 0 or more")
     if case.x[0] < 0 or min(case.x[1:]) < 1:
         raise _error(case, "x", "axes of 1 or more; only the batch may be 0")
-    arguments, parameters = SIGNATURES[case.operator].arguments, SIGNATURES[case.operator].parameters
+    signature = SIGNATURES[case.operator]
+    arguments, parameters = signature.arguments, signature.parameters
     allowed = {*parameters, *("w" if name == "weight_shape" else name for name in arguments)}
     for field in fields(case):
         name = field.name

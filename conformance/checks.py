@@ -50,10 +50,12 @@ def derived(
     dtypes: Sequence[str],
     claimed: Sequence[str],
     cases: Sequence[Case],
+    count: int,
 ) -> list[Case]:
     """Return the cases of the checks that ordinary ``cases``, of some ``dtypes``, do not serve.
 
     For the dtypes that only some implementations have ``claimed``, ordinary cases are taken over.
+    ``count`` is how many cases were generated; there are about as many sizes at most.
     """
     from conformance import rejection, sizes
 
@@ -62,13 +64,19 @@ def derived(
         *_layouts(operator, ordinary),
         *_specials(operator, dims, dtypes, ordinary),
         *rejection.cases(operator, dims, tuple(dtypes)),
-        *sizes.cases(operator, dims, dtypes),
-        *_claimed(operator, claimed, cases),
+        *_few(sizes.cases(operator, dims, dtypes), count),
+        *(_claimed(operator, claimed, cases) if count >= _CLAIMED_CASES else ()),
     ]
 
 
+def _few(cases: list[Case], count: int) -> list[Case]:
+    """Return ``count`` of ``cases`` at most, evenly spaced."""
+    return cases[:: max(1, -(-len(cases) // count))] if count else []
+
+
 _CLAIMED_CASES = 60
-"""Ordinary cases taken over to each dtype that is not among the ordinary ones."""
+"""Ordinary cases taken over to each dtype that is not among the ordinary ones; a run that
+generates fewer leaves those dtypes out."""
 
 
 def _claimed(operator: str, claimed: Sequence[str], cases: Sequence[Case]) -> list[Case]:
@@ -129,6 +137,3 @@ def _specials(
         for base, seed in zip(ordinary[:: max(1, len(ordinary) // 12)], range(12), strict=False):
             found.append(base.replace(data=recipe, seed=seed))
     return found
-
-
-

@@ -188,7 +188,8 @@ def _huge(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Arr
         exponent = {0: room - room // 2, 1: room // 2, 2: room}[index]
     else:
         exponent = room
-    return np.ldexp(rng.uniform(0.5, 1.0, shape) * rng.choice((-1.0, 1.0), shape), exponent)
+    values: Array = rng.uniform(0.5, 1.0, shape) * rng.choice((-1.0, 1.0), shape)
+    return values * 2.0**exponent
 
 
 def _nonzero(rng: np.random.Generator, shape: Shape, largest: int) -> Array:

@@ -81,4 +81,5 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
         raise ConformanceError(
             "dtype 'bfloat16' needs ml_dtypes: pip install 'convformance[half]'"
         ) from None
-    return np.dtype(ml_dtypes.bfloat16)
+    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return bfloat16

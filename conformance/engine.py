@@ -151,7 +151,7 @@ def _plan(
         dims=_choose("dims", dims, spec.ranges.dims, (1, 2, 3)),
         dtypes=ordinary,
         claimed=claimed,
-        checks=_choose("check", checks, CHECKS, CHECKS),
+        checks=_choose("check", checks, limits.checks, CHECKS),
         suites=wanted,
         examples=count,
         seconds=limits.seconds if seconds is None else seconds,

@@ -1,10 +1,10 @@
-"""The errors that a user can cause; each message is one line: what, where, and what would be right."""
+"""The errors that a user can cause; each message is one line: what, where, what would be right."""
 
 from __future__ import annotations
 
 
 class ConformanceError(Exception):
-    """Something handed to the suite is wrong; the command line prints the message and exits with 2."""
+    """Something handed to the suite is wrong; the command line prints it and exits with 2."""
 
 
 class CaseError(ConformanceError):

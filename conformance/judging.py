@@ -390,9 +390,7 @@ def _compare(
     return (cited, _describe(prepared, wrong, got, at, allows)), worst
 
 
-def _tied(
-    operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: Array
-) -> Prepared:
+def _tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: Array) -> Prepared:
     """Return ``prepared`` with the reference that the declared convention ``tie`` asks for."""
     case, inputs = prepared.case, prepared.inputs
     if accuracy.tie == "split":

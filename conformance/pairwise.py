@@ -78,7 +78,8 @@ def _allowed(prepared: Prepared) -> Array:
     if prepared.reference.magnitude is None:
         return np.full(exact.size, 5e-324)
     bound, _ = prepared.bound(Accuracy())
-    return np.maximum(np.broadcast_to(bound, exact.shape), 5e-324).reshape(-1)
+    allowed: Array = np.maximum(np.broadcast_to(bound, exact.shape), 5e-324)
+    return allowed.reshape(-1)
 
 
 @dataclass(frozen=True, slots=True)

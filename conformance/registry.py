@@ -190,8 +190,9 @@ def implementation(
 
     ``family`` names the engine behind it (default: ``package``, else ``name``); ``package`` the
     distribution that must be installed and ``extra`` the extra of convformance that installs it.
-    ``dtypes`` are those it claims; it is judged on each of them. ``layout="NHWC"`` asks for channels-last arrays. ``accumulate`` and ``multiply`` name the
-    formats of its accumulator and of its multiplier's inputs, where they are not the dtype's own;
+    ``dtypes`` are those it claims; it is judged on each of them. ``layout="NHWC"`` asks for
+    channels-last arrays. ``accumulate`` and ``multiply`` name the formats of its accumulator and
+    of its multiplier's inputs, where they are not the dtype's own;
     ``error="normwise"`` with an ``amplification`` replaces the element-wise bound (Winograd, FFT).
     ``conventions`` names those that it follows where SPEC.md allows others than the default.
     ``supports(case)`` returns False, or a reason, for cases it does not compute.

@@ -122,9 +122,7 @@ class _History:
                 raise _Found("PURE-3", f"the output of {what} shares memory with that of {earlier}")
         self._unchanged(what)
         seen = from_layout(output, self.one.layout, self.signature.result)
-        found, _ = verdict(
-            self.one.name, Accuracy.of(self.one), prepared, Observation(output=seen)
-        )
+        found, _ = verdict(self.one.name, Accuracy.of(self.one), prepared, Observation(output=seen))
         if found.failed:
             if not self.outputs:
                 raise _Declined  # wrong from the start: the plain result check says so

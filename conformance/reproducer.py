@@ -81,7 +81,11 @@ def _literal(value: Any, dtype: str) -> str:
 
 
 def _numbers(value: Array) -> str:
-    text = repr(value.astype(np.float64).tolist() if value.dtype.kind not in "iu" else value.tolist())
-    return text.replace("inf", "np.inf").replace("nan", "np.nan").replace(".0,", ",").replace(
-        ".0]", "]"
+    whole = value.dtype.kind in "iu"
+    text = repr(value.tolist() if whole else value.astype(np.float64).tolist())
+    return (
+        text.replace("inf", "np.inf")
+        .replace("nan", "np.nan")
+        .replace(".0,", ",")
+        .replace(".0]", "]")
     )

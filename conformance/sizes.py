@@ -30,7 +30,7 @@ def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
     found = []
     for seed, (x, window, outer, groups) in enumerate(made):
         base = {"operator": operator, "dtype": next(turns), "seed": seed}
-        n, c, *spatial = x
+        c = x[1]
         if "kernel" in OPERATORS[operator].parameters:
             found.append(Case(x=x, kernel=window, **base))  # type: ignore[arg-type]
             continue

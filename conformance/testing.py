@@ -1,4 +1,6 @@
-"""The suite inside somebody's own pytest suite, one test item a check::
+"""The suite inside somebody's own pytest suite, one test item a check.
+
+::
 
     from conformance.testing import parametrize_with_checks
 
@@ -16,9 +18,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from conformance.checks import CHECKS
 from conformance.block import Plan, prepare_block
 from conformance.causes import explain
+from conformance.checks import CHECKS
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.registry import Implementation, find
 from conformance.spec import load

@@ -20,6 +20,8 @@ than the padded input where ceil_mode is on.
 Measured with 2.13 on an x86 CPU: no integer max_pool in one dimension, no int32 convolution, no
 float16 and bfloat16 avg_pool in three dimensions (for these PyTorch raises NotImplementedError),
 and no avg_pool in three dimensions with a kernel that fits the padded input but not the input.
+In the gradient of max_pool, the index of a window of padding alone lies outside of its plane: its
+gradient is added to the next plane, or past the end of the array, so that such cases are declined.
 Convolutions in float32 run in oneDNN, as TensorFlow's do: agreement of the two is not the word of
 two witnesses.
 """
@@ -267,8 +269,10 @@ def max_pool_grad(
     dilation: Shape,
     ceil_mode: bool,
 ) -> Array:
-    """Autograd through max_pool."""
-    _, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
+    """Autograd through max_pool, where each window sees an element of x."""
+    out, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
+    if not _differ(padding) and _blind(x.shape[2:], out, kernel, stride, padding, dilation):
+        raise Unsupported("the gradient of a window of padding alone is added outside of x")
     fill = lowest(x.dtype)
     return _gradient(
         grad,
@@ -295,6 +299,19 @@ def avg_pool_grad(
         grad,
         x,
         lambda t: _avg_pool(t, x, kernel, stride, padding, ceil_mode, count_include_pad),
+    )
+
+
+def _blind(
+    size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape
+) -> bool:
+    """Whether some window reads nothing but padding: on one axis, then it does on all."""
+    return any(
+        not any(0 <= p * step - before + i * d < s for i in range(k))
+        for s, o, k, step, (before, _), d in zip(
+            size, out, kernel, stride, padding, dilation, strict=True
+        )
+        for p in range(o)
     )
 
 

@@ -26,6 +26,7 @@ convolutions as well: agreement of the two is not the word of two witnesses.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ def conv(
     groups: int,
 ) -> Array:
     """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
-    import tensorflow as tf
+    tf = _tensorflow()
 
     conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=True)
     dims = len(stride)
@@ -106,7 +107,7 @@ def conv_transpose(
     groups: int,
 ) -> Array:
     """tf.nn.conv1d_transpose, conv2d_transpose or conv3d_transpose, then tf.nn.bias_add."""
-    import tensorflow as tf
+    tf = _tensorflow()
 
     out = conv_transpose_size(
         x, w, bias, stride, padding, output_padding, dilation, groups, channels_last=True
@@ -137,7 +138,7 @@ def max_pool(
     x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
 ) -> Array:
     """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
-    import tensorflow as tf
+    tf = _tensorflow()
 
     _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=True)
     t = _tensor(x)
@@ -162,7 +163,7 @@ def avg_pool(
     count_include_pad: bool,
 ) -> Array:
     """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
-    import tensorflow as tf
+    tf = _tensorflow()
 
     undilated = (1,) * len(kernel)
     out, reach = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=True)
@@ -196,7 +197,7 @@ def _any(padding: Padding) -> bool:
 
 
 def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
-    import tensorflow as tf
+    tf = _tensorflow()
 
     return tf.pad(t, [(0, 0), *padding, (0, 0)], constant_values=tf.constant(fill, t.dtype))
 
@@ -206,9 +207,17 @@ def _steps(values: Shape) -> list[int]:
     return [1, *values, 1] if len(values) == 3 else list(values)
 
 
+def _tensorflow() -> Any:
+    """Import TensorFlow, whose first words on stderr are about the CPU and missing GPUs."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow
+
+    return tensorflow
+
+
 def _call(function: Callable[..., Tensor], *arguments: Any, **parameters: Any) -> Tensor:
     """Call ``function``; raise Unsupported where TensorFlow says that it has no kernel for it."""
-    import tensorflow as tf
+    tf = _tensorflow()
 
     try:
         return function(*arguments, **parameters)
@@ -222,14 +231,14 @@ def _call(function: Callable[..., Tensor], *arguments: Any, **parameters: Any) -
 
 def _tensor(array: Array) -> Tensor:
     """Return a tensor with a copy of ``array``, which may lie anyhow in memory."""
-    import tensorflow as tf
+    tf = _tensorflow()
 
     return tf.convert_to_tensor(np.ascontiguousarray(array, native(array.dtype)))
 
 
 def _array(t: Tensor, bias: Array | None = None) -> Array:
     """Return ``t``, with ``bias`` added to its last axis, as a new array."""
-    import tensorflow as tf
+    tf = _tensorflow()
 
     if bias is not None:
         if bias.dtype.itemsize == 2:

@@ -1,13 +1,17 @@
-"""``convformance list``: what is registered, what is installed, and what each implementation has."""
+"""``convformance list``: what is registered and installed, and what each implementation has."""
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from conformance.cli import options
+
+if TYPE_CHECKING:
+    from conformance.registry import Implementation
 
 
 @click.command("list")
@@ -37,11 +41,20 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
         return
     header = ("implementation", "version", "family", "operators")
     table = [
-        (row["name"], row["version"] or "-", row["family"], row["note"] or ", ".join(row["operators"]))  # type: ignore[arg-type]
-        for row in rows
+        (one.name, one.version if one.installed else "-", one.family, _has(one))
+        for one in implementations().values()
     ]
     widths = [max(len(str(line[i])) for line in (header, *table)) for i in range(3)]
     for line in (header, *table):
         click.echo("  ".join(str(line[i]).ljust(widths[i]) for i in range(3)) + f"  {line[3]}")
     for name, reason in broken().items():
         print(f"convformance: warning: entry point '{name}': {reason}", file=sys.stderr)
+
+
+def _has(one: Implementation) -> str:
+    """Return its operators, the gradients counted; or how to install it."""
+    if not one.installed:
+        return one.hint
+    gradients = [operator for operator in one.operators if operator.endswith("_grad")]
+    names = [operator for operator in one.operators if operator not in gradients]
+    return ", ".join(names) + (f" and {len(gradients)} gradients" if gradients else "")

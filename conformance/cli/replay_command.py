@@ -40,9 +40,11 @@ def command(
     """
     loaded = [one for plugin in plugins for one in load_plugin(plugin)]
     prepared = Prepared.of(Case.parse(case_id))
-    chosen = [get(name) for name in names] or loaded or [
-        one for one in implementations().values() if one.installed
-    ]
+    chosen = (
+        [get(name) for name in names]
+        or loaded
+        or [one for one in implementations().values() if one.installed]
+    )
     for one in chosen:
         if not one.installed:
             raise click.UsageError(f"implementation '{one.name}' is {one.hint}")

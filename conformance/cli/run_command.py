@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @options.many("--dtype", "dtypes", help="float32, float64, float16, bfloat16.")
 @options.many("--check", "checks", help="result, purity, repeat, layout, special, reject, declare.")
 @options.many("--suite", "suites", help="Curated suites to judge on; 'none' for no suite.")
-@click.option("--examples", "-n", type=click.IntRange(0), help="Cases generated an operator and dim.")
+@click.option("--examples", "-n", type=click.IntRange(0), help="Cases an operator and dimension.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time budget of a cell.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--tier", default="default", show_default=True, help="smoke, default or full.")
@@ -150,11 +150,19 @@ def _progress() -> Iterator[Progress]:
         yield line
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
+    columns: tuple[ProgressColumn, ...]
     columns = (BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, TextColumn("{task.description}"), console=console, transient=True) as bar:
+    columns = (*columns, TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda done, total, what: bar.update(
             task, completed=done, total=total, description=what

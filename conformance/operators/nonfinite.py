@@ -24,10 +24,11 @@ def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
     Elements in which padding meets a weight that is not finite are unspecified: their error is
     infinite. An operator without arithmetic (max_pool) is its own reference.
     """
+    unspecified: Array
     if isinstance(operator, _Convolution):
         kinds, unspecified = _convolution(operator, case, inputs)
     elif isinstance(operator, AvgPool):
-        kinds, unspecified = _average(operator, case, inputs), np.False_
+        kinds, unspecified = _average(operator, case, inputs), np.zeros((), bool)
     else:
         return operator.reference(case, inputs)
     tame = tuple(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.case import RECIPES
+from conformance.checks import CHECKS
 from conformance.dtypes import FLOATS
 from conformance.errors import SpecError
 from conformance.spec.ranges import LIMITS, Ranges
@@ -37,6 +38,8 @@ class Tier:
     """Time budget an implementation and cell."""
     suites: tuple[str, ...]
     """The curated suites that are judged besides."""
+    checks: tuple[str, ...] = CHECKS
+    """What is looked at."""
     summary: str = ""
 
 
@@ -155,6 +158,8 @@ def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[st
             values["seconds"] = own.number("seconds", 0.001, 100_000)
         if "suites" in own.values:
             values["suites"] = own.names("suites", suites, least=0)
+        if "checks" in own.values:
+            values["checks"] = own.names("checks", CHECKS, least=1)
         if "summary" in own.values:
             values["summary"] = own.text("summary")
         found[name] = replace(base, **values) if base else Tier(**values)
