@@ -14,7 +14,6 @@ import json
 import math
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -56,6 +55,8 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
     if cached:
         found = _load(path)
         if found is not None:
+            with contextlib.suppress(OSError):
+                os.utime(path)  # used now: among the last to be pruned
             return found
     bank = [Prepared.of(case) for case in make_cases()]
     if cached:
@@ -76,11 +77,12 @@ def _sources() -> str:
 
 def _load(path: Path) -> list[Prepared] | None:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             blob = archive["blob"]
+        blob.flags.writeable = False  # judged by many, one after the other
         return [_unpack(entry, blob) for entry in header]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except Exception:  # whatever is wrong with the file, a new one is made
         return None
 
 
@@ -145,9 +147,13 @@ def _array(value: Any, blob: Array) -> Any:
 
 
 def _prune(folder: Path) -> None:
-    files = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
+    found = []
+    for file in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process may prune as well
+            status = file.stat()
+            found.append((status.st_mtime_ns, status.st_size, file))
     total = 0
-    for file in files:
-        total += file.stat().st_size
+    for _, size, file in sorted(found, reverse=True):
+        total += size
         if total > CACHE_BYTES:
             file.unlink(missing_ok=True)

@@ -34,6 +34,9 @@ MEMORY_LAYOUTS = (
 )
 """How arrays can lie in memory (`conformance.memory`)."""
 
+_LONGEST_ID = 1000
+"""Characters of a case id at most: its numbers stay short enough to be read and printed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
@@ -127,7 +130,13 @@ class Case:
     @classmethod
     def parse(cls, text: str) -> Case:
         """Return the case whose id is ``text``; raise `CaseError` if it is no valid case id."""
-        case = _parse(text.strip())
+        line = text.strip()
+        if len(line) > _LONGEST_ID or not (line.isascii() and line.isprintable()):
+            shown = ascii(line if len(line) <= 60 else f"{line[:56]} ...")
+            raise CaseError(
+                f"case id {shown}; allowed: at most {_LONGEST_ID} printable ASCII characters"
+            )
+        case = _parse(line)
         validate(case)
         return case
 

@@ -21,7 +21,7 @@ MAX_CAUSES = 4
 MAX_SECONDS = 10.0
 """Time for shrinking the failures of one cell; what is left is reported as it was found."""
 
-_WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", "INTEGER-1", "INTEGER-2")
+_WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", "MAXPOOL-4", "INTEGER-1", "INTEGER-2")
 _HISTORY = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "PURE-3", "PURE-4")
 
 
@@ -74,7 +74,7 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
             found=found.case,
             count=len(same),
             message=verdict.message,
-            script=script(one, Prepared.of(smallest)),
+            script=script(one, Prepared.of(smallest), history=kind == "repeat"),
         )
         left = [f for f in left if f not in same]
 

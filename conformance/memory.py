@@ -101,7 +101,7 @@ def _readonly(array: Array) -> tuple[Array, Array]:
 
 def _byteswapped(array: Array) -> tuple[Array, Array]:
     """The other byte order, which the dtype says; a dtype that has no such twin stays as it is."""
-    if not array.dtype.isbuiltin or array.dtype.itemsize == 1:
+    if array.dtype.isbuiltin != 1 or array.dtype.itemsize == 1:  # bfloat16 is no dtype of NumPy's
         return _contiguous(array)
     copy = np.array(array, dtype=array.dtype.newbyteorder(), order="C")
     return copy, copy

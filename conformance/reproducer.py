@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from conformance.calling import Array, to_layout
+from conformance import rejection
+from conformance.calling import Array, Inputs, to_layout
+from conformance.data import memory_ways
 from conformance.judging import Prepared
 from conformance.registry import Implementation
 from conformance.signatures import SIGNATURES
@@ -17,45 +20,99 @@ _LITERAL = 2000
 """Arrays of up to this many elements are written out."""
 
 
-def script(one: Implementation, prepared: Prepared) -> str:
-    """Return a Python script that calls ``one`` on the prepared case and prints the difference.
+def script(one: Implementation, prepared: Prepared, *, history: bool = False) -> str:
+    """Return a Python script that calls ``one`` on the prepared case and prints what is wrong.
 
     Arrays are written out, in the implementation's layout; those too large for that are made by
-    the case's recipe, for which the script needs convformance as well.
+    the case's recipe, for which the script needs convformance as well. With ``history`` the script
+    goes on with other data of the same shapes, then with the first data again and again.
     """
     case = prepared.case
-    signature = SIGNATURES[case.operator]
-    names = signature.arguments
-    inputs = to_layout(prepared.inputs, one.layout, signature.roles)
-    exact = to_layout((prepared.reference.exact,), one.layout, (signature.result,))[0]
+    inputs, parameters = prepared.inputs, case.parameters
+    if case.invalid:
+        inputs, parameters = rejection.apply(case, inputs, parameters)
+    names = SIGNATURES[case.operator].arguments
+    keywords = "".join(f", {name}={_plain(value)}" for name, value in parameters.items())
+    call = f"{case.operator}({', '.join(names)}{keywords})"
     lines = ["import numpy as np", *_imports(one, case.operator)]
     if case.dtype == "bfloat16":
         lines.insert(1, "import ml_dtypes")
-    lines += ["", f"# {case.id}"]
-    if all(np.size(value) <= _LITERAL for value in (*inputs, exact) if value is not None):
-        for name, value in zip(names, inputs, strict=True):
-            lines.append(f"{name} = {_literal(value, case.dtype)}")
-        lines.append(f"exact = {_literal(exact, exact.dtype.name)}")
-    else:
+    lines += ["", f"# {case.id}", *_arrays(one, prepared, inputs)]
+    for name, way, value in zip(names, memory_ways(case), inputs, strict=True):
+        if value is None:
+            continue
+        lines += [line.replace("x", name) if name != "x" else line for line in _PLACED[way]]
+    if case.invalid:
+        lines += [f"# invalid: {rejection.describe(case)}", f"got = {call}  # must raise"]
+        return "\n".join((*lines, 'print("accepted:", got)')) + "\n"
+    lines += [f"got = {call}", *_SHOW]
+    if history:
+        other = Prepared.of(case.replace(seed=case.seed + 1))
+        lines += ["first = got.copy()", "", "# other data of the same shapes"]
+        lines += [*_arrays(one, other, other.inputs), f"got = {call}", *_SHOW]
+        lines += ["", "# the first data again and again", *_arrays(one, prepared, inputs)]
         lines += [
-            "from conformance.calling import to_layout",
-            "from conformance.case import Case",
-            "from conformance.judging import Prepared",
-            f"prepared = Prepared.of(Case.parse({case.id!r}))",
-            f"{', '.join(names)}{',' * (len(names) == 1)} = "
-            f"to_layout(prepared.inputs, {one.layout!r}, {signature.roles!r})",
-            f"exact, = to_layout((prepared.reference.exact,), {one.layout!r}, "
-            f"({signature.result!r},))",
+            "for number in range(3, 104):",
+            f"    if not np.array_equal({call}, first, equal_nan=True):",
+            '        print("call", number, "differs from the first")',
+            "        break",
         ]
-    keywords = "".join(f", {name}={value!r}" for name, value in case.parameters.items())
-    lines += [
-        f"got = {case.operator}({', '.join(names)}{keywords})",
-        'print("got", got, "exact", exact, sep="\\n")',
-        'print("largest difference:", np.max(np.abs(np.asarray(got, np.float64) - exact)))'
-        if prepared.reference.exact.size
-        else 'print("shape:", np.shape(got), "due:", exact.shape)',
-    ]
     return "\n".join(lines) + "\n"
+
+
+_SHOW = (
+    'print("got", got, "exact", exact, sep="\\n")',
+    "with np.errstate(all='ignore'):",
+    '    print("differs by", np.max(np.abs(np.asarray(got, np.float64) - exact), initial=0))',
+)
+
+_PLACED: dict[str, tuple[str, ...]] = {
+    "contiguous": (),
+    "fortran": ("x = np.asfortranarray(x)",),
+    "strided": (
+        "buffer = np.zeros([2 * size + 1 for size in x.shape], x.dtype)",
+        "view = buffer[tuple(slice(1, 2 * size + 1, 2) for size in x.shape)]",
+        "view[...] = x; x = view",
+    ),
+    "reversed": ("flip = (slice(None, None, -1),) * x.ndim", "x = np.array(x[flip])[flip]"),
+    "broadcast": ("from conformance.memory import place", 'x, _ = place(x, "broadcast")'),
+    "offset": (
+        "view = np.zeros(x.size + 6, x.dtype)[3 : 3 + x.size].reshape(x.shape)",
+        "view[...] = x; x = view",
+    ),
+    "unaligned": (
+        "view = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)",
+        "view[...] = x; x = view",
+    ),
+    "readonly": ("x.flags.writeable = False",),
+    "byteswapped": ("x = x.astype(x.dtype.newbyteorder())",),
+}
+"""How x is put into each memory layout (`conformance.memory`)."""
+
+
+def _arrays(one: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:
+    """Return the lines that make the arguments and the exact result."""
+    case = prepared.case
+    signature = SIGNATURES[case.operator]
+    handed = to_layout(inputs, one.layout, signature.roles)
+    exact = prepared.reference.exact
+    if not case.invalid:
+        (exact,) = to_layout((exact,), one.layout, (signature.result,))
+    if all(np.size(value) <= _LITERAL for value in (*handed, exact) if value is not None):
+        lines = [
+            f"{name} = {_literal(value)}"
+            for name, value in zip(signature.arguments, handed, strict=True)
+        ]
+        return lines if case.invalid else [*lines, f"exact = {_literal(exact)}"]
+    return [
+        "from conformance.calling import to_layout",
+        "from conformance.case import Case",
+        "from conformance.judging import Prepared",
+        f"prepared = Prepared.of(Case.parse({case.id!r}))",
+        f"{', '.join(signature.arguments)}{',' * (len(signature.arguments) == 1)} = "
+        f"to_layout(prepared.inputs, {one.layout!r}, {signature.roles!r})",
+        f"exact, = to_layout((prepared.reference.exact,), {one.layout!r}, ({signature.result!r},))",
+    ]
 
 
 def _imports(one: Implementation, operator: str) -> list[str]:
@@ -71,21 +128,29 @@ def _imports(one: Implementation, operator: str) -> list[str]:
     return [f"from {module} import {name}{alias}"]
 
 
-def _literal(value: Any, dtype: str) -> str:
+def _literal(value: Any) -> str:
     if not isinstance(value, np.ndarray):
-        return repr(value)
-    target = "ml_dtypes.bfloat16" if dtype == "bfloat16" else f"np.{dtype}"
+        return _plain(value)
+    target = "ml_dtypes.bfloat16" if value.dtype.name == "bfloat16" else f"np.{value.dtype.name}"
+    if value.dtype.kind in "OUSb":
+        target = {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
     if value.size == 0:
         return f"np.empty({value.shape}, {target})"
     return f"np.array({_numbers(value)}, {target})"
 
 
+def _plain(value: Any) -> str:
+    """Return a parameter as source text; NaN and infinity have no literal of their own."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_plain, value))}{',' * (len(value) == 1)})"
+    return repr(value)
+
+
 def _numbers(value: Array) -> str:
-    whole = value.dtype.kind in "iu"
-    text = repr(value.tolist() if whole else value.astype(np.float64).tolist())
-    return (
-        text.replace("inf", "np.inf")
-        .replace("nan", "np.nan")
-        .replace(".0,", ",")
-        .replace(".0]", "]")
-    )
+    if value.dtype.kind in "iubOUS":
+        return repr(value.tolist())
+    text = repr(value.astype(np.float64).tolist())
+    text = text.replace("inf", "np.inf").replace("nan", "np.nan")
+    return text.replace(".0,", ",").replace(".0]", "]")

@@ -127,10 +127,14 @@ def admit(contender: Contender, case: Case, seconds: float) -> None:
         if elapsed is not None and elapsed > enough:
             expected = elapsed * work(case) / work(step)
             contender.skipped = (
-                f"one call would take about {expected:.2g} s, by a smaller version of the layer; "
+                f"one call would take about {_rough(expected)}, by a smaller version of the layer; "
                 f"the time budget is {seconds:g} s"
             )
             return
+
+
+def _rough(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _try(one: Implementation, case: Case, enough: float) -> float | None:
@@ -214,7 +218,7 @@ def _warm_up(bench: Bench, c: Contender, warmup: int, seconds: float) -> float:
         if number + 1 >= (warmup if fastest <= seconds else 2):
             break
     if fastest > seconds:
-        c.skipped = f"one call takes {fastest:.2g} s; the time budget is {seconds:g} s"
+        c.skipped = f"one call takes {_rough(fastest)}; the time budget is {seconds:g} s"
     return fastest
 
 

@@ -84,11 +84,17 @@ class RunFile:
     """A run file open for writing; `close` without `finish` leaves it known to be incomplete."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        path.unlink(missing_ok=True)
-        self._database = sqlite3.connect(path)
-        self._database.executescript(SCHEMA)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            self._database = sqlite3.connect(path)
+            self._database.executescript(SCHEMA)
+        except (OSError, sqlite3.Error) as problem:
+            reason = getattr(problem, "strerror", None) or problem
+            raise RunFileError(
+                f"run file {path}: cannot be written ({reason}); choose another output folder"
+            ) from None
         self.record(format=FORMAT)
 
     def record(self, **facts: Any) -> None:

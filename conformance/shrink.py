@@ -104,6 +104,8 @@ def _channel_steps(case: Case) -> Iterator[Case]:
     for smaller in _smaller(case.groups, 1):
         yield resized(smaller, inner, outer)
         yield resized(smaller, inner * (case.groups // smaller), outer)
+    if case.groups > 1:
+        yield resized(1, inner * case.groups, outer * case.groups)
     for smaller in _smaller(inner, 1):
         yield resized(case.groups, smaller, outer)
     for smaller in _smaller(outer, 1):

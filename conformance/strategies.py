@@ -162,12 +162,12 @@ def _geometry(choose: _Choices, operator: str, ranges: Ranges, dims: int) -> dic
 
 
 def _hollow(choose: _Choices, shape: dict[str, Any], ranges: Ranges) -> dict[str, Any]:
-    """Give one axis, every sixth time, a window that reads nothing but padding.
+    """Give one axis, every fifth time, a window that reads nothing but padding.
 
     Within half of the kernel only one shape does so, too rare to be met by chance: two taps, the
     first one row before the input, the other one after it.
     """
-    wanted, axis = choose.of((False,) * 5 + (True,)), choose.number(len(shape["kernel"]))
+    wanted, axis = choose.of((False,) * 4 + (True,)), choose.number(len(shape["kernel"]))
     apart = choose.of(tuple(d for d in ranges.dilation if d > 1) or (1,))
     possible = 2 in ranges.kernel and apart > 1 and max(ranges.padding) > 0 and 1 in ranges.output
     if not (wanted and possible):

@@ -45,6 +45,7 @@ from implementations._common import (
     native,
     pool_size,
 )
+from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
 
 if TYPE_CHECKING:
     from tensorflow import Tensor
@@ -77,21 +78,26 @@ def conv(
     groups: int,
 ) -> Array:
     """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
+    conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=True)
+    y = _conv(_tensor(x), _tensor(w), stride, padding, dilation, groups)
+    return _array(y, bias)  # (N, *out, O)
+
+
+def _conv(
+    t: Tensor, w: Tensor, stride: Shape, padding: Padding, dilation: Shape, groups: int
+) -> Tensor:
     tf = _tensorflow()
 
-    conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=True)
     dims = len(stride)
     if dims == 3 and groups > 1:
         raise Unsupported("conv3d has no groups")
     function = (tf.nn.conv1d, tf.nn.conv2d, tf.nn.conv3d)[dims - 1]
-    t = _tensor(x)  # (N, *S, C)
     pads: Any = "VALID"
     if dims == 2 and _any(padding):
         pads = [(0, 0), *padding, (0, 0)]
     elif _any(padding):
         t = _pad(t, padding, 0)  # (N, *S + padding, C)
-    y = _call(function, t, _tensor(w), _steps(stride), pads, dilations=_steps(dilation))
-    return _array(y, bias)  # (N, *out, O)
+    return _call(function, t, w, _steps(stride), pads, dilations=_steps(dilation))
 
 
 @tensorflow
@@ -138,18 +144,23 @@ def max_pool(
     x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
 ) -> Array:
     """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
+    _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=True)
+    return _array(_max_pool(_tensor(x), kernel, stride, reach, dilation, lowest(x.dtype)))
+
+
+def _max_pool(
+    t: Tensor, kernel: Shape, stride: Shape, reach: Padding, dilation: Shape, fill: float
+) -> Tensor:
     tf = _tensorflow()
 
-    _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=True)
-    t = _tensor(x)
     if _any(reach):
-        t = _pad(t, reach, lowest(x.dtype))  # (N, *S + reach, C)
+        t = _pad(t, reach, fill)  # (N, *S + reach, C)
     if max(dilation) == 1:
         function = (tf.nn.max_pool1d, tf.nn.max_pool2d, tf.nn.max_pool3d)[len(kernel) - 1]
-        return _array(_call(function, t, kernel, stride, "VALID"))
+        return _call(function, t, kernel, stride, "VALID")
     if max(stride) > 1:
         raise Unsupported("no dilation together with a stride")
-    return _array(_call(tf.nn.pool, t, kernel, "MAX", padding="VALID", dilations=dilation))
+    return _call(tf.nn.pool, t, kernel, "MAX", padding="VALID", dilations=dilation)
 
 
 @tensorflow
@@ -163,21 +174,33 @@ def avg_pool(
     count_include_pad: bool,
 ) -> Array:
     """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
+    undilated = (1,) * len(kernel)
+    sizes = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=True)
+    return _array(_avg_pool(_tensor(x), kernel, stride, padding, sizes, count_include_pad))
+
+
+def _avg_pool(
+    t: Tensor,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    sizes: tuple[Shape, Padding],
+    count_include_pad: bool,
+) -> Tensor:
     tf = _tensorflow()
 
-    undilated = (1,) * len(kernel)
-    out, reach = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=True)
+    out, reach = sizes
     function = (tf.nn.avg_pool1d, tf.nn.avg_pool2d, tf.nn.avg_pool3d)[len(kernel) - 1]
-    t, pads = _tensor(x), "VALID"
+    pads = "VALID"
     if _any(padding) and count_include_pad:
         if reach != tuple(map(tuple, padding)):
             raise Unsupported("no windows that reach beyond padding that counts")
         t = _pad(t, padding, 0)  # (N, *S + padding, C)
     elif _any(reach):
-        if not _is_same(x.shape[1:-1], out, kernel, stride, padding):
+        if not _is_same(tuple(t.shape[1:-1]), out, kernel, stride, padding):
             raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
         pads = "SAME"
-    return _array(_call(function, t, kernel, stride, pads))
+    return _call(function, t, kernel, stride, pads)
 
 
 def _is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
@@ -190,6 +213,101 @@ def _is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Pad
         o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
         for s, o, k, step, (before, _) in zip(size, out, kernel, stride, padding, strict=True)
     )
+
+
+@tensorflow
+def conv_input_grad(
+    grad: Array,
+    w: Array,
+    input_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """GradientTape through conv: what x is does not matter."""
+    x = like(w, input_shape)
+    conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
+    weight = _tensor(w)
+    return _gradient(grad, x, lambda t: _conv(t, weight, stride, padding, dilation, groups))
+
+
+@tensorflow
+def conv_weight_grad(
+    grad: Array,
+    x: Array,
+    weight_shape: Shape,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """GradientTape through conv: what the weight is does not matter."""
+    w = like(x, weight_shape)
+    conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
+    t = _tensor(x)
+    return _gradient(grad, w, lambda weight: _conv(t, weight, stride, padding, dilation, groups))
+
+
+@tensorflow
+def conv_bias_grad(grad: Array) -> Array:
+    """GradientTape through tf.nn.bias_add."""
+    check_grad(grad)
+    t, tf = _tensor(like(grad, grad.shape)), _tensorflow()
+    return _gradient(grad, like(grad, grad.shape[-1:]), lambda bias: tf.nn.bias_add(t, bias))
+
+
+@tensorflow
+def max_pool_grad(
+    grad: Array,
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+) -> Array:
+    """GradientTape through max_pool."""
+    _, reach = pool_grad_size(
+        grad, x, kernel, stride, padding, dilation, ceil_mode, channels_last=True
+    )
+    fill = lowest(x.dtype)
+    return _gradient(grad, x, lambda t: _max_pool(t, kernel, stride, reach, dilation, fill))
+
+
+@tensorflow
+def avg_pool_grad(
+    grad: Array,
+    input_shape: Shape,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Array:
+    """GradientTape through avg_pool: what x is does not matter."""
+    x, undilated = like(grad, input_shape), (1,) * len(kernel)
+    sizes = pool_grad_size(
+        grad, x, kernel, stride, padding, undilated, ceil_mode, channels_last=True
+    )
+    return _gradient(
+        grad, x, lambda t: _avg_pool(t, kernel, stride, padding, sizes, count_include_pad)
+    )
+
+
+def _gradient(grad: Array, at: Array, forward: Callable[[Tensor], Tensor]) -> Array:
+    """Return the gradient of sum(grad * forward(t)) by t, where t has the values of ``at``."""
+    tf = _tensorflow()
+
+    t = _tensor(at)
+    with tf.GradientTape() as tape:
+        tape.watch(t)
+        y = forward(t)
+    return _array(_call(tape.gradient, y, t, output_gradients=_tensor(grad)))
 
 
 def _any(padding: Padding) -> bool:

@@ -1,7 +1,8 @@
 """A second reference, written from DESIGN.md alone: literal loops over `fractions.Fraction`.
 
 It shares nothing with `conformance.operators`, not even the arithmetic of shapes: what the two
-agree on is not one mistake made twice. It is slow, and meant to be read.
+agree on is not one mistake made twice. It is slow, and meant to be read. `oracle_gradients` has
+the gradients.
 """
 
 from __future__ import annotations
@@ -33,11 +34,10 @@ class Exact:
 def compute(case: Any, inputs: tuple[Any, ...]) -> Exact:
     """Return the exact result of ``case`` (anything with a case's fields) for ``inputs``."""
     operators = {
-        function.__name__: function
-        for function in (
-            *(conv, conv_transpose, max_pool, avg_pool),
-            *(conv_input_grad, conv_weight_grad, conv_bias_grad, max_pool_grad, avg_pool_grad),
-        )
+        "conv": conv,
+        "conv_transpose": conv_transpose,
+        "max_pool": max_pool,
+        "avg_pool": avg_pool,
     }
     return operators[case.operator](case, *inputs)
 
@@ -127,68 +127,6 @@ def avg_pool(case: Any, x: Any) -> Exact:
     return sums.exact()
 
 
-# --- the gradients of sum(grad * y) ---------------------------------------------------------------
-
-
-def conv_input_grad(case: Any, grad: Any, w: Any, input_shape: Any) -> Exact:
-    """Each product x*w of conv hands grad*w back to its x."""
-    sums = _Sums(input_shape)
-    for n, o, p, c, k, q in _conv_products(case, grad.shape, w.shape, input_shape):
-        sums.add((n, c[1], *q), _fraction(grad[(n, o, *p)]) * _fraction(w[(o, c[0], *k)]))
-    return sums.exact()
-
-
-def conv_weight_grad(case: Any, grad: Any, x: Any, weight_shape: Any) -> Exact:
-    """Each product x*w of conv hands grad*x back to its w."""
-    sums = _Sums(weight_shape)
-    for n, o, p, c, k, q in _conv_products(case, grad.shape, weight_shape, x.shape):
-        sums.add((o, c[0], *k), _fraction(grad[(n, o, *p)]) * _fraction(x[(n, c[1], *q)]))
-    return sums.exact()
-
-
-def conv_bias_grad(case: Any, grad: Any) -> Exact:
-    """The bias of a channel gets what all of its elements get."""
-    sums = _Sums((grad.shape[1],))
-    for index in _indices(grad.shape):
-        sums.add((index[1],), _fraction(grad[index]))
-    return sums.exact()
-
-
-def max_pool_grad(case: Any, grad: Any, x: Any) -> Exact:
-    """The first maximum of a window, in row-major order, gets the window's gradient."""
-    sums = _Sums(x.shape)
-    for n, c, *p in _indices(grad.shape):
-        window = _window(case, p, x.shape[2:], case.dilation)
-        if window:
-            largest = max(float(x[(n, c, *q)]) for q in window)
-            first = next(q for q in window if x[(n, c, *q)] == largest)
-            sums.add((n, c, *first), _fraction(grad[(n, c, *p)]))
-    return sums.exact()
-
-
-def avg_pool_grad(case: Any, grad: Any, input_shape: Any) -> Exact:
-    """Every real element of a window gets the window's gradient over its divisor."""
-    size = input_shape[2:]
-    sums = _Sums(input_shape)
-    for n, c, *p in _indices(grad.shape):
-        for q in _window(case, p, size, (1,) * len(size)):
-            sums.add((n, c, *q), _fraction(grad[(n, c, *p)]) / _divisor(case, p, size))
-    return sums.exact()
-
-
-def _conv_products(case: Any, y_shape: Any, w_shape: Any, x_shape: Any) -> Any:
-    """Yield the indices of every real product of a conv: n, o, p, (c in the group, c), k, q."""
-    per_filter = w_shape[0] // case.groups
-    for n, o, *p in _indices(y_shape):
-        for c, *k in _indices(w_shape[1:]):
-            q = [
-                p[j] * case.stride[j] + k[j] * case.dilation[j] - case.padding[j][0]
-                for j in range(len(p))
-            ]
-            if all(0 <= q[j] < x_shape[2 + j] for j in range(len(q))):
-                yield n, o, p, (c, o // per_filter * w_shape[1] + c), k, q
-
-
 def _divisor(case: Any, p: Any, size: Index) -> int:
     """Return how many positions of a window of avg_pool count."""
     divisor = 0
@@ -197,9 +135,6 @@ def _divisor(case: Any, p: Any, size: Index) -> int:
         reach = case.padding if case.count_include_pad else ((0, 0),) * len(size)
         divisor += all(-reach[j][0] <= q[j] < size[j] + reach[j][1] for j in range(len(q)))
     return divisor
-
-
-# --- what they share ------------------------------------------------------------------------------
 
 
 class _Sums:

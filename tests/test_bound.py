@@ -1,51 +1,34 @@
 """The bound: whatever the order of summation, right results pass it, and imprecise ones do not.
 
 Convolutions whose kernel covers the whole input are nothing but dot products, many at once: here
-they are computed in every way that a kernel may choose, in formats that are emulated by rounding
-float64 after each operation (innocuous for formats of 25 digits or less: Figueroa, *When is double
-rounding innocuous?*, SIGNUM 1995).
+they are computed in every way that a kernel may choose.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.lib.stride_tricks import sliding_window_view
+from emulation import (
+    ACCUMULATORS,
+    DTYPES,
+    ORDERS,
+    Array,
+    Order,
+    Round,
+    forward,
+    judged,
+    round_to,
+    tf32,
+)
 
-from conformance.calling import Observation
 from conformance.case import Case
 from conformance.dtypes import FORMATS, numpy_dtype
-from conformance.judging import CONFORMS, VIOLATES, Accuracy, Prepared, Verdict, verdict
+from conformance.judging import CONFORMS, VIOLATES, Prepared
 from conformance.operators import OPERATORS
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Round = Callable[[Array], Array]
-Order = Callable[[Array, Round], Array]
-
-DTYPES = ("float32", "float64", "float16", "bfloat16")
-ACCUMULATORS = {"float16": "float32", "bfloat16": "float32"}
-
-
-def round_to(name: str) -> Round:
-    """Return the function that rounds float64 numbers to the format called ``name``."""
-    if name == "tf32":
-        return tf32
-    if name == "float64":
-        return lambda a: a
-    return lambda a: np.asarray(a).astype(numpy_dtype(name)).astype(np.float64)
-
-
-def tf32(a: Array) -> Array:
-    """Round float32 numbers to 10 fraction bits, ties to even, as a tensor core's input is."""
-    bits = np.asarray(a, np.float32).view(np.uint32).astype(np.uint64)
-    bits = (bits + 0xFFF + (bits >> 13 & 1)) & 0xFFFFE000
-    return bits.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
 def test_tf32_keeps_ten_fraction_bits_and_rounds_ties_to_even() -> None:
@@ -56,22 +39,12 @@ def test_tf32_keeps_ten_fraction_bits_and_rounds_ties_to_even() -> None:
     assert expected == tf32(values).tolist()
 
 
-# --- dot products as a case -----------------------------------------------------------------------
-
-
 def dot_products(dtype: str, data: str, seed: int, bias: bool = True) -> Prepared:
     """Return 60 dot products, of 36 products each and a bias, as one case."""
     case = Case(
         operator="conv", x=(20, 4, 9), w=(3, 4, 9), bias=bias, dtype=dtype, data=data, seed=seed
     )
     return Prepared.of(case)
-
-
-def judged(prepared: Prepared, output: Array, accuracy: Accuracy | None = None) -> Verdict:
-    """Return the verdict on ``output``, rounded to the case's dtype and given its shape."""
-    dtype, shape = numpy_dtype(prepared.case.dtype), prepared.reference.exact.shape
-    seen = Observation(output=np.asarray(output).reshape(shape).astype(dtype))
-    return verdict("emulated", accuracy or Accuracy(), prepared, seen)[0]
 
 
 def factors(prepared: Prepared) -> tuple[Array, Array]:
@@ -95,74 +68,7 @@ def exactly(a: Array) -> Array:
     return a
 
 
-# --- orders of summation, over the last axis ------------------------------------------------------
-
-
-def forward(p: Array, rounded: Round) -> Array:
-    total = p[..., 0]
-    for i in range(1, p.shape[-1]):
-        total = rounded(total + p[..., i])
-    return total
-
-
-def backward(p: Array, rounded: Round) -> Array:
-    return forward(p[..., ::-1], rounded)
-
-
-def shuffled(p: Array, rounded: Round) -> Array:
-    return forward(p[..., np.random.default_rng(7).permutation(p.shape[-1])], rounded)
-
-
-def pairwise(p: Array, rounded: Round) -> Array:
-    if p.shape[-1] == 1:
-        return p[..., 0]
-    half = p.shape[-1] // 2
-    return rounded(pairwise(p[..., :half], rounded) + pairwise(p[..., half:], rounded))
-
-
-def lanes(p: Array, rounded: Round) -> Array:
-    """Eight partial sums, as in a vector register, added pairwise at the end."""
-    return pairwise(np.stack([forward(p[..., i::8], rounded) for i in range(8)], -1), rounded)
-
-
-def blocked(p: Array, rounded: Round) -> Array:
-    """Blocks of five summed one by one, then their sums."""
-    blocks = [forward(p[..., i : i + 5], rounded) for i in range(0, p.shape[-1], 5)]
-    return forward(np.stack(blocks, -1), rounded)
-
-
-def growing(p: Array, rounded: Round) -> Array:
-    return forward(np.take_along_axis(p, np.argsort(np.abs(p), axis=-1), -1), rounded)
-
-
-def shrinking(p: Array, rounded: Round) -> Array:
-    return forward(np.take_along_axis(p, np.argsort(-np.abs(p), axis=-1), -1), rounded)
-
-
-def signs_apart(p: Array, rounded: Round) -> Array:
-    """All positive products, all negative ones, and their difference."""
-    positive, negative = np.maximum(p, 0.0), np.minimum(p, 0.0)
-    return rounded(forward(positive, rounded) + forward(negative, rounded))
-
-
-def compensated(p: Array, rounded: Round) -> Array:
-    """Kahan's summation (*Further remarks on reducing truncation errors*, CACM 1965)."""
-    total, lost = p[..., 0], np.zeros(p.shape[:-1])
-    for i in range(1, p.shape[-1]):
-        term = rounded(p[..., i] - lost)
-        new = rounded(total + term)
-        lost = rounded(rounded(new - total) - term)
-        total = new
-    return total
-
-
-ORDERS: dict[str, Order] = {
-    order.__name__: order
-    for order in (
-        *(forward, backward, shuffled, pairwise, lanes, blocked),
-        *(growing, shrinking, signs_apart, compensated),
-    )
-}
+# --- right results --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -374,151 +280,3 @@ def test_a_doubled_product_violates_on_an_impulse(dtype: str) -> None:
     largest = np.take_along_axis(products, np.argmax(np.abs(products), 2)[..., None], 2)[..., 0]
 
     assert judged(prepared, products.sum(axis=2) + largest).requirement == "RESULT-2"
-
-
-# --- averages -------------------------------------------------------------------------------------
-
-WINDOWS = (
-    # (dims, size, kernel, padding)
-    (1, (9,), (3,), 1),
-    (1, (1,), (7,), 3),
-    (2, (6, 9), (5, 7), 2),
-    (2, (1, 1), (7, 7), 3),
-    (3, (4, 5, 6), (3, 3, 3), 1),
-    (3, (1, 1, 1), (7, 7, 7), 3),
-    (3, (3, 3, 5), (5, 3, 7), 1),
-)
-
-
-def averages(window: tuple[Any, ...], dtype: str, data: str) -> tuple[Prepared, Array]:
-    """Return a case of avg_pool that counts padding, and its windows (*outputs, taps an axis)."""
-    dims, size, kernel, padding = window
-    case = Case(
-        operator="avg_pool",
-        x=(8, 5, *size),
-        kernel=kernel,
-        padding=((padding, padding),) * dims,
-        dtype=dtype,
-        data=data,
-        seed=3,
-    )
-    prepared = Prepared.of(case)
-    pads = ((0, 0), (0, 0), *case.padding)
-    padded = np.pad(prepared.inputs[0].astype(np.float64), pads)
-    return prepared, sliding_window_view(padded, kernel, axis=tuple(range(2, 2 + dims)))
-
-
-def _flat(windows: Array) -> Array:
-    dims = (windows.ndim - 2) // 2
-    return windows.reshape(*windows.shape[: 2 + dims], -1)
-
-
-def divide_the_sum(windows: Array, rounded: Round) -> Array:
-    flat = _flat(windows)
-    return rounded(forward(flat, rounded) / flat.shape[-1])
-
-
-def multiply_by_the_reciprocal(windows: Array, rounded: Round) -> Array:
-    flat = _flat(windows)
-    return rounded(forward(flat, rounded) * rounded(np.array(1 / flat.shape[-1])))
-
-
-def divide_each_element(windows: Array, rounded: Round) -> Array:
-    flat = _flat(windows)
-    return forward(rounded(flat / flat.shape[-1]), rounded)
-
-
-def multiply_each_element(windows: Array, rounded: Round) -> Array:
-    flat = _flat(windows)
-    return forward(rounded(flat * rounded(np.array(1 / flat.shape[-1]))), rounded)
-
-
-def average_axis_by_axis(windows: Array, rounded: Round) -> Array:
-    for _ in range((windows.ndim - 2) // 2):
-        windows = rounded(forward(windows, rounded) / windows.shape[-1])
-    return windows
-
-
-def reciprocal_axis_by_axis(windows: Array, rounded: Round) -> Array:
-    for _ in range((windows.ndim - 2) // 2):
-        reciprocal = rounded(np.array(1 / windows.shape[-1]))
-        windows = rounded(forward(windows, rounded) * reciprocal)
-    return windows
-
-
-def product_of_reciprocals(windows: Array, rounded: Round) -> Array:
-    scale = np.array(1.0)
-    for k in windows.shape[2 + (windows.ndim - 2) // 2 :]:
-        scale = rounded(scale * rounded(np.array(1 / k)))
-    return rounded(forward(_flat(windows), rounded) * scale)
-
-
-AVERAGES = {
-    way.__name__: way
-    for way in (
-        divide_the_sum,
-        multiply_by_the_reciprocal,
-        divide_each_element,
-        multiply_each_element,
-        average_axis_by_axis,
-        reciprocal_axis_by_axis,
-        product_of_reciprocals,
-    )
-}
-
-
-@pytest.mark.parametrize("data", ["normal", "wide"])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("window", WINDOWS, ids=str)
-@pytest.mark.parametrize("way", AVERAGES)
-def test_every_way_to_average_conforms(
-    way: str, window: tuple[Any, ...], dtype: str, data: str
-) -> None:
-    prepared, windows = averages(window, dtype, data)
-    accumulate = round_to(ACCUMULATORS.get(dtype, dtype))
-    found = judged(prepared, AVERAGES[way](windows, accumulate))
-
-    assert (CONFORMS, "") == (found.status, found.message)
-
-
-@pytest.mark.parametrize("data", ["normal", "wide"])
-@pytest.mark.parametrize("window", WINDOWS, ids=str)
-@pytest.mark.parametrize("narrow", ["float16", "bfloat16", "tf32"])
-def test_an_average_of_low_precision_violates(
-    narrow: str, window: tuple[Any, ...], data: str
-) -> None:
-    prepared, windows = averages(window, "float32", data)
-    with np.errstate(over="ignore"):
-        found = judged(prepared, divide_the_sum(windows, round_to(narrow)))
-
-    assert "RESULT-1" == found.requirement
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_an_average_over_a_power_of_two_is_exact_on_integers(dtype: str) -> None:
-    prepared, windows = averages((2, (4, 4), (2, 4), 1), dtype, "integers")
-    means = _flat(windows).mean(axis=-1)
-    means.ravel()[means.argmax()] *= 1 + 2.0 ** -(FORMATS[dtype].digits - 1)
-
-    assert "RESULT-2" == judged(prepared, means).requirement
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_an_average_over_another_number_may_round_on_integers(dtype: str) -> None:
-    prepared, windows = averages((2, (4, 4), (3, 3), 1), dtype, "integers")
-    accumulate = round_to(ACCUMULATORS.get(dtype, dtype))
-    found = judged(prepared, multiply_by_the_reciprocal(windows, accumulate))
-
-    assert CONFORMS == found.status
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_a_mean_of_more_ones_than_the_dtype_counts_may_be_rounded(dtype: str) -> None:
-    """4096 integers add up to more than a half-precision number holds: the mean is not exact."""
-    case = Case(
-        operator="avg_pool", x=(3, 2, 64, 64), kernel=(64, 64), dtype=dtype, data="integers"
-    )
-    prepared = Prepared.of(case)
-    mean = prepared.inputs[0].astype(np.float64).mean(axis=(2, 3))
-
-    assert CONFORMS == judged(prepared, mean).status

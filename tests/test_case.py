@@ -111,7 +111,7 @@ def test_memory_layouts_read_back(memory: str) -> None:
 # --- ids that are none --------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=80))
 def test_any_other_text_is_refused_in_one_line(text: str) -> None:
     message = problem(text)
@@ -119,7 +119,7 @@ def test_any_other_text_is_refused_in_one_line(text: str) -> None:
     assert message.isprintable()
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(any_case, st.data())
 def test_a_mangled_id_is_refused_in_one_line_or_is_another_valid_case(
     case: Case, data: st.DataObject

@@ -33,7 +33,9 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return None
+            raise click.UsageError(
+                f"command '{cmd_name}' is unknown; known are {', '.join(_COMMANDS)}"
+            )
         module = __import__(f"conformance.cli.{cmd_name}_command", fromlist=["command"])
         found: click.Command = module.command
         return found
@@ -55,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: all conform; 1: something violates; 2: the call itself was wrong, said in one line on
     stderr; 130: interrupted.
     """
+    typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = cli.main(arguments, "convformance", standalone_mode=False)
+        status = cli.main(typed, "convformance", standalone_mode=False, obj=tuple(typed))
     except ConformanceError as problem:
         return _complain(str(problem))
     except NoArgsIsHelpError as problem:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
@@ -21,8 +23,9 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
     """List every implementation with version, family and operators. Imports no backend."""
     from conformance.registry import broken, implementations, load_plugin
 
-    for plugin in plugins:
-        load_plugin(plugin)
+    with options.keep_stdout():
+        for plugin in plugins:
+            load_plugin(plugin)
     rows = [
         {
             "name": one.name,
@@ -45,8 +48,12 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
         for one in implementations().values()
     ]
     widths = [max(len(str(line[i])) for line in (header, *table)) for i in range(3)]
+    room = max(20, shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths))
     for line in (header, *table):
-        click.echo("  ".join(str(line[i]).ljust(widths[i]) for i in range(3)) + f"  {line[3]}")
+        first = "".join(str(line[i]).ljust(widths[i] + 2) for i in range(3))
+        for part in textwrap.wrap(line[3], room, break_long_words=False) or [""]:
+            click.echo(first + part)
+            first = " " * len(first)
     for name, reason in broken().items():
         print(f"convformance: warning: entry point '{name}': {reason}", file=sys.stderr)
 

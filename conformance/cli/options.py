@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import shlex
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +24,63 @@ def _split(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
 def many(*names: str, help: str) -> Callable[[Any], Any]:
     """Return an option that may be repeated, and takes several values separated by commas."""
     return click.option(*names, multiple=True, callback=_split, help=help)
+
+
+class _Whole(click.IntRange):
+    name = "integer"  # click's own is "integer range", in messages too
+
+
+def whole(minimum: int) -> click.IntRange:
+    """Return the type of an option that takes whole numbers from ``minimum`` on."""
+    return _Whole(minimum)
+
+
+class _Seconds(click.FloatRange):
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):  # no comparison with it is true, so no budget would ever end
+            self.fail(f"{value!r} is not a positive number", param, ctx)
+        return found
+
+
+def seconds() -> click.IntRange:
+    """Return the type of an option that takes a positive number of seconds."""
+    return _Seconds(0, min_open=True)
+
+
+def folder(name: str) -> Path:
+    """Return the folder named by ``--output``; raise `click.BadParameter` if it cannot be one."""
+    path = Path(name)
+    if not name:
+        raise click.BadParameter("'' names no folder", param_hint="--output")
+    if path.exists() and not path.is_dir():
+        raise click.BadParameter(f"{name} is a file; name a folder", param_hint="--output")
+    return path
+
+
+def write(path: Path, text: str) -> None:
+    """Write ``text`` into a file; raise `click.FileError` where that fails."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise click.FileError(str(path), hint=problem.strerror or str(problem)) from None
+
+
+def typed() -> str:
+    """Return the command as it was typed, safe to paste."""
+    return shlex.join(["convformance", *(click.get_current_context().obj or ())])
+
+
+def keep_stdout() -> contextlib.redirect_stdout[Any]:
+    """Send what plugins and implementations print to stderr, while this is entered.
+
+    stdout is for the result alone: ``--json`` is read by programs.
+    """
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 plugins = click.option(

@@ -28,10 +28,7 @@ def command(run_file: str, markdown: str | None, html: str | None, as_json: bool
         if target == "-":
             click.echo(render(report), nl=False)
             continue
-        try:
-            Path(target).write_text(render(report), encoding="utf-8")
-        except OSError as problem:
-            raise click.FileError(target, hint=problem.strerror) from None
+        options.write(Path(target), render(report))
     if as_json:
         from reports.as_json import as_json as to_json
 

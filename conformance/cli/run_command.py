@@ -6,11 +6,9 @@ import contextlib
 import json
 import multiprocessing
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,9 +28,9 @@ if TYPE_CHECKING:
 @options.many("--dtype", "dtypes", help="float32, float64, float16, bfloat16.")
 @options.many("--check", "checks", help="result, purity, repeat, layout, special, reject, declare.")
 @options.many("--suite", "suites", help="Curated suites to judge on; 'none' for no suite.")
-@click.option("--examples", "-n", type=click.IntRange(0), help="Cases an operator and dimension.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Time budget of a cell.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--examples", "-n", type=options.whole(0), help="Cases an operator and dimension.")
+@click.option("--seconds", type=options.seconds(), help="Time budget of a cell.")
+@click.option("--seed", type=options.whole(0), default=0, show_default=True)
 @click.option("--tier", default="default", show_default=True, help="smoke, default or full.")
 @options.spec_file
 @click.option(
@@ -45,16 +43,14 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     "-j",
-    type=click.IntRange(1),
+    type=options.whole(1),
     default=1,
     show_default=True,
     help="Processes to judge in; each gives the engines an equal share of the cores.",
 )
 @click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of cases.")
 @options.as_json
-@click.pass_context
 def command(
-    ctx: click.Context,
     implementations: tuple[str, ...],
     plugins: tuple[str, ...],
     operators: tuple[str, ...],
@@ -75,17 +71,15 @@ def command(
     """Judge implementations on generated and curated cases; exit with 1 if one violates."""
     from conformance.engine import run
 
-    folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise click.BadParameter(f"{output} is a file; name a folder", param_hint="--output")
-    with _progress() as progress, _executor(jobs) as executor:
+    folder = options.folder(output)
+    with _progress() as progress, _executor(jobs) as executor, options.keep_stdout():
         result = run(
             implementations or None,
             operators=operators or None,
             dims=[_dim(text) for text in dims] or None,
             dtypes=dtypes or None,
             checks=checks or None,
-            suites=() if suites == ("none",) else suites or None,
+            suites=_suites(suites),
             examples=examples,
             seconds=seconds,
             seed=seed,
@@ -96,15 +90,15 @@ def command(
             cache=not no_cache,
             progress=progress,
             executor=executor,
-            command=shlex.join(["convformance", *sys.argv[1:]]),
+            command=options.typed(),
         )
     from reports import load
     from reports.html import html
     from reports.markdown import markdown
 
     report = load(result.path)
-    (folder / "report.md").write_text(markdown(report), encoding="utf-8")
-    (folder / "report.html").write_text(html(report), encoding="utf-8")
+    options.write(folder / "report.md", markdown(report))
+    options.write(folder / "report.html", html(report))
     if as_json:
         from reports.as_json import as_json as to_json
 
@@ -123,6 +117,14 @@ def _dim(text: str) -> int:
     return int(text)
 
 
+def _suites(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    if "none" not in names:
+        return names or None
+    if set(names) != {"none"}:
+        raise click.BadParameter("'none' goes with no other suite", param_hint="--suite")
+    return ()
+
+
 @contextlib.contextmanager
 def _executor(jobs: int) -> Iterator[Executor | None]:
     """Start ``jobs`` processes, whose engines share the cores instead of each taking all."""
@@ -131,7 +133,9 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
         return
     share = max(1, (os.cpu_count() or 1) // jobs)
     spawn = multiprocessing.get_context("spawn")
-    with threads.environment(share), ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
+    # What workers print goes to stderr: see options.keep_stdout.
+    quiet = {"initializer": os.dup2, "initargs": (2, 1)}
+    with threads.environment(share), ProcessPoolExecutor(jobs, spawn, **quiet) as pool:
         yield pool
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
-from pathlib import Path
 
 import click
 
@@ -17,18 +14,18 @@ from conformance.cli import options
 @click.argument("layers", nargs=-1, metavar="[LAYER]...")
 @options.many("--implementation", "-i", "implementations", help="Which ones; default: all.")
 @click.option("--baseline", metavar="NAME", help="What ratios are to; default: the fastest.")
-@click.option("--rounds", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--warmup", type=click.IntRange(0), default=2, show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--rounds", type=options.whole(1), default=20, show_default=True)
+@click.option("--warmup", type=options.whole(0), default=2, show_default=True)
+@click.option("--threads", type=options.whole(1), default=1, show_default=True)
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=options.seconds(),
     default=1.0,
     show_default=True,
     help="Time budget of an implementation and layer.",
 )
 @click.option("--dtype", default="float32", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=options.whole(0), default=0, show_default=True)
 @options.plugins
 @options.spec_file
 @click.option(
@@ -68,10 +65,8 @@ def command(
     from conformance.timing import time
     from reports import load
 
-    folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise click.BadParameter(f"{output} is a file; name a folder", param_hint="--output")
-    with _progress() as progress:
+    folder = options.folder(output)
+    with _progress() as progress, options.keep_stdout():
         timings = time(
             implementations or None,
             layers or None,
@@ -86,7 +81,7 @@ def command(
             plugins=plugins,
             output=folder,
             progress=progress,
-            command=shlex.join(["convformance", *sys.argv[1:]]),
+            command=options.typed(),
         )
     report = load(timings.path)
     if as_json:

@@ -92,8 +92,8 @@ def shared(
     """Return the reference in which position taps[p, k] gets grad[n, c, p] / shares[n, c, p, k].
 
     ``shares`` are whole numbers, 0 where there is nothing to get; they and ``rounds``, where a
-    quotient may round (None: nowhere), broadcast to (N, C, P, K). ``extra`` counts the roundings of an element
-    besides those of its sum.
+    quotient may round (None: nowhere), broadcast to (N, C, P, K). ``extra`` counts the roundings of
+    an element besides those of its sum.
     """
     n, c = grad.shape[:2]
     p, k = taps.shape

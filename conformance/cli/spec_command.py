@@ -1,0 +1,95 @@
+"""``convformance spec``: what generation draws from, and how well it covers it."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conformance.cli import options
+
+if TYPE_CHECKING:
+    from conformance.coverage import Coverage
+    from conformance.spec import Spec
+
+
+_IN = " " * 21
+
+
+@click.command("spec")
+@options.spec_file
+@click.option("--coverage", is_flag=True, help="Measure which combinations N cases reach.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    metavar="N",
+    help="Cases an operator, for --coverage.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@options.as_json
+def command(spec: str | None, coverage: bool, count: int, seed: int, as_json: bool) -> None:
+    """Show ranges, tiers and suites; with --coverage, the pairs and triples of classes reached.
+
+    A class is what a parameter is like: stride one, the same on every axis, different, and so on.
+    Shares are of the combinations that some valid case has.
+    """
+    from conformance.spec import load
+
+    loaded = load(spec)
+    if coverage:
+        from conformance.coverage import measure_generated
+
+        found = measure_generated(loaded.ranges, count=count, seed_value=seed)
+        _print_coverage(found, count, seed, as_json)
+    else:
+        _print_spec(loaded, as_json)
+
+
+def _print_spec(spec: Spec, as_json: bool) -> None:
+    suites = {name: len(spec.suite(name).cases) for name in spec.suites}
+    if as_json:
+        value = {
+            "source": spec.source,
+            "digest": spec.digest,
+            "ranges": asdict(spec.ranges),
+            "tiers": {name: asdict(tier) for name, tier in spec.tiers.items()},
+            "suites": suites,
+        }
+        click.echo(json.dumps(value, indent=2))
+        return
+    click.echo(f"spec {spec.source} ({spec.digest})\n\nranges")
+    for name, values in asdict(spec.ranges).items():
+        text = ", ".join(map(str, values)) if isinstance(values, tuple) else str(values)
+        click.echo(f"  {name:18} {text}")
+    click.echo("\ntiers")
+    for name, tier in spec.tiers.items():
+        click.echo(
+            f"  {name:18} {tier.examples} examples, {tier.seconds:g} s a cell: {tier.summary}"
+        )
+    click.echo("\nsuites")
+    for name, cases in suites.items():
+        click.echo(f"  {name:18} {cases} cases")
+
+
+def _print_coverage(found: tuple[Coverage, ...], count: int, seed: int, as_json: bool) -> None:
+    if as_json:
+        rows: list[dict[str, Any]] = [asdict(coverage) for coverage in found]
+        click.echo(json.dumps({"count": count, "seed": seed, "operators": rows}, indent=2))
+        return
+    click.echo(
+        f"combinations of parameter classes that {count} cases an operator reach, seed {seed}"
+    )
+    click.echo(f"{'operator':16} {'pairs':>18} {'triples':>22}")
+    for one in found:
+        pairs = f"{one.pairs_reached} of {one.pairs_valid}"
+        triples = f"{one.triples_reached} of {one.triples_valid}"
+        share = f"{100 * one.triples_reached / max(1, one.triples_valid):.1f} %"
+        click.echo(f"{one.operator:16} {pairs:>18} {triples:>15} {share}")
+        for missing in (*one.missing_pairs, *one.missing_triples[:5]):
+            click.echo(f"  not reached: {missing}")

@@ -1,0 +1,132 @@
+"""Deliberately wrong implementations, one module a kind: what the suite is there to catch.
+
+Each defect alters a correct kernel (`tests.defects.kernels`) in a few lines::
+
+    @defect("stride-ignored-on-last-axis", check="result", when="the last stride is above 1")
+    def conv(x, w, bias, **call):
+        return kernels.conv(x, w, bias, **call, alter=last_stride_one)
+
+The function is named after its operator. ``check`` names the group of requirements that it
+violates, the check that must catch it (`CHECKS`); ``when`` says in words where it is wrong.
+Importing a module makes records and registers nothing with convformance; `Defect.implementation`
+makes an implementation, with fresh state each time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from conformance import registry
+from conformance.registry import Implementation, implementation
+
+Function = Callable[..., Any]
+
+CHECKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "result": ("RESULT", "CONV", "TRANSPOSE", "MAXPOOL", "AVGPOOL", "EMPTY", "GRAD"),
+        "purity": ("PURE",),
+        "repeat": ("REPEAT",),
+        "layout": ("LAYOUT",),
+        "special": ("SPECIAL", "MAXPOOL-5", "MAXPOOL-10", "MAXPOOL-11"),
+        "reject": ("REJECT",),
+        "declare": ("DECLARE",),
+        "integer": ("INTEGER",),
+    }
+)
+"""The checks, and the requirements (or groups of them) that each one enforces."""
+
+_found: dict[str, Defect] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A wrong implementation: used as a decorator, it takes the functions of its operators."""
+
+    name: str
+    kind: str
+    """The module that it is in."""
+    check: str
+    """The check that must catch it: a key of `CHECKS`."""
+    when: str
+    """The condition under which it is wrong."""
+    state: Callable[[], Any] | None
+    """Makes what the functions keep between calls; they take it as their first argument."""
+    needs: str | None
+    """What the suite must have for the defect to show, where that is not there from the start."""
+    at: str | None
+    """The id of a case on which it is wrong, where it shows on no ordinary one."""
+    declarations: Mapping[str, Any]
+    functions: dict[str, Function] = field(default_factory=dict)
+
+    def __call__(self, function: Function) -> Function:
+        """Take ``function`` as the wrong implementation of the operator that it is named after."""
+        if function.__name__ in self.functions:
+            raise ValueError(f"defect '{self.name}' has two functions '{function.__name__}'")
+        self.functions[function.__name__] = function
+        return function
+
+    def implementation(self) -> Implementation:
+        """Return a new implementation, which shares no state with any other."""
+        functions = self.functions
+        if self.state is not None:
+            kept = self.state()
+            functions = {name: partial(function, kept) for name, function in functions.items()}
+        return unregistered(self.name, functions, self.declarations)
+
+
+def defect(
+    name: str,
+    *,
+    check: str,
+    when: str,
+    state: Callable[[], Any] | None = None,
+    needs: str | None = None,
+    at: str | None = None,
+    **declarations: Any,
+) -> Defect:
+    """Return a new defect, to be used as a decorator.
+
+    ``declarations`` are those of `conformance.implementation`. Raises ValueError for a name that
+    another defect has, and for an unknown check.
+    """
+    if name in _found:
+        raise ValueError(f"defect '{name}': the name is taken, in {_found[name].kind}.py")
+    if check not in CHECKS:
+        raise ValueError(f"defect '{name}': check={check!r}; allowed: {', '.join(CHECKS)}")
+    kind = sys._getframe(1).f_globals["__name__"].rpartition(".")[2]
+    new = Defect(name, kind, check, when, state, needs, at, declarations)
+    _found[name] = new
+    return new
+
+
+def defects() -> tuple[Defect, ...]:
+    """Return every defect, kind by kind."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return tuple(sorted(_found.values(), key=lambda one: one.kind))
+
+
+def unregistered(
+    name: str, functions: Mapping[str, Function], declarations: Mapping[str, Any]
+) -> Implementation:
+    """Return an implementation that `conformance.implementations` does not list."""
+    made = implementation(name, **declarations)
+    registry._registry.pop(name)
+    for operator, function in functions.items():
+        made.register(operator, function)
+    return made
+
+
+def catches(check: str, requirement: str | None) -> bool:
+    """Whether a violation of ``requirement`` is one that ``check`` looks for."""
+    group = (requirement or "").partition("-")[0]
+    if requirement in CHECKS["special"]:
+        return check == "special"
+    return group in CHECKS[check]

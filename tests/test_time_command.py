@@ -1,0 +1,78 @@
+"""``convformance time``: its exit status, what it prints and what it writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import timing
+from conformance.cli import main
+from conformance.threads import VARIABLES
+
+PLUGIN = """
+import numpy as np
+from conformance import implementation
+
+@implementation("time-command-{name}")
+def conv(x, w, bias, *, stride, padding, dilation, groups):
+    return np.einsum("nchw,oc->nohw", x, w[:, :, 0, 0]) + np.float32({error})
+"""
+ONE_BY_ONE = "conv2d:float32:x=1,3,4,4:w=2,3,1,1:integers@0"
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run ``convformance time``; return its exit status, stdout and stderr."""
+    monkeypatch.setattr(timing, "matmul_gflops", lambda dtype: 100.0)
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "1")  # the command sets them: put them back
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        status = main(["time", *arguments, "--output", str(tmp_path / "out")])
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return call
+
+
+@pytest.mark.parametrize(("name", "error", "status"), [("right", 0, 0), ("wrong", 1, 1)])
+def test_the_exit_status_says_whether_all_conforms(
+    command: Any, tmp_path: Path, name: str, error: int, status: int
+) -> None:
+    plugin = tmp_path / f"{name}.py"
+    plugin.write_text(PLUGIN.format(name=name, error=error))
+    found, out, _ = command("--plugin", str(plugin), "--rounds", "3", ONE_BY_ONE)
+
+    assert status == found
+    assert f"time-command-{name}" in out
+    assert (tmp_path / "out" / "run.sqlite").is_file()
+
+
+def test_json_has_the_timings(command: Any, tmp_path: Path) -> None:
+    plugin = tmp_path / "json_plugin.py"
+    plugin.write_text(PLUGIN.format(name="json", error=0))
+    _, out, _ = command("--plugin", str(plugin), "--rounds", "3", "--json", ONE_BY_ONE)
+    (timed,) = json.loads(out)["timings"]
+
+    assert ("time-command-json", 3) == (timed["implementation"], timed["calls"])
+
+
+def test_a_wrong_layer_is_one_line_on_stderr(command: Any) -> None:
+    status, out, err = command("resnet50/conv77")
+
+    assert (2, "") == (status, out)
+    assert err.startswith("convformance: error: layer 'resnet50/conv77' is unknown; did you mean ")
+    assert 1 == err.count("\n")
+
+
+def test_layers_can_be_listed(command: Any) -> None:
+    status, out, _ = command("--list-layers", "dcgan/D*")
+
+    assert 0 == status
+    assert ["dcgan/D1", "dcgan/D5"] == [line.split()[0] for line in out.splitlines()]
