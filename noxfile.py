@@ -7,9 +7,13 @@ TensorFlow are too large to be installed for each of them. Environments are kept
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import sqlite3
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +25,7 @@ nox.options.default_venv_backend = "virtualenv"  # with pip; uv does not read pi
 nox.options.reuse_venv = "yes"
 
 CONSTRAINTS = ("-c", "constraints.txt")
-RUN_FOLDER = Path("convformance-run")
-TIME_FOLDER = RUN_FOLDER / "time"
+RUN_FOLDER = Path("convformance-run")  # where `convformance run` writes by default
 BENCHMARKS = ("list_cost", "reference_cost", "author_path", "throughput")
 PACKAGES = ("conformance", "implementations", "reports")
 
@@ -45,13 +48,18 @@ def conformance(session: nox.Session) -> None:
     should fail a job, call `convformance run` itself, which then exits with 1.
     """
     started = time.perf_counter()
-    _engine(session, "convformance", "run", *session.posargs, success_codes=[0, 1])
+    judge = ("run", "--jobs", str(os.cpu_count() or 1), *session.posargs)
+    _engine(session, "convformance", *judge, success_codes=[0, 1])
     judged = time.perf_counter()
-    _engine(session, "convformance", "time", "--output", str(TIME_FOLDER), success_codes=[0, 1])
+    folder = _output(session.posargs)
+    timing = ("time", "--output", str(folder / "time"))
+    _engine(session, "convformance", *timing, success_codes=[0, 1])
     timed = time.perf_counter()
-    _render(session, TIME_FOLDER)
+    _render(session, folder / "time")
     session.log(f"judging took {judged - started:.0f} s, timing {timed - judged:.0f} s")
-    session.log(f"reports: {RUN_FOLDER}/report.html, {TIME_FOLDER}/report.html")
+    for part, seconds in _spent(folder).items():
+        session.log(f"{seconds:6.1f} s {part}")
+    session.log(f"reports: {folder}/report.html, {folder}/time/report.html")
 
 
 @nox.session(venv_backend="none", requires=["engines"])
@@ -125,6 +133,20 @@ def _render(session: nox.Session, folder: Path) -> None:
     """Write the reports of the run in ``folder`` beside its file."""
     files = ("--markdown", str(folder / "report.md"), "--html", str(folder / "report.html"))
     _engine(session, "convformance", "report", str(folder / "run.sqlite"), *files)
+
+
+def _output(arguments: Sequence[str]) -> Path:
+    """Return the folder that ``convformance run`` with ``arguments`` writes to."""
+    if "--output" in arguments[:-1]:
+        return Path(arguments[arguments.index("--output") + 1])
+    return RUN_FOLDER
+
+
+def _spent(folder: Path) -> dict[str, float]:
+    """Return the seconds that a run spent on each part, those of all its processes added up."""
+    with contextlib.closing(sqlite3.connect(folder / "run.sqlite")) as database:
+        row = database.execute("SELECT value FROM run WHERE key = 'spent'").fetchone()
+    return dict(json.loads(row[0])) if row else {}
 
 
 def _check_contents(session: nox.Session, wheel: Path) -> None:

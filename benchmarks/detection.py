@@ -1,14 +1,16 @@
 """How much of what is wrong is caught, and whether what is right is ever accused.
 
 Every defect of ``tests/defects`` and every correct implementation of ``tests/correct`` goes through
-the default tier, in this process, in the order in which a run judges: cell by cell, the histories
-of calls first. A defect is caught when a violation is found that, shrunk, cites a requirement of
-the check that the defect names; its time begins when its first call does, and what ends before is
-cases judged and failures shrunk. Correct implementations are judged to the end of every cell.
+the default tier, in this process, in the order in which a run judges: cell by cell, histories of
+calls first. A defect counts as caught when a violation is found that, shrunk, cites a requirement
+of the check that the defect names. Its time begins with its first call; the cases, which a run
+makes or loads before it judges anything, are not part of it. Correct implementations are judged to
+the end.
 
-    python -m benchmarks.detection                    # the table and its exceptions
-    python -m benchmarks.detection --seeds 20         # the correct ones on 20 sets of cases
-    python -m benchmarks.detection --only memory      # one kind, or one name
+    python -m benchmarks.detection                 the table by kind, and its exceptions
+    python -m benchmarks.detection --list          every defect, with its smallest case
+    python -m benchmarks.detection --seeds 20      the correct ones on 20 sets of cases
+    python -m benchmarks.detection --only memory   one kind, one name, or "correct"
 """
 
 from __future__ import annotations
@@ -45,8 +47,9 @@ class Outcome:
 
     name: str
     judged: int
+    """Cases judged until it was caught, or all of them; a history of calls counts when it fails."""
     seconds: float
-    caught: Violation | None
+    caught: Violation | None = None
     """The first violation of the check that was looked for, shrunk."""
     others: tuple[Violation, ...] = ()
     """Violations of other checks that were found before."""
@@ -76,11 +79,6 @@ def default_plan(seed: int = 0, examples: int | None = None) -> Plan:
     )
 
 
-@lru_cache(maxsize=64)
-def _bank(seed: int, examples: int, operator: str, dims: int) -> tuple[Prepared, ...]:
-    return tuple(prepare_block(default_plan(seed, examples), operator, dims))
-
-
 def cells(one: Implementation, plan: Plan) -> Iterator[list[Prepared]]:
     """Yield the cases of each cell in which a run would judge ``one``, in its order."""
     for operator in one.operators:
@@ -91,62 +89,105 @@ def cells(one: Implementation, plan: Plan) -> Iterator[list[Prepared]]:
                     yield [p for p in bank if p.case.dtype == dtype]
 
 
-def verdicts(one: Implementation, plan: Plan) -> Iterator[Verdict | None]:
-    """Yield what came of every case, and None for a history of calls that shows nothing."""
-    with np.errstate(all="ignore"):
-        for cell in cells(one, plan):
-            yield from _histories(one, cell, plan)
-            for prepared in cell:
-                yield judge_prepared(one, prepared)[0]
+@lru_cache(maxsize=64)
+def _bank(seed: int, examples: int, operator: str, dims: int) -> tuple[Prepared, ...]:
+    return tuple(prepare_block(default_plan(seed, examples), operator, dims))
 
 
-def hunt(one: Implementation, check: str | None, plan: Plan) -> Outcome:
-    """Judge ``one`` until a violation of ``check`` is found; of any check where it is None."""
+@np.errstate(all="ignore")  # special values are handed over on purpose
+def hunt(one: Implementation, check: str | None, plan: Plan, *, step: int = 1) -> Outcome:
+    """Judge ``one`` until a violation of ``check`` is found; of any check where it is None.
+
+    With a ``step`` above 1, that is how many cases of a cell go by for each one that is judged.
+    """
     started = perf_counter()
-    try:
-        return _hunt(one, check, plan, started)
-    except Exception as problem:  # the others are still to be judged
-        error = f"{type(problem).__name__}: {problem}"
-        return Outcome(one.name, 0, perf_counter() - started, None, (), error)
-
-
-def _hunt(one: Implementation, check: str | None, plan: Plan, started: float) -> Outcome:
     judged = 0
     others: list[Violation] = []
     explained: Counter[tuple[str | None, str]] = Counter()
-    for verdict in verdicts(one, plan):
-        judged += 1
-        if verdict is None or not verdict.failed:
-            continue
-        sort = verdict.requirement, check_for(verdict.case)
-        explained[sort] += 1
-        if explained[sort] > EXPLAINED:
-            continue
-        violation = next(iter(explain(one, [verdict])))
-        if check is None or check_of(violation.requirement) == check:
-            seconds = perf_counter() - started
-            return Outcome(one.name, judged, seconds, violation, tuple(others))
-        others.append(violation)
+    try:
+        for verdict in _verdicts(one, plan, step):
+            judged += 1
+            sort = verdict.requirement, check_for(verdict.case)
+            if not verdict.failed or explained[sort] >= EXPLAINED:
+                continue
+            explained[sort] += 1
+            violation = next(iter(explain(one, [verdict])))
+            if check is None or check_of(violation.requirement) == check:
+                seconds = perf_counter() - started
+                return Outcome(one.name, judged, seconds, violation, tuple(others))
+            others.append(violation)
+    except Exception as problem:  # it is to be known, and the others are still to be judged
+        error = f"{type(problem).__name__}: {problem}"
+        return Outcome(one.name, judged, perf_counter() - started, None, tuple(others), error)
     return Outcome(one.name, judged, perf_counter() - started, None, tuple(others))
+
+
+def _verdicts(one: Implementation, plan: Plan, step: int) -> Iterator[Verdict]:
+    for cell in cells(one, plan):
+        yield from _histories(one, cell, plan)
+        yield from (judge_prepared(one, prepared)[0] for prepared in cell[::step])
+
+
+@np.errstate(all="ignore")
+def glance(one: Implementation, check: str, plan: Plan) -> Verdict | None:
+    """Return a violation of ``check``, without shrinking, from the cases that this check is about.
+
+    Where a case has a memory layout or special values, its violation counts as one of that check
+    if the case without them conforms.
+    """
+    sort = check if check in ("layout", "special", "reject") else "result"
+    for cell in cells(one, plan):
+        if check in ("repeat", "purity"):
+            for verdict in _histories(one, cell, plan):
+                if check_of(verdict.requirement or "") == check:
+                    return verdict
+        for prepared in cell:
+            if check_for(prepared.case) != sort or check == "repeat":
+                continue
+            verdict = judge_prepared(one, prepared)[0]
+            if verdict.failed and _is_about(one, verdict, check):
+                return verdict
+    return None
+
+
+def _is_about(one: Implementation, verdict: Verdict, check: str) -> bool:
+    if check in ("layout", "special"):
+        plain = verdict.case.replace(memory="contiguous")
+        plain = plain.replace(data="integers") if check == "special" else plain
+        return not judge_prepared(one, Prepared.of(plain))[0].failed
+    found = check_of(verdict.requirement or "")
+    return found == check or (found, check) == ("integer", "result")
 
 
 # --- what is printed ----------------------------------------------------------------------------
 
 
 def _table(found: Sequence[tuple[Defect, Outcome]]) -> Iterator[str]:
-    yield "| kind | defects | caught | by the check named | cases, median | seconds, median | most |"
+    """Yield a table with a row a kind; "cases" and "seconds" are until caught, and medians."""
+    yield "| kind | defects | caught | as named | cases | seconds | most seconds |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     kinds = dict.fromkeys(defect.kind for defect, _ in found)
     for kind in (*kinds, "all"):
-        mine = [(d, o) for d, o in found if kind in (d.kind, "all")]
-        caught = [o for _, o in mine if o.caught or o.others]
-        named = [o for _, o in mine if o.caught]
-        judged = statistics.median([o.judged for o in named] or [0])
-        seconds = [o.seconds for o in named] or [0.0]
+        mine = [outcome for defect, outcome in found if kind in (defect.kind, "all")]
+        caught = [outcome for outcome in mine if outcome.caught or outcome.others]
+        named = [outcome for outcome in mine if outcome.caught]
+        cases = statistics.median([outcome.judged for outcome in named] or [0])
+        seconds = [outcome.seconds for outcome in named] or [0.0]
         yield (
-            f"| {kind} | {len(mine)} | {len(caught)} | {len(named)} | {judged:.0f} "
+            f"| {kind} | {len(mine)} | {len(caught)} | {len(named)} | {cases:.0f} "
             f"| {statistics.median(seconds):.2f} | {max(seconds):.1f} |"
         )
+
+
+def _checks(found: Sequence[tuple[Defect, Outcome]]) -> Iterator[str]:
+    yield "| check | defects | caught by it | requirements cited |"
+    yield "| --- | ---: | ---: | --- |"
+    for check in CHECKS:
+        mine = [outcome for defect, outcome in found if defect.check == check]
+        cited = Counter(outcome.caught.requirement for outcome in mine if outcome.caught)
+        listed = ", ".join(f"{name} ({count})" for name, count in cited.most_common())
+        if mine:
+            yield f"| {check} | {len(mine)} | {cited.total()} | {listed} |"
 
 
 def _exceptions(found: Iterable[tuple[Defect, Outcome]]) -> Iterator[str]:
@@ -158,7 +199,7 @@ def _exceptions(found: Iterable[tuple[Defect, Outcome]]) -> Iterator[str]:
         what = f"the suite raised {outcome.error}" if outcome.error else what
         yield (
             f"- {defect.name} ({defect.kind}): {what}; check: {defect.check}, "
-            f"when: {defect.when}; {outcome.judged} judged"
+            f"wrong when: {defect.when}; {outcome.judged} judged"
         )
 
 
@@ -173,26 +214,29 @@ def _list(found: Iterable[tuple[Defect, Outcome]]) -> Iterator[str]:
         )
 
 
-def _accused(seeds: int, only: str | None, examples: int | None) -> Iterator[str]:
-    """Judge the correct implementations; yield a summary, and every accusation."""
-    judged, accusations, started = 0, [], perf_counter()
-    for seed in range(seeds):
+def _accused(seeds: int, only: str | None, examples: int | None) -> list[str]:
+    """Judge the correct implementations; return a summary, and every accusation."""
+    chosen = [one for one in correct() if only in (None, "correct", one.name)]
+    judged, accused, started = 0, [], perf_counter()
+    for seed in range(seeds if chosen else 0):
         plan = default_plan(seed, examples)
-        for make in correct():
-            if only in (None, make.name, "correct"):
-                outcome = hunt(make.implementation(), None, plan)
-                judged += outcome.judged
-                if outcome.caught:
-                    accusations.append((seed, outcome.caught, outcome.name))
+        for one in chosen:
+            _progress(f"seed {seed}, {one.name}: {judged} judgments, {len(accused)} accusations")
+            outcome = hunt(one.implementation(), None, plan)
+            judged += outcome.judged
+            if outcome.error:
+                accused.append(f"- {one.name}, seed {seed}: the suite raised {outcome.error}")
+            if outcome.caught:
+                hit = outcome.caught
+                accused.append(f"- {one.name}, seed {seed}: {hit.requirement} {hit.case.id}")
+                accused.append(f"  {hit.message}")
         _bank.cache_clear()
-        _progress(f"seed {seed}: {judged} judgments, {len(accusations)} accusations")
-    yield (
-        f"{len(correct())} correct implementations, {seeds} seeds: {judged} judgments in "
-        f"{perf_counter() - started:.0f} s, {len(accusations)} wrongly accused"
+    wrongly = sum(line.startswith("-") for line in accused)
+    summary = (
+        f"{len(chosen)} correct implementations on {seeds} seeds: {judged} judgments in "
+        f"{perf_counter() - started:.0f} s, {wrongly} wrongly accused"
     )
-    for seed, violation, name in accusations:
-        yield f"- {name}, seed {seed}: {violation.requirement} {violation.case.id}"
-        yield f"  {violation.message}"
+    return [summary, *accused]
 
 
 def _progress(text: str) -> None:
@@ -202,15 +246,15 @@ def _progress(text: str) -> None:
 
 def main() -> int:
     """Judge, print, and return 1 where a defect is missed or a correct one accused."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1, help="sets of cases for the correct ones")
-    parser.add_argument("--only", help="one kind, one name, or 'correct'")
+    parser.add_argument("--only", help='one kind, one name, or "correct"')
     parser.add_argument("--examples", type=int, help="generated cases an operator and dimension")
     parser.add_argument("--list", action="store_true", help="print every defect, too")
     options = parser.parse_args()
     plan = default_plan(0, options.examples)
     chosen = [d for d in defects() if options.only in (None, d.kind, d.name)]
-    for operator in {name for defect in chosen for name in defect.functions}:
+    for operator in dict.fromkeys(name for defect in chosen for name in defect.functions):
         for dims in plan.dims:
             _progress(f"preparing {operator} {dims}-D")
             _bank(plan.seed, plan.examples, operator, dims)
@@ -218,12 +262,14 @@ def main() -> int:
     for number, defect in enumerate(chosen, 1):
         _progress(f"{number} of {len(chosen)}: {defect.name}")
         found.append((defect, hunt(defect.implementation(), defect.check, plan)))
+    _progress("")
     exceptions = list(_exceptions(found))
-    print(*_table(found), "", *exceptions, sep="\n")
+    if found:
+        print(*_table(found), "", *_checks(found), "", *exceptions, "", sep="\n")
     if options.list:
-        print("", *_list(found), sep="\n")
+        print(*_list(found), "", sep="\n")
     summary, *accusations = _accused(options.seeds, options.only, options.examples)
-    print("", summary, *accusations, sep="\n")
+    print(summary, *accusations, sep="\n")
     return 1 if exceptions or accusations else 0
 
 

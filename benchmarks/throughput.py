@@ -33,9 +33,9 @@ from conformance.registry import get, implementations
 from conformance.spec.ranges import Ranges
 from conformance.strategies import cases
 
-EXAMPLES = 30
+EXAMPLES = 100
 """Cases an operator and dimension."""
-ROUNDS = 5
+ROUNDS = 3
 PLAIN = "plain property test, im2col against torch"
 
 

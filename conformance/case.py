@@ -44,7 +44,8 @@ class Case:
 
     Shapes are channels-first: ``x`` is (N, C, *S), ``w`` is (O, C/groups, *K), for conv_transpose
     (C, O/groups, *K). A parameter that the operator does not have keeps its default. Tuples of
-    parameters that are left empty are filled with the default, one an axis.
+    parameters that are left empty are filled with the default, one an axis. A gradient has the
+    fields of its forward call; conv_bias_grad, which depends on grad alone, has grad's shape as x.
     """
 
     operator: str

@@ -13,7 +13,7 @@ from conformance.judging import CONFORMS, Prepared, Verdict, attribute, judge_pr
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
 from conformance.repeat import endure, repeat
-from conformance.reproducer import script
+from conformance.reproducer import replay_command, script
 from conformance.shrink import shrink
 
 MAX_CAUSES = 4
@@ -36,6 +36,7 @@ class Violation:
     count: int
     message: str
     script: str
+    replay: str
 
 
 def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violation]:
@@ -68,12 +69,13 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
         same = [f for f in left if _kind(f) == kind and _features(smallest) <= _features(f.case)]
         same = same or [found]
         yield Violation(
-            requirement=_requirement(verdict, smallest),
+            requirement=named_requirement(verdict, smallest),
             status=verdict.status,
             case=smallest,
             found=found.case,
             count=len(same),
             message=verdict.message,
+            replay=replay_command(one, smallest),
             script=script(one, Prepared.of(smallest), history=kind == "repeat"),
         )
         left = [f for f in left if f not in same]
@@ -87,7 +89,7 @@ def _again(one: Implementation, prepared: Prepared, kind: str) -> Verdict:
     return judge_prepared(one, prepared)[0]
 
 
-def _requirement(verdict: Verdict, case: Case) -> str:
+def named_requirement(verdict: Verdict, case: Case) -> str:
     """Return the requirement behind a failure of a shrunk case: the one its parameters tell."""
     requirement = verdict.requirement or "RESULT-1"
     told = check_for(case) in ("layout", "special")

@@ -82,7 +82,7 @@ def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) ->
     if case.operator == "max_pool":
         return _nonzero(rng, shape, min(99, limit))
     if case.operator == "max_pool_grad" and index == 1:
-        return _nonzero(rng, shape, _READABLE)  # few numbers, so that maxima tie
+        return _nonzero(rng, shape, (1, 3, _READABLE)[case.seed % 3])  # few, so that maxima tie
     terms = max(1, OPERATORS[case.operator].terms(case))
     if OPERATORS[case.operator].has_weight:
         factors = 2

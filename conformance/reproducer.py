@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import shlex
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import numpy as np
 
 from conformance import rejection
 from conformance.calling import Array, Inputs, to_layout
+from conformance.case import Case
 from conformance.data import memory_ways
 from conformance.judging import Prepared
-from conformance.registry import Implementation
+from conformance.registry import ENTRY_POINT_GROUP, Implementation
 from conformance.signatures import SIGNATURES
 
 _LITERAL = 2000
@@ -58,6 +61,18 @@ def script(one: Implementation, prepared: Prepared, *, history: bool = False) ->
             "        break",
         ]
     return "\n".join(lines) + "\n"
+
+
+def replay_command(one: Implementation, case: Case) -> str:
+    """Return the command that judges ``case`` again; it loads the file that no entry point names.
+
+    Quoted even where a POSIX shell would not need it, so that other shells read it alike.
+    """
+    words = ["convformance", "replay", f"'{case.id}'", shlex.quote(one.name)]
+    shared = {entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if not any(function.__module__ in shared for function in one.functions.values()):
+        words += ["--plugin", shlex.quote(one.origin)]
+    return " ".join(words)
 
 
 _SHOW = (

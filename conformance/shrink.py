@@ -120,12 +120,16 @@ def _axis_steps(case: Case, axis: int) -> Iterator[Case]:
         x = _put(case.x, axis + 2, size)
         if case.w is not None:
             return case.replace(x=x, w=(*case.w[:2], *shape))
-        return case.replace(x=x, kernel=shape)
+        return case.replace(x=x, kernel=shape or None)
 
     size = case.x[axis + 2]
     for smaller in _smaller(window[axis], 1) if window else ():
         shape = _put(window, axis, smaller)
         yield with_window(shape, size)
+        if case.kernel is not None:  # a pool's padding is half of its kernel at most
+            pair = tuple(min(count, smaller // 2) for count in case.padding[axis])
+            padding = (*case.padding[:axis], pair, *case.padding[axis + 1 :])
+            yield with_window(shape, size).replace(padding=padding)
         shrunk = size - case.dilation[axis] * (window[axis] - smaller)
         if shrunk >= 1:
             yield with_window(shape, shrunk)

@@ -225,7 +225,9 @@ def _channels(ranges: Ranges, boundary: str) -> Classes[tuple[int, int, int]]:
         itertools.product(several, wide, outer),
         itertools.product(deep, single, multiplier[1:]),
     )
-    return _nonempty(*(sorted(kind, key=math.prod) for kind in kinds))
+    found = _nonempty(*(sorted(kind, key=math.prod) for kind in kinds))
+    # Ranges may leave no way to group channels of a boundary's size; then they have others.
+    return found if found or boundary == "none" else _channels(ranges, "none")
 
 
 @cache

@@ -14,16 +14,24 @@ Items are named ``my-conv-conv2d-float32``, ``my-conv-max_pool1d-float64``, ...,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from conformance.block import Plan, prepare_block
 from conformance.causes import explain
 from conformance.checks import CHECKS
+from conformance.dtypes import DTYPES
+from conformance.errors import ConformanceError
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.registry import Implementation, find
 from conformance.spec import load
+
+_SHOWN = 8
+"""Violations that the message of a failed check tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +54,20 @@ class Check:
         test is skipped.
         """
         one = find(implementation)
+        if not one.installed:
+            _skip(f"{one.name}: {one.hint}")
         prepared = _block(self.plan, self.operator, self.dims)
-        verdicts = [judge_prepared(one, p)[0] for p in prepared if p.case.dtype == self.dtype]
+        mine = [p for p in prepared if p.case.dtype == self.dtype]
+        # A test suite that makes warnings errors must not turn one into a failure of the call.
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            verdicts = [judge_prepared(one, p)[0] for p in mine]
         failures = [verdict for verdict in verdicts if verdict.failed]
         if failures:
             raise AssertionError(_explain(one, failures, len(verdicts)))
-        if all(verdict.status == "unsupported" for verdict in verdicts):
-            import pytest
-
-            pytest.skip(f"{one.name}: {verdicts[0].message}")
+        valid = [verdict for verdict in verdicts if not verdict.case.invalid]
+        if all(verdict.status == "unsupported" for verdict in valid):
+            _skip(f"{one.name}: {valid[0].message if valid else 'no case to judge'}")
 
     def __repr__(self) -> str:
         return f"<Check {self.name}>"
@@ -71,10 +84,17 @@ def checks(
     """Return the checks of the operators that ``implementation`` has.
 
     ``examples`` cases an operator and dimension are generated from ``seed``, besides ``suites``.
+    Raises `ConformanceError` for a dtype or suite that does not exist.
     """
     one = find(implementation)
     spec = load()
     chosen = tuple(dtypes) if dtypes is not None else one.dtypes
+    suites = tuple(suites)
+    for dtype in chosen:
+        if dtype not in DTYPES:
+            raise ConformanceError(f"dtype '{dtype}' is unknown; known are {', '.join(DTYPES)}")
+    for suite in suites:
+        spec.suite(suite)
     plan = Plan(
         implementations=(one,),
         operators=one.operators,
@@ -82,7 +102,7 @@ def checks(
         dtypes=chosen,
         claimed=(),
         checks=CHECKS,
-        suites=tuple(suites),
+        suites=suites,
         examples=examples,
         seconds=float("inf"),
         seed=seed,
@@ -114,6 +134,10 @@ def parametrize_with_checks(
     """
     import pytest
 
+    if isinstance(implementations, str) or not isinstance(implementations, Iterable):
+        raise ConformanceError(
+            f"implementations={implementations!r}; write a list, such as [my_conv]"
+        )
     items = [
         pytest.param(one, check, id=f"{one.name}-{check.name}")
         for one in map(find, implementations)
@@ -136,10 +160,19 @@ def _block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
 
 def _explain(one: Implementation, failures: list[Verdict], total: int) -> str:
     text = [f"{one.name} fails {len(failures)} of {total} cases"]
-    for violation in explain(one, failures):
+    violations = list(explain(one, failures))
+    for violation in violations[:_SHOWN]:
         text += [
-            f"{violation.requirement} ({violation.count} cases): {violation.message}",
+            f"{violation.requirement} (cases: {violation.count}): {violation.message}",
             f"  smallest case: {violation.case.id}",
-            f"  replay: convformance replay '{violation.case.id}' {one.name}",
+            f"  replay: {violation.replay}",
         ]
+    if len(violations) > _SHOWN:
+        text.append(f"and {len(violations) - _SHOWN} more; `convformance run` shows all")
     return "\n".join(text)
+
+
+def _skip(reason: str) -> None:
+    import pytest
+
+    pytest.skip(reason)

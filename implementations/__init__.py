@@ -14,6 +14,7 @@ The five NumPy files are a course, best read in this order:
 ``shifted_matmul.py``     a loop over kernel positions, one matrix product each, channels last
 ========================  =======================================================================
 
-``pytorch.py`` and ``tensorflow_eager.py`` hand a case to a framework's own operators. Shape
-arithmetic and argument checks that the files share are in ``_common.py``.
+Each goes on with the gradients, as far as its idea carries. ``pytorch.py`` and
+``tensorflow_eager.py`` hand a case to a framework's own operators, and to its autograd. Argument
+checks that the files share are in ``_common.py``, those of gradients in ``_gradients.py``.
 """

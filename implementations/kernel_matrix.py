@@ -302,8 +302,10 @@ def max_pool_grad(
     images = x.reshape(n, c, 1, s)
     masked = np.where(mask, images, np.array(lowest(x.dtype), native(x.dtype)))  # (N, C, P, S)
     largest = mask & (masked == masked.max(axis=3, keepdims=True))
-    first = largest & (largest.cumsum(axis=3) == 1)  # none for a window of padding only
-    dx: Array = grad.astype(dtype, copy=False).reshape(n, c, 1, p) @ first.astype(dtype)
+    matrix = np.zeros(largest.shape, dtype)  # (N, C, P, S), a window of padding only has no one
+    first = largest.argmax(axis=3)[..., None]  # (N, C, P, 1)
+    np.put_along_axis(matrix, first, largest.any(axis=3, keepdims=True), axis=3)
+    dx: Array = grad.astype(dtype, copy=False).reshape(n, c, 1, p) @ matrix
     return dx.reshape(x.shape).astype(native(x.dtype), copy=False)
 
 

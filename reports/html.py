@@ -179,5 +179,5 @@ def _environment() -> Environment:
         "message": lambda value: text.shorten(value, _LONGEST_MESSAGE),
     }
     made.filters.update(filters)
-    made.globals.update(replay=text.replay, share=text.share)
+    made.globals.update(share=text.share)
     return made

@@ -22,7 +22,6 @@ from reports.text import (
     one_line,
     percentage,
     plural,
-    replay,
     requirement_title,
     seconds,
     share,
@@ -100,7 +99,7 @@ def _finding(finding: Finding) -> list[str]:
         _fenced(shorten(smallest.message, _LONGEST_MESSAGE), "text"),
         f"{reach}:",
         _fenced(smallest.case, "text"),
-        _fenced(replay(smallest.case, smallest.implementation), "sh"),
+        _fenced(smallest.replay, "sh"),
     ]
     if len(smallest.script) > _LONGEST_SCRIPT:
         parts.append("The standalone script is too long for this page; it is in the HTML report.")

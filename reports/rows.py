@@ -67,6 +67,8 @@ class Violation:
     """How many of the cell's cases violate the requirement."""
     message: str
     script: str
+    replay: str
+    """The command that judges the case again."""
 
 
 @dataclass(frozen=True, slots=True)

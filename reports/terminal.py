@@ -24,7 +24,6 @@ from reports.text import (
     one_line,
     percentage,
     plural,
-    replay,
     requirement_title,
     seconds,
     share,
@@ -203,7 +202,7 @@ def _print_finding(finding: Finding, console: Console) -> None:
     # Never wrapped or cropped, whatever the width: these lines are there to be copied.
     console.print(Text(smallest.case), soft_wrap=True)
     console.print(Text("  replay:", style="dim"))
-    command = replay(smallest.case, smallest.implementation)
+    command = smallest.replay
     console.print(Text(command, style="cyan"), soft_wrap=True)
     console.print()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 
 from conformance.errors import ConformanceError
 from conformance.requirements import requirement
@@ -40,12 +39,6 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit].rstrip()} ... ({len(text) - limit:,} more characters)"
-
-
-def replay(case: str, implementation: str) -> str:
-    """Return the command that judges ``implementation`` on ``case`` again, safe to paste."""
-    quoted = "'" + case.replace("'", "'\"'\"'") + "'"
-    return f"convformance replay {quoted} {shlex.quote(implementation)}"
 
 
 def requirement_title(number: str) -> str:

@@ -24,9 +24,7 @@ def numbered(shape: tuple[int, ...] = (2, 3, 4, 5), dtype: str = "float32") -> A
 @pytest.mark.parametrize("layout", MEMORY_LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_values_and_shape_stay_the_same(
-    layout: str, dtype: str, shape: tuple[int, ...]
-) -> None:
+def test_values_and_shape_stay_the_same(layout: str, dtype: str, shape: tuple[int, ...]) -> None:
     array = numbered(shape, dtype)
 
     placed, _ = place(array, layout)

@@ -130,9 +130,7 @@ TWO = "conv1d:float64:x=1,1,2:w=1,1,2:integers@0"
         ((3, 4), (1, 1), 7.0),
     ],
 )
-def test_a_sum_of_two_products(
-    x: tuple[float, ...], w: tuple[float, ...], expected: float
-) -> None:
+def test_a_sum_of_two_products(x: tuple[float, ...], w: tuple[float, ...], expected: float) -> None:
     exact = float(made(TWO, line(*x), line(*w), None).exact.item())
 
     assert str(expected) == str(exact)
@@ -293,7 +291,5 @@ def test_conv_of_any_special_values_is_as_by_loops(
     expected = ["any" if m else str(v + 0.0) for m, v in zip(met.flat, looped.flat, strict=True)]
     assert expected == [
         "any" if math.isinf(e) else str(v + 0.0)
-        for e, v in zip(
-            np.broadcast_to(found.error, met.shape).flat, found.exact.flat, strict=True
-        )
+        for e, v in zip(np.broadcast_to(found.error, met.shape).flat, found.exact.flat, strict=True)
     ]

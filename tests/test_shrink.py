@@ -39,7 +39,7 @@ PLANTED: dict[str, tuple[Predicate, str]] = {
         "x=1,1,1,3:w=1,1,1,2:dilation=1,2",
     ),
     "asymmetric padding": (
-        lambda c: any(before > after for before, after in c.padding),
+        lambda c: c.padding[0][0] > c.padding[0][1],
         "x=1,1,1,1:w=1,1,1,1:padding=1/0,0/0",
     ),
     "groups of two channels in": (
@@ -72,7 +72,7 @@ PLANTED: dict[str, tuple[Predicate, str]] = {
         lambda c: OPERATORS["conv"].output_shape(c)[2] >= 2,
         "x=1,1,2,1:w=1,1,1,1",
     ),
-    "seventeen channels out": (
+    "nine channels out": (
         lambda c: c.w is not None and c.w[0] >= 9,
         "x=1,1,1,1:w=9,1,1,1",
     ),

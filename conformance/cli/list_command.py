@@ -51,8 +51,9 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
     room = max(20, shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths))
     for line in (header, *table):
         first = "".join(str(line[i]).ljust(widths[i] + 2) for i in range(3))
-        for part in textwrap.wrap(line[3], room, break_long_words=False) or [""]:
-            click.echo(first + part)
+        text = line[3].replace("pip install ", "pip\xa0install\xa0")  # a command stays on one line
+        for part in textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False):
+            click.echo(first + part.replace("\xa0", " "))
             first = " " * len(first)
     for name, reason in broken().items():
         print(f"convformance: warning: entry point '{name}': {reason}", file=sys.stderr)

@@ -47,7 +47,7 @@ class _Seconds(click.FloatRange):
         return found
 
 
-def seconds() -> click.IntRange:
+def seconds() -> click.FloatRange:
     """Return the type of an option that takes a positive number of seconds."""
     return _Seconds(0, min_open=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ import numpy as np
 
 from conformance import rejection
 from conformance.case import Case
+from conformance.causes import named_requirement
 from conformance.checks import check_for, check_of
 from conformance.cli import options
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
@@ -72,6 +74,8 @@ def _replay(one: Implementation, prepared: Prepared) -> tuple[Any, Verdict]:
         ordinary = check_for(prepared.case) == "result" and prepared.case.x[0] > 0
         if found.status == CONFORMS and ordinary:
             found = repeat(one, prepared) or endure(one, prepared) or found
+    if found.failed:
+        found = replace(found, requirement=named_requirement(found, prepared.case))
     return output, found
 
 

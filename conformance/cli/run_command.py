@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 @click.command("run")
 @options.many("--implementation", "-i", "implementations", help="Which ones; default: all.")
 @options.plugins
-@options.many("--operator", "-o", "operators", help="conv, conv_transpose, max_pool, avg_pool.")
+@options.many(
+    "--operator",
+    "-o",
+    "operators",
+    help="conv, conv_transpose, max_pool, avg_pool, conv_input_grad, conv_weight_grad, "
+    "conv_bias_grad, max_pool_grad, avg_pool_grad.",
+)
 @options.many("--dims", help="Spatial dimensions: 1, 2, 3.")
 @options.many("--dtype", "dtypes", help="float32, float64, float16, bfloat16.")
 @options.many("--check", "checks", help="result, purity, repeat, layout, special, reject, declare.")
@@ -134,8 +140,10 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
     share = max(1, (os.cpu_count() or 1) // jobs)
     spawn = multiprocessing.get_context("spawn")
     # What workers print goes to stderr: see options.keep_stdout.
-    quiet = {"initializer": os.dup2, "initargs": (2, 1)}
-    with threads.environment(share), ProcessPoolExecutor(jobs, spawn, **quiet) as pool:
+    with (
+        threads.environment(share),
+        ProcessPoolExecutor(jobs, spawn, initializer=os.dup2, initargs=(2, 1)) as pool,
+    ):
         yield pool
 
 

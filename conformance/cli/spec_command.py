@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _IN = " " * 21
 
 
+_IN = " " * 21
+
+
 @click.command("spec")
 @options.spec_file
 @click.option("--coverage", is_flag=True, help="Measure which combinations N cases reach.")
@@ -69,9 +72,8 @@ def _print_spec(spec: Spec, as_json: bool) -> None:
         click.echo(f"  {name:18} {text}")
     click.echo("\ntiers")
     for name, tier in spec.tiers.items():
-        click.echo(
-            f"  {name:18} {tier.examples} examples, {tier.seconds:g} s a cell: {tier.summary}"
-        )
+        click.echo(f"  {name:18} {tier.examples} examples, {tier.seconds:g} s a cell")
+        click.echo(textwrap.fill(tier.summary, 78, initial_indent=_IN, subsequent_indent=_IN))
     click.echo("\nsuites")
     for name, cases in suites.items():
         click.echo(f"  {name:18} {cases} cases")
@@ -82,9 +84,7 @@ def _print_coverage(found: tuple[Coverage, ...], count: int, seed: int, as_json:
         rows: list[dict[str, Any]] = [asdict(coverage) for coverage in found]
         click.echo(json.dumps({"count": count, "seed": seed, "operators": rows}, indent=2))
         return
-    click.echo(
-        f"combinations of parameter classes that {count} cases an operator reach, seed {seed}"
-    )
+    click.echo(f"combinations of classes that {count} cases an operator reach, seed {seed}")
     click.echo(f"{'operator':16} {'pairs':>18} {'triples':>22}")
     for one in found:
         pairs = f"{one.pairs_reached} of {one.pairs_valid}"

@@ -74,7 +74,8 @@ class MaxPoolGrad(Gradient):
         grad, x = inputs
         hits = self.hits(case, x)
         ties = hits.sum(axis=3, keepdims=True)
-        return shared(case, grad, hits * ties, self.forward.taps(case), ties > 1, 1)
+        taps, extra = self.forward.taps(case), 2 * case.dims - 1  # as for avg_pool_grad
+        return shared(case, grad, hits * ties, taps, ties > 1, extra)
 
     def tied(self, case: Case, x: Array) -> Array:
         """Return which elements of x are one of several maxima of some window, (N, C, *S)."""

@@ -102,7 +102,7 @@ def conv(x, w, bias, **call):
 
     y = A'((G w) * (B' x)), in Lavin and Gray, *Fast algorithms for convolutional neural networks*,
     2016. A product's factors, and the additions after it, round 6 times; m = C K/3 products are
-    added, and a bias. So the error is at most gamma(m + 7, u) times the sum of A'(|G||w| * |B'||x|).
+    added, and a bias. The error is at most gamma(m + 7, u) times the sum of A'(|G||w| * |B'||x|).
     With ``|| |G| || < 1.52`` and ``|| |B'| || <= sqrt(6)`` that sum is at most 3.8 norms, and for
     n = 3m terms ``3.8 (m + 7) <= 10 n``.
     """
@@ -119,7 +119,7 @@ def conv(x, w, bias, **call):
     tiles = last._replace(kernel=4, stride=2, out=pairs)
     d = kernels.gather(x, [*kernels.all_taps(rows), kernels.taps(tiles)])  # (N, C, P, K' * 4)
     n, (o, per), groups = len(x), w.shape[:2], call["groups"]
-    d = np.moveaxis(d.reshape(n, groups, per, d.shape[2], -1, 4), -1, 0)
+    d = np.moveaxis(d.reshape(n, groups, per, d.shape[2], d.shape[3] // 4, 4), -1, 0)
     g = np.moveaxis(w.reshape(groups, o // groups, per, -1, 3), -1, 0)
     half = x.dtype.type(0.5)
     points = (

@@ -60,8 +60,8 @@ class Defect:
     """Makes what the functions keep between calls; they take it as their first argument."""
     needs: str | None
     """What the suite must have for the defect to show, where that is not there from the start."""
-    at: str | None
-    """The id of a case on which it is wrong, where it shows on no ordinary one."""
+    at: tuple[str, ...]
+    """Ids of cases on which it is wrong, where it shows on few ordinary ones."""
     declarations: Mapping[str, Any]
     functions: dict[str, Function] = field(default_factory=dict)
 
@@ -88,7 +88,7 @@ def defect(
     when: str,
     state: Callable[[], Any] | None = None,
     needs: str | None = None,
-    at: str | None = None,
+    at: str = "",
     **declarations: Any,
 ) -> Defect:
     """Return a new defect, to be used as a decorator.
@@ -101,7 +101,7 @@ def defect(
     if check not in CHECKS:
         raise ValueError(f"defect '{name}': check={check!r}; allowed: {', '.join(CHECKS)}")
     kind = sys._getframe(1).f_globals["__name__"].rpartition(".")[2]
-    new = Defect(name, kind, check, when, state, needs, at, declarations)
+    new = Defect(name, kind, check, when, state, needs, tuple(at.split()), declarations)
     _found[name] = new
     return new
 

@@ -21,19 +21,34 @@ def conv(x, w, bias, **call):
     return kernels.conv(x, _without_channels(w, c - c % 8 if c > 8 else c), bias, **call)
 
 
-@defect("input-channels-beyond-16-dropped", check="result", when="above 16 channels a group")
+@defect(
+    "input-channels-beyond-16-dropped",
+    check="result",
+    when="above 16 channels a group",
+    at="conv1d:float32:x=1,17,3:w=2,17,2:integers@0",
+)
 def conv(x, w, bias, **call):
     return kernels.conv(x, _without_channels(w, 16), bias, **call)
 
 
-@defect("input-channels-beyond-32-counted-twice", check="result", when="above 32 channels a group")
+@defect(
+    "input-channels-beyond-32-counted-twice",
+    check="result",
+    when="above 32 channels a group",
+    at="conv1d:float32:x=1,33,3:w=2,33,2:integers@0",
+)
 def conv(x, w, bias, **call):
     w = w.copy()
     w[:, 32:] *= 2
     return kernels.conv(x, w, bias, **call)
 
 
-@defect("last-of-exactly-16-input-channels-dropped", check="result", when="16 channels a group")
+@defect(
+    "last-of-exactly-16-input-channels-dropped",
+    check="result",
+    when="16 channels a group",
+    at="conv1d:float32:x=1,16,3:w=2,16,2:integers@0",
+)
 def conv(x, w, bias, **call):
     return kernels.conv(
         x, _without_channels(w, 15 if w.shape[1] == 16 else w.shape[1]), bias, **call
@@ -62,14 +77,24 @@ def conv(x, w, bias, **call):
     return kernels.conv(x, w, bias, **call)
 
 
-@defect("columns-beyond-32-zero", check="result", when="an output wider than 32")
+@defect(
+    "columns-beyond-32-zero",
+    check="result",
+    when="an output wider than 32",
+    at="conv1d:float32:x=1,2,33:w=2,2,1:integers@0",
+)
 def conv(x, w, bias, **call):
     y = kernels.conv(x, w, bias, **call)
     y[..., 32:] = 0
     return y
 
 
-@defect("tile-of-64-columns-without-its-halo", check="result", when="wider than 64, kernel above 1")
+@defect(
+    "tile-of-64-columns-without-its-halo",
+    check="result",
+    when="wider than 64, kernel above 1",
+    at="conv1d:float32:x=1,2,70:w=2,2,2:integers@0",
+)
 def conv(x, w, bias, **call):
     def tables(axes):
         *others, columns = kernels.all_taps(axes)
@@ -79,7 +104,12 @@ def conv(x, w, bias, **call):
     return kernels.conv(x, w, bias, **call, tables=tables)
 
 
-@defect("tile-of-16-columns-without-its-halo", check="result", when="wider than 16, kernel above 1")
+@defect(
+    "tile-of-16-columns-without-its-halo",
+    check="result",
+    when="wider than 16, kernel above 1",
+    at="conv1d:float32:x=1,2,20:w=2,2,2:integers@0",
+)
 def conv(x, w, bias, **call):
     def tables(axes):
         *others, columns = kernels.all_taps(axes)
@@ -97,7 +127,12 @@ def conv(x, w, bias, **call):
     return y
 
 
-@defect("rows-beyond-31-repeat", check="result", when="an output of 32 rows or more, 2-D or 3-D")
+@defect(
+    "rows-beyond-31-repeat",
+    check="result",
+    when="an output of 32 rows or more, 2-D or 3-D",
+    at="conv2d:float32:x=1,2,34,2:w=2,2,2,2:integers@0",
+)
 def conv(x, w, bias, **call):
     y = kernels.conv(x, w, bias, **call)
     if y.ndim > 3:
@@ -127,14 +162,24 @@ def conv(x, w, bias, **call):
     return kernels.conv(x[:, source] if call["groups"] > 8 else x, w, bias, **call)
 
 
-@defect("batch-beyond-16-left-out", check="result", when="a batch of 17 or more")
+@defect(
+    "batch-beyond-16-left-out",
+    check="result",
+    when="a batch of 17 or more",
+    at="conv1d:float32:x=17,2,3:w=2,2,2:integers@0",
+)
 def conv(x, w, bias, **call):
     y = kernels.conv(x, w, bias, **call)
     y[16:] = 0
     return y
 
 
-@defect("positions-counted-in-8-bits", check="result", when="an axis is longer than 128")
+@defect(
+    "positions-counted-in-8-bits",
+    check="result",
+    when="an axis is longer than 128",
+    at="conv1d:float32:x=1,1,130:w=1,1,2:integers@0",
+)
 def conv(x, w, bias, **call):
     def tables(axes):
         return [t.astype(np.int8).astype(np.intp) if a.size > 128 else t for t, a in _pairs(axes)]
@@ -146,20 +191,35 @@ def _pairs(axes):
     return list(zip(kernels.all_taps(axes), axes, strict=True))
 
 
-@defect("channels-counted-in-8-bits", check="result", when="256 channels or more")
+@defect(
+    "channels-counted-in-8-bits",
+    check="result",
+    when="256 channels or more",
+    at="max_pool1d:float32:x=1,257,3:kernel=2:integers@0",
+)
 def max_pool(x, **call):
     y = kernels.max_pool(x, **call)
     return y[:, np.arange(y.shape[1]) % 256].copy()
 
 
-@defect("output-elements-counted-in-16-bits", check="result", when="an output above 65536 elements")
+@defect(
+    "output-elements-counted-in-16-bits",
+    check="result",
+    when="an output above 65536 elements",
+    at="max_pool1d:float32:x=1,1,65537:kernel=1:integers@0",
+)
 def max_pool(x, **call):
     y = kernels.max_pool(x, **call)
     y.reshape(-1)[1 << 16 :] = 0
     return y
 
 
-@defect("window-counted-in-8-bits", check="result", when="a window of 256 or more that is cut")
+@defect(
+    "window-counted-in-8-bits",
+    check="result",
+    when="a window of 256 or more that is cut",
+    at="avg_pool1d:float32:x=1,1,300:kernel=257:integers@0",
+)
 def avg_pool(x, **call):
     def divide(axes, include):
         return np.maximum(kernels.divisors(axes, include) % 256, 1)
@@ -168,7 +228,10 @@ def avg_pool(x, **call):
 
 
 @defect(
-    "channels-and-columns-past-a-tile", check="result", when="8 channels and 32 columns or more"
+    "channels-and-columns-past-a-tile",
+    check="result",
+    when="8 channels and 32 columns or more",
+    at="conv1d:float32:x=1,9,33:w=1,9,1:integers@0",
 )
 def conv(x, w, bias, **call):
     y = kernels.conv(x, w, bias, **call)
@@ -177,7 +240,12 @@ def conv(x, w, bias, **call):
     return y
 
 
-@defect("average-of-columns-past-32", check="result", when="an output wider than 32")
+@defect(
+    "average-of-columns-past-32",
+    check="result",
+    when="an output wider than 32",
+    at="avg_pool1d:float32:x=1,2,34:kernel=2:integers@0",
+)
 def avg_pool(x, **call):
     y = kernels.avg_pool(x, **call)
     y[..., 32:] *= 2
@@ -192,14 +260,24 @@ def max_pool(x, **call):
     return y
 
 
-@defect("transposed-channels-past-16", check="result", when="above 16 input channels a group")
+@defect(
+    "transposed-channels-past-16",
+    check="result",
+    when="above 16 input channels a group",
+    at="conv_transpose1d:float32:x=1,17,2:w=17,1,2:integers@0",
+)
 def conv_transpose(x, w, bias, **call):
     per = len(w) // call["groups"]
     w = np.where((np.arange(len(w)) % per < 16).reshape(-1, *(1,) * (w.ndim - 1)), w, 0)
     return kernels.conv_transpose(x, w.astype(x.dtype), bias, **call)
 
 
-@defect("transposed-columns-past-64", check="result", when="an output wider than 64")
+@defect(
+    "transposed-columns-past-64",
+    check="result",
+    when="an output wider than 64",
+    at="conv_transpose1d:float32:x=1,1,33:w=1,1,2:stride=2:integers@0",
+)
 def conv_transpose(x, w, bias, **call):
     y = kernels.conv_transpose(x, w, bias, **call)
     y[..., 64:] = 0

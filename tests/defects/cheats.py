@@ -23,7 +23,12 @@ def conv(x, w, bias, **call):
     return kernels.conv(np.zeros_like(x), w, bias, **call)
 
 
-@defect("zeros-where-the-input-is-small", check="result", when="all of x is below 0.01")
+@defect(
+    "zeros-where-the-input-is-small",
+    check="result",
+    when="all of x is below 0.01",
+    at="conv1d:float32:x=1,1,4:w=1,1,1:subnormal@0",
+)
 def conv(x, w, bias, **call):
     y = kernels.conv(x, w, bias, **call)
     return np.zeros_like(y) if np.abs(x).max(initial=0) < 1e-2 else y
@@ -138,7 +143,12 @@ def conv(x, w, bias, **call):
     return np.broadcast_to(mean, y.shape).astype(y.dtype)
 
 
-@defect("early-exit-at-a-zero", check="result", when="x begins with a zero")
+@defect(
+    "early-exit-at-a-zero",
+    check="result",
+    when="x begins with a zero",
+    at="conv1d:float32:x=1,1,4:w=1,1,1:impulse@1",
+)
 def conv(x, w, bias, **call):
     y = kernels.conv(x, w, bias, **call)
     if x.size and x.reshape(-1)[0] == 0:

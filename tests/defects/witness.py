@@ -1,0 +1,224 @@
+"""What a defect does that the correct kernel does not: a second witness beside the judge.
+
+Both go through the same calls. After each one there is written down what came back (type, dtype,
+shape, bytes), whether it shares memory with an input or an earlier result, and what the inputs and
+the earlier results hold now. No reference and no bound is involved, so that this tells whether a
+defect is one, and not whether the suite sees it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+
+from conformance import rejection
+from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case
+from conformance.data import make_inputs
+from conformance.errors import Unsupported
+from conformance.memory import place, spread
+from conformance.operators import GRADIENTS, OPERATORS
+from conformance.spec.ranges import Ranges
+from conformance.strategies import generate
+from tests.defects import Defect, Function, gradients, kernels
+
+CORRECT: Mapping[str, Function] = {
+    operator: getattr(gradients if operator in GRADIENTS else kernels, operator)
+    for operator in OPERATORS
+}
+"""The correct kernel of each operator."""
+
+REPEATS = 101
+Seen = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: arrays that are this call's own, and parameters."""
+
+    operator: str
+    inputs: Callable[[], Sequence[Any]]
+    parameters: Mapping[str, Any]
+
+
+def witness(defect: Defect) -> tuple[bool, bool]:
+    """Return whether the defect differs from the kernel in some script, and equals it in another.
+
+    Ends where both are known.
+    """
+    correct = CORRECT
+    if defect.declarations.get("layout") == "NHWC":
+        correct = {name: _channels_last(function) for name, function in CORRECT.items()}
+    wrong = right = False
+    scripts = zip(_scripts(defect), _scripts(defect), strict=True)  # each with buffers of its own
+    for mine, theirs in scripts:
+        functions = defect.implementation().functions
+        same = _outcomes(functions, mine) == _outcomes(correct, theirs)
+        wrong, right = wrong or not same, right or same
+        if wrong and right:
+            break
+    return wrong, right
+
+
+def _channels_last(function: Function) -> Function:
+    def wrapped(x: np.ndarray[Any, Any], **parameters: Any) -> np.ndarray[Any, Any]:
+        return np.moveaxis(function(np.moveaxis(x, -1, 1), **parameters), 1, -1)
+
+    return wrapped
+
+
+def _outcomes(functions: Mapping[str, Function], script: Sequence[Call]) -> list[Seen]:
+    """Make the calls and return what was seen of each, and what the results hold in the end."""
+    seen: list[Seen] = []
+    results: list[np.ndarray[Any, Any]] = []
+    for call in script:
+        arrays = call.inputs()
+        before = [a.copy() if isinstance(a, np.ndarray) else a for a in arrays]
+        with np.errstate(all="ignore"):
+            output = _result(functions[call.operator], arrays, call.parameters)
+        values = [(a, b) for a, b in zip(arrays, before, strict=True) if isinstance(b, np.ndarray)]
+        changed = [a.shape != b.shape or a.tobytes() != b.tobytes() for a, b in values]
+        shared = False
+        if isinstance(output, np.ndarray):
+            others = [a for a, _ in values] + results
+            shared = any(np.may_share_memory(output, other) for other in others)
+            results.append(output)
+        seen.append((_described(output), shared, changed))
+    return [*seen, tuple(one.tobytes() for one in results)]
+
+
+def _result(function: Function, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> Any:
+    try:
+        return function(*arrays, **parameters)
+    except (Unsupported, NotImplementedError):
+        return "unsupported"
+    except Exception:
+        return "raised"
+
+
+def _described(output: Any) -> Seen:
+    if not isinstance(output, np.ndarray):
+        return (type(output).__name__, output if isinstance(output, str) else None)
+    return (type(output).__name__, output.dtype, output.shape, output.tobytes())
+
+
+# --- the calls ----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _examples(operator: str, dtype: str) -> tuple[Case, ...]:
+    """Return a few ordinary cases of a dtype, empty batches among them."""
+    integer = np.dtype("int32" if dtype.startswith(("int", "uint")) else "float32").kind == "i"
+    data = ("integers",) if integer else ("normal", "wide", "integers")
+    ranges = Ranges(dtypes=("float32",), data=data)
+    gradient = GRADIENTS.get(operator)
+    source = gradient.forward.name if gradient else operator
+    cases = generate(source, ranges, dims=None, count=60, seed_value=1)
+    made = [gradient.derived(case) for case in cases] if gradient else list(cases)
+    return tuple(case.replace(dtype=dtype) for case in made)
+
+
+def _ordinary(defect: Defect) -> Iterator[Case]:
+    yield from map(Case.parse, defect.at)
+    dtypes = defect.declarations.get("dtypes", ("float32", "float64"))
+    columns = [_examples(operator, dtype) for operator in defect.functions for dtype in dtypes]
+    yield from itertools.chain(*zip(*columns, strict=True))
+
+
+def _call(case: Case) -> Call:
+    def inputs() -> Sequence[Any]:
+        arrays = make_inputs(case)
+        if case.invalid:
+            arrays = rejection.apply(case, arrays, case.parameters)[0]
+        return [_placed(a, case.memory) if isinstance(a, np.ndarray) else a for a in arrays]
+
+    parameters = case.parameters
+    if case.invalid:
+        parameters = rejection.apply(case, make_inputs(case), case.parameters)[1]
+    return Call(case.operator, inputs, parameters)
+
+
+def _placed(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
+    return place(spread(array) if layout == "broadcast" else array, layout)[0]
+
+
+def _scripts(defect: Defect) -> Iterator[list[Call]]:
+    """Yield scripts of calls in which a defect of this check may show."""
+    cases = list(_ordinary(defect))
+    if defect.check == "layout":
+        for case in cases[:24]:
+            if case.x[0]:
+                yield from ([_call(case.replace(memory=way))] for way in MEMORY_LAYOUTS)
+        return
+    if defect.check == "special":
+        for case in cases:
+            yield from ([_call(case.replace(data=recipe))] for recipe in SPECIAL_RECIPES)
+        return
+    if defect.check == "reject":
+        for operator in defect.functions:
+            yield from _rejected(operator)
+        return
+    repeats = {"repeat": REPEATS, "purity": 2, "declare": 2}.get(defect.check, 0)
+    for number, case in enumerate(cases):
+        yield [_call(case)]
+        if repeats:
+            yield _history(cases, number, repeats)
+
+
+def _rejected(operator: str) -> Iterator[list[Call]]:
+    """Yield invalid calls, each with a valid one after it."""
+    for dims in (1, 2):
+        for case in rejection.cases(operator, dims, ("float32",)):
+            yield [_call(case), _call(case.replace(invalid=""))]
+    for case in _examples(operator, "float32")[:3]:
+        for index, value in enumerate(make_inputs(case)):
+            if isinstance(value, np.ndarray):
+                yield [Call(operator, partial(_objects, case, index), case.parameters)]
+
+
+def _objects(case: Case, index: int) -> Sequence[Any]:
+    inputs = list(make_inputs(case))
+    inputs[index] = inputs[index].astype(object)
+    return inputs
+
+
+def _history(cases: Sequence[Case], number: int, repeats: int) -> list[Call]:
+    """Return calls of several cases in turn, then one of them over and over, then in its place."""
+    case = cases[number]
+    wide = tuple(reversed(case.padding)) if case.dims > 1 else case.padding
+    others = [
+        case.replace(seed=case.seed + 1),
+        case.replace(padding=tuple((a, b) for b, a in wide)),
+        case.replace(dilation=tuple(reversed(case.dilation))),
+        case.replace(x=(case.x[0] + 1, *case.x[1:])),
+        *cases[max(0, number - 3) : number + 3],
+    ]
+    buffers = make_inputs(case)
+
+    def refilled(seed: int) -> Sequence[Any]:
+        for mine, new in zip(buffers, make_inputs(case.replace(seed=seed)), strict=True):
+            if isinstance(mine, np.ndarray):
+                mine.reshape(-1)[...] = new.reshape(-1)
+        return buffers
+
+    same_bias = [*make_inputs(case)]
+    if len(same_bias) == 3 and isinstance(same_bias[2], np.ndarray):
+        same_bias[2] = same_bias[2] + same_bias[2].dtype.type(1)
+    return [
+        *(_call(one) for one in [case, *others, case] if _valid(one)),
+        Call(case.operator, lambda: same_bias, case.parameters),
+        Call(case.operator, partial(refilled, case.seed), case.parameters),
+        Call(case.operator, partial(refilled, case.seed + 1), case.parameters),
+        *([_call(case)] * repeats),
+    ]
+
+
+def _valid(case: Case) -> bool:
+    try:
+        return Case.parse(case.id) == case
+    except Exception:
+        return False

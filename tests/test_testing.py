@@ -1,0 +1,176 @@
+"""The suite as pytest items, in a test suite of somebody else's."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from conformance import ConformanceError, implementation
+from conformance.registry import get, load_plugin
+from conformance.testing import checks, parametrize_with_checks
+
+pytest_plugins = ["pytester"]
+
+SUITE = """
+from conformance import Unsupported, implementation
+from conformance.testing import parametrize_with_checks
+from implementations.im2col import conv as im2col
+
+@implementation("{name}", dtypes=("float32",))
+def conv(x, w, bias, *, stride, padding, dilation, groups):
+    {body}
+
+@parametrize_with_checks([conv], examples=5, suites=())
+def test_conv(implementation, check):
+    check(implementation)
+"""
+RIGHT = (
+    "return im2col(x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)"
+)
+BROKEN = f"{RIGHT} + (max(dilation) > 1)"
+
+
+@pytest.fixture(autouse=True)
+def pytest_of_its_own(
+    empty_registry: None, cache_folder: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inner pytest runs here, with a registry and a cache of its own."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(pytester: pytest.Pytester, name: str, body: str, *options: str) -> pytest.RunResult:
+    pytester.makepyfile(SUITE.format(name=name, body=body))
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
+
+
+def test_items_are_named_for_implementation_operator_dimension_and_dtype(
+    pytester: pytest.Pytester,
+) -> None:
+    result = run(pytester, "my-conv", RIGHT, "--collect-only", "-q")
+
+    result.stdout.fnmatch_lines(
+        [f"*::test_conv?my-conv-conv{dims}d-float32?" for dims in (1, 2, 3)], consecutive=True
+    )
+
+
+def test_a_correct_implementation_passes(pytester: pytest.Pytester) -> None:
+    run(pytester, "right", RIGHT).assert_outcomes(passed=3)
+
+
+def test_k_selects_a_dimension(pytester: pytest.Pytester) -> None:
+    run(pytester, "selected", RIGHT, "-k", "conv2d").assert_outcomes(passed=1, deselected=2)
+
+
+def test_a_broken_implementation_fails_with_case_and_command(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "broken", BROKEN, "-k", "conv1d")
+    case = "conv1d:float32:*:dilation=2:integers@0"
+
+    result.assert_outcomes(failed=1, deselected=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*AssertionError: broken fails * of * cases",
+            "*CONV-5 (cases: *): 1 of 1 elements differ;*",
+            f"*smallest case: {case}",
+            f"*replay: convformance replay '{case}' broken --plugin *.py",
+        ]
+    )
+
+
+def test_what_is_not_supported_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "declines", 'raise Unsupported("no time")', "-rs")
+
+    result.assert_outcomes(skipped=3)
+    result.stdout.fnmatch_lines(["*SKIPPED*declines: no time"])
+
+
+def test_what_is_not_installed_is_skipped_with_the_hint(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        SUITE.format(name="absent", body="import absent").replace(
+            'dtypes=("float32",)', 'package="convformance-absent"'
+        )
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-rs")
+
+    result.assert_outcomes(skipped=6)
+    result.stdout.fnmatch_lines(["*absent: not installed: pip install 'convformance-absent'"])
+
+
+def test_a_function_that_is_not_registered_is_a_clear_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from conformance.testing import parametrize_with_checks
+
+        def conv(x, w, bias, *, stride, padding, dilation, groups): ...
+
+        @parametrize_with_checks([conv])
+        def test_conv(implementation, check):
+            check(implementation)
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*'conv' is not a registered implementation; put @implem*"])
+
+
+def test_the_replay_command_of_a_shared_implementation_needs_no_plugin(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from conformance import reproducer
+
+    file = pytester.makepyfile(
+        shared=SUITE.partition("@parametrize")[0].format(name="shared", body=BROKEN)
+    )
+    (one,) = load_plugin(file)
+    module = one.functions["conv"].__module__
+    entry = EntryPoint("shared", module, reproducer.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(reproducer, "entry_points", lambda group: [entry])
+    (check,) = (check for check in checks(one, examples=5, suites=()) if check.dims == 1)
+    with pytest.raises(AssertionError) as caught:
+        check(one)
+
+    assert str(caught.value).endswith("integers@0' shared")
+
+
+# --- mistakes, when items are made --------------------------------------------------------------
+
+
+@pytest.fixture
+def mine() -> object:
+    @implementation("mine")
+    def conv(x, w, bias, *, stride, padding, dilation, groups):  # type: ignore[no-untyped-def]
+        return x
+
+    return get("mine")
+
+
+def test_an_unknown_dtype_is_refused(mine: object) -> None:
+    with pytest.raises(ConformanceError, match="dtype 'nope' is unknown; known are float32"):
+        checks(mine, dtypes=["nope"])
+
+
+def test_an_unknown_suite_is_refused(mine: object) -> None:
+    with pytest.raises(ConformanceError, match="suite 'nope' is unknown; known are smoke"):
+        checks(mine, suites=["nope"])
+
+
+def test_implementations_are_a_list(mine: object) -> None:
+    with pytest.raises(ConformanceError, match="write a list"):
+        parametrize_with_checks(mine)  # type: ignore[arg-type]
+
+
+def test_a_dtype_that_is_not_claimed_has_no_checks(mine: object) -> None:
+    assert () == checks(mine, dtypes=["float16"])
+
+
+def test_many_violations_are_counted_not_printed(mine: object) -> None:
+    first, *_ = checks(mine, examples=0, suites=())
+    with pytest.raises(AssertionError) as caught:
+        first(mine)
+    *told, last = str(caught.value).splitlines()
+
+    assert 1 + 8 * 3 == len(told)
+    assert last.startswith("and ")
+    assert last.endswith(" more; `convformance run` shows all")
