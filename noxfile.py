@@ -7,6 +7,7 @@ TensorFlow are too large to be installed for each of them. Environments are kept
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -137,9 +138,10 @@ def _render(session: nox.Session, folder: Path) -> None:
 
 def _output(arguments: Sequence[str]) -> Path:
     """Return the folder that ``convformance run`` with ``arguments`` writes to."""
-    if "--output" in arguments[:-1]:
-        return Path(arguments[arguments.index("--output") + 1])
-    return RUN_FOLDER
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--output", type=Path, default=RUN_FOLDER)
+    known, _ = parser.parse_known_args(arguments)
+    return Path(known.output)
 
 
 def _spent(folder: Path) -> dict[str, float]:

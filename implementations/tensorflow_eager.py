@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -326,8 +327,21 @@ def _steps(values: Shape) -> list[int]:
 
 
 def _tensorflow() -> Any:
-    """Import TensorFlow, whose first words on stderr are about the CPU and missing GPUs."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Return TensorFlow, imported without the lines about CPU and GPU that it begins with.
+
+    They come from C++, so stderr itself is turned away while the import lasts; what goes wrong is
+    an exception all the same.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            import tensorflow
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            os.close(nowhere)
     import tensorflow
 
     return tensorflow

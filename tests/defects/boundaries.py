@@ -1,4 +1,4 @@
-"""Defects past a boundary: vector widths, tiles, remainder loops, and single elements."""
+"""Defects past a boundary: vector widths, tiles, remainder loops, and index types."""
 
 # ruff: noqa: F811  (a function is named after its operator, and a module has many of each)
 
@@ -281,37 +281,4 @@ def conv_transpose(x, w, bias, **call):
 def conv_transpose(x, w, bias, **call):
     y = kernels.conv_transpose(x, w, bias, **call)
     y[..., 64:] = 0
-    return y
-
-
-@defect("last-element-wrong", check="result", when="the output has more than 20 elements")
-def conv(x, w, bias, **call):
-    y = kernels.conv(x, w, bias, **call)
-    if y.size > 20:
-        y.reshape(-1)[-1] += 1
-    return y
-
-
-@defect(
-    "one-element-in-the-middle-wrong", check="result", when="the output has 100 elements or more"
-)
-def conv(x, w, bias, **call):
-    y = kernels.conv(x, w, bias, **call)
-    if y.size >= 100:
-        y.reshape(-1)[57] *= 2
-    return y
-
-
-@defect("corner-of-the-last-channel-wrong", check="result", when="3 output channels or more")
-def avg_pool(x, **call):
-    y = kernels.avg_pool(x, **call)
-    if y.shape[1] > 2:
-        y[(slice(None), -1, *(0,) * (y.ndim - 2))] = 0
-    return y
-
-
-@defect("one-lane-of-8-wrong", check="result", when="an output of 8 columns or more")
-def max_pool(x, **call):
-    y = kernels.max_pool(x, **call)
-    y[..., 7::8] = y[..., 6::8][..., : y[..., 7::8].shape[-1]]
     return y

@@ -7,7 +7,8 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
-from tests.defects import defect, gradients, kernels
+from tests.defects import defect, kernels
+from tests.defects import gradient_kernels as gradients
 from tests.defects.alterations import backwards, every, taken_from
 
 

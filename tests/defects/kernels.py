@@ -5,8 +5,7 @@ input position each kernel position of each output position reads. `gather` read
 tables, `scatter` adds through them, and everything between is a sum over the last axes. No code is
 shared with the implementations or with the reference.
 
-Arrays are channels-first: x (N, C, *S), w (O, C/groups, *K), for conv_transpose (C, O/groups, *K).
-What a defect may replace is given as keyword arguments after the operator's own:
+Arrays are channels-first, as in SPEC.md. Keyword arguments after the operator's own replace:
 
 ==============  ==================================================================================
 ``alter``       takes and returns the list of `Axis`, after the output size has been computed
@@ -59,7 +58,7 @@ def axes_of(
 ) -> list[Axis]:
     """Return the axes of a call."""
     columns = zip(sizes, kernel, stride, padding, dilation, out, strict=True)
-    return [Axis(s, k, step, *pads, d, o) for s, k, step, pads, d, o in columns]
+    return [Axis(s, k, step, pad[0], pad[1], d, o) for s, k, step, pad, d, o in columns]
 
 
 def unaltered(axes: list[Axis]) -> list[Axis]:
@@ -104,10 +103,9 @@ def flat(tables: Tables, sizes: Sequence[int]) -> Array:
 
 def gather(x: Array, tables: Tables, fill: float = 0) -> Array:
     """Return what x (N, C, *S) holds where the tables say, as (N, C, P, K)."""
-    n, c = x.shape[:2]
-    planes = np.empty((n, c, math.prod(x.shape[2:]) + 1), x.dtype)
-    planes[..., :-1] = x.reshape(n, c, planes.shape[2] - 1)
-    planes[..., -1] = fill
+    size = math.prod(x.shape[2:])
+    planes = np.full((*x.shape[:2], size + 1), fill, x.dtype)
+    planes[..., :-1] = x.reshape(*x.shape[:2], size)
     return planes[..., flat(tables, x.shape[2:])]
 
 
@@ -130,8 +128,7 @@ def product(subscripts: str, left: Array, right: Array) -> Array:
 
 def contract(columns: Array, w: Array, groups: int) -> Array:
     """Multiply columns (N, C, P, K) by w (O, C/groups, *K) and sum, as (N, O, P)."""
-    n, c, p, k = columns.shape
-    o = len(w)
+    (n, c, p, k), o = columns.shape, len(w)
     left = columns.reshape(n, groups, c // groups, p, k)
     right = w.reshape(groups, o // groups, c // groups, k)
     return product("ngcpk,gock->ngop", left, right).reshape(n, o, p)
@@ -170,9 +167,8 @@ def divisors(axes: Sequence[Axis], include: bool) -> Array:
 
 def widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return what is accumulated in: float32 for the half types, else the dtype, native order."""
-    if dtype.itemsize == 2 and dtype.kind in "fV":  # bfloat16 is of NumPy's kind V
-        return np.dtype(np.float32)
-    return dtype.newbyteorder("=")
+    half = dtype.itemsize == 2 and dtype.kind in "fV"  # bfloat16 is of NumPy's kind V
+    return np.dtype(np.float32) if half else plain(dtype)
 
 
 def plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -300,5 +296,5 @@ def avg_pool(
     axes = alter(axes_of(sizes, kernel, stride, padding, ones, out))
     dtype = np.dtype(wide or widened(x.dtype))
     sums = reduce(gather(x.astype(dtype), tables(axes), fill))
-    y = sums / divide(axes, count_include_pad).astype(dtype)
+    y: Array = sums / divide(axes, count_include_pad).astype(dtype)
     return y.reshape(*x.shape[:2], *out).astype(plain(x.dtype))

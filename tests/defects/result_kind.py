@@ -64,7 +64,7 @@ def avg_pool(x, **call):
 )
 def conv(x, w, bias, **call):
     y = kernels.conv(x, w, bias, **call)
-    return np.asmatrix(y[0, 0]) if y.ndim == 4 and y.shape[:2] == (1, 1) else y
+    return y[0, 0].view(np.matrix) if y.ndim == 4 and y.shape[:2] == (1, 1) else y
 
 
 @defect("batch-of-one-squeezed", check="result", when="a batch of 1")

@@ -85,7 +85,12 @@ def conv_transpose(kept, x, w, bias, **call):
 
 
 @defect(
-    "plan-cached-without-dilation", check="repeat", when="another dilation came first", state=dict
+    "plan-cached-without-dilation",
+    check="repeat",
+    when="another dilation came first",
+    at="conv1d:float32:x=1,1,7:w=1,1,2:integers@0 "
+    "conv1d:float32:x=1,1,7:w=1,1,2:dilation=2:integers@0",
+    state=dict,
 )
 def conv(kept, x, w, bias, **call):
     key = (x.ndim, w.shape[2:], call["stride"], call["padding"])

@@ -24,10 +24,10 @@ from conformance.memory import place, spread
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.spec.ranges import Ranges
 from conformance.strategies import generate
-from tests.defects import Defect, Function, gradients, kernels
+from tests.defects import Defect, Function, gradient_kernels, kernels
 
 CORRECT: Mapping[str, Function] = {
-    operator: getattr(gradients if operator in GRADIENTS else kernels, operator)
+    operator: getattr(gradient_kernels if operator in GRADIENTS else kernels, operator)
     for operator in OPERATORS
 }
 """The correct kernel of each operator."""

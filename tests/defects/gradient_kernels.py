@@ -102,8 +102,9 @@ def conv_bias_grad(grad: Array, *, wide: Any = None, skip: Collection[str] = ())
 def first_largest(windows: Array, real: Array) -> Array:
     """Return where the first largest real element of each window is, as one-hot (N, C, P, K)."""
     best = windows.max(axis=-1, keepdims=True, where=real, initial=lowest(windows.dtype))
-    hits = (windows == best) & real
-    return hits & (np.cumsum(hits, axis=-1) == 1)
+    hits: Array = (windows == best) & real
+    first: Array = hits & (np.cumsum(hits, axis=-1) == 1)
+    return first
 
 
 def max_pool_grad(
