@@ -95,6 +95,12 @@ def benchmark(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["engines"])
+def detection(session: nox.Session) -> None:
+    """Judge deliberately wrong and unusual correct implementations; print what is caught."""
+    _engine(session, "python", "-m", "benchmarks.detection", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["engines"])
 def report(session: nox.Session) -> None:
     """Print the last run again, and write its Markdown and HTML reports anew."""
     _engine(session, "convformance", "report", str(RUN_FOLDER / "run.sqlite"))

@@ -269,7 +269,7 @@ def _histories(one: Implementation, prepared: Sequence[Prepared], plan: Plan) ->
         return
     ordinary.sort(key=lambda p: OPERATORS[p.case.operator].work(p.case))
     rounded = [p for p in ordinary if p.case.data == "normal"] or ordinary  # noise shows there
-    found = [endure(one, rounded[len(rounded) // 4])]
+    found = [endure(one, rounded[len(rounded) // 4], seconds=plan.seconds)]
     begun = time.perf_counter()
     for p in ordinary[:: -(-len(ordinary) // HISTORIES)]:
         if time.perf_counter() - begun > plan.seconds / 2:

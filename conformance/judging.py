@@ -327,9 +327,11 @@ def _bound(prepared: Prepared, accuracy: Accuracy) -> tuple[Array, bool]:
     ) * (1 + 2.0**-48)  # the bound's own arithmetic, rounded up
     # Not compared: more than half of 1/u terms, of which the bound says nothing (SPEC.md,
     # RESULT-1), what the declared formats cannot hold, and, under a normwise bound, what a NaN or
-    # an infinity may spread to (SPECIAL-2).
+    # an infinity may spread to (SPECIAL-2) and data at the ends of the range (DECLARE-4).
     compared = (roundings <= 0.5) & (reference.magnitude <= 2.0**accumulator.max_exponent)
     compared &= np.isfinite(magnitude)
+    if accuracy.amplification is not None and case.data in ("subnormal", "huge"):
+        compared = np.zeros_like(compared)
     if accuracy.multiply:
         compared &= _are_normal(prepared.inputs[:2], FORMATS[accuracy.multiply])
     allowed = np.where(compared, allowed, np.inf)

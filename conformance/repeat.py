@@ -9,6 +9,8 @@ give the same bits, and an answer once given must stay as it was.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -50,6 +52,8 @@ def repeat(one: Implementation, prepared: Prepared) -> Verdict | None:
         history.call("a call with one element changed", touched)
         for mine, theirs in zip(own, history.arrays(other), strict=True):
             if isinstance(mine, np.ndarray):
+                if mine.shape != theirs.shape:
+                    raise _Declined  # the call reshaped its input: the purity check says so
                 mine[...] = theirs
         history.call("a call with the first call's arrays refilled in place", other, own)
         last = history.call("the first call repeated after the others", prepared)
@@ -61,13 +65,21 @@ def repeat(one: Implementation, prepared: Prepared) -> Verdict | None:
     return None
 
 
-def endure(one: Implementation, prepared: Prepared, calls: int = CALLS) -> Verdict | None:
-    """Call one case ``calls`` times with the same data; return the first difference, or None."""
+def endure(
+    one: Implementation, prepared: Prepared, calls: int = CALLS, seconds: float = math.inf
+) -> Verdict | None:
+    """Call one case ``calls`` times with the same data; return the first difference, or None.
+
+    No call begins after ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
     history = _History(one, prepared.case.operator)
     case = prepared.case
     try:
         first = history.call("the first call", prepared)
         for number in range(2, calls + 1):
+            if time.monotonic() > deadline:
+                break
             later = history.raw(history.arrays(prepared), case.parameters)
             _same_bits("REPEAT-1", f"call {number} of the same call", first, _as_bytes(later))
     except _Declined:

@@ -416,13 +416,15 @@ def slow(clock: Clock, name: str = "slow") -> Implementation:
 def test_a_time_budget_cuts_a_cell(small: Small, clock: Clock) -> None:
     (cell,) = small(slow(clock), seconds=4.5).cells
 
-    assert (5, True) == (cell.reached, cell.planned > 5)
+    assert (6, True) == (cell.reached, cell.planned > 6)  # the first call may import: it is free
 
 
-def test_a_budget_of_next_to_nothing_still_reaches_one_case(small: Small, clock: Clock) -> None:
+def test_a_budget_of_next_to_nothing_ends_after_the_first_call_that_counts(
+    small: Small, clock: Clock
+) -> None:
     (cell,) = small(slow(clock), seconds=1e-9).cells
 
-    assert 1 == cell.reached
+    assert 2 == cell.reached
 
 
 def test_a_slow_implementation_takes_no_time_from_another(small: Small, clock: Clock) -> None:
@@ -435,7 +437,7 @@ def test_a_pair_counts_what_both_reached(small: Small, clock: Clock) -> None:
     found = small(slow(clock), right("quick"), seconds=11.5)
     (pair,) = read(found.path)[1]["pair"]
 
-    assert 12 == pair["cases"]
+    assert 13 == pair["cases"]
 
 
 # --- causes ---------------------------------------------------------------------------------------
