@@ -78,6 +78,9 @@ def _steps(case: Case) -> Iterator[Case]:
     for name, value in plain.items():
         if getattr(case, name) != value:
             yield case.replace(**{name: value})
+    if any(map(any, case.padding)):  # a window may need the room that padding gives
+        grown = (size + sum(pair) for size, pair in zip(case.x[2:], case.padding, strict=True))
+        yield case.replace(padding=plain["padding"], x=(*case.x[:2], *grown))
     yield from _channel_steps(case)
     n, c, *spatial = case.x
     for smaller in _smaller(n, 1):
