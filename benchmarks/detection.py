@@ -27,13 +27,13 @@ from time import perf_counter
 
 import numpy as np
 
-from conformance.block import Plan, _histories, prepare_block
-from conformance.causes import Violation, explain
 from conformance.checks import CHECKS, check_for, check_of
 from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
+from conformance.running.block import Plan, _histories, prepare_block
+from conformance.running.causes import Violation, explain
 from conformance.spec import load
 from tests.correct import correct
 from tests.defects import Defect, defects

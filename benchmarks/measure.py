@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
-from conformance import threads
+from conformance.timing import threads
 
 Work = Callable[[int], float]
 """Called with the number of the round; does the work and returns what is to be compared."""

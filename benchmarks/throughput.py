@@ -27,11 +27,11 @@ import conformance
 from benchmarks.measure import interleaved, print_table, ratios, summary, use_one_core
 from conformance import Unsupported
 from conformance.case import Case
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
+from conformance.cases.strategies import cases
 from conformance.operators import FORWARD
 from conformance.registry import get, implementations
 from conformance.spec.ranges import Ranges
-from conformance.strategies import cases
 
 EXAMPLES = 100
 """Cases an operator and dimension."""

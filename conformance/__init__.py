@@ -21,8 +21,8 @@ from conformance.registry import Implementation, implementation
 
 if TYPE_CHECKING:
     from conformance.case import Case
-    from conformance.engine import Run, run
     from conformance.judging import Verdict, judge
+    from conformance.running.engine import Run, run
 
 __all__ = [
     "Case",
@@ -38,10 +38,10 @@ __all__ = [
 
 _HOMES = {
     "Case": "conformance.case",
-    "Run": "conformance.engine",
+    "Run": "conformance.running.engine",
     "Verdict": "conformance.judging",
     "judge": "conformance.judging",
-    "run": "conformance.engine",
+    "run": "conformance.running.engine",
 }
 
 

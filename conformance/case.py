@@ -23,7 +23,7 @@ Shape: TypeAlias = tuple[int, ...]
 Padding: TypeAlias = tuple[tuple[int, int], ...]
 
 RECIPES = ("integers", "impulse", "normal", "wide")
-"""How generated data can be made (`conformance.data`), the most readable first."""
+"""How generated data can be made (`conformance.cases.data`), the most readable first."""
 
 SPECIAL_RECIPES = ("nan", "inf", "zeros", "subnormal", "huge")
 """How data can be made that holds special values."""
@@ -32,7 +32,7 @@ MEMORY_LAYOUTS = (
     *("contiguous", "fortran", "strided", "reversed", "broadcast", "offset", "unaligned"),
     *("readonly", "byteswapped"),
 )
-"""How arrays can lie in memory (`conformance.memory`)."""
+"""How arrays can lie in memory (`conformance.calling.memory`)."""
 
 _LONGEST_ID = 1000
 """Characters of a case id at most: its numbers stay short enough to be read and printed."""

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from conformance.block import Plan, prepare_block
-from conformance.causes import explain
 from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.registry import Implementation, find
+from conformance.running.block import Plan, prepare_block
+from conformance.running.causes import explain
 from conformance.spec import load
 
 _SHOWN = 8

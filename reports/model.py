@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from conformance.runfile import read
+from conformance.running.runfile import read
 from reports.order import by_cell, by_operator, largest, natural, worst_verdict
 from reports.rows import Cell, Gap, Implementation, Pair, Timing, Violation, read_rows
 from reports.text import clean

@@ -27,7 +27,7 @@ def empty_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of cached banks, which is the test's own and not there yet."""
-    from conformance import bank
+    from conformance.cases import bank
 
     folder = tmp_path / "cache" / "banks"
     monkeypatch.setattr(bank, "cache_folder", lambda: folder)

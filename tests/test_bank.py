@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import bank
 from conformance.case import Case
+from conformance.cases import bank
 from conformance.judging import Prepared
 from conformance.spec import load
 

@@ -15,7 +15,7 @@ import pytest
 
 from conformance import registry
 from conformance.cli import main
-from conformance.threads import VARIABLES
+from conformance.timing.threads import VARIABLES
 
 PLUGIN = """
 import numpy as np
@@ -304,7 +304,7 @@ def test_processes_give_the_same_verdicts(call: Any) -> None:
 
 
 def test_the_run_file_remembers_the_command(call: Any, folder: Path) -> None:
-    from conformance.runfile import read
+    from conformance.running.runfile import read
 
     call("run", "-i", "im2col", *TINY)
     facts, _ = read(folder / "convformance-run" / "run.sqlite")
@@ -423,7 +423,7 @@ def test_spec_shows_ranges_tiers_and_suites(call: Any) -> None:
 def test_time_writes_and_prints_a_table(
     call: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conformance import timing
+    from conformance.timing import timed_run as timing
 
     monkeypatch.setattr(timing, "matmul_gflops", lambda dtype: 100.0)
     for name in VARIABLES:

@@ -11,13 +11,13 @@ from typing import TypeAlias
 import pytest
 
 from conformance.case import Case, validate
-from conformance.coverage import measure, measure_generated, valid_combinations
+from conformance.cases.coverage import measure, measure_generated, valid_combinations
+from conformance.cases.features import FEATURES, Labels, labels
+from conformance.cases.strategies import generate
 from conformance.errors import CaseError, ConformanceError
-from conformance.features import FEATURES, Labels, labels
 from conformance.operators import FORWARD
 from conformance.operators.geometry import conv_size
 from conformance.spec.ranges import Ranges
-from conformance.strategies import generate
 
 DEFAULT = Ranges()
 SEEDS = range(3)

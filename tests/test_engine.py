@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import Unsupported, block
-from conformance.block import INCONCLUSIVE, Cell
-from conformance.causes import Violation
+from conformance import Unsupported
 from conformance.checks import check_for, check_of
-from conformance.engine import NOT_INSTALLED, Run, run
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registry import Implementation, implementation
-from conformance.runfile import read
+from conformance.running import block
+from conformance.running.block import INCONCLUSIVE, Cell
+from conformance.running.causes import Violation
+from conformance.running.engine import NOT_INSTALLED, Run, run
+from conformance.running.runfile import read
 from tests.defects import kernels, unregistered
 
 Array = np.ndarray[Any, Any]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.exact import (
+from conformance.operators.exact import (
     Term,
     cut,
     level_sums,

@@ -12,19 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from verdicts import of_output, right
 
-from conformance import bank
 from conformance.calling import from_layout, observe, to_layout
 from conformance.case import Case
-from conformance.data import make_inputs
+from conformance.cases import bank
+from conformance.cases.data import make_inputs
+from conformance.cases.strategies import cases
 from conformance.judging import Accuracy, Prepared, judge_prepared
 from conformance.operators import GRADIENTS, ties
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registry import Implementation, get, implementation
-from conformance.reproducer import script
-from conformance.shrink import shrink
+from conformance.running.reproducer import script
+from conformance.running.shrink import shrink
 from conformance.signatures import SIGNATURES
 from conformance.spec.ranges import Ranges
-from conformance.strategies import cases
 
 NUMPY = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
 

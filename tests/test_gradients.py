@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.case import Case, validate
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
+from conformance.cases.strategies import cases
 from conformance.operators import FORWARD, GRADIENTS
 from conformance.operators.base import Reference
 from conformance.operators.pool import AvgPool
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.spec.ranges import Ranges
-from conformance.strategies import cases
 
 drawn = settings(max_examples=60, deadline=None)
 every_gradient = pytest.mark.parametrize("operator", GRADIENTS)

@@ -6,7 +6,7 @@ import pytest
 
 from conformance.case import Case, validate
 from conformance.errors import ConformanceError
-from conformance.layers import choose, smaller
+from conformance.large.layers import choose, smaller
 from conformance.operators import OPERATORS
 from conformance.spec import Spec, load
 

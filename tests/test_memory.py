@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conformance.calling.memory import place, spread
 from conformance.case import MEMORY_LAYOUTS
-from conformance.memory import place, spread
 
 Array = np.ndarray[Any, Any]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.case import Case
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
 from conformance.judging import Prepared
 from conformance.operators import OPERATORS
 from conformance.operators.base import Reference

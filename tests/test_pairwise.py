@@ -9,7 +9,7 @@ import pytest
 
 from conformance.case import Case
 from conformance.judging import Accuracy, Prepared
-from conformance.pairwise import Pair, compare, rows
+from conformance.running.pairwise import Pair, compare, rows
 
 Array = np.ndarray[Any, Any]
 

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import contraction, pooled
 from conformance.case import Case
-from conformance.contraction import convolve, project
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
 from conformance.dtypes import numpy_dtype
 from conformance.errors import ConformanceError
 from conformance.judging import Accuracy
+from conformance.large import contraction, pooled
+from conformance.large.contraction import convolve, project
+from conformance.large.projection import COEFFICIENTS, Projection, check, verifier
+from conformance.large.sampling import Sample, corners_and_edges
 from conformance.operators import OPERATORS
-from conformance.projection import COEFFICIENTS, Projection, check, verifier
-from conformance.sampling import Sample, corners_and_edges
 
 SMALL = "conv2d:float32:x=2,3,5,7:w=4,3,3,2:bias:stride=2,1:padding=1/0,0/2:integers@17"
 CONVOLUTIONS = (

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.case import RECIPES, Case
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
+from conformance.cases.strategies import cases
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS, nonfinite
 from conformance.operators.base import Reference
 from conformance.spec.ranges import Ranges
-from conformance.strategies import cases
 
 Inputs = tuple[Any, ...]
 Pair = tuple[Reference, Any]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from conformance import rejection
 from conformance.calling import Observation, observe, to_layout
 from conformance.case import Case, validate
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
+from conformance.cases.strategies import cases as drawn_cases
 from conformance.dtypes import DTYPES, FLOATS
 from conformance.errors import CaseError
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS
@@ -22,7 +23,6 @@ from conformance.rejection import MUTATIONS
 from conformance.requirements import conventions, requirements
 from conformance.signatures import SIGNATURES
 from conformance.spec.ranges import Ranges
-from conformance.strategies import cases as drawn_cases
 
 NUMPY = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
 TIER = {

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from conformance.case import Case
+from conformance.checks.repeat import CALLS, endure, repeat
 from conformance.errors import Unsupported
 from conformance.judging import Prepared, Verdict
-from conformance.repeat import CALLS, endure, repeat
 from tests.defects import kernels, unregistered
 
 Array = np.ndarray[Any, Any]

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from conformance.errors import RunFileError
-from conformance.runfile import RunFile
+from conformance.running.runfile import RunFile
 from reports import Report, load
 from reports.as_json import as_json
 from reports.chart import axis

@@ -12,7 +12,7 @@ import pytest
 from conformance.case import Case
 from conformance.judging import Prepared
 from conformance.registry import load_plugin
-from conformance.reproducer import script
+from conformance.running.reproducer import script
 from tests.defects import kernels, unregistered
 
 PLUGIN = """

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance import shrink as shrinking
 from conformance.case import Case, validate
+from conformance.cases.strategies import cases
 from conformance.errors import CaseError
 from conformance.operators import OPERATORS
-from conformance.shrink import shrink
-from conformance.strategies import cases
+from conformance.running import shrink as shrinking
+from conformance.running.shrink import shrink
 
 Predicate = Callable[[Case], bool]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from conformance.case import Case, validate
+from conformance.cases.sizes import BLOCKS, LONG, WIDE, WINDOWS, cases
 from conformance.operators import OPERATORS
-from conformance.sizes import BLOCKS, LONG, WIDE, WINDOWS, cases
 
 EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]
 

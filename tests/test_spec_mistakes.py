@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conformance.cases.plan import least_work
 from conformance.checks import CHECKS
 from conformance.errors import SpecError
-from conformance.plan import least_work
 from conformance.spec import Ranges, Tier, load
 
 CASE = """

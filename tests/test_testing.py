@@ -118,7 +118,7 @@ def test_a_function_that_is_not_registered_is_a_clear_error(pytester: pytest.Pyt
 def test_the_replay_command_of_a_shared_implementation_needs_no_plugin(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conformance import reproducer
+    from conformance.running import reproducer
 
     file = pytester.makepyfile(
         shared=SUITE.partition("@parametrize")[0].format(name="shared", body=BROKEN)

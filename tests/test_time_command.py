@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from conformance import timing
 from conformance.cli import main
-from conformance.threads import VARIABLES
+from conformance.timing import timed_run as timing
+from conformance.timing.threads import VARIABLES
 
 PLUGIN = """
 import numpy as np

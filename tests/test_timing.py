@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import Unsupported, rounds, timing
+from conformance import Unsupported
 from conformance.case import Case
 from conformance.errors import ConformanceError
-from conformance.figures import LayerTiming
 from conformance.registry import Implementation
-from conformance.runfile import read
+from conformance.running.runfile import read
 from conformance.spec import Spec, load
-from conformance.threads import VARIABLES
-from conformance.timing import Timings, matmul_gflops, time
+from conformance.timing import rounds
+from conformance.timing import timed_run as timing
+from conformance.timing.figures import LayerTiming
+from conformance.timing.threads import VARIABLES
+from conformance.timing.timed_run import Timings, matmul_gflops, time
 from tests.defects import unregistered
 
 LAYER = "conv2d:float32:x=1,3,8,8:w=4,3,3,3:padding=1/1,1/1:integers@0"

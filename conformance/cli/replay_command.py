@@ -11,14 +11,14 @@ import numpy as np
 
 from conformance import rejection
 from conformance.case import Case
-from conformance.causes import named_requirement
 from conformance.checks import check_for, check_of
+from conformance.checks.repeat import endure, repeat
 from conformance.cli import options
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation, get, implementations, load_plugin
-from conformance.repeat import endure, repeat
-from conformance.reproducer import script
+from conformance.running.causes import named_requirement
+from conformance.running.reproducer import script
 
 if TYPE_CHECKING:
     from conformance.calling import Array

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from conformance import threads
 from conformance.cli import options
+from conformance.timing import threads
 
 if TYPE_CHECKING:
-    from conformance.engine import Progress
+    from conformance.running.engine import Progress
 
 
 @click.command("run")
@@ -75,7 +75,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Judge implementations on generated and curated cases; exit with 1 if one violates."""
-    from conformance.engine import run
+    from conformance.running.engine import run
 
     folder = options.folder(output)
     with _progress() as progress, _executor(jobs) as executor, options.keep_stdout():

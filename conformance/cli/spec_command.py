@@ -12,7 +12,7 @@ import click
 from conformance.cli import options
 
 if TYPE_CHECKING:
-    from conformance.coverage import Coverage
+    from conformance.cases.coverage import Coverage
     from conformance.spec import Spec
 
 
@@ -46,7 +46,7 @@ def command(spec: str | None, coverage: bool, count: int, seed: int, as_json: bo
 
     loaded = load(spec)
     if coverage:
-        from conformance.coverage import measure_generated
+        from conformance.cases.coverage import measure_generated
 
         found = measure_generated(loaded.ranges, count=count, seed_value=seed)
         _print_coverage(found, count, seed, as_json)

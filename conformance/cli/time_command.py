@@ -6,8 +6,8 @@ import json
 
 import click
 
-from conformance import threads as thread_pools
 from conformance.cli import options
+from conformance.timing import threads as thread_pools
 
 
 @click.command("time")
@@ -62,7 +62,7 @@ def command(
     if list_layers:
         return _list_layers(layers, spec, as_json)
     from conformance.cli.run_command import _progress
-    from conformance.timing import time
+    from conformance.timing.timed_run import time
     from reports import load
 
     folder = options.folder(output)
@@ -97,7 +97,7 @@ def command(
 
 
 def _list_layers(patterns: tuple[str, ...], spec: str | None, as_json: bool) -> int:
-    from conformance.layers import choose
+    from conformance.large.layers import choose
     from conformance.spec import load
 
     found = choose(patterns or ("*",), load(spec), dtype="float32", seed=0)

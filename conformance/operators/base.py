@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from conformance.case import Case, Shape
 from conformance.dtypes import FLOATS
 from conformance.errors import CaseError
-from conformance.exact import Term, rounded_sum
+from conformance.operators.exact import Term, rounded_sum
 from conformance.signatures import SIGNATURES
 
 Array: TypeAlias = NDArray[Any]

@@ -9,7 +9,6 @@ import numpy as np
 
 from conformance.case import Case, Shape
 from conformance.dtypes import FLOATS, INTEGERS
-from conformance.exact import Term, sums_of_products
 from conformance.operators.base import (
     Array,
     Inputs,
@@ -19,6 +18,7 @@ from conformance.operators.base import (
     rounded,
     with_missing,
 )
+from conformance.operators.exact import Term, sums_of_products
 from conformance.operators.geometry import (
     Taps,
     conv_size,
@@ -81,7 +81,7 @@ class _Convolution(Operator):
         raise NotImplementedError
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
-        """Return the exact result and its magnitude, by products of slices (conformance.exact)."""
+        """Return the exact result and its magnitude, by products of slices (`operators.exact`)."""
         if case.dtype in INTEGERS:
             return self._whole(case, inputs)
         x, w, bias = inputs

@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from conformance.case import Case, Shape
-from conformance.exact import Term, cut, sums_of_products
 from conformance.operators.base import Array, Inputs, Operator, Reference, rounded, with_missing
 from conformance.operators.conv import Conv, ConvTranspose
+from conformance.operators.exact import Term, cut, sums_of_products
 from conformance.operators.geometry import span
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from conformance.case import Case, Shape
 from conformance.dtypes import DTYPES, INTEGERS
-from conformance.exact import SMALLEST_EXPONENT, Term, cut
 from conformance.operators.base import (
     Inputs,
     Operator,
@@ -17,6 +16,7 @@ from conformance.operators.base import (
     rounded,
     with_missing,
 )
+from conformance.operators.exact import SMALLEST_EXPONENT, Term, cut
 from conformance.operators.geometry import Taps, conv_size, conv_taps, span
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from conformance.case import Case
-from conformance.exact import SMALLEST_EXPONENT, Term, cut
 from conformance.operators.base import Array, Inputs, Reference, rounded, with_missing
+from conformance.operators.exact import SMALLEST_EXPONENT, Term, cut
 from conformance.operators.gradient import Gradient
 from conformance.operators.pool import AvgPool, MaxPool
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from conformance.calling import Inputs
 from conformance.case import Case, validate
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
 from conformance.errors import CaseError
 from conformance.rejection import arrays, gradients, parameters
 from conformance.rejection.bases import bases

@@ -115,7 +115,7 @@ def _read_ranges(table: Table, base: Ranges) -> Ranges:
 
 def _check_work(table: Table, ranges: Ranges) -> None:
     """Raise `SpecError` if some cases could not be cut down to ``ranges.work``."""
-    from conformance.plan import least_work
+    from conformance.cases.plan import least_work
 
     needed = least_work(ranges)
     if ranges.work < needed:

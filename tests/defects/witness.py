@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from conformance import rejection
+from conformance.calling.memory import place, spread
 from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
+from conformance.cases.strategies import generate
 from conformance.errors import Unsupported
-from conformance.memory import place, spread
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.spec.ranges import Ranges
-from conformance.strategies import generate
 from tests.defects import Defect, Function, gradient_kernels, kernels
 
 CORRECT: Mapping[str, Function] = {

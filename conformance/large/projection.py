@@ -5,9 +5,9 @@ A convolution is linear in its weight. Within one group, for any coefficients r,
     sum_o r[o] * y[n, o, p]  =  conv(x, sum_o r[o] * w[o])[n, p]  +  sum_o r[o] * bias[o]
 
 The right side is a convolution with a single output channel, 1/O of the work; the left side reads
-every element of the output once. On whole-number data both are exact (`conformance.contraction`),
-so they are compared for equality. Matrix products are verified so by Freivalds (*Probabilistic
-machines can use less running time*, IFIP Congress 1977).
+every element of the output once. On whole-number data both are exact
+(`conformance.large.contraction`), so they are compared for equality. Matrix products are verified
+so by Freivalds (*Probabilistic machines can use less running time*, IFIP Congress 1977).
 
 Every r[o] is drawn independently and uniformly from the eight integers -4 to -1 and 1 to 4, and
 the implementation does not know it. Let e = y - exact be the error of its output. Then
@@ -22,7 +22,7 @@ the implementation does not know it. Let e = y - exact be the error of its outpu
 Making the right side reads x and w once; it serves any number of outputs for the same inputs. An
 output costs one pass: measured, 0.5 to 1 ns an element, a few per cent of a large convolution.
 
-A pool is compared with its exact result in full (`conformance.pooled`).
+A pool is compared with its exact result in full (`conformance.large.pooled`).
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from numpy.typing import NDArray
 
 from conformance.calling import Array, Inputs
 from conformance.case import Case
-from conformance.contraction import convolve, project, project_weight, working
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, FORMATS, numpy_dtype
 from conformance.errors import ConformanceError
 from conformance.judging import Accuracy
+from conformance.large.contraction import convolve, project, project_weight, working
+from conformance.large.pooled import PooledReference
+from conformance.large.sampling import Sample, corners_and_edges
 from conformance.operators import OPERATORS
-from conformance.pooled import PooledReference
-from conformance.sampling import Sample, corners_and_edges
 
 COEFFICIENTS = np.array([-4, -3, -2, -1, 1, 2, 3, 4], np.float32)
 """What each r[o] is drawn from."""
 
 _PEAK = 9.0
-"""The largest magnitude in an input of whole numbers (`conformance.data`)."""
+"""The largest magnitude in an input of whole numbers (`conformance.cases.data`)."""
 _NAMED = 16
 """Positions whose sums differ that are computed exactly, to name a wrong element."""
 _SAMPLED = 4

@@ -1,7 +1,7 @@
 """A run: cases prepared once an operator and dimension, every implementation judged on them.
 
-The work is cut into blocks (`conformance.block`), which are mapped over an executor: each prepares
-its cases, or takes them from the cache, and hands the same ones in the same order to every
+The work is cut into blocks (`conformance.running.block`), which are mapped over an executor: each
+prepares its cases, or takes them from the cache, and hands the same ones in the same order to every
 implementation. So any two implementations have judged a common set, and a run that is stopped
 keeps every block that was finished.
 """
@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance import pairwise
-from conformance.block import INCONCLUSIVE, Block, Cell, Plan, run_block
 from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
-from conformance.machine import machine
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation, find, implementations, load_plugin
-from conformance.runfile import RunFile
+from conformance.running import pairwise
+from conformance.running.block import INCONCLUSIVE, Block, Cell, Plan, run_block
+from conformance.running.machine import machine
+from conformance.running.runfile import RunFile
 from conformance.spec import Spec, load
 
 NOT_INSTALLED = "not installed"

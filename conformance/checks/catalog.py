@@ -57,7 +57,8 @@ def derived(
     For the dtypes that only some implementations have ``claimed``, ordinary cases are taken over.
     ``count`` is how many cases were generated; there are about as many sizes at most.
     """
-    from conformance import rejection, sizes
+    from conformance import rejection
+    from conformance.cases import sizes
 
     ordinary = [case for case in cases if case.x[0] > 0 and OPERATORS[operator].work(case) < 20_000]
     return [

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from conformance import bank, pairwise
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.causes import Violation, explain
+from conformance.cases import bank
 from conformance.checks import check_for, check_of, derived
+from conformance.checks.repeat import endure, repeat
 from conformance.dtypes import FLOATS, INTEGERS
 from conformance.judging import (
     CONFORMS,
@@ -26,7 +26,8 @@ from conformance.judging import (
 )
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registry import Implementation
-from conformance.repeat import endure, repeat
+from conformance.running import pairwise
+from conformance.running.causes import Violation, explain
 from conformance.spec import Spec
 
 INCONCLUSIVE = "inconclusive"
@@ -38,7 +39,7 @@ MIN_NONZERO = 0.1
 _EVERY_CALL = {"result", "purity", "repeat", "declare", "integer"}
 """The checks that look at ordinary cases."""
 HISTORIES = 12
-"""Cases of a cell that are called again and again (`conformance.repeat`)."""
+"""Cases of a cell that are called again and again (`conformance.checks.repeat`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         fewer = min(plan.examples, max(20, plan.examples // 3))
         count = fewer if operator in GRADIENTS else plan.examples
         if count:
-            from conformance.strategies import generate
+            from conformance.cases.strategies import generate
 
             cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
         further = derived(operator, dims, floats, claimed, cases, count)

@@ -14,7 +14,7 @@ import numpy as np
 from conformance import rejection
 from conformance.calling import Array, Inputs, to_layout
 from conformance.case import Case
-from conformance.data import memory_ways
+from conformance.cases.data import memory_ways
 from conformance.judging import Prepared
 from conformance.registry import ENTRY_POINT_GROUP, Implementation
 from conformance.signatures import SIGNATURES
@@ -90,7 +90,7 @@ _PLACED: dict[str, tuple[str, ...]] = {
         "view[...] = x; x = view",
     ),
     "reversed": ("flip = (slice(None, None, -1),) * x.ndim", "x = np.array(x[flip])[flip]"),
-    "broadcast": ("from conformance.memory import place", 'x, _ = place(x, "broadcast")'),
+    "broadcast": ("from conformance.calling.memory import place", 'x, _ = place(x, "broadcast")'),
     "offset": (
         "view = np.zeros(x.size + 6, x.dtype)[3 : 3 + x.size].reshape(x.shape)",
         "view[...] = x; x = view",
@@ -102,7 +102,7 @@ _PLACED: dict[str, tuple[str, ...]] = {
     "readonly": ("x.flags.writeable = False",),
     "byteswapped": ("x = x.astype(x.dtype.newbyteorder())",),
 }
-"""How x is put into each memory layout (`conformance.memory`)."""
+"""How x is put into each memory layout (`conformance.calling.memory`)."""
 
 
 def _arrays(one: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:

@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from conformance.calling.memory import spread
 from conformance.case import Case, Shape
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, numpy_dtype
-from conformance.memory import spread
 from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
 

@@ -1,7 +1,7 @@
 """Features: what a case can be classed by, each with one label a case.
 
 A stride is one, the same on every axis, or different; a padding is none, symmetric or asymmetric;
-and so on. `conformance.coverage` counts which labels some cases bring together.
+and so on. `conformance.cases.coverage` counts which labels some cases bring together.
 """
 
 from __future__ import annotations

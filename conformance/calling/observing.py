@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.calling.memory import place
 from conformance.errors import Unsupported
-from conformance.memory import place
 from conformance.signatures import Signature
 
 Array: TypeAlias = NDArray[Any]

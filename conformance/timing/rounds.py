@@ -19,9 +19,9 @@ import numpy as np
 
 from conformance.calling import Array, Inputs, one_line, to_layout
 from conformance.case import Case
-from conformance.data import make_inputs
+from conformance.cases.data import make_inputs
 from conformance.errors import Unsupported
-from conformance.layers import smaller
+from conformance.large.layers import smaller
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
 from conformance.signatures import SIGNATURES

@@ -1,9 +1,9 @@
 """Timing implementations on layers of real networks, and verifying what was timed.
 
-Each layer is warmed up, then timed in interleaved rounds (`conformance.rounds`). The outputs of
-timed calls are verified afterwards, every element of them (`conformance.projection`), on data that
-changed from call to call: a kernel that drifts, caches, or does less work when it is timed is found
-out.
+Each layer is warmed up, then timed in interleaved rounds (`conformance.timing.rounds`). The outputs
+of timed calls are verified afterwards, every element of them (`conformance.large.projection`), on
+data that changed from call to call: a kernel that drifts, caches, or does less work when it is
+timed is found out.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from conformance import threads as thread_pools
 from conformance.dtypes import FLOATS, numpy_dtype
 from conformance.errors import ConformanceError
-from conformance.figures import LayerTiming, Skipped, figures, with_peak
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
-from conformance.layers import Layer, choose
-from conformance.machine import machine
-from conformance.projection import verifier
+from conformance.large.layers import Layer, choose
+from conformance.large.projection import verifier
 from conformance.registry import Implementation, find, load_plugin
 from conformance.registry import implementations as registered
-from conformance.rounds import Bench, Contender, admit, measure
-from conformance.runfile import RunFile
+from conformance.running.machine import machine
+from conformance.running.runfile import RunFile
 from conformance.spec import Spec, load
-from conformance.verifying import verify
+from conformance.timing import threads as thread_pools
+from conformance.timing.figures import LayerTiming, Skipped, figures, with_peak
+from conformance.timing.rounds import Bench, Contender, admit, measure
+from conformance.timing.verifying import verify
 
 FASTEST = "the fastest of each layer"
 """The baseline where none is named."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from conformance.case import Case
 from conformance.checks import check_for
+from conformance.checks.repeat import endure, repeat
 from conformance.judging import CONFORMS, Prepared, Verdict, attribute, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
-from conformance.repeat import endure, repeat
-from conformance.reproducer import replay_command, script
-from conformance.shrink import shrink
+from conformance.running.reproducer import replay_command, script
+from conformance.running.shrink import shrink
 
 MAX_CAUSES = 4
 """Different causes of failure of one check that are shrunk in one cell."""

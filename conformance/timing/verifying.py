@@ -9,8 +9,8 @@ import numpy as np
 
 from conformance.calling import from_layout
 from conformance.judging import CONFORMS, Accuracy
-from conformance.projection import Problem, Verifier, array_problem
-from conformance.rounds import Bench, Contender, Kept
+from conformance.large.projection import Problem, Verifier, array_problem
+from conformance.timing.rounds import Bench, Contender, Kept
 
 _RESULT = "image"
 """The role of what the timed operators return."""

@@ -17,8 +17,7 @@ from functools import lru_cache, reduce
 from typing import TypeAlias
 
 from conformance.case import Case
-from conformance.errors import ConformanceError
-from conformance.features import (
+from conformance.cases.features import (
     FEATURES,
     Labels,
     axes_label,
@@ -28,9 +27,10 @@ from conformance.features import (
     grouping_label,
     labels,
 )
+from conformance.cases.plan import pool_padding
+from conformance.errors import ConformanceError
 from conformance.operators import FORWARD
 from conformance.operators.geometry import conv_size, span, transpose_size
-from conformance.plan import pool_padding
 from conformance.spec.ranges import Ranges
 
 Axis: TypeAlias = tuple[int, int, int, int, tuple[int, int], int]
@@ -56,7 +56,7 @@ def measure_generated(
     ranges: Ranges, *, count: int = 500, seed_value: int = 0, operators: Iterable[str] = FEATURES
 ) -> tuple[Coverage, ...]:
     """Return the coverage of ``count`` generated cases of each operator, all dimensions pooled."""
-    from conformance.strategies import generate
+    from conformance.cases.strategies import generate
 
     drawn = {
         operator: generate(operator, ranges, dims=None, count=count, seed_value=seed_value)

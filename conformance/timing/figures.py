@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.judging import CONFORMS
-from conformance.layers import Layer
+from conformance.large.layers import Layer
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
-from conformance.rounds import Contender
+from conformance.timing.rounds import Contender
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,29 @@
+"""Judging: what was observed of a call against the exact result and its bound."""
+
+from conformance.judging.accuracy import Accuracy
+from conformance.judging.attribution import attribute
+from conformance.judging.prepared import Prepared
+from conformance.judging.verdicts import (
+    CONFORMS,
+    CRASHED,
+    UNSUPPORTED,
+    VIOLATES,
+    Verdict,
+    judge,
+    judge_prepared,
+    verdict,
+)
+
+__all__ = [
+    "CONFORMS",
+    "CRASHED",
+    "UNSUPPORTED",
+    "VIOLATES",
+    "Accuracy",
+    "Prepared",
+    "Verdict",
+    "attribute",
+    "judge",
+    "judge_prepared",
+    "verdict",
+]

@@ -1,0 +1,158 @@
+"""Comparing a result with the exact one: what is wrong, where, and by how much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance.calling import Array
+from conformance.case import Case
+from conformance.dtypes import FORMATS, INTEGERS, numpy_dtype
+from conformance.judging.accuracy import Accuracy
+from conformance.judging.prepared import Prepared
+from conformance.operators import OPERATORS, ties
+from conformance.operators.base import Reference
+from conformance.operators.pool_gradient import MaxPoolGrad
+
+
+def wrong_kind(case: Case, output: Any, reference: Reference) -> tuple[str, str] | None:
+    """Return requirement and message where ``output`` is not even an array to compare."""
+    if type(output) is not np.ndarray:  # a subclass, such as a masked array, is not plain either
+        kind = f"{type(output).__module__}.{type(output).__qualname__}"
+        return "RESULT-5", f"returned a {kind} where a plain numpy.ndarray is due"
+    if output.dtype.hasobject:
+        return "RESULT-5", f"returned an array of dtype {output.dtype} where numbers are due"
+    dtype = numpy_dtype(case.dtype)
+    if output.shape != reference.exact.shape:
+        return "RESULT-3", f"returned shape {output.shape} where {reference.exact.shape} is due"
+    if output.dtype != dtype:
+        return "RESULT-4", f"returned dtype {output.dtype} where {dtype} is due"
+    return None
+
+
+@np.errstate(all="ignore")
+def compare(
+    prepared: Prepared, accuracy: Accuracy, output: Array
+) -> tuple[tuple[str, str] | None, float]:
+    """Compare with the exact result; return what is wrong, and the worst share of the bound."""
+    reference = prepared.reference
+    allowed, bits = prepared.bound(accuracy)
+    got = output.astype(np.float64)
+    off = np.abs(got - reference.exact)
+    if reference.residual is not None:
+        off = np.abs(got - reference.exact - reference.residual)
+    share = np.where(np.isinf(allowed), 0.0, off / np.maximum(allowed, 5e-324))
+    share[np.isnan(share)] = np.inf  # NaN and infinity are beyond every bound
+    special = ~np.isfinite(reference.exact) & np.isfinite(reference.error)
+    if special.any():
+        equal = (got == reference.exact) | (np.isnan(got) & np.isnan(reference.exact))
+        if accuracy.amplification is not None:  # transforms mix infinities: NaN may come of them
+            equal |= ~np.isfinite(got)
+        share = np.where(special, np.where(equal, 0.0, np.inf), share)
+    worst = float(share.max()) if share.size else 0.0
+    exactly = np.broadcast_to(bits & np.asarray(reference.exact_mask), share.shape)
+    unequal = exactly & (off != 0)
+    if unequal.any():
+        at = _worst(unequal, off)
+        allows = "allowed: no difference (every order of summation is exact here)"
+        cited = "GRAD-14" if _misplaced(prepared, unequal, got, off) else "RESULT-2"
+        return (cited, _describe(prepared, unequal, got, at, allows)), worst
+    wrong = share > 1
+    if not wrong.any():
+        return None, worst
+    at = _worst(wrong, share)
+    allows = f"allowed +-{float(allowed[at]):.3g}"
+    if np.isfinite(got[at]):
+        allows += f"; the error {float(off[at]):.3g} is {float(share[at]):.4g} times the bound"
+    cited = "GRAD-14" if _misplaced(prepared, wrong, got, off) else "RESULT-1"
+    return (cited, _describe(prepared, wrong, got, at, allows)), worst
+
+
+def tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: Array) -> Prepared:
+    """Return ``prepared`` with the reference that the declared convention ``tie`` asks for."""
+    case, inputs = prepared.case, prepared.inputs
+    if accuracy.tie == "split":
+        made = operator.split(case, inputs)
+    else:
+        first, accumulate = prepared.reference, accuracy.accumulate
+        made = ties.chosen(operator, case, inputs, output, first, accumulate)
+    return replace(prepared, reference=made, _bounds={})
+
+
+def _misplaced(prepared: Prepared, wrong: Array, got: Array, off: Array) -> bool:
+    """Whether all that is wrong is which of several maxima got a gradient, not a rounding error."""
+    operator = OPERATORS[prepared.case.operator]
+    if not isinstance(operator, MaxPoolGrad):
+        return False
+    tied = operator.tied(prepared.case, prepared.inputs[1])
+    assert prepared.reference.magnitude is not None
+    large = off > (prepared.reference.magnitude + np.abs(got)) / 8
+    return bool(not (wrong & ~tied).any() and (wrong & large).any())
+
+
+@np.errstate(all="ignore")
+def compare_exactly(
+    prepared: Prepared, accuracy: Accuracy, output: Array
+) -> tuple[str, str] | None:
+    """Compare a result that involves no arithmetic: bit for bit, a NaN being any NaN.
+
+    Where zeros of both signs are the largest element of a window, either one may come back.
+    """
+    case, reference = prepared.case, prepared.reference
+    exact = reference.exact
+    skips_nan = accuracy.ignore_nan and case.data == "nan"
+    if output.tobytes() == exact.tobytes() and not skips_nan:
+        return None
+    if case.dtype in INTEGERS:
+        return _compare_integers(prepared, output)
+    same = np.signbit(output) == np.signbit(exact)
+    same = (output == exact) & (same | ~np.asarray(reference.exact_mask))
+    wrong = ~(same | (np.isnan(output) & np.isnan(exact)))
+    if skips_nan:
+        (x,) = prepared.inputs
+        tame = OPERATORS[case.operator].reference(case, (np.where(np.isnan(x), -np.inf, x),)).exact
+        wrong = (output != tame) & ~(np.isnan(output) & (tame == -np.inf))
+        exact = tame
+    if accuracy.flush and case.data == "subnormal":
+        wrong &= np.abs(output - exact) >= FORMATS[case.dtype].smallest_normal
+    if not wrong.any():
+        return None
+    got = output.astype(np.float64)
+    at = _worst(wrong, np.abs(got - exact.astype(np.float64)))
+    allows = "allowed: no difference (the result is an element of its window)"
+    return "MAXPOOL-4", _describe(prepared, wrong, got, at, allows)
+
+
+def _compare_integers(prepared: Prepared, output: Array) -> tuple[str, str] | None:
+    exact = prepared.reference.exact
+    wrong = output != exact
+    if not wrong.any():
+        return None
+    at = _worst(wrong, np.abs(output.astype(np.float64) - exact.astype(np.float64)))
+    requirement = "INTEGER-2" if prepared.case.operator == "max_pool" else "INTEGER-1"
+    return requirement, _describe(prepared, wrong, output, at, "allowed: no difference")
+
+
+def _worst(wrong: Array, size: Array) -> tuple[Any, ...]:
+    """Return the index of the largest ``size`` among the wrong elements, NaN above all."""
+    ranked = np.where(wrong, np.where(np.isnan(size), np.inf, size), -1.0)
+    return np.unravel_index(int(np.argmax(ranked)), ranked.shape)
+
+
+def _describe(
+    prepared: Prepared, wrong: Array, got: Array, at: tuple[Any, ...], allows: str
+) -> str:
+    """Say how many elements differ, and where, by how much and against what the worst does."""
+    index = ", ".join(str(int(i)) for i in at)
+    exact = prepared.reference.exact
+    digits = {"float64": 17, "float32": 9}.get(prepared.case.dtype, 6)
+    if prepared.case.dtype in INTEGERS:
+        values = str(got[at]), str(exact[at])
+    else:
+        values = f"{float(got[at]):.{digits}g}", f"{float(exact[at]):.17g}"
+    return (
+        f"{np.count_nonzero(wrong)} of {wrong.size} elements differ; worst at [{index}]: got "
+        f"{values[0]}, exact {values[1]}, {allows}"
+    )

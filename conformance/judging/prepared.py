@@ -1,0 +1,43 @@
+"""A case with all that judging it needs: made once, judged everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from conformance.calling import Array, Inputs
+from conformance.case import Case
+from conformance.cases.data import make_inputs
+from conformance.judging.accuracy import Accuracy
+from conformance.judging.bound import bound
+from conformance.operators import OPERATORS, nonfinite
+from conformance.operators.base import Reference
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A case with its inputs and its reference: made once, judged everywhere."""
+
+    case: Case
+    inputs: Inputs
+    reference: Reference
+    _bounds: dict[Accuracy, tuple[Array, bool]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, case: Case) -> Prepared:
+        """Make the inputs and the reference of a valid case."""
+        with np.errstate(all="ignore"):  # an implementation may have turned warnings into errors
+            inputs = make_inputs(case)
+            if case.invalid:
+                return cls(case, inputs, Reference(np.empty(0)))
+            operator = OPERATORS[case.operator]
+            if case.data in ("nan", "inf"):
+                return cls(case, inputs, nonfinite.reference(operator, case, inputs))
+            return cls(case, inputs, operator.reference(case, inputs))
+
+    def bound(self, accuracy: Accuracy) -> tuple[Array, bool]:
+        """Return the allowed error, in the result's shape, and whether bits must be equal."""
+        if accuracy not in self._bounds:
+            self._bounds[accuracy] = bound(self.case, self.inputs, self.reference, accuracy)
+        return self._bounds[accuracy]

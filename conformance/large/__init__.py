@@ -1,0 +1,1 @@
+"""Large cases: whole layers of networks, checked by projection and by sampling."""

@@ -1,0 +1,1 @@
+"""Timing layers, and checking what was timed."""
