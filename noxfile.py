@@ -1,7 +1,8 @@
 """The project's jobs. `nox -l` lists them; a bare `nox` runs lint, typecheck and tests.
 
 The jobs that call implementations share one environment, which `engines` makes: PyTorch and
-TensorFlow are too large to be installed for each of them. Environments are kept and reused, and
+TensorFlow are too large to be installed for each of them. Those that need every engine have another
+one, which `fleet_engines` makes. Environments are kept and reused, and
 `nox -R -s NAME` skips installing. What is installed is what `constraints.txt` says.
 """
 
@@ -61,6 +62,34 @@ def conformance(session: nox.Session) -> None:
     for part, seconds in _spent(folder).items():
         session.log(f"{seconds:6.1f} s {part}")
     session.log(f"reports: {folder}/report.html, {folder}/time/report.html")
+
+
+@nox.session
+def fleet_engines(session: nox.Session) -> None:
+    """Install the package, in place, with every engine: the environment of `fleet`, `adapters`."""
+    started = time.perf_counter()
+    session.install("-e", ".[fleet,test]", *CONSTRAINTS)
+    session.log(f"installing took {time.perf_counter() - started:.0f} s")
+
+
+@nox.session(venv_backend="none", requires=["fleet_engines"])
+def fleet(session: nox.Session) -> None:
+    """Judge every engine that there is an adapter for, and write the reports.
+
+    Arguments go to `convformance run`. As in `conformance`, violations are findings.
+    """
+    started = time.perf_counter()
+    judge = ("run", "--jobs", str(os.cpu_count() or 1), *session.posargs)
+    _engine(session, "convformance", *judge, of="fleet_engines", success_codes=[0, 1])
+    _render(session, _output(session.posargs), of="fleet_engines")
+    session.log(f"judging took {time.perf_counter() - started:.0f} s")
+
+
+@nox.session(venv_backend="none", requires=["fleet_engines"])
+def adapters(session: nox.Session) -> None:
+    """Prove the adapters of all engines on cases checked by hand; arguments go to pytest."""
+    files = sorted(str(path) for path in Path("tests").glob("test_adapters*.py"))
+    _engine(session, "pytest", *files, *session.posargs, of="fleet_engines")
 
 
 @nox.session(venv_backend="none", requires=["engines"])
@@ -130,16 +159,18 @@ def build(session: nox.Session) -> None:
 _SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 
 
-def _engine(session: nox.Session, program: str, *arguments: str, **options: Any) -> None:
-    """Run a program of the environment that `engines` made."""
-    folder = session.cache_dir.parent / "engines" / _SCRIPTS
+def _engine(
+    session: nox.Session, program: str, *arguments: str, of: str = "engines", **options: Any
+) -> None:
+    """Run a program of the environment that the session ``of`` made."""
+    folder = session.cache_dir.parent / of / _SCRIPTS
     session.run(str(folder.resolve() / program), *arguments, **options)
 
 
-def _render(session: nox.Session, folder: Path) -> None:
+def _render(session: nox.Session, folder: Path, of: str = "engines") -> None:
     """Write the reports of the run in ``folder`` beside its file."""
     files = ("--markdown", str(folder / "report.md"), "--html", str(folder / "report.html"))
-    _engine(session, "convformance", "report", str(folder / "run.sqlite"), *files)
+    _engine(session, "convformance", "report", str(folder / "run.sqlite"), *files, of=of)
 
 
 def _output(arguments: Sequence[str]) -> Path:
