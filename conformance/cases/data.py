@@ -32,7 +32,7 @@ from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, numpy_dty
 from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
 
-_READABLE = 9
+READABLE = 9
 """Largest magnitude of an integer, while the dtype's precision allows it."""
 
 
@@ -82,15 +82,15 @@ def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) ->
     if case.operator == "max_pool":
         return _nonzero(rng, shape, min(99, limit))
     if case.operator == "max_pool_grad" and index == 1:
-        return _nonzero(rng, shape, (1, 3, _READABLE)[case.seed % 3])  # few, so that maxima tie
+        return _nonzero(rng, shape, (1, 3, READABLE)[case.seed % 3])  # few, so that maxima tie
     terms = max(1, OPERATORS[case.operator].terms(case))
     if OPERATORS[case.operator].has_weight:
         factors = 2
-        largest = max(1, min(_READABLE, math.isqrt(limit // terms)))
+        largest = max(1, min(READABLE, math.isqrt(limit // terms)))
     else:
         factors = 1
         unit = math.prod(case.window) if case.operator == "avg_pool_grad" else 1
-        largest = max(1, min(_READABLE, limit // (terms * unit)))
+        largest = max(1, min(READABLE, limit // (terms * unit)))
     values = _nonzero(rng, shape, largest)
     if index == factors - 1 and terms * largest**factors > limit:
         # Too many terms even of one: keep few enough of them.

@@ -6,18 +6,13 @@ import contextlib
 import json
 import multiprocessing
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from typing import TYPE_CHECKING
 
 import click
 
-from conformance.cli import options
+from conformance.cli import options, progress
 from conformance.timing import threads
-
-if TYPE_CHECKING:
-    from conformance.running.engine import Progress
 
 
 @click.command("run")
@@ -78,7 +73,7 @@ def command(
     from conformance.running.engine import run
 
     folder = options.folder(output)
-    with _progress() as progress, _executor(jobs) as executor, options.keep_stdout():
+    with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
         result = run(
             implementations or None,
             operators=operators or None,
@@ -94,7 +89,7 @@ def command(
             plugins=plugins,
             output=folder,
             cache=not no_cache,
-            progress=progress,
+            progress=tell,
             executor=executor,
             command=options.typed(),
         )
@@ -145,37 +140,3 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
         ProcessPoolExecutor(jobs, spawn, initializer=os.dup2, initargs=(2, 1)) as pool,
     ):
         yield pool
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show progress on stderr: a bar on a terminal, else a line for each tenth of the way."""
-    if not sys.stderr.isatty():
-        shown = -1
-
-        def line(done: int, total: int, what: str) -> None:
-            nonlocal shown
-            if total and done * 10 // total > shown:
-                shown = done * 10 // total
-                print(f"{100 * done // total:3d} %  {what}", file=sys.stderr, flush=True)
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    columns: tuple[ProgressColumn, ...]
-    columns = (BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
-    console = Console(stderr=True)
-    columns = (*columns, TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda done, total, what: bar.update(
-            task, completed=done, total=total, description=what
-        )

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from conformance.cli import options
+from conformance.cli import options, progress
 from conformance.timing import threads as thread_pools
 
 
@@ -61,12 +61,11 @@ def command(
     thread_pools.set_environment(threads)  # before NumPy and any engine are loaded
     if list_layers:
         return _list_layers(layers, spec, as_json)
-    from conformance.cli.run_command import _progress
     from conformance.timing.timed_run import time
     from reports import load
 
     folder = options.folder(output)
-    with _progress() as progress, options.keep_stdout():
+    with progress.shown() as tell, options.keep_stdout():
         timings = time(
             implementations or None,
             layers or None,
@@ -80,7 +79,7 @@ def command(
             spec=spec,
             plugins=plugins,
             output=folder,
-            progress=progress,
+            progress=tell,
             command=options.typed(),
         )
     report = load(timings.path)

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from conformance.calling import Array, Inputs
 from conformance.case import Case
+from conformance.cases.data import READABLE
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, FORMATS, numpy_dtype
 from conformance.errors import ConformanceError
 from conformance.judging import Accuracy
@@ -47,8 +48,6 @@ from conformance.operators import OPERATORS
 COEFFICIENTS = np.array([-4, -3, -2, -1, 1, 2, 3, 4], np.float32)
 """What each r[o] is drawn from."""
 
-_PEAK = 9.0
-"""The largest magnitude in an input of whole numbers (`conformance.cases.data`)."""
 _NAMED = 16
 """Positions whose sums differ that are computed exactly, to name a wrong element."""
 _SAMPLED = 4
@@ -134,8 +133,8 @@ class Projection:
         r = rng.choice(COEFFICIENTS, (case.groups, operator.output_shape(case)[1] // case.groups))
         wide = working(w)
         kernels, squares = project_weight(case, wide, r)
-        expected = convolve(case, x, kernels, _PEAK)
-        magnitude = _PEAK * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
+        expected = convolve(case, x, kernels, READABLE)
+        magnitude = READABLE * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
         if magnitude > 2.0 ** FORMATS[case.dtype].digits:
             peak = float(max(x.max(), -x.min())) if x.size else 0.0
             magnitude = peak * _largest_filter(case, wide)
@@ -181,10 +180,10 @@ class Projection:
         for name, value in zip(OPERATORS[self.case.operator].arguments, self.inputs, strict=True):
             if value is None or not value.size:
                 continue
-            if not np.array_equal(value, np.rint(value)) or np.abs(value).max() > _PEAK:
+            if not np.array_equal(value, np.rint(value)) or np.abs(value).max() > READABLE:
                 raise ConformanceError(
                     f"case {self.case.id}: {name} holds other than whole numbers up to "
-                    f"{_PEAK:g}; outputs of such inputs cannot be checked by projection"
+                    f"{READABLE:g}; outputs of such inputs cannot be checked by projection"
                 )
 
     def _name(self, output: Array, differ: NDArray[np.bool_], accuracy: Accuracy) -> str | None:
