@@ -20,6 +20,7 @@ from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from conformance.case import Case
+    from conformance.snippets import SnippetFunction
 
 ENTRY_POINT_GROUP = "conformance.implementations"
 
@@ -55,6 +56,8 @@ class Implementation:
     conventions: Mapping[str, str]
     """The conventions that it follows instead of the default ones, by name (SPEC.md)."""
     supports: Supports | None
+    snippet: SnippetFunction | None
+    """Writes the engine's own call as source text (`conformance.snippets`)."""
     declared_version: str | None
     functions: dict[str, Function] = field(default_factory=dict)
 
@@ -184,6 +187,7 @@ def implementation(
     amplification: float | None = None,
     conventions: Mapping[str, str] | None = None,
     supports: Supports | None = None,
+    snippet: SnippetFunction | None = None,
     version: str | None = None,
 ) -> Implementation:
     """Return the implementation called ``name``, to decorate its functions with.
@@ -195,7 +199,9 @@ def implementation(
     of its multiplier's inputs, where they are not the dtype's own;
     ``error="normwise"`` with an ``amplification`` replaces the element-wise bound (Winograd, FFT).
     ``conventions`` names those that it follows where SPEC.md allows others than the default.
-    ``supports(case)`` returns False, or a reason, for cases it does not compute.
+    ``supports(case)`` returns False, or a reason, for cases it does not compute;
+    ``snippet(call)`` the lines of source that make a call with its engine alone, for the scripts
+    of the reports (`conformance.snippets`).
 
     Calls with the same name in one file share one implementation. Raises `RegistrationError`.
     """
@@ -214,6 +220,7 @@ def implementation(
         amplification=1.0 if amplification is None else amplification,
         conventions=dict(conventions or {}),
         supports=supports,
+        snippet=snippet,
         declared_version=version,
     )
     _check_declarations(new, amplification)
@@ -398,6 +405,8 @@ def _check_declarations(new: Implementation, amplification: float | None) -> Non
                 )
     if new.supports is not None and not callable(new.supports):
         raise RegistrationError(f"{where}: supports must be a function of a case")
+    if new.snippet is not None and not callable(new.snippet):
+        raise RegistrationError(f"{where}: snippet must be a function of a call")
 
 
 def _declarations(one: Implementation) -> tuple[object, ...]:
@@ -412,6 +421,7 @@ def _declarations(one: Implementation) -> tuple[object, ...]:
         one.error,
         one.amplification,
         _location(one.supports),
+        _location(one.snippet),
         one.declared_version,
     )
 

@@ -47,11 +47,12 @@ from implementations._common import (
     pool_size,
 )
 from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
+from implementations._torch_snippet import snippet
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-pytorch = implementation("torch", package="torch", extra="torch", dtypes=DTYPES)
+pytorch = implementation("torch", package="torch", extra="torch", dtypes=DTYPES, snippet=snippet)
 
 
 @pytorch

@@ -47,6 +47,7 @@ from implementations._common import (
     pool_size,
 )
 from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
+from implementations._tensorflow_snippet import snippet
 
 if TYPE_CHECKING:
     from tensorflow import Tensor
@@ -58,6 +59,7 @@ tensorflow = implementation(
     layout="NHWC",
     dtypes=DTYPES,
     conventions={"nan": "ignore", "subnormal": "flush"},
+    snippet=snippet,
 )
 
 _GAPS = re.compile(

@@ -67,6 +67,8 @@ class Violation:
     """How many of the cell's cases violate the requirement."""
     message: str
     script: str
+    engine_script: str
+    """The case in ten lines at most that use the engine alone; empty where there is none."""
     replay: str
     """The command that judges the case again."""
 
@@ -121,7 +123,7 @@ class Timing:
         return self.verified == "conforms"
 
 
-_SEVERAL_LINES = {"message", "script", "note", "reason", "verified"}
+_SEVERAL_LINES = {"message", "script", "engine_script", "note", "reason", "verified"}
 
 
 def read_rows(

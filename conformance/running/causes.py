@@ -13,6 +13,7 @@ from conformance.checks.repeat import endure, repeat
 from conformance.judging import CONFORMS, Prepared, Verdict, attribute, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
+from conformance.running.engine_script import engine_script
 from conformance.running.reproducer import replay_command, script
 from conformance.running.shrink import shrink
 
@@ -36,6 +37,8 @@ class Violation:
     count: int
     message: str
     script: str
+    engine_script: str
+    """The case with the engine alone, in ten lines at most; empty where there is no such script."""
     replay: str
 
 
@@ -77,6 +80,9 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
             message=verdict.message,
             replay=replay_command(one, smallest),
             script=script(one, Prepared.of(smallest), history=kind == "repeat"),
+            engine_script=""
+            if kind == "repeat"
+            else engine_script(one, Prepared.of(smallest), verdict.message),
         )
         left = [f for f in left if f not in same]
 

@@ -266,6 +266,7 @@ def _write_block(file: RunFile, block: Block) -> None:
                 "count": violation.count,
                 "message": violation.message,
                 "script": violation.script,
+                "engine_script": violation.engine_script,
                 "replay": violation.replay,
             }
             for cell in block.cells

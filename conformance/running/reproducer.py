@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import shlex
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,6 +17,7 @@ from conformance.cases.data import memory_ways
 from conformance.judging import Prepared
 from conformance.registry import ENTRY_POINT_GROUP, Implementation
 from conformance.signatures import SIGNATURES
+from conformance.snippets import plain
 
 _LITERAL = 2000
 """Arrays of up to this many elements are written out."""
@@ -35,7 +35,7 @@ def script(one: Implementation, prepared: Prepared, *, history: bool = False) ->
     if case.invalid:
         inputs, parameters = rejection.apply(case, inputs, parameters)
     names = SIGNATURES[case.operator].arguments
-    keywords = "".join(f", {name}={_plain(value)}" for name, value in parameters.items())
+    keywords = "".join(f", {name}={plain(value)}" for name, value in parameters.items())
     call = f"{case.operator}({', '.join(names)}{keywords})"
     lines = ["import numpy as np", *_imports(one, case.operator)]
     if case.dtype == "bfloat16":
@@ -145,25 +145,17 @@ def _imports(one: Implementation, operator: str) -> list[str]:
 
 def _literal(value: Any) -> str:
     if not isinstance(value, np.ndarray):
-        return _plain(value)
+        return plain(value)
     target = "ml_dtypes.bfloat16" if value.dtype.name == "bfloat16" else f"np.{value.dtype.name}"
     if value.dtype.kind in "OUSb":
         target = {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
     if value.size == 0:
         return f"np.empty({value.shape}, {target})"
-    return f"np.array({_numbers(value)}, {target})"
+    return f"np.array({numbers(value)}, {target})"
 
 
-def _plain(value: Any) -> str:
-    """Return a parameter as source text; NaN and infinity have no literal of their own."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"float('{value}')"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_plain, value))}{',' * (len(value) == 1)})"
-    return repr(value)
-
-
-def _numbers(value: Array) -> str:
+def numbers(value: Array) -> str:
+    """Return an array, or one number, as source text."""
     if value.dtype.kind in "iubOUS":
         return repr(value.tolist())
     text = repr(value.astype(np.float64).tolist())

@@ -45,13 +45,13 @@ CREATE TABLE cell (
 ) WITHOUT ROWID;
 
 -- The smallest case of each violated requirement of a cell. found: the case that first showed it;
--- count: how many of the cell's cases violate it; script: a standalone reproducer; replay: the
--- command that judges the case again.
+-- count: how many of the cell's cases violate it; script: a standalone reproducer; engine_script: a
+-- shorter one that uses the engine alone, or empty; replay: the command that judges the case again.
 CREATE TABLE violation (
     implementation TEXT NOT NULL, operator TEXT NOT NULL, dims INTEGER NOT NULL,
     dtype TEXT NOT NULL, requirement TEXT NOT NULL, status TEXT NOT NULL, "case" TEXT NOT NULL,
     found TEXT NOT NULL, count INTEGER NOT NULL, message TEXT NOT NULL, script TEXT NOT NULL,
-    replay TEXT NOT NULL
+    replay TEXT NOT NULL, engine_script TEXT NOT NULL DEFAULT ''
 );
 
 -- Why cases were not computed, and how many.
