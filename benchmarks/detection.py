@@ -32,7 +32,7 @@ from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
-from conformance.running.block import Plan, _histories, prepare_block
+from conformance.running.block import Plan, judge_histories, prepare_block
 from conformance.running.causes import Violation, explain
 from conformance.spec import load
 from tests.correct import correct
@@ -125,7 +125,7 @@ def hunt(one: Implementation, check: str | None, plan: Plan, *, step: int = 1) -
 
 def _verdicts(one: Implementation, plan: Plan, step: int) -> Iterator[Verdict]:
     for cell in cells(one, plan):
-        yield from _histories(one, cell, plan)
+        yield from judge_histories(one, cell, plan)
         yield from (judge_prepared(one, prepared)[0] for prepared in cell[plan.seed % step :: step])
 
 
@@ -138,8 +138,8 @@ def glance(one: Implementation, check: str, plan: Plan) -> Verdict | None:
     """
     sort = check if check in ("layout", "special", "reject") else "result"
     for cell in cells(one, plan):
-        if check in ("repeat", "purity"):
-            for verdict in _histories(one, cell, plan):
+        if check in ("repeat", "purity", "reject", "declare"):
+            for verdict in judge_histories(one, cell, plan):
                 if check_of(verdict.requirement or "") == check:
                     return verdict
         for prepared in cell:

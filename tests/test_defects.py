@@ -30,22 +30,12 @@ NOT_YET: dict[str, str] = {
     "output-elements-counted-in-16-bits": "no output has more than 65,536 elements",
     "channels-and-columns-past-a-tile": "no conv has 9 channels and 33 columns together",
     "zeros-where-the-input-is-small": "no data is small as a whole, but for subnormal numbers",
-    "declines-after-a-look-at-the-data": "no check looks for gaps that move (DECLARE-7)",
-    "declines-every-second-call": "no check looks for gaps that move (DECLARE-7)",
     "float32-accumulator-declared-float16-used": "RESULT-1 is cited, and not DECLARE-2",
     "tf32-declared-bfloat16-used": "RESULT-1 is cited, and not DECLARE-3",
     "normwise-declared-float16-used": "RESULT-1 is cited, and not DECLARE-4",
     "normwise-declared-with-too-small-a-factor": "RESULT-1 is cited, and not DECLARE-4",
     "objects-converted": "arrays of objects are handed over all together, and never one of them",
     "zero-inputs-skipped": "x has no zeros where w has a NaN or an infinity",
-    "result-cached-without-the-bias": "no history changes the bias alone",
-    "result-cached-without-the-parameters": "no history changes the parameters alone",
-    "plan-cached-without-dilation": "no history changes the parameters",
-    "indices-cached-for-the-first-batch": "no history changes the batch",
-    "first-call-wrong": "a history that begins with a wrong answer is given up",
-    "conv-after-max-pool-wrong": "no history has two operators",
-    "float32-once-always-float32": "no history has two dtypes",
-    "rejected-call-leaves-its-mark": "no valid call follows an invalid one",
 }
 """Defects that the suite does not catch by the check that they name, and why."""
 

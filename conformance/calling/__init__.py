@@ -1,5 +1,6 @@
 """Calling an implementation: what runs next to it, and needs nothing but NumPy."""
 
+from conformance.calling.history import Answer, Call, perform
 from conformance.calling.observing import (
     Array,
     Inputs,
@@ -10,4 +11,15 @@ from conformance.calling.observing import (
     to_layout,
 )
 
-__all__ = ["Array", "Inputs", "Observation", "from_layout", "observe", "one_line", "to_layout"]
+__all__ = [
+    "Answer",
+    "Array",
+    "Call",
+    "Inputs",
+    "Observation",
+    "from_layout",
+    "observe",
+    "one_line",
+    "perform",
+    "to_layout",
+]

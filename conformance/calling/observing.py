@@ -6,7 +6,7 @@ This module needs nothing but NumPy: it is what runs next to the implementation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -57,7 +57,22 @@ def observe(
         place(value, way) if isinstance(value, np.ndarray) else (value, None)
         for value, way in zip(pristine, ways, strict=True)
     ]
+    seen = hand_over(function, placed, parameters)
+    return replace(seen, output=from_layout(seen.output, layout, signature.result))
+
+
+def hand_over(
+    function: Callable[..., Any],
+    placed: Sequence[tuple[Any, Array | None]],
+    parameters: Mapping[str, Any],
+) -> Observation:
+    """Call ``function`` once on these very arguments, and say what happened.
+
+    Each argument comes with the buffer that it is a view of, None where it is no array. The output
+    is in the implementation's layout, as it was returned.
+    """
     before = [None if buffer is None else buffer.tobytes() for _, buffer in placed]
+    shapes = [np.shape(value) if buffer is not None else None for value, buffer in placed]
     output, unsupported, raised = None, None, None
     try:
         output = function(*(value for value, _ in placed), **parameters)
@@ -70,13 +85,12 @@ def observe(
     for position, (value, buffer) in enumerate(placed):
         if buffer is None:
             continue
-        if value.shape != pristine[position].shape or buffer.tobytes() != before[position]:
+        if value.shape != shapes[position] or buffer.tobytes() != before[position]:
             changed.append(position)
         if isinstance(output, np.ndarray) and np.may_share_memory(output, buffer):
             shared.append(position)
     if unsupported is not None or raised is not None:
         return Observation(unsupported=unsupported, raised=raised, changed=tuple(changed))
-    output = from_layout(output, layout, signature.result)
     return Observation(output=output, changed=tuple(changed), shared=tuple(shared))
 
 

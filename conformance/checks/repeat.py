@@ -1,169 +1,367 @@
-"""Calls that follow one another: what a single call cannot show.
+"""Calls that follow one another, judged: what a single call cannot show.
 
-A kernel that caches by shape, identity, address or a part of the content, one that hands out its
-own memory, one that drifts or fails after some number of calls: each is right the first time.
-Here a case is called again and again, with the same data, with other data of the same shapes, and
-with its own buffers refilled in place; each answer must be what its data says, the same call must
-give the same bits, and an answer once given must stay as it was.
+A kernel that caches by shape, identity, address or a part of what it was given, one that hands out
+its own memory, one that drifts, fails or declines after some number of calls: each is right the
+first time. Each answer of a history (`conformance.checks.histories`) must be what its call says,
+the same call must give the same bits, and an answer once given must stay as it was.
+
+A wrong answer alone is no matter of history: a kernel may be wrong on that very data. So it counts
+as one only where the same call is right at another time, where the answer is the right one to what
+an earlier call was given, or where it is right once the shape is one not met before.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
-from conformance.calling import Array, Observation, from_layout, one_line, to_layout
-from conformance.errors import Unsupported
+from conformance.calling import Answer, Array, Call, Observation, perform
+from conformance.case import Case
+from conformance.checks.histories import CALLS, LONG, SHORT, History, Step, history
 from conformance.judging import CRASHED, VIOLATES, Accuracy, Prepared, Verdict, verdict
+from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registry import Implementation
-from conformance.signatures import SIGNATURES
+from conformance.signatures import ROLES
 
-CALLS = 101
-"""How often `endure` calls: a kernel that goes wrong at one of the first hundred is found."""
+__all__ = ["CALLS", "endure", "judge_history", "relive", "repeat"]
+
+Perform: TypeAlias = Callable[[Implementation, Sequence[Call], float], list[Answer]]
+"""Makes the calls of an implementation, none but the first after so many seconds."""
 
 
-class _Declined(Exception):
-    """The implementation does not support the case: there is nothing to repeat."""
+def in_process(one: Implementation, calls: Sequence[Call], seconds: float) -> list[Answer]:
+    """Make the calls here."""
+    return perform(one.functions, calls, one.layout, seconds=seconds)
 
 
 def repeat(one: Implementation, prepared: Prepared) -> Verdict | None:
-    """Return the violation that a short history of calls shows, or None.
-
-    With data A, B (another seed) and C (A, but for one element): A, A again, B, C, A's own buffers
-    refilled with B's data, A again. Every answer is judged; equal data must give equal bits.
-    """
-    # On exact data a wrong answer is wrong by more than rounding, which has a check of its own.
-    case = prepared.case.replace(data="integers")
-    prepared = prepared if prepared.case == case else Prepared.of(case)
-    other = Prepared.of(case.replace(seed=case.seed + 1))
-    touched = _touched(prepared)
-    history = _History(one, prepared.case.operator)
-    try:
-        own = history.arrays(prepared)
-        first = history.call("the first call", prepared, own)
-        again = history.call("the same call again", prepared)
-        _same_bits("REPEAT-1", "the same call again", first, again)
-        history.call("a call with other data of the same shapes", other)
-        history.call("a call with one element changed", touched)
-        for mine, theirs in zip(own, history.arrays(other), strict=True):
-            if isinstance(mine, np.ndarray):
-                if mine.shape != theirs.shape:
-                    raise _Declined  # the call reshaped its input: the purity check says so
-                mine[...] = theirs
-        history.call("a call with the first call's arrays refilled in place", other, own)
-        last = history.call("the first call repeated after the others", prepared)
-        _same_bits("REPEAT-2", "the first call repeated after the others", first, last)
-    except _Declined:
-        return None
-    except _Found as found:
-        return Verdict(one.name, case, found.status, found.requirement, str(found))
-    return None
+    """Return the violation that histories of a few calls show, or None."""
+    found = (relive(one, prepared.case, name) for name in SHORT)
+    return next((verdict for verdict in found if verdict is not None), None)
 
 
-def endure(
-    one: Implementation, prepared: Prepared, calls: int = CALLS, seconds: float = math.inf
+def endure(one: Implementation, prepared: Prepared, seconds: float = math.inf) -> Verdict | None:
+    """Return the violation that `CALLS` calls of one shape show, or None."""
+    found = (relive(one, prepared.case, name, seconds=seconds) for name in LONG)
+    return next((verdict for verdict in found if verdict is not None), None)
+
+
+def relive(
+    one: Implementation,
+    case: Case,
+    name: str,
+    *,
+    seconds: float = math.inf,
+    through: Perform = in_process,
 ) -> Verdict | None:
-    """Call one case ``calls`` times with the same data; return the first difference, or None.
+    """Return the violation that the history ``name`` of a valid case shows, or None.
 
-    No call begins after ``seconds``.
+    The verdict's case is the one that the history is made from, and its ``history`` the name; but
+    an answer that is wrong whatever came before is a verdict on that very call.
     """
-    deadline = time.monotonic() + seconds
-    history = _History(one, prepared.case.operator)
-    case = prepared.case
-    try:
-        first = history.call("the first call", prepared)
-        for number in range(2, calls + 1):
-            if time.monotonic() > deadline:
-                break
-            later = history.raw(history.arrays(prepared), case.parameters)
-            _same_bits("REPEAT-1", f"call {number} of the same call", first, _as_bytes(later))
-    except _Declined:
+    if case.invalid or one.gap(case) is not None:
         return None
+    made = history(name, case, tuple(one.dtypes), tuple(one.operators))
+    if made is None:
+        return None
+    made = _supported(one, made)
+    return judge_history(one, made, through(one, made.calls, seconds), through=through)
+
+
+def _supported(one: Implementation, made: History) -> History:
+    """Return the history without the calls that the implementation does not claim to compute."""
+    kept = [i for i, step in enumerate(made.steps) if one.gap(step.prepared.case) is None]
+    if len(kept) == len(made.steps):
+        return made
+    place = {i: k for k, i in enumerate(kept)}
+    steps = [made.steps[i] for i in kept]
+    return replace(
+        made,
+        steps=tuple(
+            replace(
+                step,
+                like=None if step.like is None else place[step.like],
+                refill=None if step.refill is None else place[step.refill],
+            )
+            for step in steps
+        ),
+    )
+
+
+def judge_history(
+    one: Implementation,
+    made: History,
+    answers: Sequence[Answer],
+    *,
+    through: Perform = in_process,
+) -> Verdict | None:
+    """Return the first violation that the answers to a history's calls show, or None.
+
+    ``through`` makes the calls that tell apart what history and what the data is to blame for.
+    """
+    judged = _Judged(one, made, answers)
+    try:
+        judged.look_at_memory()
+        judged.look_at_repetitions()
+        judged.look_at_gaps()
+        judged.look_at_values(through)
     except _Found as found:
-        return Verdict(one.name, case, found.status, found.requirement, str(found))
+        return found.verdict
     return None
 
 
 class _Found(Exception):
-    def __init__(self, requirement: str, message: str, status: str = VIOLATES) -> None:
-        super().__init__(message)
-        self.requirement = requirement
-        self.status = status
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
 
 
-class _History:
-    """The outputs of the calls so far, each as it was handed out and as it was then."""
+class _Judged:
+    """The answers to a history's calls, and what is wrong with each of them."""
 
-    def __init__(self, one: Implementation, operator: str) -> None:
+    def __init__(self, one: Implementation, made: History, answers: Sequence[Answer]) -> None:
         self.one = one
-        self.operator = operator
-        self.signature = SIGNATURES[operator]
-        self.outputs: list[tuple[str, Array, bytes]] = []
+        self.made = made
+        self.answers = answers
+        self.steps = made.steps[: len(answers)]
+        self.accuracy = Accuracy.of(one)
+        self._wrong: dict[int, Verdict | None] = {}
 
-    def arrays(self, prepared: Prepared) -> tuple[Any, ...]:
-        """Return fresh writable copies of the inputs, in the implementation's layout."""
-        return tuple(
-            value.copy() if isinstance(value, np.ndarray) else value
-            for value in to_layout(prepared.inputs, self.one.layout, self.signature.roles)
+    def found(self, requirement: str, text: str, status: str = VIOLATES) -> _Found:
+        return _Found(
+            Verdict(
+                self.one.name,
+                self.made.case,
+                status,
+                requirement,
+                text,
+                history=self.made.name,
+            )
         )
 
-    def raw(self, arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Any:
-        """Call the function; raise _Declined or _Found where it raises."""
-        function: Callable[..., Any] = self.one.functions[self.operator]
-        try:
-            return function(*arrays, **parameters)
-        except (Unsupported, NotImplementedError):
-            raise _Declined from None
-        except Exception as problem:
-            text = f"raised {type(problem).__name__}: {one_line(problem)}"
-            raise _Found("REPEAT-2", f"a call repeated {text}", CRASHED) from None
+    def look_at_memory(self) -> None:
+        """Look for memory that is handed out twice, or written to once it was handed out."""
+        for step, answer in zip(self.steps, self.answers, strict=True):
+            if answer.shares:
+                earlier = self.steps[answer.shares[0]].what
+                text = f"the output of {step.what} shares memory with that of {earlier}"
+                raise self.found("PURE-3", text)
+        for step, answer in zip(self.steps, self.answers, strict=True):
+            if answer.changed_by is not None:
+                later = self.steps[answer.changed_by].what
+                raise self.found("PURE-4", f"the output of {step.what} was changed by {later}")
 
-    def call(self, what: str, prepared: Prepared, arrays: tuple[Any, ...] | None = None) -> bytes:
-        """Call, judge the answer and all earlier ones; return the answer's bytes."""
-        case = prepared.case
-        output = self.raw(self.arrays(prepared) if arrays is None else arrays, case.parameters)
-        if not isinstance(output, np.ndarray):
-            raise _Declined  # the plain result check says so
-        for earlier, array, _ in self.outputs:
-            if np.may_share_memory(array, output):
-                raise _Found("PURE-3", f"the output of {what} shares memory with that of {earlier}")
-        self._unchanged(what)
-        seen = from_layout(output, self.one.layout, self.signature.result)
-        found, _ = verdict(self.one.name, Accuracy.of(self.one), prepared, Observation(output=seen))
-        if found.failed:
-            if not self.outputs:
-                raise _Declined  # wrong from the start: the plain result check says so
-            raise _Found("REPEAT-3", f"{what} is wrong: {found.message}")
-        self.outputs.append((what, output, output.tobytes()))
-        return self.outputs[-1][2]
+    def look_at_repetitions(self) -> None:
+        """Look for calls that are the same as an earlier one, and whose answers are not."""
+        for i, (step, answer) in enumerate(zip(self.steps, self.answers, strict=True)):
+            if step.like is None or answer.same:
+                continue
+            first, before = self.steps[step.like], self.answers[step.like]
+            if _outcome(answer.seen) != _outcome(before.seen):
+                raise self._other_outcome(step, answer, first, before)
+            if answer.same is False:
+                text = f"{step.what} gives other bits than {first.what}"
+                if self.wrong(i):
+                    text = f"{text}, and is wrong: {self._why(i)}"
+                elif self.wrong(step.like):
+                    text = f"{text}, which is wrong: {self._why(step.like)}"
+                raise self.found(step.broken, text)
 
-    def _unchanged(self, what: str) -> None:
-        for earlier, array, before in self.outputs:
-            if array.tobytes() != before:
-                raise _Found("PURE-4", f"the output of {earlier} was changed by {what}")
+    def _other_outcome(self, step: Step, answer: Answer, first: Step, before: Answer) -> _Found:
+        for what, seen, other in (
+            (step.what, answer.seen, first.what),
+            (first.what, before.seen, step.what),
+        ):
+            if seen.unsupported is not None:
+                text = f"{what} is declined ({seen.unsupported}), and {other} is not"
+                return self.found("DECLARE-7", text)
+            if seen.raised is not None:
+                text = f"{what} raised {seen.raised}, and {other} did not"
+                # Whatever the data is, it is the same: what differs is what came before.
+                requirement = "REPEAT-2" if step.broken == "REPEAT-3" else step.broken
+                return self.found(requirement, text, CRASHED)
+        raise AssertionError("outcomes that differ")
+
+    def look_at_gaps(self) -> None:
+        """Look for calls that are declined where others of the same case are not."""
+        computed: dict[Case, str] = {}
+        declined: dict[Case, tuple[str, str]] = {}
+        for step, answer in zip(self.steps, self.answers, strict=True):
+            case = step.prepared.case.replace(seed=0)
+            if case.invalid:
+                continue
+            if answer.seen.unsupported is not None:
+                declined.setdefault(case, (step.what, answer.seen.unsupported))
+            elif answer.seen.raised is None:
+                computed.setdefault(case, step.what)
+            if case in computed and case in declined:
+                what, reason = declined[case]
+                text = f"{what} is declined ({reason}), and {computed[case]}, of the same case, not"
+                raise self.found("DECLARE-7", text)
+
+    def look_at_values(self, through: Perform) -> None:
+        """Look for answers that are wrong because of what was called before."""
+        case = self.made.case
+        mine = [
+            i
+            for i, step in enumerate(self.steps)
+            if step.like is None
+            and (step.prepared.case.operator, step.prepared.case.dtype)
+            == (case.operator, case.dtype)
+            and not step.prepared.case.invalid
+            and self.answers[i].seen.unsupported is None
+        ]
+        if self.wrong(0):
+            return  # wrong from the start: the result check says so
+        for i in mine:
+            wrong = self.wrong(i)
+            if wrong is None:
+                continue
+            step = self.steps[i]
+            if self._stale(i) or self._mixed(i) or self._right_elsewhere(i, through):
+                raise self.found(step.broken, f"{step.what} is wrong: {self._why(i)}")
+            if step.own:
+                raise _Found(wrong)
+            assert wrong.requirement is not None
+            raise self.found(
+                wrong.requirement, f"{step.what} is wrong: {wrong.message}", wrong.status
+            )
+
+    def wrong(self, i: int) -> Verdict | None:
+        """Return the verdict on one answer where it is wrong in itself, else None."""
+        if self.answers[i].same:
+            i = self.steps[i].like or 0
+        if i not in self._wrong:
+            self._wrong[i] = self._failure(self.steps[i].prepared, self.answers[i].seen)
+        return self._wrong[i]
+
+    def _failure(self, prepared: Prepared, seen: Observation) -> Verdict | None:
+        plain = replace(seen, changed=(), shared=())  # a single call shows those
+        found, _ = verdict(self.one.name, self.accuracy, prepared, plain)
+        return found if found.failed else None
+
+    def _why(self, i: int) -> str:
+        wrong = self.wrong(i)
+        return wrong.message if wrong else ""
+
+    # --- is history to blame? -------------------------------------------------------------------
+
+    def _earlier(self, i: int) -> Iterator[int]:
+        """Yield the earlier calls of the same operator and dtype, the latest first."""
+        case = self.steps[i].prepared.case
+        for j in reversed(range(i)):
+            other = self.steps[j].prepared.case
+            alike = (other.operator, other.dtype) == (case.operator, case.dtype)
+            if alike and self.steps[j].like is None and not other.invalid:
+                yield j
+
+    def _stale(self, i: int) -> bool:
+        """Whether the answer is that of an earlier call, to which it was right."""
+        got, exact = self.answers[i].seen.output, self.steps[i].prepared.reference.exact
+        return any(
+            _same(got, self.answers[j].seen.output)
+            and self.wrong(j) is None
+            and not _same(exact, self.steps[j].prepared.reference.exact)
+            for j in range(i)
+            if self.steps[j].like is None and not self.steps[j].prepared.case.invalid
+        )
+
+    def _mixed(self, i: int) -> bool:
+        """Whether the answer is right for some of its arguments and an earlier call's others.
+
+        A parameter at its default is no evidence: a kernel that ignores it takes that one, too.
+        """
+        mine, seen = self.steps[i].prepared, self.answers[i].seen
+        return any(
+            self._failure(made, seen) is None
+            for j in self._earlier(i)
+            for made in _mixtures(mine, self.steps[j].prepared)
+        )
+
+    def _right_elsewhere(self, i: int, through: Perform) -> bool:
+        """Whether the same data is computed rightly where the last axis is longer.
+
+        For calls of which only the data or the batch is another than before.
+        """
+        prepared = self.steps[i].prepared
+        first = self.steps[0].prepared.case
+        if prepared.case.replace(x=first.x, seed=first.seed, bias=first.bias) != first:
+            return False
+        longer = _longer(prepared)
+        step = Step("the same data in a longer array", longer, "REPEAT-3")
+        (answer,) = through(self.one, [step.call()], math.inf)
+        return answer.seen.unsupported is None and self._failure(longer, answer.seen) is None
 
 
-def _as_bytes(output: Any) -> bytes:
-    return output.tobytes() if isinstance(output, np.ndarray) else b""
+def _outcome(seen: Observation) -> str:
+    if seen.unsupported is not None:
+        return "declined"
+    return "raised" if seen.raised is not None else "returned"
 
 
-def _same_bits(requirement: str, what: str, first: bytes, later: bytes) -> None:
-    if first != later:
-        raise _Found(requirement, f"{what} gives other bits than the first call")
+def _same(one: object, other: object) -> bool:
+    """Whether these are two equal arrays of one shape."""
+    if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)):
+        return False
+    return one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
-def _touched(prepared: Prepared) -> Prepared:
-    """Return the case with the middle element of x one larger, and its own reference."""
-    from conformance.operators import OPERATORS
+def _mixtures(mine: Prepared, other: Prepared) -> Iterator[Prepared]:
+    """Yield the calls with some arguments of ``mine`` and the others of ``other``."""
+    case = mine.case
+    operator = OPERATORS[case.operator]
+    if (other.case.x, other.case.w, other.case.kernel) == (case.x, case.w, case.kernel):
+        plain = Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
+        for name in operator.parameters:
+            value = getattr(other.case, name)
+            if value != getattr(case, name) and value != getattr(plain, name):
+                changed = case.replace(**{name: value})
+                if _result_shape(changed) == _result_shape(case):
+                    yield Prepared(changed, mine.inputs, operator.reference(changed, mine.inputs))
+    choices = [
+        (a, b) if _could_be(a, b) else (a,) for a, b in zip(mine.inputs, other.inputs, strict=True)
+    ]
+    for chosen in itertools.islice(itertools.product(*choices), 1, None):
+        mixed = case.replace(bias=chosen[2] is not None) if "bias" in operator.arguments else case
+        made = operator.reference(mixed, chosen)
+        if not _same(made.exact, mine.reference.exact):
+            yield Prepared(mixed, chosen, made)
 
-    x = prepared.inputs[0].copy()
-    if x.size:
-        x.reshape(-1)[x.size // 2] += 1
-    inputs = (x, *prepared.inputs[1:])
-    made = OPERATORS[prepared.case.operator].reference(prepared.case, inputs)
-    return replace(prepared, inputs=inputs, reference=made, _bounds={})
+
+def _result_shape(case: Case) -> tuple[int, ...]:
+    return OPERATORS[case.operator].output_shape(case)
+
+
+def _could_be(mine: object, other: object) -> bool:
+    """Whether one argument could be taken for the other: arrays of one shape, or no bias."""
+    if isinstance(mine, tuple) or isinstance(other, tuple):
+        return False
+    if isinstance(mine, np.ndarray) and isinstance(other, np.ndarray):
+        return mine.shape == other.shape and not _same(mine, other)
+    return (mine is None) != (other is None)
+
+
+def _longer(prepared: Prepared) -> Prepared:
+    """Return the call with one more window along the last axis, and its data where it can keep it.
+
+    A gradient's arrays are made anew: all of their shapes change.
+    """
+    case = prepared.case
+    step = case.stride[-1] if case.operator != "conv_transpose" else 1
+    grown = case.replace(x=(*case.x[:-1], case.x[-1] + step))
+    if case.operator in GRADIENTS:
+        return Prepared.of(grown)
+    fresh = Prepared.of(grown).inputs
+    inputs = list(prepared.inputs)
+    for place, name in enumerate(OPERATORS[case.operator].arguments):
+        if ROLES[name] == "image":
+            longer: Array = fresh[place].copy()
+            longer[..., : case.x[-1]] = inputs[place]
+            inputs[place] = longer
+    made = tuple(inputs)
+    return Prepared(grown, made, OPERATORS[case.operator].reference(grown, made))

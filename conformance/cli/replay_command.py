@@ -11,7 +11,7 @@ import numpy as np
 
 from conformance import rejection
 from conformance.case import Case
-from conformance.checks import check_for, check_of
+from conformance.checks import check_for
 from conformance.checks.repeat import endure, repeat
 from conformance.cli import options
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
@@ -101,8 +101,7 @@ def _print(
     failing = [result for result in results if result[2].failed]
     for one, _, found in failing[:1] or (results[:1] if explicit else []):
         if case.operator in one.functions:
-            history = found.failed and check_of(found.requirement or "") == "repeat"
-            text = script(one, prepared, history=history)
+            text = script(one, prepared, history=bool(found.history))
             click.echo(f"\nstandalone script for {one.name}:\n\n{text}", nl=False)
 
 

@@ -38,6 +38,9 @@ class Verdict:
     message: str = ""
     worst: float = 0.0
     """The largest error as a fraction of the bound; 0 where the result involves no arithmetic."""
+    history: str = ""
+    """The name of the history of calls that shows it (`conformance.checks.histories`); empty where
+    one call does."""
 
     @property
     def failed(self) -> bool:

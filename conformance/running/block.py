@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from conformance.calling import Array
 from conformance.case import Case
 from conformance.cases import bank
 from conformance.checks import check_for, check_of, derived
-from conformance.checks.repeat import endure, repeat
+from conformance.checks.histories import SHORT
+from conformance.checks.repeat import relive
 from conformance.dtypes import FLOATS, INTEGERS
 from conformance.judging import (
     CONFORMS,
@@ -38,7 +39,7 @@ MIN_NONZERO = 0.1
 """So does one in which fewer than this share of the cases has a result that is not all zero."""
 _EVERY_CALL = {"result", "purity", "repeat", "declare", "integer"}
 """The checks that look at ordinary cases."""
-HISTORIES = 12
+HISTORIES = 8
 """Cases of a cell that are called again and again (`conformance.checks.repeat`)."""
 
 
@@ -229,7 +230,9 @@ def judge_block(
         cell = Cell(one.name, first.operator, first.dims, dtype, planned=len(mine))
         started = time.perf_counter()
         # Histories come first: a kernel that goes wrong after some calls still is at its first.
-        failures = list(_histories(one, [p for _, p in mine], plan))
+        wanted = {*plan.checks}
+        histories = judge_histories(one, [p for _, p in mine], plan)
+        failures = [verdict for verdict in histories if _behind(verdict) & wanted]
         begun = time.perf_counter()
         for index, p in mine:
             if time.perf_counter() - begun > plan.seconds and cell.reached:
@@ -240,7 +243,7 @@ def judge_block(
             if not cell.reached:  # the first call may import and compile: that is not budgeted
                 begun = time.perf_counter()
             _count(cell, verdict, p)
-            if verdict.failed and _behind(verdict) & set(plan.checks):
+            if verdict.failed and _behind(verdict) & wanted:
                 failures.append(verdict)
             elif verdict.status == UNSUPPORTED:
                 gaps[one.name, verdict.message] += 1
@@ -259,24 +262,41 @@ def _behind(verdict: Verdict) -> set[str]:
     return {check, "result"} if check == "integer" else {check}
 
 
-def _histories(one: Implementation, prepared: Sequence[Prepared], plan: Plan) -> Iterable[Verdict]:
-    """Yield what calls that follow one another show, on a few of the cells' ordinary cases."""
+def judge_histories(
+    one: Implementation, prepared: Sequence[Prepared], plan: Plan
+) -> Iterator[Verdict]:
+    """Yield what calls that follow one another show, on a few of a cell's ordinary cases.
+
+    The first history has every dtype, so that what one of them leaves behind is met by the others.
+    """
     ordinary = [
-        p
+        p.case
         for p in prepared
         if check_for(p.case) == "result" and p.case.x[0] and one.gap(p.case) is None
     ]
-    if "repeat" not in plan.checks or not ordinary:
+    if not {"repeat", "purity", "reject", "declare"} & {*plan.checks} or not ordinary:
         return
-    ordinary.sort(key=lambda p: OPERATORS[p.case.operator].work(p.case))
-    rounded = [p for p in ordinary if p.case.data == "normal"] or ordinary  # noise shows there
-    found = [endure(one, rounded[len(rounded) // 4], seconds=plan.seconds)]
     begun = time.perf_counter()
-    for p in ordinary[:: -(-len(ordinary) // HISTORIES)]:
-        if time.perf_counter() - begun > plan.seconds / 2:
+    for name, case in histories_of(ordinary):
+        if time.perf_counter() - begun > plan.seconds:
             break
-        found.append(repeat(one, p))
-    yield from (verdict for verdict in found if verdict is not None)
+        verdict = relive(one, case, name, seconds=plan.seconds)
+        if verdict is not None:
+            yield verdict
+
+
+def histories_of(ordinary: Sequence[Case]) -> Iterator[tuple[str, Case]]:
+    """Yield the histories of a cell, each with the case that it is made from."""
+    cases = sorted(ordinary, key=lambda case: OPERATORS[case.operator].work(case))
+    chosen = cases[:: -(-len(cases) // HISTORIES)]
+    rounded = [case for case in cases if case.data == "normal"] or cases  # noise shows there
+    yield "dtypes", chosen[0]
+    yield "many", rounded[len(rounded) // 4]
+    yield "turns", rounded[len(rounded) // 3]
+    for place, case in enumerate(chosen):
+        yield "data", case
+        # Each of the others on every third case.
+        yield from ((name, case) for name in SHORT[1 + place % 3 :: 3])
 
 
 def _count(cell: Cell, verdict: Verdict, prepared: Prepared) -> None:

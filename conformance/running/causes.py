@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conformance.case import Case
-from conformance.checks import check_for
-from conformance.checks.repeat import endure, repeat
+from conformance.checks import check_for, check_of
+from conformance.checks.repeat import relive
 from conformance.judging import CONFORMS, Prepared, Verdict, attribute, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
@@ -23,7 +23,6 @@ MAX_SECONDS = 10.0
 """Time for shrinking the failures of one cell; what is left is reported as it was found."""
 
 _WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", "MAXPOOL-4", "INTEGER-1", "INTEGER-2")
-_HISTORY = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "PURE-3", "PURE-4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +59,14 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
             continue
         causes[kind] += 1
 
-        def fails(case: Case, kind: str = kind) -> bool:
-            return _kind(_again(one, Prepared.of(case), kind)) == kind
+        def fails(case: Case, kind: str = kind, found: Verdict = found) -> bool:
+            return _kind(_again(one, case, found.history)) == kind
 
         smallest, verdict = found.case, found
         seconds = min(2.0, deadline - time.monotonic())
         if seconds > 0 and fails(found.case):
             smallest = shrink(found.case, fails, seconds=seconds)
-            last = _again(one, Prepared.of(smallest), kind)
+            last = _again(one, smallest, found.history)
             verdict = last if last.failed else found
         same = [f for f in left if _kind(f) == kind and _features(smallest) <= _features(f.case)]
         same = same or [found]
@@ -79,26 +78,27 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
             count=len(same),
             message=verdict.message,
             replay=replay_command(one, smallest),
-            script=script(one, Prepared.of(smallest), history=kind == "repeat"),
+            script=script(one, Prepared.of(smallest), history=bool(found.history)),
             engine_script=""
-            if kind == "repeat"
+            if found.history
             else engine_script(one, Prepared.of(smallest), verdict.message),
         )
         left = [f for f in left if f not in same]
 
 
-def _again(one: Implementation, prepared: Prepared, kind: str) -> Verdict:
-    """Judge a case anew, in the way that showed the kind of failure."""
-    if kind == "repeat":
-        found = repeat(one, prepared) or endure(one, prepared)
-        return found or Verdict(one.name, prepared.case, CONFORMS)
-    return judge_prepared(one, prepared)[0]
+def _again(one: Implementation, case: Case, history: str) -> Verdict:
+    """Judge a case anew, in the way that showed the failure."""
+    if history:
+        return relive(one, case, history) or Verdict(one.name, case, CONFORMS)
+    return judge_prepared(one, Prepared.of(case))[0]
 
 
 def named_requirement(verdict: Verdict, case: Case) -> str:
     """Return the requirement behind a failure of a shrunk case: the one its parameters tell."""
     requirement = verdict.requirement or "RESULT-1"
     told = check_for(case) in ("layout", "special")
+    if verdict.history:
+        return requirement
     if requirement in _WRONG_RESULT or (told and requirement == "DECLARE-1"):
         named = attribute(case)
         return named if named != attribute(_plain(case)) else requirement
@@ -110,9 +110,9 @@ def _kind(verdict: Verdict) -> str:
     if not verdict.failed:
         return ""
     requirement = verdict.requirement or ""
-    if requirement in _WRONG_RESULT:
-        return "result"
-    return "repeat" if requirement in _HISTORY else requirement
+    if verdict.history:  # how a history shows a state that is kept is a matter of chance
+        return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
+    return "result" if requirement in _WRONG_RESULT else requirement
 
 
 def _plain(case: Case) -> Case:

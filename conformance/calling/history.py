@@ -1,0 +1,154 @@
+"""A history: calls that follow one another, as data, and what came of each of them.
+
+What a kernel keeps between calls (a cache, a buffer, a counter) shows in what a call answers after
+others. The calls are made here, next to the implementation; whether an answer is right is judged
+afterwards, wherever the exact results are.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from conformance.calling.memory import place
+from conformance.calling.observing import (
+    Array,
+    Inputs,
+    Observation,
+    from_layout,
+    hand_over,
+    to_layout,
+)
+from conformance.signatures import SIGNATURES
+
+_RECENT = 8
+"""Earlier outputs that are looked at after each call; all of them are at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a history."""
+
+    what: str
+    """What it is called in messages: ``the same call again``."""
+    operator: str
+    inputs: Inputs
+    """The positional arguments, channels-first."""
+    parameters: Mapping[str, Any]
+    refill: int | None = None
+    """The earlier call whose arrays are filled with these inputs and handed over once more; else
+    the arrays are new ones."""
+    like: int | None = None
+    """The first call that is the same: its answer is due again, bit for bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one call of a history."""
+
+    seen: Observation
+    """With a copy of what was returned, made at once; None where ``same`` is true."""
+    same: bool | None = None
+    """Whether the bits are those of the call that it is like; None where it is like none, or where
+    one of the two returned no array."""
+    shares: tuple[int, ...] = ()
+    """The earlier calls whose outputs it shares memory with."""
+    changed_by: int | None = None
+    """The later call after which the output had other bytes."""
+
+
+def perform(
+    functions: Mapping[str, Callable[..., Any]],
+    calls: Sequence[Call],
+    layout: str = "NCHW",
+    *,
+    seconds: float = math.inf,
+) -> list[Answer]:
+    """Make the calls one after the other, in ``layout``; return an answer for each that was made.
+
+    ``functions`` are an implementation's, by operator. No call but the first begins after
+    ``seconds``. Every output is kept until the last call is made, so that memory that is handed
+    out twice is seen.
+    """
+    deadline = time.monotonic() + seconds
+    history = _History(layout)
+    for number, call in enumerate(calls):
+        if number and time.monotonic() > deadline:
+            break
+        history.make(functions[call.operator], call)
+    history.look_at_outputs(0)
+    return history.answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    call: int
+    array: Array
+    content: bytes
+
+
+class _History:
+    """The calls so far: their arguments, their answers, and the outputs as they were returned."""
+
+    def __init__(self, layout: str) -> None:
+        self.layout = layout
+        self.arguments: list[list[tuple[Any, Array | None]]] = []
+        self.answers: list[Answer] = []
+        self.outputs: dict[int, _Output] = {}
+
+    def make(self, function: Callable[..., Any], call: Call) -> None:
+        """Make the next call."""
+        number = len(self.answers)
+        placed = self._placed(call)
+        seen = hand_over(function, placed, call.parameters)
+        self.arguments.append(placed)
+        output = seen.output
+        if type(output) is not np.ndarray or output.dtype.hasobject:
+            self.answers.append(Answer(seen))
+            return
+        shares = tuple(
+            earlier.call
+            for earlier in self.outputs.values()
+            if np.may_share_memory(earlier.array, output)
+        )
+        self.look_at_outputs(-_RECENT)
+        mine = self.outputs[number] = _Output(number, output, output.tobytes())
+        first = None if call.like is None else self.outputs.get(call.like)
+        same = None if first is None else _equal(mine, first)
+        result = SIGNATURES[call.operator].result
+        copy = None if same else from_layout(output.copy(), self.layout, result)
+        self.answers.append(Answer(replace(seen, output=copy), same, shares))
+
+    def _placed(self, call: Call) -> list[tuple[Any, Array | None]]:
+        values = to_layout(call.inputs, self.layout, SIGNATURES[call.operator].roles)
+        placed: list[tuple[Any, Array | None]] = [
+            place(value, "contiguous") if isinstance(value, np.ndarray) else (value, None)
+            for value in values
+        ]
+        if call.refill is None:
+            return placed
+        for position, (old, buffer) in enumerate(self.arguments[call.refill]):
+            value = values[position]
+            # A callee may have reshaped its input: then there is nothing to fill.
+            if buffer is not None and np.shape(value) == old.shape and value.dtype == old.dtype:
+                old[...] = value
+                placed[position] = (old, buffer)
+        return placed
+
+    def look_at_outputs(self, start: int) -> None:
+        """Note which outputs, from the ``start``-th one on, have other bytes than at first."""
+        for output in list(self.outputs.values())[start:]:
+            answer = self.answers[output.call]
+            if answer.changed_by is None and output.array.tobytes() != output.content:
+                by = len(self.arguments) - 1
+                self.answers[output.call] = replace(answer, changed_by=by)
+
+
+def _equal(one: _Output, other: _Output) -> bool:
+    alike = one.array.shape == other.array.shape and one.array.dtype == other.array.dtype
+    return alike and one.content == other.content

@@ -1,0 +1,275 @@
+"""Histories: which calls follow one another, and what each of them changes.
+
+Each history calls a case, changes one thing (the data, the parameters, the batch, the dtype, the
+operator), and comes back to what was called before. A kernel that keeps something between calls,
+under a key that leaves that thing out, then answers an earlier question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from conformance import rejection
+from conformance.calling import Array, Call, Inputs
+from conformance.case import Case
+from conformance.checks.variations import other_operators, parameters_changed
+from conformance.dtypes import FORMATS, INTEGERS
+from conformance.judging import Prepared
+from conformance.operators import OPERATORS
+from conformance.signatures import ROLES
+
+CALLS = 101
+"""Calls of the long histories: a kernel that goes wrong at one of the first hundred is found."""
+_SETS = 5
+"""Sets of data that take turns in a long history."""
+_MISTAKES = 4
+"""Invalid calls in a history."""
+_KEPT = 512
+"""Histories that are kept, to be made once for all implementations of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a history, its exact answer, and what a wrong one violates."""
+
+    what: str
+    prepared: Prepared
+    broken: str
+    """The requirement that an answer violates which earlier calls made wrong."""
+    refill: int | None = None
+    """The earlier call whose arrays are filled with this one's data."""
+    like: int | None = None
+    """The first call that is the same: the bits are due again."""
+    own: bool = False
+    """Whether the data is what the case's recipe makes, so that the case alone is the call."""
+
+    def call(self) -> Call:
+        """Return the call that this step makes."""
+        case, inputs = self.prepared.case, self.prepared.inputs
+        parameters: Mapping[str, Any] = case.parameters
+        if case.invalid:
+            inputs, parameters = rejection.apply(case, inputs, parameters)
+        return Call(self.what, case.operator, inputs, parameters, self.refill, self.like)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Calls that follow one another, all made from one case."""
+
+    name: str
+    case: Case
+    steps: tuple[Step, ...]
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls, as `conformance.calling.perform` takes them."""
+        return tuple(step.call() for step in self.steps)
+
+
+@lru_cache(maxsize=_KEPT)
+def history(
+    name: str, case: Case, dtypes: tuple[str, ...] = (), operators: tuple[str, ...] = ()
+) -> History | None:
+    """Return the history called ``name`` (`NAMES`) of a valid case, None where it has none.
+
+    ``dtypes`` and ``operators`` are those of the implementation: what it can be called with.
+    """
+    with np.errstate(all="ignore"):
+        steps = tuple(_MADE[name](case, dtypes, operators))
+    return History(name, case, steps) if len(steps) > 1 else None
+
+
+Steps = Iterator[Step]
+
+
+def _first(case: Case) -> Step:
+    return Step("the first call", Prepared.of(case), "REPEAT-2", own=True)
+
+
+def _back(first: Step, what: str, broken: str = "REPEAT-2", like: int = 0) -> Step:
+    return replace(first, what=what, broken=broken, like=like)
+
+
+def _exact(case: Case) -> Case:
+    """Return the case with exact data: a wrong answer is then wrong by more than rounding."""
+    return case.replace(data="integers", memory="contiguous")
+
+
+def _data(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
+    """Other data of the same shapes: all of it, one element, one argument alone, refilled."""
+    first = _first(_exact(case))
+    a, b = first.prepared, Prepared.of(first.prepared.case.replace(seed=case.seed + 1))
+    yield first
+    yield _back(first, "the same call again", "REPEAT-1")
+    yield Step("a call with other data of the same shapes", b, "REPEAT-3", own=True)
+    yield Step("a call with one element changed", _touched(a), "REPEAT-3")
+    names = OPERATORS[case.operator].arguments
+    arrays = [i for i, value in enumerate(a.inputs) if isinstance(value, np.ndarray)]
+    for i in arrays if len(arrays) > 1 else ():
+        inputs = (*a.inputs[:i], b.inputs[i], *a.inputs[i + 1 :])
+        yield Step(f"a call with another {names[i]}", _with(a, inputs), "REPEAT-3")
+    if "bias" in names:
+        yield from _bias(a)
+    what = "a call with the first call's arrays refilled in place"
+    yield Step(what, b, "REPEAT-3", refill=0, like=2)
+    yield _back(first, "the first call repeated after the others")
+
+
+def _bias(a: Prepared) -> Steps:
+    """The other one of no bias and a bias, all else being the same."""
+    x, w, bias = a.inputs
+    case = a.case.replace(bias=bias is None)
+    if bias is None:
+        given = Prepared.of(case).inputs[2]
+        yield Step("a call with a bias", _with(a, (x, w, given), case), "REPEAT-3")
+    else:
+        yield Step("a call without the bias", _with(a, (x, w, None), case), "REPEAT-3")
+
+
+def _parameters(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
+    """Other parameters with the same shapes, some of them with the same shape of output."""
+    first = _first(_exact(case))
+    yield first
+    for what, changed in parameters_changed(first.prepared):
+        yield Step(f"a call with {what}", changed, "REPEAT-2", own=True)
+    yield _back(first, "the first call repeated after other parameters")
+
+
+def _batch(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
+    """A larger batch, a smaller one, and the first again."""
+    first = _first(_exact(case))
+    a, b = first.prepared, Prepared.of(first.prepared.case.replace(seed=case.seed + 1))
+    n = case.x[0]
+    yield first
+    larger = np.r_[0:n, 0:n, 0:1]
+    yield Step("a call with a larger batch", _samples(a, b, larger), "REPEAT-2")
+    yield _back(first, "the first call repeated after a larger batch")
+    if n > 1:
+        yield Step("a call with one sample", _samples(a, b, np.arange(1)), "REPEAT-2")
+        yield _back(first, "the first call repeated after a smaller batch")
+
+
+def _dtypes(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
+    """The same shapes in other dtypes, the widest first, on data whose sums round."""
+    known = [d for d in dtypes if d in OPERATORS[case.operator].dtypes and d != case.dtype]
+    known.sort(key=lambda d: (d in INTEGERS, -FORMATS[d].digits if d in FORMATS else 0))
+    first = _first(_rounding(case.replace(memory="contiguous"), case.dtype))
+    others = [replace(_first(_rounding(case, d)), what=f"the first call in {d}") for d in known]
+    if not others:
+        return
+    yield from others
+    yield replace(first, what=f"the first call in {case.dtype}")
+    for i, other in enumerate(others):
+        yield _back(other, f"{other.what} repeated after other dtypes", like=i)
+    yield _back(first, "the first call repeated after other dtypes", like=len(others))
+
+
+def _rounding(case: Case, dtype: str) -> Case:
+    data = "integers" if dtype in INTEGERS else "normal"
+    return case.replace(dtype=dtype, data=data, memory="contiguous")
+
+
+def _operators(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
+    """Other operators of the same shapes in between."""
+    first = _first(_exact(case))
+    others = other_operators(first.prepared.case, operators)
+    if not others:
+        return
+    yield first
+    for other in others:
+        yield Step(f"a call of {other.operator}", Prepared.of(other), "REPEAT-2", own=True)
+        yield _back(first, f"the first call repeated after one of {other.operator}")
+
+
+def _rejected(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
+    """Invalid calls in between, each with another mistake."""
+    first = _first(_exact(case))
+    a = first.prepared
+    possible = [
+        name
+        for name, mutation in rejection.MUTATIONS.items()
+        if mutation.changes(a.case, a.inputs, a.case.parameters) is not None
+    ]
+    yield first
+    apart = max(1, len(possible) // _MISTAKES)
+    for name in possible[case.seed % apart :: apart][:_MISTAKES]:
+        invalid = Prepared.of(a.case.replace(invalid=name))
+        yield Step(f"an invalid call ({name})", invalid, "REJECT-2", own=True)
+        yield _back(first, f"the first call repeated after an invalid one ({name})", "REJECT-2")
+
+
+def _many(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
+    """One call, again and again."""
+    first = _first(case.replace(memory="contiguous"))
+    yield first
+    for number in range(2, CALLS + 1):
+        yield _back(first, f"call {number} of the same call", "REPEAT-1")
+
+
+def _turns(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
+    """Sets of data of the same shapes that take turns."""
+    sets = [_first(case.replace(memory="contiguous", seed=case.seed + i)) for i in range(_SETS)]
+    for number in range(1, CALLS + 1):
+        turn = (number - 1) % _SETS
+        what = f"call {number} with data that changes"
+        like = None if number <= _SETS else turn
+        yield replace(sets[turn], what=what, broken="REPEAT-2", like=like)
+
+
+_MADE: Mapping[str, Callable[[Case, tuple[str, ...], tuple[str, ...]], Steps]] = MappingProxyType(
+    {
+        "dtypes": _dtypes,
+        "data": _data,
+        "parameters": _parameters,
+        "batch": _batch,
+        "operators": _operators,
+        "rejected": _rejected,
+        "many": _many,
+        "turns": _turns,
+    }
+)
+SHORT = ("data", "dtypes", "parameters", "batch", "operators", "rejected")
+"""Histories of a few calls."""
+LONG = ("many", "turns")
+"""Histories of as many calls as `CALLS` says."""
+NAMES = (*SHORT, *LONG)
+
+
+def _with(prepared: Prepared, inputs: Inputs, case: Case | None = None) -> Prepared:
+    """Return the case with other inputs, and their reference."""
+    case = case or prepared.case
+    return Prepared(case, inputs, OPERATORS[case.operator].reference(case, inputs))
+
+
+def _touched(prepared: Prepared) -> Prepared:
+    """Return the case with the middle element of its first argument another, by one."""
+    x = prepared.inputs[0].copy()
+    if x.size:
+        flat = x.reshape(-1)
+        middle = flat[x.size // 2]
+        flat[x.size // 2] = middle - 1 if middle > 0 else middle + 1
+    return _with(prepared, (x, *prepared.inputs[1:]))
+
+
+def _samples(a: Prepared, b: Prepared, chosen: Array) -> Prepared:
+    """Return ``a`` with the samples ``chosen``: those past its batch are ``b``'s."""
+    size, n = len(chosen), a.case.x[0]
+    inputs = []
+    names = OPERATORS[a.case.operator].arguments
+    for name, mine, theirs in zip(names, a.inputs, b.inputs, strict=True):
+        if ROLES[name] != "image":
+            inputs.append(mine)
+        elif isinstance(mine, tuple):
+            inputs.append((size, *mine[1:]))
+        else:
+            taken = np.concatenate([mine, theirs])[
+                np.where(np.arange(size) < n, chosen, chosen + n)
+            ]
+            inputs.append(taken)
+    return _with(a, tuple(inputs), a.case.replace(x=(size, *a.case.x[1:])))

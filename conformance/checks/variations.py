@@ -1,0 +1,119 @@
+"""Calls that differ from a case in one thing: a parameter, or the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from conformance.case import Case, validate
+from conformance.errors import CaseError
+from conformance.judging import Prepared
+from conformance.operators import GRADIENTS, OPERATORS
+
+_EACH = 3
+"""Variations of one parameter."""
+_TRIED = 8
+"""Candidates for them whose exact results are looked at."""
+
+
+def parameters_changed(base: Prepared) -> Iterator[tuple[str, Prepared]]:
+    """Yield calls with one parameter changed and the same shapes of x and w, and what changed.
+
+    Only such calls count as have another result than the base case. First those whose result has
+    the shape of the base case's, or of an earlier variation's: no key made of shapes tells them
+    apart.
+    """
+    case = base.case
+    for name in (*OPERATORS[case.operator].parameters,):
+        candidates = [c for c in _changed(case, name) if _is_valid(c)]
+        shapes = [OPERATORS[c.operator].output_shape(c) for c in candidates]
+        known = OPERATORS[case.operator].output_shape(case)
+        order = sorted(
+            range(len(candidates)),
+            key=lambda i: (shapes[i] != known, shapes.count(shapes[i]) == 1, i),
+        )
+        found: list[Prepared] = []
+        for i in order[:_TRIED]:
+            made = Prepared.of(candidates[i])
+            if len(found) < _EACH and all(map(_differs, [made] * (1 + len(found)), [base, *found])):
+                found.append(made)
+                yield f"{name}={getattr(made.case, name)}", made
+
+
+def _changed(case: Case, name: str) -> Iterator[Case]:
+    value = getattr(case, name)
+    if isinstance(value, bool):
+        yield case.replace(**{name: not value})
+    elif name == "groups":
+        # Of conv, the weight's shape tells the groups; of conv_transpose it does not.
+        yield from (case.replace(groups=groups) for groups in (1, 2, 3, 4) if groups != value)
+    elif name == "padding":
+        for axis, (before, after) in enumerate(value):
+            for pair in (
+                (after, before),
+                (before + 1, after - 1),
+                (before - 1, after + 1),
+                (before + 1, after),
+                (before, after + 1),
+                (0, 0),
+            ):
+                if pair != (before, after) and min(pair) >= 0:
+                    yield case.replace(padding=_put(value, axis, pair))
+    elif isinstance(value, tuple):
+        least = 0 if name == "output_padding" else 1
+        yield case.replace(**{name: value[::-1]})
+        for axis, size in enumerate(value):
+            for other in (least, size + 1, size + 2, size - 1):
+                if other != size and other >= least:
+                    yield case.replace(**{name: _put(value, axis, other)})
+
+
+def _put(values: tuple[Any, ...], axis: int, value: Any) -> tuple[Any, ...]:
+    return (*values[:axis], value, *values[axis + 1 :])
+
+
+def _is_valid(case: Case) -> bool:
+    try:
+        validate(case)
+    except CaseError:
+        return False
+    return True
+
+
+def _differs(one: Prepared, other: Prepared) -> bool:
+    return not np.array_equal(one.reference.exact, other.reference.exact)
+
+
+def other_operators(case: Case, operators: Iterable[str]) -> list[Case]:
+    """Return calls of other operators with the shapes and parameters of ``case``, or nearly so."""
+    found = []
+    for name in operators:
+        if name == case.operator:
+            continue
+        forward = GRADIENTS[name].forward.name if name in GRADIENTS else name
+        for plain in (False, True):
+            made = _of(case, forward, plain=plain)
+            made = GRADIENTS[name].derived(made) if name in GRADIENTS else made
+            if _is_valid(made):
+                found.append(made)
+                break
+    return found
+
+
+def _of(case: Case, operator: str, *, plain: bool) -> Case:
+    """Return a call of a forward operator on the same x; ``plain`` leaves out all parameters."""
+    c = case.x[1]
+    window = case.window or (1,) * case.dims
+    made = Case(operator=operator, x=case.x, dtype=case.dtype, data=case.data, seed=case.seed)
+    if OPERATORS[operator].has_weight:
+        made = made.replace(w=(c, c, *window))
+    else:
+        made = made.replace(kernel=window)
+    if plain:
+        return made
+    shared = {"stride", "dilation"} & {*OPERATORS[operator].parameters}
+    pairs = zip(case.padding, window, strict=True)
+    padding = tuple((min(b, k // 2), min(a, k // 2)) for (b, a), k in pairs)
+    return made.replace(padding=padding, **{name: getattr(case, name) for name in shared})
