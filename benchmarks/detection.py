@@ -32,7 +32,7 @@ from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
-from conformance.running.block import Plan, judge_histories, prepare_block
+from conformance.running.block import Plan, judge_histories, judge_relations, prepare_block
 from conformance.running.causes import Violation, explain
 from conformance.spec import load
 from tests.correct import correct
@@ -126,7 +126,18 @@ def hunt(one: Implementation, check: str | None, plan: Plan, *, step: int = 1) -
 def _verdicts(one: Implementation, plan: Plan, step: int) -> Iterator[Verdict]:
     for cell in cells(one, plan):
         yield from judge_histories(one, cell, plan)
-        yield from (judge_prepared(one, prepared)[0] for prepared in cell[plan.seed % step :: step])
+        failed = False
+        for prepared in cell[plan.seed % step :: step]:
+            verdict, _ = judge_prepared(one, prepared)
+            failed |= verdict.failed
+            yield verdict
+        if not failed:
+            yield from _related(one, cell, plan)
+
+
+def _related(one: Implementation, cell: Sequence[Prepared], plan: Plan) -> Iterator[Verdict]:
+    case = cell[0].case
+    return judge_relations(one, case.operator, case.dims, case.dtype, plan)
 
 
 @np.errstate(all="ignore")
@@ -142,6 +153,11 @@ def glance(one: Implementation, check: str, plan: Plan) -> Verdict | None:
             for verdict in judge_histories(one, cell, plan):
                 if check_of(verdict.requirement or "") == check:
                     return verdict
+        if check == "relations":
+            for verdict in _related(one, cell, plan):
+                if check_of(verdict.requirement or "") == check:
+                    return verdict
+            continue
         for prepared in cell:
             if check_for(prepared.case) != sort or check == "repeat":
                 continue

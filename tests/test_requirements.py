@@ -32,6 +32,7 @@ GROUPS = [
     "SPECIAL",
     "REJECT",
     "INTEGER",
+    "RELATE",
     "DECLARE",
 ]
 MUST = "### CONV-1: a title (MUST)\n\nA rule.\n"

@@ -1,8 +1,8 @@
 """The checks: what is looked at, by name, and the cases that each one needs besides ordinary ones.
 
 A check is a group of requirements (SPEC.md). ``result``, ``purity`` and ``declare`` look at every
-call; ``repeat`` at calls that follow one another; ``layout``, ``special`` and ``reject`` at cases
-of their own, derived here from ordinary ones.
+call; ``repeat`` at calls that follow one another, ``relations`` at calls that must agree;
+``layout``, ``special`` and ``reject`` at cases of their own, derived here from ordinary ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case, Shape
 from conformance.dtypes import INTEGERS
 from conformance.operators import OPERATORS
 
-CHECKS = ("result", "purity", "repeat", "layout", "special", "reject", "declare", "integer")
+CHECKS = (
+    *("result", "purity", "repeat", "layout", "special", "reject", "declare", "integer"),
+    "relations",
+)
 """Every check, in the order of the reports."""
 
 _GROUPS = {
@@ -25,6 +28,7 @@ _GROUPS = {
     "REJECT": "reject",
     "DECLARE": "declare",
     "INTEGER": "integer",
+    "RELATE": "relations",
 }
 
 

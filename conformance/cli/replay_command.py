@@ -11,14 +11,15 @@ import numpy as np
 
 from conformance import rejection
 from conformance.case import Case
-from conformance.checks import check_for
+from conformance.checks import check_for, check_of
+from conformance.checks.relations import relate
 from conformance.checks.repeat import endure, repeat
 from conformance.cli import options
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation, get, implementations, load_plugin
 from conformance.running.causes import named_requirement
-from conformance.running.reproducer import script
+from conformance.running.reproducer import relation_script, script
 
 if TYPE_CHECKING:
     from conformance.calling import Array
@@ -73,7 +74,8 @@ def _replay(one: Implementation, prepared: Prepared) -> tuple[Any, Verdict]:
         found, output = judge_prepared(one, prepared)
         ordinary = check_for(prepared.case) == "result" and prepared.case.x[0] > 0
         if found.status == CONFORMS and ordinary:
-            found = repeat(one, prepared) or endure(one, prepared) or found
+            broken = (verdict for verdict in relate(one, prepared.case) if verdict.failed)
+            found = repeat(one, prepared) or endure(one, prepared) or next(broken, found)
     if found.failed:
         found = replace(found, requirement=named_requirement(found, prepared.case))
     return output, found
@@ -101,7 +103,11 @@ def _print(
     failing = [result for result in results if result[2].failed]
     for one, _, found in failing[:1] or (results[:1] if explicit else []):
         if case.operator in one.functions:
-            text = script(one, prepared, history=bool(found.history))
+            told = found.requirement or ""
+            if found.failed and check_of(told) == "relations":
+                text = relation_script(one, case, told)
+            else:
+                text = script(one, prepared, history=bool(found.history))
             click.echo(f"\nstandalone script for {one.name}:\n\n{text}", nl=False)
 
 

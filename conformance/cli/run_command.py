@@ -27,7 +27,11 @@ from conformance.timing import threads
 )
 @options.many("--dims", help="Spatial dimensions: 1, 2, 3.")
 @options.many("--dtype", "dtypes", help="float32, float64, float16, bfloat16.")
-@options.many("--check", "checks", help="result, purity, repeat, layout, special, reject, declare.")
+@options.many(
+    "--check",
+    "checks",
+    help="result, purity, repeat, layout, special, reject, declare, integer, relations.",
+)
 @options.many("--suite", "suites", help="Curated suites to judge on; 'none' for no suite.")
 @click.option("--examples", "-n", type=options.whole(0), help="Cases an operator and dimension.")
 @click.option("--seconds", type=options.seconds(), help="Time budget of a cell.")

@@ -13,7 +13,7 @@ import numpy as np
 from conformance.calling import Array
 from conformance.case import Case
 from conformance.cases import bank
-from conformance.checks import check_for, check_of, derived
+from conformance.checks import check_for, check_of, derived, relations
 from conformance.checks.histories import SHORT
 from conformance.checks.repeat import relive
 from conformance.dtypes import FLOATS, INTEGERS
@@ -37,8 +37,10 @@ MIN_COMPARED = 10
 """A cell that compared fewer cases than this proves too little to be called conforming."""
 MIN_NONZERO = 0.1
 """So does one in which fewer than this share of the cases has a result that is not all zero."""
-_EVERY_CALL = {"result", "purity", "repeat", "declare", "integer"}
+_EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations"}
 """The checks that look at ordinary cases."""
+RELATIONS_SHARE = 0.1
+"""Of a cell's time budget, which is spent on relations after the cases (`checks.relations`)."""
 HISTORIES = 8
 """Cases of a cell that are called again and again (`conformance.checks.repeat`)."""
 
@@ -247,6 +249,9 @@ def judge_block(
                 failures.append(verdict)
             elif verdict.status == UNSUPPORTED:
                 gaps[one.name, verdict.message] += 1
+        if not failures:  # they say little about results that are wrong already
+            related = judge_relations(one, cell.operator, cell.dims, dtype, plan)
+            failures += [verdict for verdict in related if verdict.failed]
         cell.seconds = time.perf_counter() - started
         cell.violating = len(failures)
         cell.violations = list(explain(one, failures))
@@ -297,6 +302,17 @@ def histories_of(ordinary: Sequence[Case]) -> Iterator[tuple[str, Case]]:
         yield "data", case
         # Each of the others on every third case.
         yield from ((name, case) for name in SHORT[1 + place % 3 :: 3])
+
+
+def judge_relations(
+    one: Implementation, operator: str, dims: int, dtype: str, plan: Plan
+) -> Iterator[Verdict]:
+    """Yield what relations say of a cell: of shapes too large for a reference, above all."""
+    if "relations" not in plan.checks:
+        return
+    made = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
+    mine = [case for case in made if case.dtype == dtype]
+    yield from relations.survey(one, mine, plan.seconds * RELATIONS_SHARE)
 
 
 def _count(cell: Cell, verdict: Verdict, prepared: Prepared) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from conformance.case import Case
 from conformance.checks import check_for, check_of
+from conformance.checks.relations import RELATED, relate
 from conformance.checks.repeat import relive
 from conformance.judging import CONFORMS, Prepared, Verdict, attribute, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
 from conformance.running.engine_script import engine_script
-from conformance.running.reproducer import replay_command, script
+from conformance.running.reproducer import relation_script, replay_command, script
 from conformance.running.shrink import shrink
 
 MAX_CAUSES = 4
@@ -60,13 +61,13 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
         causes[kind] += 1
 
         def fails(case: Case, kind: str = kind, found: Verdict = found) -> bool:
-            return _kind(_again(one, case, found.history)) == kind
+            return _kind(_again(one, case, found)) == kind
 
         smallest, verdict = found.case, found
         seconds = min(2.0, deadline - time.monotonic())
         if seconds > 0 and fails(found.case):
             smallest = shrink(found.case, fails, seconds=seconds)
-            last = _again(one, smallest, found.history)
+            last = _again(one, smallest, found)
             verdict = last if last.failed else found
         same = [f for f in left if _kind(f) == kind and _features(smallest) <= _features(f.case)]
         same = same or [found]
@@ -78,18 +79,29 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
             count=len(same),
             message=verdict.message,
             replay=replay_command(one, smallest),
-            script=script(one, Prepared.of(smallest), history=bool(found.history)),
-            engine_script=""
-            if found.history
-            else engine_script(one, Prepared.of(smallest), verdict.message),
+            script=_script(one, smallest, found),
+            engine_script=_engine_script(one, smallest, found, verdict.message),
         )
         left = [f for f in left if f not in same]
 
 
-def _again(one: Implementation, case: Case, history: str) -> Verdict:
+def _script(one: Implementation, case: Case, found: Verdict) -> str:
+    if found.history == RELATED:
+        return relation_script(one, case, found.requirement or "")
+    return script(one, Prepared.of(case), history=bool(found.history))
+
+
+def _engine_script(one: Implementation, case: Case, found: Verdict, message: str) -> str:
+    return "" if found.history else engine_script(one, Prepared.of(case), message)
+
+
+def _again(one: Implementation, case: Case, found: Verdict) -> Verdict:
     """Judge a case anew, in the way that showed the failure."""
-    if history:
-        return relive(one, case, history) or Verdict(one.name, case, CONFORMS)
+    if found.history == RELATED:
+        failed = (again for again in relate(one, case, found.requirement) if again.failed)
+        return next(failed, Verdict(one.name, case, CONFORMS))
+    if found.history:
+        return relive(one, case, found.history) or Verdict(one.name, case, CONFORMS)
     return judge_prepared(one, Prepared.of(case))[0]
 
 

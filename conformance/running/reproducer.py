@@ -63,16 +63,39 @@ def script(one: Implementation, prepared: Prepared, *, history: bool = False) ->
     return "\n".join(lines) + "\n"
 
 
+def relation_script(one: Implementation, case: Case, requirement: str) -> str:
+    """Return a Python script that asks ``one`` for both sides of a relation, and compares them."""
+    known = _shared(one)
+    lines = [] if known else [f"load_plugin({one.origin!r})"]
+    names = "get" if known else "get, load_plugin"
+    lines = [
+        "from conformance.case import Case",
+        "from conformance.checks.relations import relate",
+        f"from conformance.registry import {names}",
+        "",
+        *lines,
+        f"case = Case.parse({case.id!r})",
+        f"for verdict in relate(get({one.name!r}), case, {requirement!r}):",
+        "    print(verdict)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def replay_command(one: Implementation, case: Case) -> str:
     """Return the command that judges ``case`` again; it loads the file that no entry point names.
 
     Quoted even where a POSIX shell would not need it, so that other shells read it alike.
     """
     words = ["convformance", "replay", f"'{case.id}'", shlex.quote(one.name)]
-    shared = {entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    if not any(function.__module__ in shared for function in one.functions.values()):
+    if not _shared(one):
         words += ["--plugin", shlex.quote(one.origin)]
     return " ".join(words)
+
+
+def _shared(one: Implementation) -> bool:
+    """Whether an entry point names the module of ``one``, so that it is found without its file."""
+    modules = {entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return any(function.__module__ in modules for function in one.functions.values())
 
 
 _SHOW = (

@@ -38,6 +38,7 @@ CHECKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "reject": ("REJECT",),
         "declare": ("DECLARE",),
         "integer": ("INTEGER",),
+        "relations": ("RELATE",),
     }
 )
 """The checks, and the requirements (or groups of them) that each one enforces."""

@@ -1,0 +1,129 @@
+"""Relations between operators: adjoints, and averages that are convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from conformance.calling import Array
+from conformance.case import Case
+from conformance.cases.data import make_inputs
+from conformance.checks.relations.claims import (
+    Call,
+    Claim,
+    Sides,
+    argument,
+    defaults,
+    widened,
+)
+from conformance.operators import GRADIENTS, OPERATORS
+
+
+def transpose(whole: Call) -> Iterator[Claim]:
+    """<conv(z, w), x> = <z, conv_transpose(x, w)>, for every z."""
+    case = whole.case
+    if case.operator != "conv_transpose" or any(
+        rest >= step for rest, step in zip(case.output_padding, case.stride, strict=True)
+    ):
+        return
+    x, w, _ = whole.inputs
+    back = case.replace(
+        operator="conv",
+        x=OPERATORS[case.operator].output_shape(case),
+        bias=False,
+        output_padding=(),
+        seed=case.seed + 1,
+    )
+    z = make_inputs(back)[0]
+    forward = Call(back, (z, w, None), _total(x))
+    plain = Call(case.replace(bias=False), (x, w, None), _total(z))
+    says = "<conv(z, w), x>, where <z, conv_transpose(x, w)> is due"
+    yield Claim("RELATE-7", says, (plain, forward), _products(z, x))
+
+
+def gradient(whole: Call) -> Iterator[Claim]:
+    """<forward(v), grad> = <v, gradient>, where v is what the gradient belongs to."""
+    case = whole.case
+    if case.operator not in GRADIENTS:
+        return
+    grad = argument(whole, "grad")
+    if case.operator == "conv_bias_grad":
+        axes = (0, *range(2, grad.ndim))
+        right = widened(grad).sum(axis=axes)
+        slack = _rounding(grad.size, float(np.abs(widened(grad)).sum()))
+        says = "the sums of grad over the batch and all positions"
+        yield Claim("RELATE-8", says, (whole,), lambda y: Sides(y[0], right, slack))
+        return
+    forward = GRADIENTS[case.operator].forward
+    made = make_inputs(case.replace(operator=forward.name, seed=case.seed + 1))
+    given = dict(zip(forward.arguments, made, strict=True))
+    arguments = OPERATORS[case.operator].arguments
+    given |= {
+        name: value
+        for name, value in zip(arguments, whole.inputs, strict=True)
+        if name in given and isinstance(value, np.ndarray)
+    }
+    of = "w" if case.operator == "conv_weight_grad" else "x"
+    call = Call(case.replace(operator=forward.name), tuple(given.values()), _total(grad))
+    own = Call(case, whole.inputs, _total(given[of]))
+    products = _products(given[of], grad)
+
+    def sides(y: Sequence[Array]) -> Sides:
+        gives = np.where(np.isfinite(y[1]), y[1], 0)  # max_pool of padding alone
+        return products((y[0], gives if forward.name == "max_pool" else y[1]))
+
+    says = f"<{forward.name}(...), grad>, where <{of}, {case.operator}(...)> is due"
+    yield Claim("RELATE-8", says, (own, call), sides)
+
+
+def _products(v: Array, u: Array) -> Callable[[Sequence[Array]], Sides]:
+    """Return what compares <v, y[0]> with <u, y[1]>."""
+
+    def sides(y: Sequence[Array]) -> Sides:
+        products = [(widened(v), y[0]), (widened(u), y[1])]
+        left, right = (np.asarray([np.vdot(a, b)]) for a, b in products)
+        sizes = [float(np.vdot(np.abs(a), np.abs(b))) for a, b in products]
+        return Sides(left, right, sum(map(_rounding, (v.size, u.size), sizes)))
+
+    return sides
+
+
+def _rounding(count: int, total: float) -> float:
+    """Return what adding ``count`` float64 numbers may round by; whole ones below 2**53 do not."""
+    return 0.0 if total <= 2.0**53 else count * 2.0**-52 * total
+
+
+def _total(array: Array) -> float:
+    return float(np.abs(widened(array)).sum())
+
+
+def average(whole: Call) -> Iterator[Claim]:
+    """avg_pool, times the window's size, is conv with a kernel of ones, channel by channel."""
+    case = whole.case
+    if case.operator != "avg_pool" or case.ceil_mode or not case.count_include_pad:
+        return
+    (x,) = whole.inputs
+    assert case.kernel is not None
+    n, c, *size = x.shape
+    planes = x.reshape(n * c, 1, *size)
+    ones = np.ones((1, 1, *case.kernel), x.dtype)
+    forward = Case(
+        operator="conv",
+        x=planes.shape,
+        w=ones.shape,
+        stride=case.stride,
+        padding=case.padding,
+        dilation=defaults(case)[0],
+        dtype=case.dtype,
+        seed=case.seed,
+    )
+    count = ones.size
+    own = Call(case, whole.inputs, float(count))
+    says = "conv with a kernel of ones, where the average times the window's size is due"
+    yield Claim(
+        "RELATE-10",
+        says,
+        (own, Call(forward, (planes, ones, None))),
+        lambda y: Sides(y[0] * count, y[1].reshape(y[0].shape)),
+    )

@@ -1,0 +1,143 @@
+"""Claims: what two ways to the same answer must agree on, as calls first, judged afterwards.
+
+A claim lists calls of the implementation, each a case with arrays of its own, and says which two
+arrays made from their outputs are equal. Nobody else's result is involved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from conformance.calling import Array, Inputs
+from conformance.case import Case, Padding, Shape
+from conformance.operators import OPERATORS
+from conformance.operators.geometry import span
+
+
+class Sides(NamedTuple):
+    """Two arrays that are to be equal, and by how much comparing itself may have rounded."""
+
+    left: Array
+    right: Array
+    slack: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One call of a claim: a case says the geometry, ``inputs`` are its arguments."""
+
+    case: Case
+    inputs: Inputs
+    weight: float = 1.0
+    """The largest factor by which an error of this output reaches an element of the sides."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """That two arrays, made from the outputs of some calls, are equal."""
+
+    requirement: str
+    says: str
+    """How the right side was made, for messages: "the two halves of the batch"."""
+    calls: tuple[Call, ...]
+    sides: Callable[[Sequence[Array]], Sides]
+    """Takes the outputs, channels-first, floating-point ones as float64."""
+
+
+Relation: TypeAlias = Callable[[Call], Iterator[Claim]]
+"""What says of one call which claims can be made of it."""
+
+
+def names(call: Call) -> tuple[str, ...]:
+    """Return the names of a call's arguments."""
+    return OPERATORS[call.case.operator].arguments
+
+
+def derived(call: Call, weight: float = 1.0, *, arrays: dict[str, Any], **changes: Any) -> Call:
+    """Return ``call`` with some arguments and some fields of its case replaced.
+
+    The case's shapes follow from the arguments: x and w where they are arrays or shapes.
+    """
+    given = dict(zip(names(call), call.inputs, strict=True)) | arrays
+    shapes: dict[str, Any] = {}
+    for argument, field in (("x", "x"), ("input_shape", "x"), ("w", "w"), ("weight_shape", "w")):
+        if argument in given:
+            shapes[field] = shape_of(given[argument])
+    if call.case.operator == "conv_bias_grad":
+        shapes["x"] = shape_of(given["grad"])
+    if "bias" in given:
+        shapes["bias"] = given["bias"] is not None
+    return Call(call.case.replace(**(shapes | changes)), tuple(given.values()), weight)
+
+
+def argument(call: Call, name: str) -> Any:
+    """Return one argument of a call."""
+    return call.inputs[names(call).index(name)]
+
+
+def shape_of(value: Any) -> Shape:
+    """Return the shape that an argument has, or is."""
+    return value if isinstance(value, tuple) else tuple(value.shape)
+
+
+def halves(size: int) -> tuple[slice, slice]:
+    """Return the two halves of an axis of 2 or more."""
+    return slice(0, size // 2), slice(size // 2, size)
+
+
+def along(axis: int, part: slice) -> tuple[slice, ...]:
+    """Return the index that takes ``part`` of one axis and all of those before it."""
+    return (*(slice(None),) * axis, part)
+
+
+def spatial(slices: Iterable[slice]) -> tuple[Any, ...]:
+    """Return the index that leaves all axes but the last, the spatial ones, as they are."""
+    return (Ellipsis, *slices)
+
+
+def equal(outputs: Sequence[Array]) -> Sides:
+    """Return two outputs as the two sides."""
+    left, right = outputs
+    return Sides(left, right)
+
+
+def put(values: Any, axis: int, value: Any) -> Any:
+    """Return a tuple with one entry replaced."""
+    return (*values[:axis], value, *values[axis + 1 :])
+
+
+def reach(case: Case, axis: int) -> int:
+    """Return how many positions one window covers along a spatial axis."""
+    return span(case.window[axis], case.dilation[axis])
+
+
+def window(case: Case, axis: int, first: int, end: int) -> tuple[slice, tuple[int, int]]:
+    """Return what output positions ``first`` to ``end`` read along a spatial axis.
+
+    That is a slice of the input, which is empty where they read padding alone, and the padding.
+    """
+    low = first * case.stride[axis] - case.padding[axis][0]
+    high = (end - 1) * case.stride[axis] - case.padding[axis][0] + reach(case, axis)
+    size = case.x[2 + axis]
+    return slice(max(low, 0), min(high, size)), (max(-low, 0), max(high - size, 0))
+
+
+def defaults(case: Case) -> tuple[Shape, Padding]:
+    """Return a stride or dilation of one, and no padding."""
+    return (1,) * case.dims, ((0, 0),) * case.dims
+
+
+def column(bias: Array, dims: int) -> Array:
+    """Return a bias as what is added to (N, O, *out)."""
+    return widened(bias).reshape(-1, *(1,) * dims)
+
+
+def widened(array: Array) -> Array:
+    """Return floating-point numbers as float64 and whole numbers as int64: exact."""
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    return array.astype(np.float64)

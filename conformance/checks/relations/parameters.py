@@ -1,0 +1,154 @@
+"""Relations between parameters and what they stand for: each has another spelling."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from conformance.calling import Array
+from conformance.case import Shape
+from conformance.checks.relations.claims import (
+    Call,
+    Claim,
+    Sides,
+    argument,
+    column,
+    defaults,
+    derived,
+    equal,
+    reach,
+    spatial,
+    widened,
+    window,
+)
+from conformance.operators import OPERATORS
+
+_WEIGHTED = ("conv", "conv_transpose")
+_WINDOWED = ("conv", "max_pool", "avg_pool")
+"""Operators whose outputs are windows of the input."""
+
+
+def one_by_one(whole: Call) -> Iterator[Claim]:
+    """A kernel of one position is a matrix product at every position."""
+    case = whole.case
+    if case.operator not in _WEIGHTED:
+        return
+    x, w, bias = whole.inputs
+    ones, none = defaults(case)
+    point = w[spatial((slice(0, 1),) * case.dims)]
+    changes: dict[str, Any] = {
+        "stride": ones,
+        "dilation": ones,
+        "padding": none,
+        "output_padding": (),
+    }
+    call = derived(whole, arrays={"w": point}, **changes)
+
+    def sides(y: Sequence[Array]) -> Sides:
+        n, c, g = *case.x[:2], case.groups
+        matrices = widened(point).reshape(g, -1, point.shape[1])
+        if case.operator == "conv_transpose":
+            matrices = matrices.swapaxes(1, 2)
+        right = matrices @ widened(x).reshape(n, g, c // g, -1)  # (N, G, O/G, P)
+        right = right.reshape(y[0].shape)
+        return Sides(y[0], right if bias is None else right + column(bias, case.dims))
+
+    yield Claim("RELATE-3", "a matrix product at each position", (call,), sides)
+
+
+def dilation(whole: Call) -> Iterator[Claim]:
+    """A dilated kernel is one with zeros between its taps."""
+    case = whole.case
+    if case.operator not in _WEIGHTED or max(case.dilation) == 1:
+        return
+    w = argument(whole, "w")
+    sizes = tuple(reach(case, axis) for axis in range(case.dims))
+    stuffed = np.zeros((*w.shape[:2], *sizes), w.dtype)
+    stuffed[spatial(slice(None, None, d) for d in case.dilation)] = w
+    call = derived(whole, arrays={"w": stuffed}, dilation=defaults(case)[0])
+    says = "the kernel with zeros between its taps, without dilation"
+    yield Claim("RELATE-4", says, (whole, call), equal)
+
+
+def stride(whole: Call) -> Iterator[Claim]:
+    """A stride takes one output in so many, or puts zeros between the inputs of a transpose."""
+    case = whole.case
+    if max(case.stride) == 1 or case.ceil_mode:
+        return
+    ones, _ = defaults(case)
+    steps = tuple(slice(None, None, step) for step in case.stride)
+    if case.operator in _WINDOWED:
+        call = derived(whole, arrays={}, stride=ones)
+        says = "every stride-th output of the call with stride 1"
+        yield Claim("RELATE-5", says, (whole, call), lambda y: Sides(y[0], y[1][spatial(steps)]))
+    elif case.operator == "conv_transpose":
+        x = argument(whole, "x")
+        sizes = ((size - 1) * s + 1 for size, s in zip(case.x[2:], case.stride, strict=True))
+        stuffed = np.zeros((*x.shape[:2], *sizes), x.dtype)
+        stuffed[spatial(steps)] = x
+        rest = case.output_padding  # longer at the end is cropped by less
+        pads = zip(case.padding, rest, strict=True)
+        padding = tuple((before, after - r) for (before, after), r in pads)
+        if min(after for _, after in padding) < 0:
+            return
+        changes: dict[str, Any] = {"stride": ones, "padding": padding, "output_padding": ()}
+        call = derived(whole, arrays={"x": stuffed}, **changes)
+        says = "the input with zeros between its elements, with stride 1"
+        yield Claim("RELATE-5", says, (whole, call), equal)
+
+
+def padding(whole: Call) -> Iterator[Claim]:
+    """Padding is that of the array; that of a transpose is a crop of its output."""
+    case = whole.case
+    if not any(map(any, case.padding)):
+        return
+    _, none = defaults(case)
+    if case.operator == "conv_transpose":
+        call = derived(whole, arrays={}, padding=none)
+
+        def sides(y: Sequence[Array]) -> Sides:
+            crop = zip(case.padding, y[0].shape[2:], strict=True)
+            where = (slice(before, before + size) for (before, _), size in crop)
+            return Sides(y[0], y[1][spatial(where)])
+
+        yield Claim("RELATE-6", "the output without padding, cropped", (whole, call), sides)
+    elif case.operator in _WINDOWED and not case.ceil_mode and case.count_include_pad:
+        x = argument(whole, "x")
+        fill: float = 0
+        if case.operator == "max_pool":
+            fill = -np.inf if x.dtype.kind not in "iu" else int(np.iinfo(x.dtype).min)
+        sizes = (size + sum(pair) for size, pair in zip(case.x[2:], case.padding, strict=True))
+        full = np.full((*x.shape[:2], *sizes), fill, x.dtype)
+        inner = zip(case.padding, case.x[2:], strict=True)
+        full[spatial(slice(before, before + size) for (before, _), size in inner)] = x
+        call = derived(whole, arrays={"x": full}, padding=none)
+        yield Claim("RELATE-6", "the input padded beforehand", (whole, call), equal)
+
+
+def reversal(whole: Call) -> Iterator[Claim]:
+    """Everything reversed along the spatial axes gives the reversed output."""
+    case = whole.case
+    back = spatial((slice(None, None, -1),) * case.dims)
+    arrays = {"x": argument(whole, "x")} if case.operator in (*_WEIGHTED, *_WINDOWED) else {}
+    if not arrays or case.ceil_mode:
+        return
+    changes: dict[str, Any] = {}
+    if case.operator == "conv_transpose":
+        ends = [(a - r, b) for (b, a), r in zip(case.padding, case.output_padding, strict=True)]
+        changes["output_padding"] = ()
+    else:  # what no window reads at the end would come first
+        out: Shape = OPERATORS[case.operator].output_shape(case)[2:]
+        read = [window(case, axis, 0, size) for axis, size in enumerate(out)]
+        arrays["x"] = arrays["x"][spatial(where for where, _ in read)]
+        ends = [(after, before) for _, (before, after) in read]
+    if min(itertools.chain(*ends, arrays["x"].shape[2:])) < 0 or 0 in arrays["x"].shape:
+        return
+    arrays = {name: value[back] for name, value in arrays.items()}
+    if case.operator in _WEIGHTED:
+        arrays["w"] = argument(whole, "w")[back]
+    call = derived(whole, arrays=arrays, padding=tuple(ends), **changes)
+    says = "input and kernel reversed" if case.operator in _WEIGHTED else "the input reversed"
+    yield Claim("RELATE-9", says, (whole, call), lambda y: Sides(y[0], y[1][back]))

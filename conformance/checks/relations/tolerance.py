@@ -1,0 +1,98 @@
+"""How far two answers of one correct implementation may lie apart, without knowing the exact one.
+
+The bound of RESULT-1 needs sum |x||w|. Here a bound on that for all elements of an output serves:
+the number of terms times the largest factors, or the product of norms (Cauchy and Schwarz). It is
+wider, and only matters where sums are not exact: averages, and implementations that declare a
+normwise bound or a rounding multiplier.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from conformance.calling import Array
+from conformance.case import Case
+from conformance.checks.relations.claims import Call, argument, widened
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS
+from conformance.judging import Accuracy
+from conformance.operators import OPERATORS
+from conformance.operators.pool import AvgPool
+
+_MORE_TERMS = 8
+"""Added to the terms of a sum: for the arithmetic of comparing, in float64, and for divisions."""
+
+
+def error(call: Call, accuracy: Accuracy) -> float:
+    """Return the largest error that any element of the output of ``call`` may have.
+
+    It is 0 where every order of summation is exact, and infinity where nothing is promised.
+    """
+    case, operator = call.case, OPERATORS[call.case.operator]
+    if case.dtype in INTEGERS or case.operator == "max_pool":
+        return 0.0
+    name = accuracy.accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)
+    accumulator, stored = FORMATS[name], FORMATS[case.dtype]
+    terms = operator.terms(case)
+    magnitude = _magnitude(call, terms)
+    normwise = accuracy.amplification is not None and operator.has_weight
+    digits = min(accumulator.digits, stored.digits)
+    plain = not normwise and accuracy.multiply is None and magnitude <= 2.0**digits
+    if plain and _divides_exactly(case, accuracy, magnitude, digits):
+        return 0.0
+    if normwise:
+        assert accuracy.amplification is not None
+        norms = accuracy.amplification * _norm(call)
+        magnitude = max(norms, magnitude)
+    if magnitude > 2.0 ** min(accumulator.max_exponent, stored.max_exponent - 1):
+        return math.inf
+    terms += _MORE_TERMS + 2 * case.dims
+    roundings = terms * accumulator.unit_roundoff
+    if roundings > 0.5:
+        return math.inf
+    growth = roundings / (1 - roundings)
+    if accuracy.multiply is not None:
+        growth = (1 + growth) * (1 + FORMATS[accuracy.multiply].unit_roundoff) ** 2 - 1
+    v = stored.unit_roundoff
+    tiny = max(stored.smallest_normal, accumulator.smallest_normal)
+    return (1 + v) * growth * magnitude + v * magnitude + terms * tiny
+
+
+def _magnitude(call: Call, terms: int) -> float:
+    """Return a bound on sum |x||w| + |bias| of every element of the output."""
+    case = call.case
+    if not OPERATORS[case.operator].has_weight:
+        first = call.inputs[0]
+        if case.operator == "avg_pool":
+            terms = 1  # the mean of magnitudes is at most the largest
+        elif case.operator == "conv_bias_grad":
+            terms = max(1, first.size // max(1, first.shape[1]))
+        return terms * _peak(first)
+    bias = argument(call, "bias") if "bias" in OPERATORS[case.operator].arguments else None
+    products = (terms - case.bias) * _peak(call.inputs[0]) * _peak(call.inputs[1])
+    total = products + (0.0 if bias is None else _peak(bias))
+    digits = FORMATS[case.dtype].digits
+    return total if total <= 2.0**digits else min(total, _norm(call))
+
+
+def _norm(call: Call) -> float:
+    """Return the largest product of norms that bounds sum |x||w|."""
+    scale = OPERATORS[call.case.operator].norms(call.case, call.inputs)
+    return float(np.max(scale, initial=0.0))
+
+
+def _peak(array: Array) -> float:
+    return float(np.abs(widened(array)).max(initial=0.0))
+
+
+def _divides_exactly(case: Case, accuracy: Accuracy, magnitude: float, digits: int) -> bool:
+    """Whether a pool's divisors, if it has any, leave exact sums exact."""
+    if case.operator == "max_pool_grad":
+        return accuracy.tie != "split"
+    if case.operator == "avg_pool":
+        operator = OPERATORS[case.operator]
+        assert isinstance(operator, AvgPool)
+        halves = np.frexp(operator.divisor(case))[0] == 0.5
+        return bool(halves.all()) and magnitude * math.prod(case.window) <= 2.0**digits
+    return case.operator != "avg_pool_grad"
