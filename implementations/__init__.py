@@ -14,7 +14,8 @@ The five NumPy files are a course, best read in this order:
 ``shifted_matmul.py``     a loop over kernel positions, one matrix product each, channels last
 ========================  =======================================================================
 
-Each goes on with the gradients, as far as its idea carries. ``pytorch.py`` and
-``tensorflow_eager.py`` hand a case to a framework's own operators, and to its autograd. Argument
-checks that the files share are in ``_common.py``, those of gradients in ``_gradients.py``.
+Each goes on with the gradients, as far as its idea carries. The other files hand a case to an
+engine's own operators, and to its differentiation where it has one; variants of one engine share a
+file. What adapters share is in ``_engine.py``, argument checks are in ``_common.py``, those of
+gradients in ``_gradients.py``.
 """

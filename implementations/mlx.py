@@ -1,0 +1,223 @@
+"""MLX on the CPU: `mlx.core.conv_general`, `mlx.core.conv_transposeNd` and the pools of `mlx.nn`.
+
+MLX is lazy: a call builds a graph of arrays, and the result is computed before it is returned.
+Arrays are channels-last; the weight of a convolution is (O, *K, C/groups), which a transposed view
+of the suite's (*K, C/groups, O) is. Its own engine, with its own kernels: family `mlx`.
+
+- conv: `conv_general` takes both ends of the padding, stride, dilation and groups (no groups in
+  three dimensions). A bias is a second operator, as in `mlx.nn.Conv2d`: in half formats a second
+  rounding, so declined.
+- conv_transpose: `conv_transpose1d`, `conv_transpose2d`, `conv_transpose3d`, whose padding crops
+  both ends alike: what both ends share; the rest is cut off the result. A documented limit to one
+  group is not enforced, and the groups work.
+- max_pool, avg_pool: `mlx.nn.MaxPool1d` and its siblings, which pad both ends alike. Otherwise, or
+  where `ceil_mode` reaches further, `mlx.core.pad` pads first: with -inf, or the smallest value of
+  an integer dtype, which the pools of MLX would pad with -inf too; with zeros that count for
+  avg_pool. No dilation, no padding out of the divisor.
+- gradients: `mlx.core.vjp`. The gradient of a maximum is split among equal elements (`tie`).
+
+float64 exists on the CPU alone, and some convolutions decline it. The default device is left as it
+is: every call runs in a stream of the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from conformance import Unsupported, implementation
+from conformance.dtypes import DTYPES
+from implementations._common import Array, Padding, Shape, native
+from implementations._engine import (
+    Differentiable,
+    Tensor,
+    any_padding,
+    differ,
+    refuse_second_rounding,
+    shared,
+)
+
+mlx = implementation(
+    "mlx",
+    family="mlx",
+    package="mlx",
+    extra="mlx",
+    layout="NHWC",
+    dtypes=DTYPES,
+    conventions={"tie": "split"},
+)
+
+
+class Mlx(Differentiable):
+    """MLX's operators, computed on the CPU."""
+
+    channels_last = True
+
+    def tensor(self, array: Array) -> Tensor:
+        """Copy; bfloat16, which NumPy borrows from ml_dtypes, crosses as the same bits."""
+        import mlx.core as mx
+
+        array = np.array(array, native(array.dtype), order="C")  # without negative strides
+        if array.dtype.name == "bfloat16":
+            return mx.array(array.view(np.uint16)).view(mx.bfloat16)
+        return mx.array(array, dtype=getattr(mx, array.dtype.name))
+
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Compute on the CPU and copy."""
+        import mlx.core as mx
+
+        try:
+            mx.eval(tensor)
+        except ValueError as problem:
+            if "unsupported data type" in str(problem):
+                raise Unsupported(str(problem)) from None
+            raise
+        dtype = native(like.dtype)
+        if tensor.dtype == mx.bfloat16:
+            return np.array(tensor.view(mx.uint16)).view(dtype)
+        return np.array(tensor)
+
+    def convolve(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """mlx.core.conv_general, then the bias."""
+        import mlx.core as mx
+
+        dims = len(stride)
+        refuse_second_rounding(bias, t.itemsize)
+        if not mx.issubdtype(t.dtype, mx.floating):
+            raise Unsupported("convolutions of floating-point dtypes only")
+        if dims == 3 and groups > 1:
+            raise Unsupported("groups in one and two dimensions only")
+        low, high = ([pair[end] for pair in padding] for end in (0, 1))
+        weight = w.transpose(dims + 1, *range(dims), dims)  # (O, *K, C/groups)
+        with mx.stream(mx.cpu):
+            y = mx.conv_general(
+                t,
+                weight,
+                stride=list(stride),
+                padding=(low, high),
+                kernel_dilation=list(dilation),
+                groups=groups,
+            )
+            return y if bias is None else y + bias
+
+    def transposed(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """mlx.core.conv_transposeNd, then the bias."""
+        import mlx.core as mx
+
+        dims = len(stride)
+        refuse_second_rounding(bias, t.itemsize)
+        if dims == 3 and groups > 1:
+            raise Unsupported("groups in one and two dimensions only")
+        function = (mx.conv_transpose1d, mx.conv_transpose2d, mx.conv_transpose3d)[dims - 1]
+        # (*K, O/groups, C), whose last axis counts groups first, as (O, *K, C/groups)
+        *kernel, o, c = w.shape
+        weight = w.reshape(*kernel, o, groups, c // groups)
+        weight = weight.transpose(dims + 1, dims, *range(dims), dims + 2)
+        weight = weight.reshape(groups * o, *kernel, c // groups)
+        both = shared(padding)
+        with mx.stream(mx.cpu):
+            y = function(
+                t,
+                weight,
+                stride=_axes(stride),
+                padding=_axes(both),
+                dilation=_axes(dilation),
+                output_padding=_axes(output_padding),
+                groups=groups,
+            )
+            kept = (
+                slice(before - crop, size - (after - crop))
+                for size, (before, after), crop in zip(y.shape[1:-1], padding, both, strict=True)
+            )
+            y = y[:, *kept]
+            return y if bias is None else y + bias
+
+    def maximum(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+        fill: float,
+    ) -> Tensor:
+        """mlx.nn.MaxPool1d, MaxPool2d or MaxPool3d."""
+        import mlx.core as mx
+        import mlx.nn as nn
+
+        if max(dilation) > 1:
+            raise Unsupported("pools have no dilation")
+        pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[len(kernel) - 1]
+        with mx.stream(mx.cpu):
+            if differ(reach) or (any_padding(reach) and not mx.issubdtype(t.dtype, mx.floating)):
+                t, reach = _pad(t, reach, fill), ((0, 0),) * len(kernel)
+            return pool(kernel, stride, shared(reach))(t)
+
+    def average(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Tensor:
+        """mlx.nn.AvgPool1d, AvgPool2d or AvgPool3d."""
+        import mlx.core as mx
+        import mlx.nn as nn
+
+        if any_padding(padding) and not count_include_pad:
+            raise Unsupported("padding always counts")
+        if reach != tuple(map(tuple, padding)):
+            raise Unsupported("no windows that reach beyond the padding")
+        pool = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[len(kernel) - 1]
+        with mx.stream(mx.cpu):
+            if differ(padding):
+                t, padding = _pad(t, padding, 0), ((0, 0),) * len(kernel)
+            return pool(kernel, stride, shared(padding))(t)
+
+    def gradient(self, forward: Callable[[Tensor], Tensor], at: Tensor, grad: Tensor) -> Tensor:
+        """mlx.core.vjp."""
+        import mlx.core as mx
+
+        with mx.stream(mx.cpu):
+            _, (result,) = mx.vjp(forward, [at], [grad])
+        return result
+
+
+def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
+    import mlx.core as mx
+
+    return mx.pad(t, [(0, 0), *padding, (0, 0)], constant_values=mx.array(fill, t.dtype))
+
+
+def _axes(values: Shape) -> Any:
+    """Return a parameter as MLX takes it: a number in one dimension, else a tuple."""
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+Mlx().register(mlx)

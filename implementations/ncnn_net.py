@@ -1,0 +1,228 @@
+"""ncnn: its layers Convolution, Deconvolution and Pooling, each in a net of one layer.
+
+The net is written as ncnn's own text format, `Net.load_param_mem`, and its weights follow as
+`Net.load_model_mem`. ncnn holds the weights in the net: one is built for parameters and weights
+that are new, and the last of them are kept, so that a repeated call only runs it. float32 alone.
+ncnn has no batch: each sample runs by itself. Its own kernels: family `ncnn`.
+
+- conv: Convolution1D, Convolution, Convolution3D, and their ConvolutionDepthWise kind for groups;
+  stride, dilation and both ends of the padding are parameters of the layer.
+- conv_transpose: the same of Deconvolution; padding crops each end, output_padding is a parameter.
+  The weight is (O, C, *K) in each group, so its first two axes change places.
+- max_pool: Pooling1D, Pooling, Pooling3D with the padding mode "valid" and, with ceil_mode, the
+  padding that the last window reads. No dilation.
+- avg_pool: the same; with ceil_mode the padding mode is "full", which rounds up. It drops no window
+  that starts beyond the input: where one would be, the case is declined.
+
+Defaults that matter: 3x3 convolutions with stride 1 and more than 8 channels go through Winograd.
+`ncnn[winograd=off]` is the same engine without. The options for half formats are on, and change
+nothing on x86: the results are those of float32. Nets are given one
+thread.
+
+The bound of Winograd F(6x6, 3x3), the largest tile: Y = A'((G w G') o (B' x B))A. With g the
+roundings on the path of a term, the error of an element is at most gamma(g, u) times
+|A'|((|G||w||G'|) o (|B'||x||B|))|A| (Higham, section 3.5, for each product of matrices), which by
+Cauchy and Schwarz is at most k^2 norm(x) norm(w), where k is the largest sum along a row r of A' of
+|A'[r, i]| norm(G[i]) norm(B'[i]): 24.61 here, 19.51 for F(4x4, 3x3). Of C channels a term meets 12
+roundings in B' (two passes, 6 elements a row), 8 in G (with those of its constants), 14 in A' (7
+elements), one product and C - 1 additions: 34 + C, against n = 9C of the direct sum, so never more
+than 35/9 of it. The amplification is 24.61^2 * 35/9 = 2356.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from conformance import Unsupported, implementation
+from implementations._common import Array, Padding, Shape, native
+from implementations._engine import Engine, Tensor, windows_dropped
+
+WINOGRAD_AMPLIFICATION = 2356.0
+
+winograd = implementation(
+    "ncnn",
+    family="ncnn",
+    package="ncnn",
+    extra="ncnn",
+    dtypes=("float32",),
+    error="normwise",
+    amplification=WINOGRAD_AMPLIFICATION,
+)
+direct = implementation(
+    "ncnn[winograd=off]",
+    family="ncnn",
+    package="ncnn",
+    extra="ncnn",
+    dtypes=("float32",),
+)
+
+# The keys of a layer's parameters, for the axes width, height, depth: the last spatial axis first.
+_KERNEL, _DILATION, _STRIDE = (1, 11, 21), (2, 12, 22), (3, 13, 23)
+_BEFORE, _AFTER, _OUTPUT = (4, 14, 24), (15, 16, 17), (18, 19, 20)
+_POOL_STRIDE, _POOL_BEFORE, _POOL_AFTER = (2, 12, 22), (3, 13, 23), (14, 15, 16)
+
+
+class Ncnn(Engine):
+    """ncnn's layers, with or without Winograd."""
+
+    def __init__(self, use_winograd: bool) -> None:
+        self._use_winograd = use_winograd
+
+    def tensor(self, array: Array) -> Tensor:
+        """Return an array that ncnn can read."""
+        return np.array(array, native(array.dtype), order="C")
+
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Return what `_run` made."""
+        result: Array = tensor
+        return result
+
+    def convolve(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """Convolution or ConvolutionDepthWise."""
+        layer = "ConvolutionDepthWise" if groups > 1 else "Convolution"
+        parameters = _weighted(len(w), w, bias, stride, padding, dilation, groups)
+        return self._run(t, layer, parameters, w, bias)
+
+    def transposed(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """Deconvolution or DeconvolutionDepthWise."""
+        layer = "DeconvolutionDepthWise" if groups > 1 else "Deconvolution"
+        c, o, *kernel = w.shape
+        w = w.reshape(groups, c // groups, o, *kernel).swapaxes(1, 2)  # (groups, o, c, *kernel)
+        w = np.ascontiguousarray(w).reshape(groups * o, c // groups, *kernel)
+        parameters = _weighted(len(w), w, bias, stride, padding, dilation, groups)
+        parameters |= _axes(_OUTPUT, output_padding)
+        return self._run(t, layer, parameters, w, bias)
+
+    def maximum(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+        fill: float,
+    ) -> Tensor:
+        """Pooling of type 0."""
+        if max(dilation) > 1:
+            raise Unsupported("pooling has no dilation")
+        return self._pool(t, 0, kernel, stride, reach, False, True)
+
+    def average(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Tensor:
+        """Pooling of type 1."""
+        if ceil_mode and windows_dropped(t.shape[2:], kernel, stride, padding, reach):
+            raise Unsupported("the padding mode that rounds up drops no window")
+        return self._pool(t, 1, kernel, stride, padding, ceil_mode, count_include_pad)
+
+    def _pool(
+        self,
+        t: Tensor,
+        kind: int,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        full: bool,
+        count_include_pad: bool,
+    ) -> Tensor:
+        parameters = {0: kind, 5: 0 if full else 1, 6: int(count_include_pad)}
+        parameters |= _axes(_KERNEL, kernel) | _axes(_POOL_STRIDE, stride)
+        parameters |= _axes(_POOL_BEFORE, [before for before, _ in padding])
+        parameters |= _axes(_POOL_AFTER, [after for _, after in padding])
+        return self._run(t, "Pooling", parameters)
+
+    def _run(self, t: Tensor, layer: str, parameters: dict[int, int], *arrays: Any) -> Tensor:
+        """Return the samples' results; of an empty batch, none of a sample of zeros."""
+        import ncnn
+
+        weights = b""
+        if arrays:  # a weight begins with 0, which says that float32 follows
+            weights = b"\0\0\0\0" + b"".join(a.tobytes() for a in arrays if a is not None)
+        dims = {1: "1D", 2: "", 3: "3D"}[t.ndim - 2]
+        net = _net(layer + dims, tuple(parameters.items()), weights, self._use_winograd)
+        samples = t if len(t) else np.zeros((1, *t.shape[1:]), t.dtype)
+        results = []
+        for sample in samples:
+            extractor = net.create_extractor()
+            extractor.input("x", ncnn.Mat(sample).clone())  # clone: a sample ncnn may align
+            status, y = extractor.extract("y")
+            if status != 0:
+                raise RuntimeError(f"ncnn: {layer}{dims} {parameters}: extract returned {status}")
+            results.append(np.array(y))
+        return np.stack(results)[: len(t)]
+
+
+@lru_cache(maxsize=128)
+def _net(
+    layer: str, parameters: tuple[tuple[int, int], ...], weights: bytes, use_winograd: bool
+) -> Any:
+    """Return a net of one layer from blob x to blob y."""
+    import ncnn
+
+    net = ncnn.Net()
+    net.opt.use_winograd_convolution = use_winograd
+    net.opt.num_threads = 1  # its own threads cost milliseconds a call
+    values = " ".join(f"{key}={value}" for key, value in parameters)
+    text = f"7767517\n2 2\nInput input 0 1 x\n{layer} layer 1 1 x y {values}\n"
+    if net.load_param_mem(text) != 0:
+        raise Unsupported(f"ncnn has no {layer} with these parameters")
+    net.load_model_mem(weights)
+    return net
+
+
+def _weighted(
+    channels: int,
+    w: Array,
+    bias: Array | None,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> dict[int, int]:
+    """Return what Convolution and Deconvolution have in common."""
+    parameters = {0: channels, 5: int(bias is not None), 6: w.size}
+    parameters |= _axes(_KERNEL, w.shape[2:]) | _axes(_DILATION, dilation) | _axes(_STRIDE, stride)
+    parameters |= _axes(_BEFORE, [before for before, _ in padding])
+    parameters |= _axes(_AFTER, [after for _, after in padding])
+    return parameters | ({7: groups} if groups > 1 else {})
+
+
+def _axes(keys: Sequence[int], values: Sequence[int]) -> dict[int, int]:
+    """Return the parameters of one kind: the last spatial axis has the first key."""
+    return dict(zip(keys, reversed(values), strict=False))
+
+
+Ncnn(use_winograd=True).register(winograd)
+Ncnn(use_winograd=False).register(direct)
