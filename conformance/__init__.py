@@ -22,12 +22,14 @@ from conformance.registry import Implementation, implementation
 if TYPE_CHECKING:
     from conformance.case import Case
     from conformance.judging import Verdict, judge
+    from conformance.known import KnownDifference
     from conformance.running.engine import Run, run
 
 __all__ = [
     "Case",
     "ConformanceError",
     "Implementation",
+    "KnownDifference",
     "Run",
     "Unsupported",
     "Verdict",
@@ -38,6 +40,7 @@ __all__ = [
 
 _HOMES = {
     "Case": "conformance.case",
+    "KnownDifference": "conformance.known",
     "Run": "conformance.running.engine",
     "Verdict": "conformance.judging",
     "judge": "conformance.judging",

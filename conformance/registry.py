@@ -20,6 +20,7 @@ from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from conformance.case import Case
+    from conformance.known import KnownDifference
     from conformance.snippets import SnippetFunction
 
 ENTRY_POINT_GROUP = "conformance.implementations"
@@ -59,6 +60,8 @@ class Implementation:
     snippet: SnippetFunction | None
     """Writes the engine's own call as source text (`conformance.snippets`)."""
     declared_version: str | None
+    known: tuple[KnownDifference, ...] = ()
+    """Differences that are expected, each with its reason (`conformance.known`)."""
     functions: dict[str, Function] = field(default_factory=dict)
 
     def __call__(self, function: Decorated) -> Decorated:
@@ -189,6 +192,7 @@ def implementation(
     supports: Supports | None = None,
     snippet: SnippetFunction | None = None,
     version: str | None = None,
+    known: Iterable[KnownDifference] = (),
 ) -> Implementation:
     """Return the implementation called ``name``, to decorate its functions with.
 
@@ -201,7 +205,8 @@ def implementation(
     ``conventions`` names those that it follows where SPEC.md allows others than the default.
     ``supports(case)`` returns False, or a reason, for cases it does not compute;
     ``snippet(call)`` the lines of source that make a call with its engine alone, for the scripts
-    of the reports (`conformance.snippets`).
+    of the reports (`conformance.snippets`). ``known`` lists differences that are expected, each
+    with its reason, which are then reported apart (`conformance.known`).
 
     Calls with the same name in one file share one implementation. Raises `RegistrationError`.
     """
@@ -222,6 +227,7 @@ def implementation(
         supports=supports,
         snippet=snippet,
         declared_version=version,
+        known=tuple(known),
     )
     _check_declarations(new, amplification)
     earlier = _registry.get(name)
@@ -405,6 +411,9 @@ def _check_declarations(new: Implementation, amplification: float | None) -> Non
                 )
     if new.supports is not None and not callable(new.supports):
         raise RegistrationError(f"{where}: supports must be a function of a case")
+    for entry in new.known:
+        if type(entry).__name__ != "KnownDifference":
+            raise RegistrationError(f"{where}: known={entry!r}; a list of KnownDifference(...)")
     if new.snippet is not None and not callable(new.snippet):
         raise RegistrationError(f"{where}: snippet must be a function of a call")
 

@@ -15,7 +15,7 @@ Items are named ``my-conv-conv2d-float32``, ``my-conv-max_pool1d-float64``, ...,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,9 @@ from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared, Verdict, judge_prepared
+from conformance.known import KnownDifference
 from conformance.registry import Implementation, find
+from conformance.running import acknowledged
 from conformance.running.block import Plan, prepare_block
 from conformance.running.causes import explain
 from conformance.spec import load
@@ -63,8 +65,10 @@ class Check:
             warnings.simplefilter("ignore")
             verdicts = [judge_prepared(one, p)[0] for p in mine]
         failures = [verdict for verdict in verdicts if verdict.failed]
+        known = acknowledged.applicable(one, {})
+        failures, _ = acknowledged.split(known, failures)  # `convformance run` reports those
         if failures:
-            raise AssertionError(_explain(one, failures, len(verdicts)))
+            raise AssertionError(_explain(one, failures, len(verdicts), tuple(known.values())))
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]
         if all(verdict.status == "unsupported" for verdict in valid):
             _skip(f"{one.name}: {valid[0].message if valid else 'no case to judge'}")
@@ -158,9 +162,14 @@ def _block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
     return _blocks[key]
 
 
-def _explain(one: Implementation, failures: list[Verdict], total: int) -> str:
+def _explain(
+    one: Implementation,
+    failures: list[Verdict],
+    total: int,
+    known: Sequence[KnownDifference],
+) -> str:
     text = [f"{one.name} fails {len(failures)} of {total} cases"]
-    violations = list(explain(one, failures))
+    violations = list(explain(one, failures, known))
     for violation in violations[:_SHOWN]:
         text += [
             f"{violation.requirement} (cases: {violation.count}): {violation.message}",

@@ -12,7 +12,7 @@ from reports.rows import Cell, Violation
 
 _CELL = (
     *("operator", "dims", "dtype", "planned", "reached", "compared", "unsupported"),
-    *("worst", "verdict"),
+    *("violating", "known", "worst", "verdict"),
 )
 _VIOLATION = ("requirement", "status", "case", "found", "count", "message")
 
@@ -45,6 +45,7 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for one in report.implementations
         ],
+        "known": [asdict(entry) for entry in report.known],
         "pairs": [asdict(pair) for pair in report.pairs],
         "timings": [asdict(timing) for timing in report.timings],
     }

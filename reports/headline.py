@@ -25,14 +25,18 @@ def headline(report: Report) -> str:
     if report.not_installed:
         count = len(report.not_installed)
         parts.append(f"{count} {'is' if count == 1 else 'are'} not installed")
+    if report.stale:
+        parts.append(f"{plural(len(report.stale), 'known difference')} no longer occurring")
     return f"{parts[0]}; {', '.join(parts[1:])}."
 
 
 def overall(report: Report) -> str:
-    """Return the verdict on the whole run: violates, conforms, or inconclusive."""
+    """Return the verdict on the whole run: violates, known difference, conforms, inconclusive."""
     verdicts = report.verdicts()
-    if any(verdicts[verdict] for verdict in FAILED) or failed_timings(report):
+    if any(verdicts[verdict] for verdict in FAILED) or failed_timings(report) or report.stale:
         return "violates"
+    if verdicts["known difference"] and report.complete:
+        return "known difference"
     return "conforms" if verdicts["conforms"] and report.complete else "inconclusive"
 
 
@@ -67,6 +71,8 @@ def _one(report: Report, implementation: Implementation) -> str:
         return f"{name} conforms, worst error {multiple(worst)} of the bound"
     if implementation.verdict == "inconclusive":
         return f"{name} is inconclusive"
+    if implementation.verdict == "known difference":
+        return f"{name} conforms but for known differences"
     return f"{name}: {implementation.verdict}"
 
 

@@ -21,7 +21,7 @@ from reports.rows import Cell, Implementation, Pair, Timing
 
 _LONGEST_MESSAGE = 20_000
 _CLASSES = {"conforms": "good", "inconclusive": "unsure", "known difference": "unsure"}
-_CLASSES |= dict.fromkeys(FAILED, "bad")
+_CLASSES |= dict.fromkeys((*FAILED, "stale"), "bad")
 _SYMBOLS = {"good": "✓", "bad": "✗", "unsure": "?", "none": "-"}
 
 

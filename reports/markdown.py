@@ -46,6 +46,7 @@ def markdown(report: Report) -> str:
         parts.append(f"> [!WARNING]\n> {INCOMPLETE} What follows was judged until then.")
     parts += _agreement(report)
     parts += _violations(report)
+    parts += _known(report)
     parts += _pairwise(report)
     parts += _timings(report)
     parts += _gaps(report)
@@ -106,6 +107,25 @@ def _finding(finding: Finding) -> list[str]:
     elif smallest.script:
         parts += _folded("Standalone script", _fenced(smallest.script, "python"))
     return _folded(title, *parts)
+
+
+def _known(report: Report) -> list[str]:
+    shown = [entry for entry in report.known if entry.status in ("known difference", "stale")]
+    rows = [
+        [
+            _text(entry.implementation),
+            _text(entry.operator),
+            _text(entry.requirement),
+            f"{entry.count:,}" if entry.status != "stale" else "❌ stale",
+            _text(one_line(shorten(f"{entry.covers}: {entry.reason} {entry.link}", 400))),
+        ]
+        for entry in shown
+    ]
+    if not rows:
+        return []
+    header = ["implementation", "operator", "requirement", "cases", "where and why"]
+    note = "Expected, with a reason, and not counted as violations; a stale one no longer occurs."
+    return ["### Known differences", _table(header, rows, "lllrl"), note]
 
 
 def _pairwise(report: Report) -> list[str]:

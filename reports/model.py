@@ -11,7 +11,7 @@ from typing import Any
 
 from conformance.running.runfile import read
 from reports.order import by_cell, by_operator, largest, natural, worst_verdict
-from reports.rows import Cell, Gap, Implementation, Pair, Timing, Violation, read_rows
+from reports.rows import Cell, Gap, Implementation, Known, Pair, Timing, Violation, read_rows
 from reports.text import clean
 
 NOT_INSTALLED = "not installed"
@@ -70,6 +70,12 @@ class Report:
     unsupported: tuple[Gap, ...]
     pairs: tuple[Pair, ...]
     timings: tuple[Timing, ...]
+    known: tuple[Known, ...] = ()
+
+    @property
+    def stale(self) -> tuple[Known, ...]:
+        """The known differences that no longer occur: to be taken off their lists."""
+        return tuple(entry for entry in self.known if entry.status == "stale")
 
     @property
     def complete(self) -> bool:
@@ -151,6 +157,7 @@ def load(path: str | Path) -> Report:
     declared = read_rows(Implementation, "implementation", tables["implementation"], path)
     gaps = _merged(read_rows(Gap, "unsupported", tables["unsupported"], path))
     pairs = read_rows(Pair, "pair", tables["pair"], path)
+    known = read_rows(Known, "known", tables["known"], path)
     timings = read_rows(Timing, "timing", tables["timing"], path)
     named = {cell.implementation for cell in cells} | {row.implementation for row in timings}
     named |= {name for pair in pairs for name in (pair.first, pair.second)}
@@ -170,6 +177,9 @@ def load(path: str | Path) -> Report:
         ),
         pairs=tuple(sorted(pairs, key=lambda p: (p.first, p.second, by_operator(p.operator)))),
         timings=tuple(sorted(timings, key=lambda t: (natural(t.layer), t.implementation))),
+        known=tuple(
+            sorted(known, key=lambda k: (k.implementation, by_operator(k.operator), k.requirement))
+        ),
     )
 
 

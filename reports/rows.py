@@ -48,6 +48,8 @@ class Cell:
     worst_case: str | None
     seconds: float
     verdict: str
+    known: int = 0
+    """Failures that a known difference covers; not among the violating ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,29 @@ class Violation:
     """The case in ten lines at most that use the engine alone; empty where there is none."""
     replay: str
     """The command that judges the case again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A known difference on the list of an implementation, and whether it still occurs."""
+
+    implementation: str
+    requirement: str
+    operator: str
+    case: str
+    covers: str
+    """Which cases it may show in."""
+    reason: str
+    link: str
+    versions: str
+    status: str
+    """``known difference`` (it occurs), ``stale``, ``not judged`` or ``other version``."""
+    count: int
+    """How many failures of the run it covers."""
+    message: str
+    script: str
+    engine_script: str
+    replay: str
 
 
 @dataclass(frozen=True, slots=True)

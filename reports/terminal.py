@@ -44,6 +44,7 @@ def show(report: Report, console: Console | None = None) -> None:
         ("Agreement with one another", pairwise(report)),
         ("Time of one call", layers(report)),
         ("Not computed", gaps(report)),
+        ("Known differences", known(report)),
     ):
         if part is not None:
             console.print(Text(title, style="bold"))
@@ -178,10 +179,31 @@ def gaps(report: Report) -> RenderableType | None:
     return Group(*lines) if lines else None
 
 
+def known(report: Report) -> RenderableType | None:
+    """Return the known differences that occurred, each with its reason, and how many cases it has.
+
+    Those that no longer occur are printed with the violations.
+    """
+    lines: list[RenderableType] = []
+    for entry in report.known:
+        if entry.status != "known difference":
+            continue
+        reach = f"{plural(entry.count, 'case')} where {entry.covers}"
+        told = f"{entry.implementation}, {entry.operator}: {entry.requirement}: {reach}: "
+        lines.append(Text(told) + Text(one_line(f"{entry.reason} {entry.link}"), style="dim"))
+    return Group(*lines) if lines else None
+
+
 def print_violations(report: Report, console: Console) -> None:
     """Print each violated requirement with its smallest case and the command that replays it."""
     for finding in report.findings():
         _print_finding(finding, console)
+    for entry in report.stale:
+        told = f"stale  {entry.implementation}, {entry.operator}: "
+        console.print(Text(told + requirement_title(entry.requirement), style="bold red"))
+        console.print(Text(f"  no longer occurs where {entry.covers}; take it off the list:"))
+        console.print(Text(entry.case), soft_wrap=True)
+        console.print()
 
 
 def _print_finding(finding: Finding, console: Console) -> None:

@@ -39,6 +39,9 @@ from conformance.timing import threads
 @click.option("--tier", default="default", show_default=True, help="smoke, default or full.")
 @options.spec_file
 @click.option(
+    "--known", metavar="FILE", help="TOML file of known differences, which are reported apart."
+)
+@click.option(
     "--output",
     default="convformance-run",
     show_default=True,
@@ -68,6 +71,7 @@ def command(
     seed: int,
     tier: str,
     spec: str | None,
+    known: str | None,
     output: str,
     jobs: int,
     no_cache: bool,
@@ -90,6 +94,7 @@ def command(
             seed=seed,
             tier=tier,
             spec=spec,
+            known=known,
             plugins=plugins,
             output=folder,
             cache=not no_cache,

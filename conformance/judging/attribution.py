@@ -6,6 +6,9 @@ from conformance.case import Case
 from conformance.operators import OPERATORS
 from conformance.requirements import PARAMETER_REQUIREMENTS
 
+WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", "MAXPOOL-4", "INTEGER-1", "INTEGER-2")
+"""Requirements that say that a result is wrong, whatever makes it so."""
+
 _LAYOUT_REQUIREMENTS = {
     "fortran": "LAYOUT-1",
     "strided": "LAYOUT-2",
@@ -51,3 +54,27 @@ def attribute(case: Case) -> str:
     if not left and len(set(case.window)) > 1:
         return requirements["kernel"]
     return requirements[left[0]] if len(left) == 1 else requirements["value"]
+
+
+def citable(requirement: str, case: Case) -> frozenset[str]:
+    """Return the requirements that a failure of ``case`` may be cited as, once it is shrunk.
+
+    ``requirement`` is what the judge said. A wrong result is about any of the parameters that are
+    not at their defaults, or about what the case holds or how it lies in memory. What is wrong on
+    exact data is wrong on any other data too.
+    """
+    found = {requirement}
+    if requirement == "RESULT-1":
+        found.add("RESULT-2")
+    marked = case.memory != "contiguous" or case.data in _SPECIAL_REQUIREMENTS
+    if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):
+        return frozenset(found)
+    defaults = Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
+    names = (*OPERATORS[case.operator].parameters, "bias")
+    left = [name for name in names if getattr(case, name) != getattr(defaults, name)]
+    requirements = PARAMETER_REQUIREMENTS[case.operator]
+    found |= {requirements[name] for name in (*left, "kernel", "value") if name in requirements}
+    for plainer in (case, case.replace(memory="contiguous")):
+        if plainer.memory != "contiguous" or plainer.data in _SPECIAL_REQUIREMENTS:
+            found.add(attribute(plainer))
+    return frozenset(found)

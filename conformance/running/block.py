@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,9 +25,10 @@ from conformance.judging import (
     Verdict,
     judge_prepared,
 )
+from conformance.known import KnownDifference
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registry import Implementation
-from conformance.running import pairwise
+from conformance.running import acknowledged, pairwise
 from conformance.running.causes import Violation, explain
 from conformance.spec import Spec
 
@@ -63,6 +64,8 @@ class Plan:
     tier: str
     spec: Spec
     cache: bool
+    known: Mapping[str, tuple[KnownDifference, ...]] = field(default_factory=dict)
+    """Known differences besides those that implementations declare, by implementation."""
 
 
 @dataclass(slots=True)
@@ -84,12 +87,18 @@ class Cell:
     worst_case: Case | None = None
     seconds: float = 0.0
     violations: list[Violation] = field(default_factory=list)
+    known: int = 0
+    """Failures that a known difference covers; they are not among the violating ones."""
+    covered: Counter[int] = field(default_factory=Counter)
+    """Those failures by the place of the entry in the implementation's list."""
 
     @property
     def verdict(self) -> str:
-        """violates, conforms, unsupported, or inconclusive where too little was compared."""
+        """violates, conforms, unsupported, inconclusive where too little was compared, or known."""
         if self.violating:
             return VIOLATES
+        if self.known:
+            return acknowledged.OCCURS
         if self.reached and self.unsupported == self.reached:
             return UNSUPPORTED
         if self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
@@ -101,6 +110,7 @@ class Cell:
         names = (
             *("implementation", "operator", "dims", "dtype", "planned", "reached", "compared"),
             *("unsupported", "violating", "elements", "nonzero", "worst", "seconds", "verdict"),
+            "known",
         )
         worst_case = self.worst_case.id if self.worst_case else None
         return {name: getattr(self, name) for name in names} | {"worst_case": worst_case}
@@ -118,6 +128,8 @@ class Block:
     pairs: list[pairwise.Pair]
     spent: Counter[str]
     """Microseconds, by what they were spent on."""
+    examples: dict[acknowledged.Key, acknowledged.Example] = field(default_factory=dict)
+    """What the cases of the known differences of this block showed."""
 
 
 def run_block(
@@ -139,6 +151,10 @@ def run_block(
         tell(place / len(judges), f"{one.name}: {operator} {dims}-D")
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             cells, outputs[one.name] = judge_block(one, prepared, plan, block.gaps)
+            known = acknowledged.applicable(one, plan.known)
+            dtypes = [cell.dtype for cell in cells]
+            shown = acknowledged.examples(one, known, operator, dims, dtypes, plan.checks)
+        block.examples |= shown
         block.cells += cells
         clock.lap(f"judging {one.name}")
     block.pairs = pairwise.compare(operator, prepared, outputs)
@@ -253,8 +269,10 @@ def judge_block(
             related = judge_relations(one, cell.operator, cell.dims, dtype, plan)
             failures += [verdict for verdict in related if verdict.failed]
         cell.seconds = time.perf_counter() - started
-        cell.violating = len(failures)
-        cell.violations = list(explain(one, failures))
+        known = acknowledged.applicable(one, plan.known)
+        failures, cell.covered = acknowledged.split(known, failures)
+        cell.known, cell.violating = cell.covered.total(), len(failures)
+        cell.violations = list(explain(one, failures, tuple(known.values())))
         cells.append(cell)
     return cells, outputs
 

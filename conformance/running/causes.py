@@ -12,6 +12,8 @@ from conformance.checks import check_for, check_of
 from conformance.checks.relations import RELATED, relate
 from conformance.checks.repeat import relive
 from conformance.judging import CONFORMS, Prepared, Verdict, attribute, judge_prepared
+from conformance.judging.attribution import WRONG_RESULT, citable
+from conformance.known import KnownDifference
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
 from conformance.running.engine_script import engine_script
@@ -22,8 +24,6 @@ MAX_CAUSES = 4
 """Different causes of failure of one check that are shrunk in one cell."""
 MAX_SECONDS = 10.0
 """Time for shrinking the failures of one cell; what is left is reported as it was found."""
-
-_WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", "MAXPOOL-4", "INTEGER-1", "INTEGER-2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +42,40 @@ class Violation:
     replay: str
 
 
-def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violation]:
+def explain(
+    one: Implementation,
+    failures: Sequence[Verdict],
+    known: Sequence[KnownDifference] = (),
+) -> Iterable[Violation]:
     """Shrink failures to their causes, and yield one violation a cause.
 
     A shrunk case keeps only the parameters that its failure needs. Failures of the same kind that
     have all of those count as the same cause; the next that does not is shrunk in its turn.
+    Shrinking stays away from ``known`` differences: it would end at one instead of the new one.
     """
     deadline = time.monotonic() + MAX_SECONDS
     left = list(failures)
     causes: Counter[str] = Counter()
     while left:
         found = left[0]
-        kind = _kind(found)
+        kind = kind_of(found)
         limit = len(failures) if kind.startswith("REJECT") else MAX_CAUSES
         if causes[kind] >= limit:
-            left = [f for f in left if _kind(f) != kind]
+            left = [f for f in left if kind_of(f) != kind]
             continue
         causes[kind] += 1
 
         def fails(case: Case, kind: str = kind, found: Verdict = found) -> bool:
-            return _kind(_again(one, case, found)) == kind
+            verdict = again(one, case, found)
+            return kind_of(verdict) == kind and covering(known, verdict) is None
 
         smallest, verdict = found.case, found
         seconds = min(2.0, deadline - time.monotonic())
         if seconds > 0 and fails(found.case):
             smallest = shrink(found.case, fails, seconds=seconds)
-            last = _again(one, smallest, found)
+            last = again(one, smallest, found)
             verdict = last if last.failed else found
-        same = [f for f in left if _kind(f) == kind and _features(smallest) <= _features(f.case)]
+        same = [f for f in left if kind_of(f) == kind and _features(smallest) <= _features(f.case)]
         same = same or [found]
         yield Violation(
             requirement=named_requirement(verdict, smallest),
@@ -79,26 +85,28 @@ def explain(one: Implementation, failures: Sequence[Verdict]) -> Iterable[Violat
             count=len(same),
             message=verdict.message,
             replay=replay_command(one, smallest),
-            script=_script(one, smallest, found),
-            engine_script=_engine_script(one, smallest, found, verdict.message),
+            script=script_of(one, smallest, found),
+            engine_script=engine_script_of(one, smallest, found, verdict.message),
         )
         left = [f for f in left if f not in same]
 
 
-def _script(one: Implementation, case: Case, found: Verdict) -> str:
+def script_of(one: Implementation, case: Case, found: Verdict) -> str:
+    """Return a script that shows the failure ``found`` in a case, through the implementation."""
     if found.history == RELATED:
         return relation_script(one, case, found.requirement or "")
     return script(one, Prepared.of(case), history=bool(found.history))
 
 
-def _engine_script(one: Implementation, case: Case, found: Verdict, message: str) -> str:
+def engine_script_of(one: Implementation, case: Case, found: Verdict, message: str) -> str:
+    """Return one that shows it with the engine alone; empty where several calls are needed."""
     return "" if found.history else engine_script(one, Prepared.of(case), message)
 
 
-def _again(one: Implementation, case: Case, found: Verdict) -> Verdict:
+def again(one: Implementation, case: Case, found: Verdict) -> Verdict:
     """Judge a case anew, in the way that showed the failure."""
     if found.history == RELATED:
-        failed = (again for again in relate(one, case, found.requirement) if again.failed)
+        failed = (verdict for verdict in relate(one, case, found.requirement) if verdict.failed)
         return next(failed, Verdict(one.name, case, CONFORMS))
     if found.history:
         return relive(one, case, found.history) or Verdict(one.name, case, CONFORMS)
@@ -111,20 +119,34 @@ def named_requirement(verdict: Verdict, case: Case) -> str:
     told = check_for(case) in ("layout", "special")
     if verdict.history:
         return requirement
-    if requirement in _WRONG_RESULT or (told and requirement == "DECLARE-1"):
+    if requirement in WRONG_RESULT or (told and requirement == "DECLARE-1"):
         named = attribute(case)
         return named if named != attribute(_plain(case)) else requirement
     return requirement
 
 
-def _kind(verdict: Verdict) -> str:
+def covering(known: Sequence[KnownDifference], verdict: Verdict) -> int | None:
+    """Return which of the ``known`` differences a failure is an instance of."""
+    if not verdict.failed or not known:
+        return None
+    requirement = verdict.requirement or ""
+    if verdict.history and requirement in WRONG_RESULT:
+        return None  # wrong after other calls is another matter than wrong
+    cited = citable(requirement, verdict.case)
+    for place, entry in enumerate(known):
+        if entry.requirement in cited and entry.holds(verdict.case):
+            return place
+    return None
+
+
+def kind_of(verdict: Verdict) -> str:
     """Return what makes two failures the same kind: a wrong result, however it was noticed."""
     if not verdict.failed:
         return ""
     requirement = verdict.requirement or ""
     if verdict.history:  # how a history shows a state that is kept is a matter of chance
         return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
-    return "result" if requirement in _WRONG_RESULT else requirement
+    return "result" if requirement in WRONG_RESULT else requirement
 
 
 def _plain(case: Case) -> Case:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,15 @@ from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
+from conformance.known import KnownDifference
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation, find, implementations, load_plugin
-from conformance.running import pairwise
+from conformance.registry import Implementation, find, get, implementations, load_plugin
+from conformance.running import acknowledged, pairwise
 from conformance.running.block import INCONCLUSIVE, Block, Cell, Plan, run_block
 from conformance.running.machine import machine
 from conformance.running.runfile import RunFile
 from conformance.spec import Spec, load
+from conformance.spec.known_differences import read_known
 
 NOT_INSTALLED = "not installed"
 
@@ -43,11 +45,13 @@ class Run:
     verdicts: dict[str, str]
     """The verdict on each implementation, by name."""
     cells: tuple[Cell, ...]
+    stale: tuple[str, ...] = ()
+    """Known differences that no longer occur, a line each."""
 
     @property
     def conforms(self) -> bool:
-        """Whether nothing violates anything."""
-        return VIOLATES not in self.verdicts.values()
+        """Whether nothing violates anything, and every known difference still occurs."""
+        return VIOLATES not in self.verdicts.values() and not self.stale
 
 
 def run(
@@ -66,6 +70,7 @@ def run(
     plugins: Iterable[str | Path] = (),
     output: str | Path = "convformance-run",
     cache: bool = True,
+    known: str | Path | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
     command: str | None = None,
@@ -76,9 +81,10 @@ def run(
     ``examples`` cases an operator and dimension are generated from ``seed``, a third as many for a
     gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation
     and cell; all three default to what the ``tier`` says. ``plugins`` are files to load first.
-    ``progress`` is called as judging goes on. ``executor`` runs the blocks, such as a
-    ``ProcessPoolExecutor``; its workers load the implementations again, from entry points and
-    plugins. Raises `ConformanceError` for a selection that names nothing.
+    ``known`` is a TOML file of known differences (`conformance.spec.known_differences`), besides
+    those that implementations declare. ``progress`` is called as judging goes on. ``executor`` runs
+    the blocks, such as a ``ProcessPoolExecutor``; its workers load the implementations again, from
+    entry points and plugins. Raises `ConformanceError` for a selection that names nothing.
     """
     loaded = [found for plugin in plugins for found in load_plugin(plugin)]
     plan = _plan(
@@ -95,6 +101,7 @@ def run(
         tier,
         spec if isinstance(spec, Spec) else load(spec),
         cache,
+        read_known(known) if known is not None else {},
     )
     file = RunFile(Path(output) / "run.sqlite")
     try:
@@ -117,6 +124,7 @@ def _plan(
     tier: str,
     spec: Spec,
     cache: bool,
+    known: Mapping[str, tuple[KnownDifference, ...]],
 ) -> Plan:
     if tier not in spec.tiers:
         raise ConformanceError(f"tier '{tier}' is unknown; known are {', '.join(spec.tiers)}")
@@ -132,6 +140,11 @@ def _plan(
             raise ConformanceError(f"implementation '{one.name}' is {one.hint}")
     if not selected:
         raise ConformanceError("no implementation is registered; see `convformance list`")
+    for name in known:
+        if all(one.name != name for one in selected):
+            get(name)  # one that is not in this run may be listed, but not one that is unknown
+    for one in selected:
+        acknowledged.check(one, acknowledged.listed(one, known))
     wanted = tuple(dict.fromkeys(suites)) if suites is not None else limits.suites
     for name in wanted:
         spec.suite(name)
@@ -159,6 +172,7 @@ def _plan(
         tier=tier,
         spec=spec,
         cache=cache,
+        known=known,
     )
 
 
@@ -203,9 +217,15 @@ def _execute(
     cells: list[Cell] = []
     pairs: dict[tuple[str, str, str], pairwise.Pair] = {}
     spent: Counter[str] = Counter()
+    covered: Counter[acknowledged.Key] = Counter()
+    examples: dict[acknowledged.Key, acknowledged.Example] = {}
     for block in _blocks(plan, progress, executor):
         cells += block.cells
         spent += block.spent
+        examples |= block.examples
+        for cell in block.cells:
+            for place, count in cell.covered.items():
+                covered[cell.implementation, place] += count
         for pair in block.pairs:
             known = pairs.setdefault((pair.first, pair.second, pair.operator), pair)
             if known is not pair:
@@ -213,12 +233,23 @@ def _execute(
         _write_block(file, block)
         file.add("pair", pairwise.rows(pairs.values()))
     verdicts = {one.name: _overall(one, cells) for one in plan.implementations}
+    entries = [
+        row
+        for one in plan.implementations
+        for row in acknowledged.rows(one, plan.known, covered, examples)
+    ]
+    file.add("known", entries)
     file.add("implementation", (_describe(one, verdicts[one.name]) for one in plan.implementations))
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
     )
     progress(1, 1, "done")
-    return Run(file.path, plan.seed, verdicts, tuple(cells))
+    stale = tuple(
+        f"{row['implementation']}: {row['requirement']}: {row['case']}"
+        for row in entries
+        if row["status"] == acknowledged.STALE
+    )
+    return Run(file.path, plan.seed, verdicts, tuple(cells), stale)
 
 
 def _blocks(plan: Plan, progress: Progress, executor: Executor | None) -> Iterator[Block]:
@@ -286,7 +317,7 @@ def _overall(one: Implementation, cells: Sequence[Cell]) -> str:
     if not one.installed:
         return NOT_INSTALLED
     verdicts = {cell.verdict for cell in cells if cell.implementation == one.name}
-    for verdict in (VIOLATES, INCONCLUSIVE, CONFORMS, UNSUPPORTED):
+    for verdict in (VIOLATES, acknowledged.OCCURS, INCONCLUSIVE, CONFORMS, UNSUPPORTED):
         if verdict in verdicts:
             return verdict
     return UNSUPPORTED

@@ -16,7 +16,7 @@ from typing import Any
 
 from conformance.errors import RunFileError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the schema below; a file of another version is refused."""
 
 SCHEMA = """
@@ -25,7 +25,7 @@ SCHEMA = """
 -- finished (ISO 8601, UTC; written last).
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
--- verdict: conforms | violates | unsupported | inconclusive | not installed
+-- verdict: conforms | violates | known difference | unsupported | inconclusive | not installed
 CREATE TABLE implementation (
     name TEXT PRIMARY KEY, family TEXT NOT NULL, version TEXT NOT NULL, layout TEXT NOT NULL,
     accumulate TEXT, multiply TEXT, error TEXT NOT NULL, verdict TEXT NOT NULL, note TEXT NOT NULL
@@ -35,12 +35,13 @@ CREATE TABLE implementation (
 -- reached: how many of them the time budget reached; compared + unsupported = reached.
 -- worst: the largest error as a fraction of the bound (0 where the result is exact).
 -- elements: output elements compared; nonzero: cases compared whose exact result is not all zero.
+-- violating: failures; known: further failures, which the table known has the reasons of.
 CREATE TABLE cell (
     implementation TEXT NOT NULL, operator TEXT NOT NULL, dims INTEGER NOT NULL,
     dtype TEXT NOT NULL, planned INTEGER NOT NULL, reached INTEGER NOT NULL,
     compared INTEGER NOT NULL, unsupported INTEGER NOT NULL, violating INTEGER NOT NULL,
     elements INTEGER NOT NULL, nonzero INTEGER NOT NULL, worst REAL, worst_case TEXT,
-    seconds REAL NOT NULL, verdict TEXT NOT NULL,
+    seconds REAL NOT NULL, verdict TEXT NOT NULL, known INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (implementation, operator, dims, dtype)
 ) WITHOUT ROWID;
 
@@ -52,6 +53,17 @@ CREATE TABLE violation (
     dtype TEXT NOT NULL, requirement TEXT NOT NULL, status TEXT NOT NULL, "case" TEXT NOT NULL,
     found TEXT NOT NULL, count INTEGER NOT NULL, message TEXT NOT NULL, script TEXT NOT NULL,
     replay TEXT NOT NULL, engine_script TEXT NOT NULL DEFAULT ''
+);
+
+-- The known differences on the lists of the implementations. case: the one that shows it, of the
+-- operator; covers: which cases it may show in; versions: those that have it, empty for all;
+-- status: known difference (it occurs) | stale (its case was judged, and nothing shows it) |
+-- not judged | other version; count: failures of the run that it covers; message: of its case.
+CREATE TABLE known (
+    implementation TEXT NOT NULL, requirement TEXT NOT NULL, operator TEXT NOT NULL,
+    "case" TEXT NOT NULL, covers TEXT NOT NULL, reason TEXT NOT NULL, link TEXT NOT NULL,
+    versions TEXT NOT NULL, status TEXT NOT NULL, count INTEGER NOT NULL, message TEXT NOT NULL,
+    script TEXT NOT NULL, engine_script TEXT NOT NULL, replay TEXT NOT NULL
 );
 
 -- Why cases were not computed, and how many.
@@ -79,7 +91,7 @@ CREATE TABLE timing (
 ) WITHOUT ROWID;
 """
 
-TABLES = ("implementation", "cell", "violation", "unsupported", "pair", "timing")
+TABLES = ("implementation", "cell", "violation", "known", "unsupported", "pair", "timing")
 
 
 class RunFile:

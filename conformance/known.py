@@ -1,0 +1,188 @@
+"""Known differences: failures that are expected, each declared narrowly and with a reason.
+
+An implementation's file lists them, and so may a TOML file (`conformance.spec.known_differences`)::
+
+    my = implementation("my-engine", package="my-engine", known=[
+        KnownDifference(
+            "MAXPOOL-11",
+            case="max_pool2d:float32:x=1,1,1,1:kernel=1,1:inf@0",
+            where={"operator": "max_pool", "dtype": ("float32", "float64"), "data": "inf"},
+            reason="starts from the lowest finite number",
+            link="https://github.com/my/engine/issues/1",
+            versions="<2.14",
+        ),
+    ])
+
+Failures that an entry covers are counted, and reported apart, with the reason; they are no
+violations, and are not shrunk again. ``case`` is the smallest case that a run found: it is judged
+in every run that has its operator and dimension, so that an entry is known to be stale as soon as
+neither it nor any other case shows the difference. A stale entry fails the run, until it is taken
+off the list.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from conformance.errors import RegistrationError
+
+if TYPE_CHECKING:
+    from conformance.case import Case
+
+Where: TypeAlias = "Mapping[str, Any] | Callable[[Case], bool]"
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_COMPARISON = re.compile(r"(<=|>=|==|!=|<|>)\s*([0-9]+(?:\.[0-9]+)*)")
+
+_FIELDS: dict[str, Callable[[Case], Iterable[Any]]] = {
+    "operator": lambda case: (case.operator,),
+    "dims": lambda case: (case.dims,),
+    "dtype": lambda case: (case.dtype,),
+    "batch": lambda case: case.x[:1],
+    "channels": lambda case: case.x[1:2],
+    "size": lambda case: case.x[2:],
+    "kernel": lambda case: case.window,
+    "stride": lambda case: case.stride,
+    "padding": lambda case: (end for pair in case.padding for end in pair),
+    "output_padding": lambda case: case.output_padding,
+    "dilation": lambda case: case.dilation,
+    "groups": lambda case: (case.groups,),
+    "bias": lambda case: (case.bias,),
+    "ceil_mode": lambda case: (case.ceil_mode,),
+    "count_include_pad": lambda case: (case.count_include_pad,),
+    "data": lambda case: (case.data,),
+    "memory": lambda case: (case.memory, case.memory.partition("-")[0]),
+    "invalid": lambda case: (case.invalid,),
+}
+"""What a condition can be about, and the values that a case has there, one or one an axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownDifference:
+    """One difference that is known: the requirement, the cases it covers, and why."""
+
+    requirement: str
+    """The requirement that the report cites."""
+    _: KW_ONLY
+    case: str
+    """The smallest case that shows it, by its id."""
+    where: Where
+    """The cases that it may show in: conditions that must all hold, or a function of a case.
+
+    A condition is a value, a tuple of values, or a comparison such as ``">1"``; for a parameter
+    that has several values it holds if it does for one of them. Names: operator, dims, dtype,
+    batch, channels, size, kernel, stride, padding, output_padding, dilation, groups, bias,
+    ceil_mode, count_include_pad, data, memory, invalid.
+    """
+    reason: str
+    link: str = ""
+    versions: str = ""
+    """The versions that have it, such as ``"<2.14"`` or ``">=2.1, <2.14"``; empty for all."""
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def holds(self, case: Case) -> bool:
+        """Whether ``case`` is one of those that the difference may show in."""
+        if not isinstance(self.where, Mapping):
+            return bool(self.where(case))
+        return all(
+            any(_meets(value, wanted) for value in _FIELDS[name](case))
+            for name, wanted in self.where.items()
+        )
+
+    def applies_to(self, version: str) -> bool:
+        """Whether the implementation's ``version`` is one that has the difference.
+
+        The numbers that a version begins with are compared: 2.13.0+cpu is 2.13.
+        """
+        mine = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+        return all(
+            mine is not None and _COMPARISONS[sign](_numbers(mine[0]), _numbers(number))
+            for sign, number in _COMPARISON.findall(self.versions)
+        )
+
+    @property
+    def condition(self) -> str:
+        """``where`` as one line of text."""
+        if not isinstance(self.where, Mapping):
+            told = (self.where.__doc__ or "").strip().splitlines()
+            return told[0] if told else getattr(self.where, "__name__", "a function of the case")
+        return ", ".join(f"{name} {_written(wanted)}" for name, wanted in self.where.items())
+
+    def _check(self) -> None:
+        from conformance.requirements import requirements
+
+        head = f"known difference {self.requirement!r}"
+        for name in ("requirement", "case", "reason", "link", "versions"):
+            if not isinstance(getattr(self, name), str):
+                raise RegistrationError(f"{head}: {name}={getattr(self, name)!r}; a text")
+        if self.requirement not in requirements():
+            raise RegistrationError(f"{head}: no such requirement; cite one of SPEC.md: 'CONV-5'")
+        if not self.reason.strip():
+            raise RegistrationError(f"{head}: reason is empty; say why, in a sentence")
+        if not self.where or not (isinstance(self.where, Mapping) or callable(self.where)):
+            raise RegistrationError(
+                f"{head}: where={self.where!r}; say which cases, "
+                'such as {"operator": "conv", "groups": ">1"}, or with a function of a case'
+            )
+        if isinstance(self.where, Mapping):
+            for name, wanted in self.where.items():
+                if name not in _FIELDS:
+                    raise RegistrationError(
+                        f"{head}: where has no {name!r}; known are {', '.join(_FIELDS)}"
+                    )
+                _check_wanted(head, name, wanted)
+        rest = _COMPARISON.sub("", self.versions).replace(",", "").strip()
+        if rest:
+            raise RegistrationError(
+                f"{head}: versions={self.versions!r}; write comparisons: '>=2.1, <2.14'"
+            )
+
+
+def _check_wanted(head: str, name: str, wanted: Any) -> None:
+    values = wanted if isinstance(wanted, (tuple, list)) else (wanted,)
+    for value in values:
+        if not isinstance(value, (str, int)) or (
+            isinstance(value, str) and value[:1] in tuple("<>=!") and not _compares(value)
+        ):
+            raise RegistrationError(
+                f"{head}: where {name}={wanted!r}; a value, several, or a comparison like '>1'"
+            )
+
+
+def _compares(text: str) -> bool:
+    return _COMPARISON.fullmatch(text) is not None
+
+
+def _meets(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, (tuple, list)):
+        return any(_meets(value, one) for one in wanted)
+    if isinstance(wanted, str) and (match := _COMPARISON.fullmatch(wanted)):
+        return isinstance(value, int) and _COMPARISONS[match[1]](value, int(float(match[2])))
+    return bool(value == wanted)
+
+
+def _written(wanted: Any) -> str:
+    if isinstance(wanted, (tuple, list)):
+        return " or ".join(map(_written, wanted))
+    return str(wanted).lower() if isinstance(wanted, bool) else str(wanted)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return a version's numbers, zeros at the end left out: 2.0 equals 2."""
+    parts = [int(part) for part in version.split(".")]
+    while parts and not parts[-1]:
+        parts.pop()
+    return tuple(parts)
