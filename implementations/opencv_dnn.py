@@ -36,7 +36,7 @@ opencv = implementation(
     package="opencv-python-headless",
     extra="opencv",
     dtypes=("float32",),
-    conventions={"nan": "ignore", "subnormal": "flush"},
+    conventions={"subnormal": "flush"},
 )
 
 

@@ -42,6 +42,7 @@ from implementations._common import (
     Shape,
     conv_size,
     conv_transpose_size,
+    is_same,
     lowest,
     native,
     pool_size,
@@ -200,22 +201,10 @@ def _avg_pool(
             raise Unsupported("no windows that reach beyond padding that counts")
         t = _pad(t, padding, 0)  # (N, *S + padding, C)
     elif _any(reach):
-        if not _is_same(tuple(t.shape[1:-1]), out, kernel, stride, padding):
+        if not is_same(tuple(t.shape[1:-1]), out, kernel, stride, padding):
             raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
         pads = "SAME"
     return _call(function, t, kernel, stride, pads)
-
-
-def _is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
-    """Whether "SAME" makes as many windows and starts the first where ``padding`` does.
-
-    It makes ceil(S / stride) windows and puts half of the positions that they lack, rounded down,
-    before the input.
-    """
-    return all(
-        o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
-        for s, o, k, step, (before, _) in zip(size, out, kernel, stride, padding, strict=True)
-    )
 
 
 @tensorflow
