@@ -29,6 +29,11 @@ nox.options.reuse_venv = "yes"
 CONSTRAINTS = ("-c", "constraints.txt")
 RUN_FOLDER = Path("convformance-run")  # where `convformance run` writes by default
 BENCHMARKS = ("list_cost", "reference_cost", "author_path", "throughput")
+JUDGED = (
+    *("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul"),
+    *("torch", "tensorflow"),
+)
+"""What the main job judges where nothing else is asked for; `fleet` judges everything."""
 PACKAGES = ("conformance", "implementations", "reports")
 
 
@@ -50,7 +55,9 @@ def conformance(session: nox.Session) -> None:
     should fail a job, call `convformance run` itself, which then exits with 1.
     """
     started = time.perf_counter()
-    judge = ("run", "--jobs", str(os.cpu_count() or 1), *session.posargs)
+    asked = {"-i", "--implementation", "--plugin"} & {a.partition("=")[0] for a in session.posargs}
+    names = [] if asked else [part for name in JUDGED for part in ("--implementation", name)]
+    judge = ("run", "--jobs", str(os.cpu_count() or 1), *names, *session.posargs)
     _engine(session, "convformance", *judge, success_codes=[0, 1])
     judged = time.perf_counter()
     folder = _output(session.posargs)
