@@ -48,13 +48,16 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
         for one in implementations().values()
     ]
     widths = [max(len(str(line[i])) for line in (header, *table)) for i in range(3)]
-    room = max(20, shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths))
+    columns = shutil.get_terminal_size().columns
+    room = max(20, columns - sum(widths) - 2 * len(widths))
     for line in (header, *table):
         first = "".join(str(line[i]).ljust(widths[i] + 2) for i in range(3))
         text = line[3].replace("pip install ", "pip\xa0install\xa0")  # a command stays on one line
         for part in textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False):
+            if not first.strip():  # a command longer than the column reaches out of it, to the left
+                first = " " * min(len(first), max(0, columns - len(part)))
             click.echo(first + part.replace("\xa0", " "))
-            first = " " * len(first)
+            first = " " * sum(width + 2 for width in widths)
     for name, reason in broken().items():
         print(f"convformance: warning: entry point '{name}': {reason}", file=sys.stderr)
 
