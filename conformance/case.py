@@ -22,7 +22,7 @@ from conformance.signatures import SIGNATURES
 Shape: TypeAlias = tuple[int, ...]
 Padding: TypeAlias = tuple[tuple[int, int], ...]
 
-RECIPES = ("integers", "impulse", "normal", "wide")
+RECIPES = ("integers", "impulse", "normal", "small", "wide")
 """How generated data can be made (`conformance.cases.data`), the most readable first."""
 
 SPECIAL_RECIPES = ("nan", "inf", "zeros", "subnormal", "huge")

@@ -188,6 +188,26 @@ def test_no_sum_can_overflow(operator: str, dtype: str, data: str) -> None:
     assert magnitude(case_of(operator, dtype, data)).max() < 2.0 ** FORMATS[dtype].max_exponent
 
 
+@by_dtype
+@by_operator
+def test_small_data_is_small_as_a_whole(operator: str, dtype: str) -> None:
+    for seed in range(3):
+        case = case_of(operator, dtype, "small", seed)
+        arrays = [a for a in make_inputs(case) if isinstance(a, np.ndarray)]
+        largest = [float(np.abs(a.astype(np.float64)).max()) for a in arrays[:2]]
+
+        assert min(largest) < 0.25
+        assert min(largest) > 0
+
+
+@pytest.mark.parametrize("data", ["nan", "inf"])
+def test_some_inputs_are_zero_where_the_weight_is_special(data: str) -> None:
+    x, w, _ = make_inputs(case_of("conv", "float32", data, 4))
+
+    assert not np.isfinite(w).all()
+    assert 0.4 < np.count_nonzero(x == 0) / x.size < 0.6
+
+
 # --- special numbers ------------------------------------------------------------------------------
 
 

@@ -353,7 +353,7 @@ def test_a_dtype_that_is_not_declared_is_unsupported(small: Small) -> None:
 
 
 def test_too_few_cases_are_inconclusive(small: Small) -> None:
-    assert {"right": INCONCLUSIVE} == small(right(), examples=3).verdicts
+    assert {"right": INCONCLUSIVE} == small(right(), examples=2).verdicts
 
 
 def test_results_that_are_nearly_all_zero_are_inconclusive() -> None:

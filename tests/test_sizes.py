@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from conformance.case import Case, validate
-from conformance.cases.sizes import BLOCKS, LONG, WIDE, WINDOWS, cases
+from conformance.cases.sizes import BLOCKS, COUNTED, LONG, WIDE, WINDOWS, cases
 from conformance.operators import OPERATORS
 
 EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]
@@ -81,3 +83,21 @@ def test_all_data_is_exact() -> None:
 @pytest.mark.parametrize(("operator", "dims"), EVERY)
 def test_every_case_is_cheap(operator: str, dims: int) -> None:
     assert max(OPERATORS[operator].work(case) for case in of(operator, dims)) < 5_000_000
+
+
+@pytest.mark.parametrize(("operator", "dims"), EVERY)
+def test_every_two_axes_of_the_input_are_past_a_tile_together(operator: str, dims: int) -> None:
+    found = [case.x for case in of(operator, dims)]
+
+    for first in range(dims + 2):
+        for second in range(first):
+            assert any(x[first] > 16 and x[second] > 16 for x in found)
+
+
+@pytest.mark.parametrize(("operator", "dims"), EVERY)
+def test_results_or_inputs_have_more_elements_than_16_bits_count(operator: str, dims: int) -> None:
+    found = of(operator, dims)
+    kind = OPERATORS[operator]
+    counts = {math.prod(c.x) for c in found} | {math.prod(kind.output_shape(c)) for c in found}
+
+    assert max(counts) > max(COUNTED) - 1

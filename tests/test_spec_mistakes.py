@@ -100,7 +100,7 @@ def refusal(path: Path) -> str:
         (
             "[ranges]\ndata = []",
             '[ranges]: data = []; allowed: a list of one or more of "integers", "impulse", '
-            '"normal", "wide"',
+            '"normal", "small", "wide"',
         ),
         (
             '[ranges]\ndata = ["wide", "wide"]',

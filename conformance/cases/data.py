@@ -7,6 +7,7 @@ Every recipe asks a question of its own:
 ``impulse``   does each product land in the right place? The input is zero but for a few ones, so
               the output shows copies of the kernel.
 ``normal``    is the rounding error of an ordinary computation within its bound?
+``small``     and where all of x, of w or of both is small, 1e-3 to 1e-6, and the result with it?
 ``wide``      and where magnitudes differ by many orders and sums cancel?
 
 The special recipes plant, among small integers, what IEEE 754 treats apart; where they are planted
@@ -76,6 +77,16 @@ def _normal(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> A
     return rng.standard_normal(shape)
 
 
+def _small(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    """Normal numbers times a power of two: x, w or both by turns of the seed, and bias to suit."""
+    exponent = 10 if FORMATS[case.dtype].digits <= 11 else 20
+    scaled = ((0,), (1,), (0, 1))[case.seed % 3 if OPERATORS[case.operator].has_weight else 0]
+    each = exponent // len(scaled)
+    factor = -exponent if index == 2 else -each if index in scaled else 0
+    values: Array = rng.standard_normal(shape) * 2.0**factor
+    return values
+
+
 def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
     """Non-zero integers so small that n products of them add up to at most 2**p."""
     limit = 2 ** FORMATS[case.dtype].digits
@@ -135,17 +146,31 @@ def _wide(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Arr
 
 
 def _nan(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    values = _integers(rng, case, shape, index)
+    values = _beside(case, _integers(rng, case, shape, index), index)
     return _planted(case, values, index, (np.nan,))
 
 
 def _inf(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    values = _integers(rng, case, shape, index)
+    values = _beside(case, _integers(rng, case, shape, index), index)
     if index == 1 and case.seed % 3 == 0:
         values.reshape(-1)[::2] = 0
     if case.operator.startswith("max_pool") and case.seed % 4 == 0:
         values[...] = -np.inf
     return _planted(case, values, index, ((np.inf,), (-np.inf,), (np.inf, -np.inf))[case.seed % 3])
+
+
+def _target(case: Case) -> int:
+    """Return the position of the argument that special values are planted in."""
+    if case.operator == "conv" and case.seed % 5 == 4:
+        return 2 if case.bias and case.seed % 2 else 1
+    return 0
+
+
+def _beside(case: Case, values: Array, index: int) -> Array:
+    """Put zeros in x where the weight has special values: a zero times one of them is NaN."""
+    if index == 0 and _target(case) == 1:
+        values.reshape(-1)[case.seed % 2 :: 2] = 0
+    return values
 
 
 def _planted(case: Case, values: Array, index: int, special: tuple[float, ...]) -> Array:
@@ -156,10 +181,7 @@ def _planted(case: Case, values: Array, index: int, special: tuple[float, ...]) 
     A transposed convolution's weight stays finite: whether the zeros that some implementations
     put between inputs meet it is unspecified, as it is for padding.
     """
-    target = 0
-    if case.w is not None and case.operator == "conv" and case.seed % 5 == 4:
-        target = 2 if case.bias and case.seed % 2 else 1
-    if index != target or not values.size:
+    if index != _target(case) or not values.size:
         return values
     if case.w is None:
         rows = values.reshape(math.prod(values.shape[:2]), -1)
@@ -201,6 +223,7 @@ _RECIPES: dict[str, Any] = {
     "integers": _integers,
     "impulse": _impulse,
     "normal": _normal,
+    "small": _small,
     "wide": _wide,
     "nan": _nan,
     "inf": _inf,

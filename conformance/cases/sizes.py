@@ -19,6 +19,10 @@ LONG = (*BLOCKS, 511, 512, 513, 1023, 1024, 1025)
 """The same for an axis that costs little."""
 WINDOWS = (7, 8, 9, 15, 16, 17, 31, 32, 33)
 """Kernel sizes around the widths of vectors."""
+PAST = ((33, 33), (17, 65), (65, 17))
+"""Two sizes past the blocks of 8, 16 and 32, and of 64, for every two axes."""
+COUNTED = ((1 << 15) + 1, (1 << 16) + 1)
+"""Elements that 16-bit counters cannot count."""
 WIDE = (32767, 32768, 32769, 65535, 65536, 65537)
 """Around the ends of signed and unsigned 16-bit indices."""
 
@@ -55,6 +59,12 @@ def _weighted(dims: int) -> Iterator[tuple[Shape, Shape, int, int]]:
     for inner, outer, width in ((33, 65, 17), (65, 33, 31), (17, 129, 9), (129, 17, 8)):
         yield (1, inner, *small[1:], width), kernel, outer, 1
         yield (2, 2 * inner, *small), kernel, outer, 2
+    for sizes in _together((1, 2, 2, 1, *small)):
+        n, inner, outer, groups, *spatial = sizes
+        yield (n, groups * inner, *spatial), kernel, outer, groups
+    for total in COUNTED:
+        yield (1, 4, *_cube(dims, total // 4)), (1,) * dims, 4, 1  # many inputs and outputs
+        yield (2, 256, *(2,) * dims), (1,) * dims, total // 256 + 1, 1  # many weights
 
 
 def _pooled(dims: int) -> Iterator[tuple[Shape, Shape, int, int]]:
@@ -64,8 +74,11 @@ def _pooled(dims: int) -> Iterator[tuple[Shape, Shape, int, int]]:
         yield x, window, 1, 1
     for count in LONG:
         yield (1, count, *small), kernel, 1, 1
-    for count, width in ((33, 65), (65, 33), (17, 129), (129, 17)):
-        yield (2, count, *small[1:], width), kernel, 1, 1
+    for n, c, *spatial in _together((1, 2, *small)):
+        yield (n, c, *spatial), kernel, 1, 1
+    for total in COUNTED:
+        yield (1, 2, *(size + 1 for size in _cube(dims, total // 2))), kernel, 1, 1
+        yield (2, 128, *_cube(dims, total // 256)), (1,) * dims, 1, 1
 
 
 def _planes(dims: int) -> Iterator[tuple[Shape, Shape]]:
@@ -82,3 +95,18 @@ def _planes(dims: int) -> Iterator[tuple[Shape, Shape]]:
     if dims == 1:
         for length in WIDE:
             yield (1, 1, length), kernel
+
+
+def _together(small: Shape) -> Iterator[Shape]:
+    """Yield ``small`` with every two of its sizes past the blocks at once, and with all past 8."""
+    for first, second in itertools.combinations(range(len(small)), 2):
+        for sizes in PAST[:1] if (first + second) % 2 else PAST[1:]:
+            found = list(small)
+            found[first], found[second] = sizes
+            yield tuple(found)
+
+
+def _cube(dims: int, least: int) -> Shape:
+    """Return sizes of ``dims`` axes, nearly equal ones, whose product is above ``least``."""
+    side = int(least ** (1 / dims))
+    return (*(side,) * (dims - 1), least // side ** (dims - 1) + 1)

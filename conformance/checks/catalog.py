@@ -59,7 +59,7 @@ def derived(
     """Return the cases of the checks that ordinary ``cases``, of some ``dtypes``, do not serve.
 
     For the dtypes that only some implementations have ``claimed``, ordinary cases are taken over.
-    ``count`` is how many cases were generated; there are about as many sizes at most.
+    ``count`` is how many cases were generated; there are twice as many sizes at most.
     """
     from conformance import rejection
     from conformance.cases import sizes
@@ -68,8 +68,9 @@ def derived(
     return [
         *_layouts(operator, ordinary),
         *_specials(operator, dims, dtypes, ordinary),
+        *_small(ordinary),
         *rejection.cases(operator, dims, tuple(dtypes)),
-        *_few(sizes.cases(operator, dims, dtypes), count),
+        *_few(sizes.cases(operator, dims, dtypes), 2 * count),
         *(_claimed(operator, claimed, cases) if count >= _CLAIMED_CASES else ()),
     ]
 
@@ -110,6 +111,16 @@ def _layouts(operator: str, ordinary: Sequence[Case]) -> list[Case]:
                 base = base.replace(bias=True)
             found.append(base.replace(memory=way, data="integers"))
     return found
+
+
+_SMALL_CASES = 16
+"""Ordinary cases that are judged on small numbers as well."""
+
+
+def _small(ordinary: Sequence[Case]) -> list[Case]:
+    """Return some cases with data that is small as a whole."""
+    step = max(4, len(ordinary) // _SMALL_CASES)
+    return [case.replace(data="small") for case in ordinary[::step][:_SMALL_CASES]]
 
 
 _ARRAYS = ("x", "w", "bias", "grad")

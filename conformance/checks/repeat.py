@@ -321,7 +321,7 @@ def _mixtures(mine: Prepared, other: Prepared) -> Iterator[Prepared]:
             value = getattr(other.case, name)
             if value != getattr(case, name) and value != getattr(plain, name):
                 changed = case.replace(**{name: value})
-                if _result_shape(changed) == _result_shape(case):
+                if _shapes(changed) == _shapes(case):
                     yield Prepared(changed, mine.inputs, operator.reference(changed, mine.inputs))
     choices = [
         (a, b) if _could_be(a, b) else (a,) for a, b in zip(mine.inputs, other.inputs, strict=True)
@@ -333,8 +333,11 @@ def _mixtures(mine: Prepared, other: Prepared) -> Iterator[Prepared]:
             yield Prepared(mixed, chosen, made)
 
 
-def _result_shape(case: Case) -> tuple[int, ...]:
-    return OPERATORS[case.operator].output_shape(case)
+def _shapes(case: Case) -> list[tuple[int, ...] | None]:
+    """Return the shapes of the arguments and of the result."""
+    operator = OPERATORS[case.operator]
+    arguments = [operator.argument_shape(case, name) for name in operator.arguments]
+    return [*arguments, operator.output_shape(case)]
 
 
 def _could_be(mine: object, other: object) -> bool:

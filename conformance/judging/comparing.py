@@ -11,6 +11,7 @@ from conformance.calling import Array
 from conformance.case import Case
 from conformance.dtypes import FORMATS, INTEGERS, numpy_dtype
 from conformance.judging.accuracy import Accuracy
+from conformance.judging.attained import attained
 from conformance.judging.prepared import Prepared
 from conformance.operators import OPERATORS, ties
 from conformance.operators.base import Reference
@@ -66,8 +67,11 @@ def compare(
     allows = f"allowed +-{float(allowed[at]):.3g}"
     if np.isfinite(got[at]):
         allows += f"; the error {float(off[at]):.3g} is {float(share[at]):.4g} times the bound"
-    cited = "GRAD-14" if _misplaced(prepared, wrong, got, off) else "RESULT-1"
-    return (cited, _describe(prepared, wrong, got, at, allows)), worst
+    if _misplaced(prepared, wrong, got, off):
+        return ("GRAD-14", _describe(prepared, wrong, got, at, allows)), worst
+    cited, declared = attained(prepared, accuracy, off) or ("RESULT-1", "")
+    text = _describe(prepared, wrong, got, at, allows)
+    return (cited, f"{declared}: {text}" if declared else text), worst
 
 
 def tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: Array) -> Prepared:

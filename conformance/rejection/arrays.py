@@ -14,6 +14,7 @@ import numpy as np
 from conformance.calling import Array
 from conformance.case import Case
 from conformance.rejection.mutation import Arguments, Mutation, having, resized
+from conformance.signatures import SIGNATURES
 
 _FORWARD = ("conv", "conv_transpose", "max_pool", "avg_pool")
 
@@ -143,6 +144,14 @@ def _dtypes() -> Iterator[Mutation]:
             operators=having(),
             change=partial(_all_of, kind),
         )
+        for name in ("x", "w", "bias", "grad"):  # the others are as they should be
+            yield Mutation(
+                name=f"{name}-{kind}",
+                requirement="REJECT-18",
+                summary=f"one array of {what}",
+                operators=tuple(o for o in having(name) if len(_arrays_of(o)) > 1),
+                change=partial(_one_of, name, kind),
+            )
     for name in ("w", "bias", "x"):
         for kind, table in {"wider": _WIDER, "narrower": _NARROWER, "integer": _INTEGER}.items():
             yield Mutation(
@@ -254,6 +263,16 @@ def _all_of(kind: str, case: Case, a: Arguments) -> Arguments:
         for name, value in a.items()
         if isinstance(value, np.ndarray)
     }
+
+
+def _one_of(name: str, kind: str, case: Case, a: Arguments) -> Arguments | None:
+    """Convert one array of several."""
+    return None if a[name] is None else {name: _all_of(kind, case, a)[name]}
+
+
+def _arrays_of(operator: str) -> list[str]:
+    names = SIGNATURES[operator].arguments
+    return [name for name in names if not name.endswith("_shape")]
 
 
 def _converted(name: str, table: Mapping[str, str], case: Case, a: Arguments) -> Arguments | None:
