@@ -46,6 +46,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for one in report.implementations
         ],
         "known": [asdict(entry) for entry in report.known],
+        "layers": [asdict(row) for row in report.large],
         "pairs": [asdict(pair) for pair in report.pairs],
         "timings": [asdict(timing) for timing in report.timings],
     }

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports import chart, text
 from reports.headline import INCOMPLETE, baseline, environment, headline, overall
+from reports.large import NOTE, counts, outcome
 from reports.model import Report, Summary
 from reports.order import FAILED, by_dtype
 from reports.rows import Cell, Implementation, Pair, Timing
@@ -39,6 +40,8 @@ def html(report: Report) -> str:
             matrix=[] if _only_timed(report) else list(_matrix(report)),
             findings=report.findings(),
             heat_maps=list(_heat_maps(report)),
+            large=counts(report),
+            large_note=NOTE,
             layers=list(_layers(report)),
             baseline=baseline(report),
             environment=environment(report),
@@ -172,6 +175,7 @@ def _environment() -> Environment:
         "count": lambda value: f"{value:,}",
         "multiple": text.multiple,
         "seconds": text.seconds,
+        "outcome": outcome,
         "number": text.number,
         "percentage": text.percentage,
         "plural": text.plural,

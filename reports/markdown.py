@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from tabulate import tabulate
 
 from reports.headline import INCOMPLETE, baseline, environment, headline, overall
+from reports.large import NOTE, counts, outcome
 from reports.model import Finding, Report
 from reports.order import FAILED
 from reports.text import (
@@ -31,6 +32,7 @@ from reports.text import (
 _SYMBOLS = {"conforms": "✅", "inconclusive": "⚠️", "known difference": "⚠️"}
 _SYMBOLS |= dict.fromkeys(FAILED, "❌")
 _MOST_FINDINGS = 40
+_MOST_LARGE = 400
 _LONGEST_MESSAGE = 2000
 _LONGEST_SCRIPT = 8000
 # GitHub refuses a summary of more than 1 MiB: the three limits together stay well below it.
@@ -48,6 +50,7 @@ def markdown(report: Report) -> str:
     parts += _violations(report)
     parts += _known(report)
     parts += _pairwise(report)
+    parts += _large(report)
     parts += _timings(report)
     parts += _gaps(report)
     rows = [[_text(label), _text(value)] for label, value in environment(report)]
@@ -146,6 +149,32 @@ def _pairwise(report: Report) -> list[str]:
     )
     table = _table(["", *map(_text, names)], rows, "l" + "r" * len(names))
     return ["### Agreement with one another", table, note]
+
+
+def _large(report: Report) -> list[str]:
+    rows = [
+        [
+            *(_text(c.implementation), _text(c.operator), str(c.full), str(c.parts)),
+            *(str(c.unsupported), f"❌ {c.failed}" if c.failed else "0"),
+        ]
+        for c in counts(report)
+    ]
+    if not rows:
+        return []
+    header = ["implementation", "operator", "in full", "in part", "gaps", "failed"]
+    cases = [
+        [_text(row.layer), _text(row.implementation), _text(outcome(row)), seconds(row.seconds)]
+        for row in report.large[:_MOST_LARGE]
+    ]
+    listed = _table(["layer or shape", "implementation", "outcome", "time"], cases, "lllr")
+    more = len(report.large) - len(cases)
+    notes = [f"{more} more are in the run file."] if more else []
+    return [
+        "### Large cases",
+        _table(header, rows, "llrrrr"),
+        NOTE,
+        *_folded("Each large case", listed, *notes),
+    ]
 
 
 def _timings(report: Report) -> list[str]:

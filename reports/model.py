@@ -11,7 +11,7 @@ from typing import Any
 
 from conformance.running.runfile import read
 from reports.order import by_cell, by_operator, largest, natural, worst_verdict
-from reports.rows import Cell, Gap, Implementation, Known, Pair, Timing, Violation, read_rows
+from reports.rows import Cell, Gap, Implementation, Known, Large, Pair, Timing, Violation, read_rows
 from reports.text import clean
 
 NOT_INSTALLED = "not installed"
@@ -68,6 +68,7 @@ class Report:
     cells: tuple[Cell, ...]
     violations: tuple[Violation, ...]
     unsupported: tuple[Gap, ...]
+    large: tuple[Large, ...]
     pairs: tuple[Pair, ...]
     timings: tuple[Timing, ...]
     known: tuple[Known, ...] = ()
@@ -156,10 +157,12 @@ def load(path: str | Path) -> Report:
     cells = _with_missing_cells(cells, violations)
     declared = read_rows(Implementation, "implementation", tables["implementation"], path)
     gaps = _merged(read_rows(Gap, "unsupported", tables["unsupported"], path))
+    large = read_rows(Large, "layer", tables["layer"], path)
     pairs = read_rows(Pair, "pair", tables["pair"], path)
     known = read_rows(Known, "known", tables["known"], path)
     timings = read_rows(Timing, "timing", tables["timing"], path)
     named = {cell.implementation for cell in cells} | {row.implementation for row in timings}
+    named |= {row.implementation for row in large}
     named |= {name for pair in pairs for name in (pair.first, pair.second)}
     implementations = _with_missing_implementations(declared, named, cells)
     return Report(
@@ -175,6 +178,7 @@ def load(path: str | Path) -> Report:
                 gaps, key=lambda g: (g.implementation, by_operator(g.operator), -g.count, g.reason)
             )
         ),
+        large=tuple(sorted(large, key=lambda row: (natural(row.layer), row.implementation))),
         pairs=tuple(sorted(pairs, key=lambda p: (p.first, p.second, by_operator(p.operator)))),
         timings=tuple(sorted(timings, key=lambda t: (natural(t.layer), t.implementation))),
         known=tuple(

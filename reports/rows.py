@@ -99,6 +99,23 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Large:
+    """What came of one implementation on one large case: a layer, or a generated shape."""
+
+    implementation: str
+    layer: str
+    operator: str
+    dims: int
+    case: str
+    """The case that was judged."""
+    share: float
+    """How many of the layer's output elements it has."""
+    status: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Why an implementation left cases of an operator uncomputed, and how many."""
 

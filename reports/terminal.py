@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.headline import INCOMPLETE, baseline, environment, headline
+from reports.large import NOTE, counts
 from reports.model import Finding, Report
 from reports.order import FAILED
 from reports.rows import Cell, Timing
@@ -42,6 +43,7 @@ def show(report: Report, console: Console | None = None) -> None:
     for title, part in (
         ("Agreement with the reference", agreement(report)),
         ("Agreement with one another", pairwise(report)),
+        ("Large cases", large(report)),
         ("Time of one call", layers(report)),
         ("Not computed", gaps(report)),
         ("Known differences", known(report)),
@@ -168,6 +170,22 @@ def layers(report: Report) -> RenderableType | None:
         ]
     note = f"ratio: median over {baseline(report)}\npeak: share of the measured matrix-product rate"
     return Group(*blocks, Text(note, style="dim")) if blocks else None
+
+
+def large(report: Report) -> RenderableType | None:
+    """Return how many large cases each implementation was judged on, and those that failed."""
+    table = _table("implementation")
+    table.add_column("operator", no_wrap=True)
+    for title in ("in full", "in part", "gaps", "failed"):
+        table.add_column(title, justify="right", no_wrap=True)
+    previous = None
+    for c in counts(report):
+        name = Text(c.implementation if c.implementation != previous else "")
+        numbers = (str(count or NONE) for count in (c.full, c.parts, c.unsupported))
+        failed = Text(str(c.failed), style="bold red") if c.failed else Text(NONE)
+        table.add_row(name, Text(c.operator), *map(Text, numbers), failed)
+        previous = c.implementation
+    return Group(table, Text(NOTE, style="dim")) if table.row_count else None
 
 
 def gaps(report: Report) -> RenderableType | None:

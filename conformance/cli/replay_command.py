@@ -12,20 +12,23 @@ import numpy as np
 from conformance import rejection
 from conformance.case import Case
 from conformance.checks import check_for, check_of
-from conformance.checks.relations import relate
+from conformance.checks.relations import relate, telling
 from conformance.checks.repeat import endure, repeat
 from conformance.cli import options
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
+from conformance.large.judging import Large, is_large, judge_large
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation, get, implementations, load_plugin
 from conformance.running.causes import named_requirement
-from conformance.running.reproducer import relation_script, script
+from conformance.running.reproducer import large_script, relation_script, script
 
 if TYPE_CHECKING:
     from conformance.calling import Array
 
 _SHOWN = 400
 """Arrays of more elements are abridged."""
+_WRITTEN = 1_000_000
+"""Of arrays of more elements JSON says dtype and shape alone."""
 
 
 @click.command("replay")
@@ -43,7 +46,8 @@ def command(
     """
     with options.keep_stdout():
         loaded = [one for plugin in plugins for one in load_plugin(plugin)]
-    prepared = Prepared.of(Case.parse(case_id))
+    case = Case.parse(case_id)
+    prepared = Large.of(case) if is_large(case) else Prepared.of(case)
     chosen = (
         [get(name) for name in names]
         or loaded
@@ -57,7 +61,7 @@ def command(
         if not having:
             raise click.UsageError(f"none of the implementations has {prepared.case.operator}")
         for one in having:
-            click.echo(f"# {one.name}\n{script(one, prepared)}")
+            click.echo(f"# {one.name}\n{_script(one, prepared, None)}")
         return 0
     with options.keep_stdout():
         results = [(one, *_replay(one, prepared)) for one in chosen]
@@ -68,8 +72,10 @@ def command(
     return 1 if any(found.failed for _, _, found in results) else 0
 
 
-def _replay(one: Implementation, prepared: Prepared) -> tuple[Any, Verdict]:
+def _replay(one: Implementation, prepared: Prepared | Large) -> tuple[Any, Verdict]:
     """Return the output, where one can be compared, and the verdict of all checks of the case."""
+    if isinstance(prepared, Large):
+        return _replay_large(one, prepared)
     with np.errstate(all="ignore"):
         found, output = judge_prepared(one, prepared)
         ordinary = check_for(prepared.case) == "result" and prepared.case.x[0] > 0
@@ -81,10 +87,23 @@ def _replay(one: Implementation, prepared: Prepared) -> tuple[Any, Verdict]:
     return output, found
 
 
+def _replay_large(one: Implementation, large: Large) -> tuple[Any, Verdict]:
+    with np.errstate(all="ignore"):
+        found, output = judge_large(one, large)
+        if found.status == CONFORMS:
+            asked = telling(large.case)
+            broken = (v for v in relate(one, large.case, chosen=asked) if v.failed)
+            found = next(broken, found)
+    return output, found
+
+
 def _print(
-    prepared: Prepared, results: list[tuple[Implementation, Any, Verdict]], *, explicit: bool
+    prepared: Prepared | Large,
+    results: list[tuple[Implementation, Any, Verdict]],
+    *,
+    explicit: bool,
 ) -> None:
-    case, reference = prepared.case, prepared.reference
+    case = prepared.case
     click.echo(f"case      {case.id}")
     keywords = ", ".join(f"{name}={value}" for name, value in case.parameters.items())
     arguments = OPERATORS[case.operator].arguments
@@ -93,8 +112,13 @@ def _print(
         _show(name, value)
     if case.invalid:
         click.echo(f"invalid   {rejection.describe(case)}: the call must raise")
+    elif isinstance(prepared, Large):
+        click.echo(
+            "exact     not computed in full: every element is checked by a random projection, and\n"
+            "          corners, edges and some others are compared with their exact values"
+        )
     else:
-        _show("exact", reference.exact)
+        _show("exact", prepared.reference.exact)
         _print_allowed(prepared)
     for one, output, found in results:
         click.echo("")
@@ -103,12 +127,17 @@ def _print(
     failing = [result for result in results if result[2].failed]
     for one, _, found in failing[:1] or (results[:1] if explicit else []):
         if case.operator in one.functions:
-            told = found.requirement or ""
-            if found.failed and check_of(told) == "relations":
-                text = relation_script(one, case, told)
-            else:
-                text = script(one, prepared, history=bool(found.history))
+            text = _script(one, prepared, found)
             click.echo(f"\nstandalone script for {one.name}:\n\n{text}", nl=False)
+
+
+def _script(one: Implementation, prepared: Prepared | Large, found: Verdict | None) -> str:
+    told = found.requirement or "" if found is not None and found.failed else ""
+    if check_of(told) == "relations":
+        return relation_script(one, prepared.case, told)
+    if isinstance(prepared, Large):
+        return large_script(one, prepared.case)
+    return script(one, prepared, history=found is not None and bool(found.history))
 
 
 def _print_allowed(prepared: Prepared) -> None:
@@ -133,17 +162,18 @@ def _show(name: str, value: Any) -> None:
 
 
 def _as_json(
-    prepared: Prepared, results: list[tuple[Implementation, Any, Verdict]]
+    prepared: Prepared | Large, results: list[tuple[Implementation, Any, Verdict]]
 ) -> dict[str, Any]:
     case = prepared.case
     arguments = OPERATORS[case.operator].arguments
+    exact = None if isinstance(prepared, Large) else prepared.reference.exact
     return {
         "case": case.id,
         "inputs": {
-            name: _nested(value) if isinstance(value, np.ndarray) else value
+            name: _array(value) if isinstance(value, np.ndarray) else value
             for name, value in zip(arguments, prepared.inputs, strict=True)
         },
-        "exact": _nested(prepared.reference.exact),
+        "exact": None if exact is None else _array(exact),
         "results": [
             {
                 "implementation": one.name,
@@ -151,11 +181,18 @@ def _as_json(
                 "requirement": found.requirement,
                 "message": found.message,
                 "worst": found.worst if np.isfinite(found.worst) else str(found.worst),
-                "output": _nested(output) if isinstance(output, np.ndarray) else None,
+                "output": _array(output) if isinstance(output, np.ndarray) else None,
             }
             for one, output, found in results
         ],
     }
+
+
+def _array(array: Array) -> Any:
+    """Return nested lists; of an array that nobody would read, dtype and shape."""
+    if array.size > _WRITTEN:
+        return {"dtype": str(array.dtype), "shape": list(array.shape)}
+    return _nested(array)
 
 
 def _nested(array: Array) -> Any:

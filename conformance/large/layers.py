@@ -11,9 +11,9 @@ from conformance.case import Case, validate
 from conformance.dtypes import FLOATS
 from conformance.errors import CaseError, ConformanceError
 from conformance.operators import OPERATORS
-from conformance.spec import Spec
+from conformance.spec import NETWORKS, Spec
 
-SUITE = "networks"
+SUITE = NETWORKS
 
 TIMED = ("conv", "conv_transpose", "max_pool", "avg_pool")
 """The operators that can be timed: those whose large outputs can be verified."""

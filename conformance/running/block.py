@@ -27,10 +27,12 @@ from conformance.judging import (
     judge_prepared,
 )
 from conformance.known import KnownDifference
+from conformance.large.judging import is_large
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registry import Implementation
-from conformance.running import acknowledged, pairwise
+from conformance.running import acknowledged, layers, pairwise
 from conformance.running.causes import Violation, explain
+from conformance.running.layers import LayerVerdict
 from conformance.spec import Spec
 
 INCONCLUSIVE = "inconclusive"
@@ -41,6 +43,10 @@ MIN_NONZERO = 0.1
 """So does one in which fewer than this share of the cases has a result that is not all zero."""
 _EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations"}
 """The checks that look at ordinary cases."""
+LAYER_SHARE = 0.1
+"""Of a cell's time budget, which an implementation has for each large case (`running.layers`)."""
+MOST_WRONG = 0.05
+"""The share of wrong cases in a cell up to which it is judged on large ones, too."""
 RELATIONS_SHARE = 0.1
 """Of a cell's time budget, which is spent on relations after the cases (`checks.relations`)."""
 HISTORIES = 8
@@ -67,6 +73,10 @@ class Plan:
     cache: bool
     known: Mapping[str, tuple[KnownDifference, ...]] = field(default_factory=dict)
     """Known differences besides those that implementations declare, by implementation."""
+    layers: tuple[str, ...] = ()
+    """Names, or globs, of the layers of networks that are judged."""
+    shapes: int = 0
+    """Large shapes that are generated, an operator and dimension."""
 
 
 @dataclass(slots=True)
@@ -131,6 +141,7 @@ class Block:
     """Microseconds, by what they were spent on."""
     examples: dict[acknowledged.Key, acknowledged.Example] = field(default_factory=dict)
     """What the cases of the known differences of this block showed."""
+    layers: list[LayerVerdict] = field(default_factory=list)
 
 
 def run_block(
@@ -158,6 +169,9 @@ def run_block(
         block.examples |= shown
         block.cells += cells
         clock.lap(f"judging {one.name}")
+    tell(1.0, f"layers: {operator} {dims}-D")
+    judge_block_layers(judges, plan, block)
+    clock.lap("layers")
     block.pairs = pairwise.compare(operator, prepared, outputs)
     clock.lap("comparing pairs")
     return block
@@ -218,6 +232,7 @@ def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> lis
         for name in plan.suites
         for entry in plan.spec.suite(name).cases
         if entry.case.operator == source and entry.case.dims == dims
+        if not is_large(entry.case)  # those are judged as layers, or too dear for a gradient
         for case in entry.expand(dtypes)
     ]
     return [gradient.derived(case) for case in cases] if gradient else cases
@@ -276,6 +291,57 @@ def judge_block(
         cell.violations = list(explain(one, failures, tuple(known.values())))
         cells.append(cell)
     return cells, outputs
+
+
+def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Block) -> None:
+    """Judge large cases, and enter what came of them into the block and its cells.
+
+    They are left out for an implementation that is wrong on many of its ordinary cases.
+    """
+    if layers.DTYPE not in plan.dtypes or "result" not in plan.checks:
+        return
+    cells = {cell.implementation: cell for cell in block.cells if cell.dtype == layers.DTYPE}
+    mine = [
+        one
+        for one in judges
+        if one.name not in cells
+        or cells[one.name].violating <= MOST_WRONG * cells[one.name].reached
+    ]
+    if not mine:
+        return
+    where = block.operator, block.dims
+    chosen = layers.chosen(plan.spec, plan.suites, plan.layers, plan.shapes, *where, plan.seed)
+    for one in mine:
+        if chosen and one.name not in cells:
+            cells[one.name] = Cell(one.name, *where, layers.DTYPE)
+            block.cells.append(cells[one.name])
+    failures: dict[str, list[Verdict]] = {one.name: [] for one in mine}
+    budget = plan.seconds * LAYER_SHARE * len(chosen)
+    for found in layers.judge_layers(mine, chosen, budget):
+        block.layers.append(found)
+        verdict = found.verdict
+        cell = cells[verdict.implementation]
+        cell.seconds += found.seconds
+        cell.reached += 1
+        if verdict.status == UNSUPPORTED:
+            cell.unsupported += 1
+            block.gaps[verdict.implementation, verdict.message] += 1
+            continue
+        cell.compared += 1
+        cell.nonzero += 1
+        cell.elements += math.prod(OPERATORS[block.operator].output_shape(verdict.case))
+        if verdict.failed:
+            failures[verdict.implementation].append(verdict)
+    for one in mine if chosen else ():
+        cell = cells[one.name]
+        cell.planned += len(chosen)
+        known = acknowledged.applicable(one, plan.known)
+        new, covered = acknowledged.split(known, failures[one.name])
+        cell.covered += covered
+        cell.known, cell.violating = cell.covered.total(), cell.violating + len(new)
+        shown = {(v.requirement, v.case) for v in cell.violations}
+        found_now = explain(one, new, tuple(known.values()))
+        cell.violations += [v for v in found_now if (v.requirement, v.case) not in shown]
 
 
 def _behind(verdict: Verdict) -> set[str]:

@@ -11,13 +11,14 @@ from conformance.case import Case
 from conformance.checks import check_for, check_of
 from conformance.checks.relations import RELATED, relate
 from conformance.checks.repeat import relive
-from conformance.judging import CONFORMS, Prepared, Verdict, attribute, judge_prepared
+from conformance.judging import CONFORMS, Prepared, Verdict, attribute
 from conformance.judging.attribution import WRONG_RESULT, citable
 from conformance.known import KnownDifference
+from conformance.large.judging import is_large, judge_any
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
 from conformance.running.engine_script import engine_script
-from conformance.running.reproducer import relation_script, replay_command, script
+from conformance.running.reproducer import large_script, relation_script, replay_command, script
 from conformance.running.shrink import shrink
 
 MAX_CAUSES = 4
@@ -95,12 +96,16 @@ def script_of(one: Implementation, case: Case, found: Verdict) -> str:
     """Return a script that shows the failure ``found`` in a case, through the implementation."""
     if found.history == RELATED:
         return relation_script(one, case, found.requirement or "")
+    if is_large(case):
+        return large_script(one, case)
     return script(one, Prepared.of(case), history=bool(found.history))
 
 
 def engine_script_of(one: Implementation, case: Case, found: Verdict, message: str) -> str:
     """Return one that shows it with the engine alone; empty where several calls are needed."""
-    return "" if found.history else engine_script(one, Prepared.of(case), message)
+    if found.history or is_large(case):
+        return ""
+    return engine_script(one, Prepared.of(case), message)
 
 
 def again(one: Implementation, case: Case, found: Verdict) -> Verdict:
@@ -110,7 +115,7 @@ def again(one: Implementation, case: Case, found: Verdict) -> Verdict:
         return next(failed, Verdict(one.name, case, CONFORMS))
     if found.history:
         return relive(one, case, found.history) or Verdict(one.name, case, CONFORMS)
-    return judge_prepared(one, Prepared.of(case))[0]
+    return judge_any(one, case)
 
 
 def named_requirement(verdict: Verdict, case: Case) -> str:

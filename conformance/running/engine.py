@@ -25,6 +25,7 @@ from conformance.operators import OPERATORS
 from conformance.registry import Implementation, find, get, implementations, load_plugin
 from conformance.running import acknowledged, pairwise
 from conformance.running.block import INCONCLUSIVE, Block, Cell, Plan, run_block
+from conformance.running.layers import LayerVerdict
 from conformance.running.machine import machine
 from conformance.running.runfile import RunFile
 from conformance.spec import Spec, load
@@ -166,6 +167,8 @@ def _plan(
         claimed=claimed,
         checks=_choose("check", checks, limits.checks, CHECKS),
         suites=wanted,
+        layers=limits.layers if suites is None else (),
+        shapes=limits.shapes * count // max(1, limits.examples),
         examples=count,
         seconds=limits.seconds if seconds is None else seconds,
         seed=seed,
@@ -205,6 +208,8 @@ def _execute(
         examples=plan.examples,
         seconds=plan.seconds,
         suites=plan.suites,
+        layers=plan.layers,
+        shapes=plan.shapes,
         operators=plan.operators,
         dims=plan.dims,
         dtypes=plan.dtypes,
@@ -304,6 +309,7 @@ def _write_block(file: RunFile, block: Block) -> None:
             for violation in cell.violations
         ),
     )
+    file.add("layer", (_layer_row(block, found) for found in block.layers))
     file.add(
         "unsupported",
         (
@@ -311,6 +317,21 @@ def _write_block(file: RunFile, block: Block) -> None:
             for (name, reason), count in block.gaps.items()
         ),
     )
+
+
+def _layer_row(block: Block, found: LayerVerdict) -> dict[str, Any]:
+    verdict = found.verdict
+    return {
+        "implementation": verdict.implementation,
+        "layer": found.layer,
+        "operator": block.operator,
+        "dims": block.dims,
+        "case": verdict.case.id,
+        "share": found.share,
+        "status": verdict.status,
+        "message": verdict.message,
+        "seconds": found.seconds,
+    }
 
 
 def _overall(one: Implementation, cells: Sequence[Cell]) -> str:

@@ -81,6 +81,26 @@ def relation_script(one: Implementation, case: Case, requirement: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def large_script(one: Implementation, case: Case) -> str:
+    """Return a Python script that calls ``one`` on a large case, and says what is wrong."""
+    signature = SIGNATURES[case.operator]
+    keywords = ", ".join(f"{name}={plain(value)}" for name, value in case.parameters.items())
+    lines = [
+        *_imports(one, case.operator),
+        "from conformance.calling import from_layout, to_layout",
+        "from conformance.case import Case",
+        "from conformance.cases.data import make_inputs",
+        "from conformance.large.projection import check",
+        "",
+        f"case = Case.parse({case.id!r})",
+        "inputs = make_inputs(case)",
+        f"arguments = to_layout(inputs, {one.layout!r}, {signature.roles!r})",
+        f"got = {case.operator}(*arguments, {keywords})",
+        f"print(check(case, inputs, from_layout(got, {one.layout!r}, {signature.result!r})))",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def replay_command(one: Implementation, case: Case) -> str:
     """Return the command that judges ``case`` again; it loads the file that no entry point names.
 

@@ -72,6 +72,15 @@ CREATE TABLE unsupported (
     count INTEGER NOT NULL
 );
 
+-- One row for each implementation and large case (a layer of a network, or a generated shape, whose
+-- name is its case id). case: the one that was judged; share: how many of the layer's output
+-- elements it has; status: a verdict on the case; seconds: of calling and checking.
+CREATE TABLE layer (
+    implementation TEXT NOT NULL, layer TEXT NOT NULL, operator TEXT NOT NULL,
+    dims INTEGER NOT NULL, "case" TEXT NOT NULL, share REAL NOT NULL, status TEXT NOT NULL,
+    message TEXT NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (implementation, layer)
+) WITHOUT ROWID;
+
 -- Outputs of two implementations on the cases that both computed. identical: elements that are
 -- equal bit for bit; largest: the largest difference as a fraction of the bound, and its case.
 CREATE TABLE pair (
@@ -91,7 +100,9 @@ CREATE TABLE timing (
 ) WITHOUT ROWID;
 """
 
-TABLES = ("implementation", "cell", "violation", "known", "unsupported", "pair", "timing")
+TABLES = (
+    *("implementation", "cell", "violation", "known", "unsupported", "layer", "pair", "timing"),
+)
 
 
 class RunFile:

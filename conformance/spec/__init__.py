@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from conformance.spec.ranges import LIMITS, Ranges
 from conformance.spec.suite import Suite, SuiteCase, Suites, read_suite
 from conformance.spec.tables import Table, parse, read
 
-__all__ = ["OWN", "Ranges", "Spec", "Suite", "SuiteCase", "Tier", "load"]
+__all__ = ["NETWORKS", "OWN", "Ranges", "Spec", "Suite", "SuiteCase", "Tier", "load"]
 
 DEFAULT = Path(__file__).with_name("default.toml")
 """The packaged spec file."""
+
+NETWORKS = "networks"
+"""The suite of layers of networks."""
 
 OWN = "spec"
 """The suite made of the ``[[case]]`` tables of a spec file itself; every tier has it."""
@@ -41,6 +45,10 @@ class Tier:
     checks: tuple[str, ...] = CHECKS
     """What is looked at."""
     summary: str = ""
+    layers: tuple[str, ...] = ()
+    """The layers of networks that are judged by projection, by names or globs."""
+    shapes: int = 0
+    """Large shapes that are generated an operator and dimension, and judged in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +84,11 @@ def load(path: str | Path | None = None) -> Spec:
         added = _read_suites(document.table("suites", "[suites]"), suites, file.parent)
         if "case" in document.values:
             suites.add(read_suite(OWN, document))
-        tiers = _read_tiers(document.table("tiers", "[tiers]"), tiers, suites)
+        written = document.table("tiers", "[tiers]")
+        tiers = _read_tiers(written, tiers, suites)
         if file != DEFAULT:
+            for name in written.values:
+                _check_layers(written.table(name, f"[tiers.{name}]"), tiers[name], suites)
             for name in added:  # the user's own, so that a mistake shows before anything runs
                 suites[name]
     if OWN in suites:
@@ -139,6 +150,16 @@ def _read_suites(table: Table, suites: Suites, folder: Path) -> tuple[str, ...]:
     return tuple(table.values)
 
 
+def _check_layers(table: Table, tier: Tier, suites: Suites) -> None:
+    """Raise `SpecError` if a pattern names no layer of the suite of networks."""
+    known = [case.name for case in suites[NETWORKS].cases] if tier.layers else []
+    for pattern in tier.layers:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise table.error(
+                "layers", f"names or globs of layers in the suite {NETWORKS}; {pattern} is none"
+            )
+
+
 def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[str, Tier]:
     """Return ``tiers`` with those that ``table`` has; what one leaves out stays as it was.
 
@@ -160,6 +181,10 @@ def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[st
             values["suites"] = own.names("suites", suites, least=0)
         if "checks" in own.values:
             values["checks"] = own.names("checks", CHECKS, least=1)
+        if "layers" in own.values:
+            values["layers"] = own.texts("layers")
+        if "shapes" in own.values:
+            values["shapes"] = own.whole("shapes", 0, 10_000)
         if "summary" in own.values:
             values["summary"] = own.text("summary")
         found[name] = replace(base, **values) if base else Tier(**values)

@@ -113,6 +113,16 @@ class Table:
         self.different(field)
         return tuple(value)
 
+    def texts(self, field: str) -> tuple[str, ...]:
+        """Return a tuple of different texts of one line."""
+        value = self.values[field]
+        if not isinstance(value, list) or not all(
+            isinstance(item, str) and item.strip() and item.isprintable() for item in value
+        ):
+            raise self.error(field, "a list of texts in quotes")
+        self.different(field)
+        return tuple(value)
+
     def different(self, field: str) -> None:
         """Raise `SpecError` if a value of a list occurs twice."""
         value = self.values[field]

@@ -1,0 +1,100 @@
+"""Judging a large case: one call, checked by projection and at sampled positions.
+
+A case is large where its full reference would cost more than the call: then every element is seen
+by a projection (`conformance.large.projection`), and corners, edges and what a projection points
+at are compared with their exact results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from conformance.calling import Array, Inputs, Observation, observe
+from conformance.case import Case
+from conformance.cases.data import make_inputs
+from conformance.dtypes import FLOATS
+from conformance.judging import Accuracy, Prepared, Verdict, judge_prepared, verdict
+from conformance.judging.verdicts import CONFORMS, UNSUPPORTED, VIOLATES
+from conformance.large.projection import Verifier, array_problem, verifier
+from conformance.operators import OPERATORS
+from conformance.registry import Implementation
+from conformance.signatures import SIGNATURES
+
+WORK = 4_000_000
+"""Multiply-accumulates from which on a case is judged without its full reference."""
+
+_VERIFIED = ("conv", "conv_transpose", "max_pool", "avg_pool")
+
+
+def is_large(case: Case) -> bool:
+    """Whether ``case`` is judged without its full reference: a large call on whole numbers."""
+    ordinary = not case.invalid and case.memory == "contiguous" and case.x[0] > 0
+    if not ordinary or case.operator not in _VERIFIED or case.dtype not in FLOATS:
+        return False
+    return case.data == "integers" and OPERATORS[case.operator].work(case) >= WORK
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A large case with what its outputs are checked with: made once, used by all."""
+
+    case: Case
+    inputs: Inputs
+    verifier: Verifier
+
+    @classmethod
+    def of(cls, case: Case) -> Large:
+        """Make the inputs of a case on whole numbers, and what outputs are checked with."""
+        inputs = make_inputs(case)
+        return cls(case, inputs, verifier(case, inputs, case.seed))
+
+
+def judge_large(one: Implementation, large: Large) -> tuple[Verdict, Array | None]:
+    """Call and judge; return the verdict and, where one can be compared, the output."""
+    case = large.case
+    gap = one.gap(case)
+    if gap is not None:
+        return Verdict(one.name, case, UNSUPPORTED, None, gap), None
+    seen = observe(
+        one.functions[case.operator],
+        large.inputs,
+        case.parameters,
+        one.layout,
+        signature=SIGNATURES[case.operator],
+    )
+    return judge_seen(one, large, seen)
+
+
+def judge_seen(
+    one: Implementation, large: Large, seen: Observation
+) -> tuple[Verdict, Array | None]:
+    """Judge what was observed of a call on a large case."""
+    case = large.case
+    if seen.output is None or seen.changed or seen.shared:
+        # Nothing to compare: what is said of it does not depend on the exact result.
+        return verdict(one.name, Accuracy.of(one), _shaped(large), seen)
+    problem = array_problem(case, seen.output)
+    if problem is None:
+        with np.errstate(all="ignore"):
+            problem = large.verifier.check(seen.output, Accuracy.of(one))
+    if problem is None:
+        return Verdict(one.name, case, CONFORMS), seen.output
+    requirement, text = problem
+    return Verdict(one.name, case, VIOLATES, requirement, text), seen.output
+
+
+def _shaped(large: Large) -> Prepared:
+    """Return the case prepared with a reference that has the right shape, and no memory."""
+    from conformance.operators.base import Reference
+
+    shape = OPERATORS[large.case.operator].output_shape(large.case)
+    return Prepared(large.case, large.inputs, Reference(np.broadcast_to(np.float64(0), shape)))
+
+
+def judge_any(one: Implementation, case: Case) -> Verdict:
+    """Judge a case of any size, by its full reference where that is affordable."""
+    if is_large(case):
+        return judge_large(one, Large.of(case))[0]
+    return judge_prepared(one, Prepared.of(case))[0]

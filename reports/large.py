@@ -1,0 +1,57 @@
+"""Large cases in a report: layers of networks and generated shapes, counted and listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.model import Report
+from reports.order import FAILED, by_operator
+from reports.rows import Large
+from reports.text import percentage
+
+NOTE = (
+    "Layers of networks and large generated shapes, whose elements are all checked by a random "
+    "projection instead of their exact values; corners, edges and some others are compared with "
+    "those. In part: with all channels at fewer positions, as many as the time budget allowed."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many large cases of an operator an implementation was judged on."""
+
+    implementation: str
+    operator: str
+    full: int
+    parts: int
+    unsupported: int
+    failed: int
+
+
+def counts(report: Report) -> tuple[Count, ...]:
+    """Count the large cases of each implementation and operator."""
+    groups: dict[tuple[str, str], list[Large]] = {}
+    for row in report.large:
+        groups.setdefault((row.implementation, row.operator), []).append(row)
+    places = {one.name: place for place, one in enumerate(report.implementations)}
+    order = sorted(groups, key=lambda key: (places.get(key[0], 0), by_operator(key[1])))
+    return tuple(_count(*key, groups[key]) for key in order)
+
+
+def _count(implementation: str, operator: str, rows: list[Large]) -> Count:
+    made = [row for row in rows if row.status != "unsupported"]
+    return Count(
+        implementation,
+        operator,
+        full=sum(row.share == 1 for row in made),
+        parts=sum(row.share != 1 for row in made),
+        unsupported=len(rows) - len(made),
+        failed=sum(row.status in FAILED for row in made),
+    )
+
+
+def outcome(row: Large) -> str:
+    """Return the status of one case, and how much of it was judged where that is not all."""
+    if row.share == 1 or row.status == "unsupported":
+        return row.status
+    return f"{row.status}, {percentage(row.share)} of it"
