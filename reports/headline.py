@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reports.model import Report
-from reports.order import FAILED, largest
+from reports.order import ADAPTER_WRONG, FAILED, largest
 from reports.rows import Implementation
 from reports.text import multiple, one_line, plural
 
@@ -31,8 +31,13 @@ def headline(report: Report) -> str:
 
 
 def overall(report: Report) -> str:
-    """Return the verdict on the whole run: violates, known difference, conforms, inconclusive."""
+    """Return the verdict on the whole run: violates, known difference, conforms, inconclusive.
+
+    Or that an adapter is wrong.
+    """
     verdicts = report.verdicts()
+    if verdicts[ADAPTER_WRONG]:
+        return ADAPTER_WRONG
     if any(verdicts[verdict] for verdict in FAILED) or failed_timings(report) or report.stale:
         return "violates"
     if verdicts["known difference"] and report.complete:
@@ -61,6 +66,8 @@ def _without_cells(report: Report) -> str:
 
 def _one(report: Report, implementation: Implementation) -> str:
     name = implementation.name
+    if implementation.verdict == ADAPTER_WRONG:
+        return f"The adapter {name} is wrong"
     if implementation.verdict in FAILED:
         numbers = sorted({v.requirement for v in report.violations if v.status in FAILED})
         named = ", ".join(numbers[:_NAMED]) or "the requirements"

@@ -17,12 +17,12 @@ from reports import chart, text
 from reports.headline import INCOMPLETE, baseline, environment, headline, overall
 from reports.large import NOTE, counts, outcome
 from reports.model import Report, Summary
-from reports.order import FAILED, by_dtype
+from reports.order import ADAPTER_WRONG, FAILED, by_dtype
 from reports.rows import Cell, Implementation, Pair, Timing
 
 _LONGEST_MESSAGE = 20_000
 _CLASSES = {"conforms": "good", "inconclusive": "unsure", "known difference": "unsure"}
-_CLASSES |= dict.fromkeys((*FAILED, "stale"), "bad")
+_CLASSES |= dict.fromkeys((ADAPTER_WRONG, *FAILED, "stale"), "bad")
 _SYMBOLS = {"good": "✓", "bad": "✗", "unsure": "?", "none": "-"}
 
 

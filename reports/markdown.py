@@ -15,7 +15,7 @@ from tabulate import tabulate
 from reports.headline import INCOMPLETE, baseline, environment, headline, overall
 from reports.large import NOTE, counts, outcome
 from reports.model import Finding, Report
-from reports.order import FAILED
+from reports.order import ADAPTER_WRONG, FAILED
 from reports.text import (
     NONE,
     multiple,
@@ -30,7 +30,7 @@ from reports.text import (
 )
 
 _SYMBOLS = {"conforms": "✅", "inconclusive": "⚠️", "known difference": "⚠️"}
-_SYMBOLS |= dict.fromkeys(FAILED, "❌")
+_SYMBOLS |= dict.fromkeys((ADAPTER_WRONG, *FAILED), "❌")
 _MOST_FINDINGS = 40
 _MOST_LARGE = 400
 _LONGEST_MESSAGE = 2000

@@ -11,7 +11,13 @@ from reports.rows import Cell
 FAILED = ("violates", "crashed", "timed out", "rejected")
 """Verdicts that make an implementation fail."""
 
-_WORST_FIRST = (*FAILED, "known difference", "inconclusive", "conforms", "unsupported")
+ADAPTER_WRONG = "adapter wrong"
+"""The verdict where an adapter fails the simplest cases: nothing was judged of its engine."""
+
+_WORST_FIRST = (
+    *(ADAPTER_WRONG, *FAILED),
+    *("known difference", "inconclusive", "conforms", "unsupported"),
+)
 _OPERATORS = {operator: place for place, operator in enumerate(SIGNATURES)}
 _DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 
@@ -19,13 +25,14 @@ _DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16"
 def worst_verdict(verdicts: Iterable[str]) -> str:
     """Return the verdict that stands for all of ``verdicts``: one bad cell is not averaged away.
 
-    A failure comes before inconclusive, which comes before conforms; unsupported stands only for
-    cells that are all unsupported. A word that is not known comes right after the failures.
+    An adapter that is wrong comes first, then a failure, then inconclusive, which comes before
+    conforms; unsupported stands only for cells that are all unsupported. A word that is not known
+    comes right after the failures.
     """
 
     def rank(verdict: str) -> tuple[float, str]:
         known = verdict in _WORST_FIRST
-        return (_WORST_FIRST.index(verdict) if known else len(FAILED) - 0.5, verdict)
+        return (_WORST_FIRST.index(verdict) if known else len(FAILED) + 0.5, verdict)
 
     return min(verdicts, key=rank, default="inconclusive")
 

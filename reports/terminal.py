@@ -16,7 +16,7 @@ from rich.text import Text
 from reports.headline import INCOMPLETE, baseline, environment, headline
 from reports.large import NOTE, counts
 from reports.model import Finding, Report
-from reports.order import FAILED
+from reports.order import ADAPTER_WRONG, FAILED
 from reports.rows import Cell, Timing
 from reports.text import (
     NONE,
@@ -267,7 +267,8 @@ def _table(label: str, *, width: int | None = None, gap: int = 2) -> Table:
 
 
 def _verdict(verdict: str) -> Text:
-    return Text(verdict, style="bold red" if verdict in FAILED else _STYLES.get(verdict, "dim"))
+    bad = verdict in (ADAPTER_WRONG, *FAILED)
+    return Text(verdict, style="bold red" if bad else _STYLES.get(verdict, "dim"))
 
 
 def _timing(timing: Timing) -> Iterable[Text]:

@@ -30,7 +30,7 @@ from conformance.known import KnownDifference
 from conformance.large.judging import is_large
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registry import Implementation
-from conformance.running import acknowledged, layers, pairwise
+from conformance.running import acknowledged, layers, pairwise, proof
 from conformance.running.causes import Violation, explain
 from conformance.running.layers import LayerVerdict
 from conformance.spec import Spec
@@ -102,10 +102,17 @@ class Cell:
     """Failures that a known difference covers; they are not among the violating ones."""
     covered: Counter[int] = field(default_factory=Counter)
     """Those failures by the place of the entry in the implementation's list."""
+    adapter_wrong: bool = False
+    """Whether nothing was judged, because the adapter fails the simplest cases."""
 
     @property
     def verdict(self) -> str:
-        """violates, conforms, unsupported, inconclusive where too little was compared, or known."""
+        """violates, conforms, unsupported, inconclusive where too little was compared, or known.
+
+        Or that the adapter is wrong, where it is, and nothing was judged.
+        """
+        if self.adapter_wrong:
+            return proof.ADAPTER_WRONG
         if self.violating:
             return VIOLATES
         if self.known:
@@ -161,6 +168,11 @@ def run_block(
     judges = [one for one in plan.implementations if one.installed and operator in one.functions]
     for place, one in enumerate(judges):
         tell(place / len(judges), f"{one.name}: {operator} {dims}-D")
+        wrong = disprove(one, plan, operator, dims)
+        if wrong is not None:
+            block.cells += unjudged(one, prepared, plan, wrong)
+            outputs[one.name] = [None] * len(prepared)
+            continue
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             cells, outputs[one.name] = judge_block(one, prepared, plan, block.gaps)
             known = acknowledged.applicable(one, plan.known)
@@ -188,6 +200,31 @@ class _Clock:
         now = time.perf_counter()
         self.spent[what] += round(1e6 * (now - self.last))
         self.last = now
+
+
+def disprove(one: Implementation, plan: Plan, operator: str, dims: int) -> Verdict | None:
+    """Return what shows that the adapter of an operator is wrong, or None (`running.proof`)."""
+    dtype = proof.dtype_of(one)
+    if one.package is None or dtype is None:
+        return None
+    known = tuple(acknowledged.applicable(one, plan.known).values())
+    cases = proof.simplest(plan.spec, operator, dims, dtype)
+    return proof.disprove(one, map(Prepared.of, cases), lambda p: judge_prepared(one, p)[0], known)
+
+
+def unjudged(
+    one: Implementation, prepared: Sequence[Prepared], plan: Plan, wrong: Verdict
+) -> list[Cell]:
+    """Return the cells of an operator whose adapter is wrong: nothing was judged in them."""
+    planned = Counter(p.case.dtype for p in prepared)
+    cells = [
+        Cell(one.name, wrong.case.operator, wrong.case.dims, dtype, count, adapter_wrong=True)
+        for dtype, count in planned.items()
+        if dtype not in plan.claimed or dtype in one.dtypes
+    ]
+    for cell in cells[:1]:
+        cell.violating, cell.violations = 1, [proof.violation(one, wrong)]
+    return cells
 
 
 def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:

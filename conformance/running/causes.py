@@ -76,7 +76,7 @@ def explain(
             smallest = shrink(found.case, fails, seconds=seconds)
             last = again(one, smallest, found)
             verdict = last if last.failed else found
-        same = [f for f in left if kind_of(f) == kind and _features(smallest) <= _features(f.case)]
+        same = [f for f in left if kind_of(f) == kind and features(smallest) <= features(f.case)]
         same = same or [found]
         yield Violation(
             requirement=named_requirement(verdict, smallest),
@@ -158,15 +158,15 @@ def _plain(case: Case) -> Case:
     return Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
 
 
-def _features(case: Case) -> frozenset[str]:
+def features(case: Case) -> frozenset[str]:
     """Return what is special about ``case``: parameters that are not their defaults, and more."""
     plain = _plain(case)
     names = (*OPERATORS[case.operator].parameters, "bias")
-    features = {name for name in names if getattr(case, name) != getattr(plain, name)}
+    found = {name for name in names if getattr(case, name) != getattr(plain, name)}
     if case.invalid:
-        features.add(case.invalid)
+        found.add(case.invalid)
     if check_for(case) == "layout":
-        features.add(case.memory.partition("-")[0])
+        found.add(case.memory.partition("-")[0])
     if check_for(case) == "special":
-        features.add(case.data)
-    return frozenset(features)
+        found.add(case.data)
+    return frozenset(found)

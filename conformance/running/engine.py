@@ -27,6 +27,7 @@ from conformance.running import acknowledged, pairwise
 from conformance.running.block import INCONCLUSIVE, Block, Cell, Plan, run_block
 from conformance.running.layers import LayerVerdict
 from conformance.running.machine import machine
+from conformance.running.proof import ADAPTER_WRONG
 from conformance.running.runfile import RunFile
 from conformance.spec import Spec, load
 from conformance.spec.known_differences import read_known
@@ -51,8 +52,11 @@ class Run:
 
     @property
     def conforms(self) -> bool:
-        """Whether nothing violates anything, and every known difference still occurs."""
-        return VIOLATES not in self.verdicts.values() and not self.stale
+        """Whether nothing violates anything, and every known difference still occurs.
+
+        An adapter that is wrong does not conform.
+        """
+        return not {VIOLATES, ADAPTER_WRONG} & {*self.verdicts.values()} and not self.stale
 
 
 def run(
@@ -338,7 +342,8 @@ def _overall(one: Implementation, cells: Sequence[Cell]) -> str:
     if not one.installed:
         return NOT_INSTALLED
     verdicts = {cell.verdict for cell in cells if cell.implementation == one.name}
-    for verdict in (VIOLATES, acknowledged.OCCURS, INCONCLUSIVE, CONFORMS, UNSUPPORTED):
+    worst_first = (ADAPTER_WRONG, VIOLATES, acknowledged.OCCURS, INCONCLUSIVE, CONFORMS)
+    for verdict in worst_first:
         if verdict in verdicts:
             return verdict
     return UNSUPPORTED

@@ -25,7 +25,8 @@ SCHEMA = """
 -- finished (ISO 8601, UTC; written last).
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
--- verdict: conforms | violates | known difference | unsupported | inconclusive | not installed
+-- verdict: conforms | violates | known difference | unsupported | inconclusive | not installed |
+-- adapter wrong (it fails the simplest cases, so that its engine was not judged)
 CREATE TABLE implementation (
     name TEXT PRIMARY KEY, family TEXT NOT NULL, version TEXT NOT NULL, layout TEXT NOT NULL,
     accumulate TEXT, multiply TEXT, error TEXT NOT NULL, verdict TEXT NOT NULL, note TEXT NOT NULL
