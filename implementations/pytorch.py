@@ -35,6 +35,8 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
+from conformance.registry import Implementation
+from conformance.signatures import SIGNATURES
 from implementations._common import (
     Array,
     Padding,
@@ -52,26 +54,214 @@ from implementations._torch_snippet import snippet
 if TYPE_CHECKING:
     from torch import Tensor
 
-pytorch = implementation("torch", package="torch", extra="torch", dtypes=DTYPES, snippet=snippet)
 
+class Torch:
+    """PyTorch's operators; a subclass calls them another way (``pytorch_variants.py``)."""
 
-@pytorch
-def conv(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """torch.nn.functional.conv1d, conv2d, conv3d."""
-    _dims(x, w.ndim - 2, padding, stride=stride, dilation=dilation)
-    if _differ(padding):
-        conv_size(x, w, bias, stride, padding, dilation, groups)
-    y = _conv(_tensor(x), _tensor(w), _optional(bias), stride, padding, dilation, groups)
-    return _array(y, x)
+    def tensor(self, array: Array) -> Tensor:
+        """Return a tensor with the numbers of ``array``."""
+        return _tensor(array)
+
+    def array(self, tensor: Tensor, x: Array) -> Array:
+        """Return the tensor as an array of the dtype of ``x``."""
+        return _array(tensor, x)
+
+    def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call what makes the result of tensors and parameters."""
+        return function(*arguments)
+
+    def register(self, implementation: Implementation) -> None:
+        """Register every operator under ``implementation``."""
+        for operator in SIGNATURES:
+            implementation.register(operator, getattr(self, operator))
+
+    def conv(
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        *,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        """torch.nn.functional.conv1d, conv2d, conv3d."""
+        _dims(x, w.ndim - 2, padding, stride=stride, dilation=dilation)
+        if _differ(padding):
+            conv_size(x, w, bias, stride, padding, dilation, groups)
+        t, weight = self.tensor(x), self.tensor(w)
+        y = self.run(_conv, t, weight, self._optional(bias), stride, padding, dilation, groups)
+        return self.array(y, x)
+
+    def conv_transpose(
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        *,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        """torch.nn.functional.conv_transpose1d, conv_transpose2d, conv_transpose3d."""
+        import torch.nn.functional as F
+
+        dims = _dims(
+            x, w.ndim - 2, padding, stride=stride, dilation=dilation, output_padding=output_padding
+        )
+        function: Any = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[dims - 1]
+        rest: tuple[slice, ...] = ()
+        if _differ(padding):
+            out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
+            starts = (before - min(before, after) for before, after in padding)
+            rest = tuple(slice(start, start + o) for start, o in zip(starts, out, strict=True))
+        y = self.run(
+            function,
+            self.tensor(x),
+            self.tensor(w),
+            self._optional(bias),
+            stride,
+            _shared(padding),
+            output_padding,
+            groups,
+            dilation,
+        )
+        return self.array(y[:, :, *rest], x)
+
+    def max_pool(
+        self,
+        x: Array,
+        *,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+    ) -> Array:
+        """torch.nn.functional.max_pool1d, max_pool2d, max_pool3d."""
+        _dims(x, len(kernel), padding, kernel=kernel, stride=stride, dilation=dilation)
+        reach = padding
+        if ceil_mode or _differ(padding):
+            _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode)
+        fill = lowest(x.dtype)
+        t = self.tensor(x)
+        y = self.run(_max_pool, t, kernel, stride, padding, reach, dilation, ceil_mode, fill)
+        return self.array(y, x)
+
+    def avg_pool(
+        self,
+        x: Array,
+        *,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Array:
+        """torch.nn.functional.avg_pool1d, avg_pool2d, avg_pool3d."""
+        _dims(x, len(kernel), padding, kernel=kernel, stride=stride)
+        sizes = _average_sizes(x, kernel, stride, padding, ceil_mode, count_include_pad)
+        t = self.tensor(x)
+        y = self.run(_avg_pool, t, kernel, stride, padding, sizes, ceil_mode, count_include_pad)
+        return self.array(y, x)
+
+    def conv_input_grad(
+        self,
+        grad: Array,
+        w: Array,
+        input_shape: Shape,
+        *,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        """Autograd through conv: what x is does not matter."""
+        x = like(w, input_shape)
+        conv_grad_size(grad, x, w, stride, padding, dilation, groups)
+        parameters = (None, stride, padding, dilation, groups)
+        return self._gradient(grad, x, _conv, self.tensor(w), *parameters)
+
+    def conv_weight_grad(
+        self,
+        grad: Array,
+        x: Array,
+        weight_shape: Shape,
+        *,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        """Autograd through conv: what the weight is does not matter."""
+        w = like(x, weight_shape)
+        conv_grad_size(grad, x, w, stride, padding, dilation, groups)
+        parameters = (stride, padding, dilation, groups)
+        return self._gradient(grad, w, _conv_of_weight, self.tensor(x), *parameters)
+
+    def conv_bias_grad(self, grad: Array) -> Array:
+        """Autograd through a convolution with kernels of one element, whose bias is that of any."""
+        check_grad(grad)
+        n, o, *out = grad.shape
+        ones = (1,) * len(out)
+        x, w = self.tensor(like(grad, (n, 1, *out))), self.tensor(like(grad, (o, 1, *ones)))
+        parameters = (ones, ((0, 0),) * len(out), ones, 1)
+        return self._gradient(grad, like(grad, (o,)), _conv_of_bias, x, w, *parameters)
+
+    def max_pool_grad(
+        self,
+        grad: Array,
+        x: Array,
+        *,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+    ) -> Array:
+        """Autograd through max_pool, where each window sees an element of x."""
+        out, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
+        if not _differ(padding) and _blind(x.shape[2:], out, kernel, stride, padding, dilation):
+            raise Unsupported("the gradient of a window of padding alone is added outside of x")
+        fill = lowest(x.dtype)
+        parameters = (kernel, stride, padding, reach, dilation, ceil_mode, fill)
+        return self._gradient(grad, x, _max_pool, *parameters)
+
+    def avg_pool_grad(
+        self,
+        grad: Array,
+        input_shape: Shape,
+        *,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Array:
+        """Autograd through avg_pool: what x is does not matter."""
+        x = like(grad, input_shape)
+        pool_grad_size(grad, x, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
+        sizes = _average_sizes(x, kernel, stride, padding, ceil_mode, count_include_pad)
+        parameters = (kernel, stride, padding, sizes, ceil_mode, count_include_pad)
+        return self._gradient(grad, x, _avg_pool, *parameters)
+
+    def _gradient(
+        self, grad: Array, at: Array, forward: Callable[..., Tensor], *arguments: Any
+    ) -> Array:
+        """Return the gradient of sum(grad * forward(t, ...)) by t, at the values of ``at``."""
+        import torch
+
+        with torch.enable_grad():
+            t = self.tensor(at).requires_grad_()
+            y = self.run(forward, t, *arguments)
+            (result,) = torch.autograd.grad(y, t, self.tensor(grad))
+        return self.array(result, grad)
+
+    def _optional(self, bias: Array | None) -> Tensor | None:
+        return None if bias is None else self.tensor(bias)
 
 
 def _conv(
@@ -93,56 +283,22 @@ def _conv(
     return y
 
 
-@pytorch
-def conv_transpose(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
+def _conv_of_weight(
+    w: Tensor, t: Tensor, stride: Shape, padding: Padding, dilation: Shape, groups: int
+) -> Tensor:
+    return _conv(t, w, None, stride, padding, dilation, groups)
+
+
+def _conv_of_bias(
+    bias: Tensor,
+    t: Tensor,
+    w: Tensor,
     stride: Shape,
     padding: Padding,
-    output_padding: Shape,
     dilation: Shape,
     groups: int,
-) -> Array:
-    """torch.nn.functional.conv_transpose1d, conv_transpose2d, conv_transpose3d."""
-    import torch.nn.functional as F
-
-    dims = _dims(
-        x, w.ndim - 2, padding, stride=stride, dilation=dilation, output_padding=output_padding
-    )
-    function: Any = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[dims - 1]
-    rest: tuple[slice, ...] = ()
-    if _differ(padding):
-        out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
-        starts = (before - min(before, after) for before, after in padding)
-        rest = tuple(slice(start, start + o) for start, o in zip(starts, out, strict=True))
-    y = function(
-        _tensor(x),
-        _tensor(w),
-        _optional(bias),
-        stride,
-        _shared(padding),
-        output_padding,
-        groups,
-        dilation,
-    )
-    return _array(y[:, :, *rest], x)
-
-
-@pytorch
-def max_pool(
-    x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
-) -> Array:
-    """torch.nn.functional.max_pool1d, max_pool2d, max_pool3d."""
-    _dims(x, len(kernel), padding, kernel=kernel, stride=stride, dilation=dilation)
-    reach = padding
-    if ceil_mode or _differ(padding):
-        _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode)
-    fill = lowest(x.dtype)
-    return _array(
-        _max_pool(_tensor(x), kernel, stride, padding, reach, dilation, ceil_mode, fill), x
-    )
+) -> Tensor:
+    return _conv(t, w, bias, stride, padding, dilation, groups)
 
 
 def _max_pool(
@@ -165,142 +321,46 @@ def _max_pool(
     return y
 
 
-@pytorch
-def avg_pool(
+def _average_sizes(
     x: Array,
-    *,
     kernel: Shape,
     stride: Shape,
     padding: Padding,
     ceil_mode: bool,
     count_include_pad: bool,
-) -> Array:
-    """torch.nn.functional.avg_pool1d, avg_pool2d, avg_pool3d."""
-    _dims(x, len(kernel), padding, kernel=kernel, stride=stride)
-    y = _avg_pool(_tensor(x), x, kernel, stride, padding, ceil_mode, count_include_pad)
-    return _array(y, x)
+) -> Shape | None:
+    """Check avg_pool; return the output's spatial shape where padding is added around the call."""
+    dims = len(kernel)
+    larger = dims == 3 and any(k > size for k, size in zip(kernel, x.shape[2:], strict=True))
+    if not (larger or ceil_mode or _differ(padding)):
+        return None
+    out, _ = pool_size(x, kernel, stride, padding, (1,) * dims, ceil_mode)
+    if larger:
+        raise Unsupported("avg_pool3d takes no kernel larger than the input without its padding")
+    if _differ(padding) and not count_include_pad:
+        raise Unsupported("only symmetric padding can be left out of the divisor")
+    return out if _differ(padding) else None
 
 
 def _avg_pool(
     t: Tensor,
-    x: Array,
     kernel: Shape,
     stride: Shape,
     padding: Padding,
+    out: Shape | None,
     ceil_mode: bool,
     count_include_pad: bool,
 ) -> Tensor:
     import torch.nn.functional as F
 
-    dims = len(kernel)
-    function: Any = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[dims - 1]
-    larger = dims == 3 and any(k > size for k, size in zip(kernel, x.shape[2:], strict=True))
-    if larger or ceil_mode or _differ(padding):
-        out, _ = pool_size(x, kernel, stride, padding, (1,) * dims, ceil_mode)
-    if larger:
-        raise Unsupported("avg_pool3d takes no kernel larger than the input without its padding")
+    function: Any = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(kernel) - 1]
     both = _shared(padding)
     kept: tuple[slice, ...] = ()
-    if _differ(padding):
-        if not count_include_pad:
-            raise Unsupported("only symmetric padding can be left out of the divisor")
-        t, both = F.pad(t, _flat(padding)), (0,) * dims
+    if out is not None:
+        t, both = F.pad(t, _flat(padding)), (0,) * len(kernel)
         kept = tuple(slice(o) for o in out)
     y: Tensor = function(t, kernel, stride, both, ceil_mode, count_include_pad)
     return y[:, :, *kept]
-
-
-@pytorch
-def conv_input_grad(
-    grad: Array,
-    w: Array,
-    input_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """Autograd through conv: what x is does not matter."""
-    x = like(w, input_shape)
-    conv_grad_size(grad, x, w, stride, padding, dilation, groups)
-    weight = _tensor(w)
-    return _gradient(grad, x, lambda t: _conv(t, weight, None, stride, padding, dilation, groups))
-
-
-@pytorch
-def conv_weight_grad(
-    grad: Array,
-    x: Array,
-    weight_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """Autograd through conv: what the weight is does not matter."""
-    w = like(x, weight_shape)
-    conv_grad_size(grad, x, w, stride, padding, dilation, groups)
-    t = _tensor(x)
-    return _gradient(
-        grad, w, lambda weight: _conv(t, weight, None, stride, padding, dilation, groups)
-    )
-
-
-@pytorch
-def conv_bias_grad(grad: Array) -> Array:
-    """Autograd through a convolution with kernels of one element, whose bias is that of any."""
-    check_grad(grad)
-    n, o, *out = grad.shape
-    ones = (1,) * len(out)
-    x, w = _tensor(like(grad, (n, 1, *out))), _tensor(like(grad, (o, 1, *ones)))
-    padding = ((0, 0),) * len(out)
-    return _gradient(grad, like(grad, (o,)), lambda bias: _conv(x, w, bias, ones, padding, ones, 1))
-
-
-@pytorch
-def max_pool_grad(
-    grad: Array,
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
-) -> Array:
-    """Autograd through max_pool, where each window sees an element of x."""
-    out, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
-    if not _differ(padding) and _blind(x.shape[2:], out, kernel, stride, padding, dilation):
-        raise Unsupported("the gradient of a window of padding alone is added outside of x")
-    fill = lowest(x.dtype)
-    return _gradient(
-        grad,
-        x,
-        lambda t: _max_pool(t, kernel, stride, padding, reach, dilation, ceil_mode, fill),
-    )
-
-
-@pytorch
-def avg_pool_grad(
-    grad: Array,
-    input_shape: Shape,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
-    """Autograd through avg_pool: what x is does not matter."""
-    x = like(grad, input_shape)
-    pool_grad_size(grad, x, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
-    return _gradient(
-        grad,
-        x,
-        lambda t: _avg_pool(t, x, kernel, stride, padding, ceil_mode, count_include_pad),
-    )
 
 
 def _blind(
@@ -314,16 +374,6 @@ def _blind(
         )
         for p in range(o)
     )
-
-
-def _gradient(grad: Array, at: Array, forward: Callable[[Tensor], Tensor]) -> Array:
-    """Return the gradient of sum(grad * forward(t)) by t, where t has the values of ``at``."""
-    import torch
-
-    with torch.enable_grad():
-        t = _tensor(at).requires_grad_()
-        (result,) = torch.autograd.grad(forward(t), t, _tensor(grad))
-    return _array(result, grad)
 
 
 def _dims(x: Array, dims: int, padding: Padding, **parameters: Shape) -> int:
@@ -366,10 +416,6 @@ def _tensor(array: Array) -> Tensor:
     return torch.from_numpy(array)
 
 
-def _optional(bias: Array | None) -> Tensor | None:
-    return None if bias is None else _tensor(bias)
-
-
 def _array(tensor: Tensor, x: Array) -> Array:
     """Return the tensor's memory as an array of the dtype of ``x``."""
     import torch
@@ -378,3 +424,7 @@ def _array(tensor: Tensor, x: Array) -> Array:
         tensor = tensor.view(torch.int16)  # NumPy has no bfloat16 of its own
     result: Array = tensor.numpy()
     return result.view(native(x.dtype))
+
+
+pytorch = implementation("torch", package="torch", extra="torch", dtypes=DTYPES, snippet=snippet)
+Torch().register(pytorch)

@@ -1,0 +1,196 @@
+"""PyTorch's operators by other code paths: the calls of ``pytorch.py``, made another way.
+
+- `torch[channels_last]`: images and weights are in the memory format channels_last, or
+  channels_last_3d, before the call: other kernels, in oneDNN as well. One dimension has no such
+  format, and is declined.
+- `torch[mkldnn=off]`: without oneDNN, and without NNPACK, which would only be used for batches of
+  16 or more: PyTorch's own kernels, im2col and a matrix product. Not oneDNN's.
+- `torch[compile]`: `torch.compile`, of the whole call and, in a gradient, of its backward pass as
+  well. Pools become loops in C++ that the compiler wrote; convolutions stay library calls. Shapes
+  and parameters are constants of the compiled code: what is new is compiled (0.1 to 4 s, and a C++
+  compiler is needed), and the last of it kept.
+- `torch[cuda]`, `torch[cuda-tf32=off]`, `torch[cuda-cudnn=off]`: on an NVIDIA GPU, by default with
+  convolutions in TF32, then in full float32, then without cuDNN.
+- `torch[mps]`: on an Apple GPU.
+
+The last four are registered where such a device is present.
+"""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import shutil
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import wraps
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from conformance import Implementation, implementation
+from conformance.case import Case
+from conformance.dtypes import DTYPES
+from conformance.signatures import SIGNATURES
+from implementations._common import Array
+from implementations.pytorch import Torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ChannelsLast(Torch):
+    """Tensors in the memory format channels_last."""
+
+    def tensor(self, array: Array) -> Tensor:
+        """Return a tensor whose channels are next to one another."""
+        import torch
+
+        tensor = super().tensor(array)
+        if tensor.ndim < 4:
+            return tensor
+        last = torch.channels_last if tensor.ndim == 4 else torch.channels_last_3d
+        return tensor.contiguous(memory_format=last)
+
+
+class Switched(Torch):
+    """Calls made while some of PyTorch's switches are set."""
+
+    def __init__(self, *switches: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._switches = switches
+
+    def register(self, implementation: Implementation) -> None:
+        """Register every operator, called with the switches."""
+        for operator in SIGNATURES:
+            implementation.register(operator, self._switched(getattr(self, operator)))
+
+    def _switched(self, function: Callable[..., Array]) -> Callable[..., Array]:
+        @wraps(function)
+        def call(*arguments: Any, **parameters: Any) -> Array:
+            with ExitStack() as stack:
+                for switch in self._switches:
+                    stack.enter_context(switch())
+                return function(*arguments, **parameters)
+
+        return call
+
+
+class OnDevice(Switched):
+    """Calls made on another device, whose tensors are copied there and back."""
+
+    def __init__(self, device: str, *switches: Callable[[], AbstractContextManager[Any]]) -> None:
+        super().__init__(*switches)
+        self._device = device
+
+    def tensor(self, array: Array) -> Tensor:
+        """Return a tensor on the device."""
+        return super().tensor(array).to(self._device)
+
+    def array(self, tensor: Tensor, x: Array) -> Array:
+        """Return the tensor, copied from the device, as an array of the dtype of ``x``."""
+        return super().array(tensor.cpu(), x)
+
+
+class Compiled(Torch):
+    """Calls compiled for their shapes and parameters."""
+
+    _KEPT = 256
+
+    def __init__(self) -> None:
+        self._compiled: OrderedDict[Any, Callable[..., Tensor]] = OrderedDict()
+        self._count = itertools.count()
+
+    def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call the compiled ``function``."""
+        import torch
+
+        key = (
+            function,
+            *(
+                (a.shape, a.stride(), a.dtype, a.requires_grad)
+                if isinstance(a, torch.Tensor)
+                else a
+                for a in arguments
+            ),
+        )
+        compiled = self._compiled.pop(key, None) or self._compile(function)
+        self._compiled[key] = compiled
+        if len(self._compiled) > self._KEPT:
+            self._compiled.popitem(last=False)
+        return compiled(*arguments)
+
+    def _compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Compile a copy, since all that is compiled of one code object shares a limit."""
+        import torch
+        import torch._inductor.config
+
+        torch._inductor.config.compile_threads = 1  # in this process, which may be ended any time
+        assert isinstance(function, FunctionType)
+        code = function.__code__.replace(co_name=f"{function.__name__}_{next(self._count)}")
+        copy = FunctionType(code, function.__globals__, closure=function.__closure__)
+        compiled: Callable[..., Tensor] = torch.compile(copy, fullgraph=True, dynamic=False)
+        return compiled
+
+
+@contextmanager
+def _mkldnn_off() -> Iterator[None]:
+    from torch.backends import mkldnn
+
+    before = mkldnn.enabled
+    mkldnn.enabled = False  # mkldnn.flags() would warn that there is no TF32 here
+    try:
+        yield
+    finally:
+        mkldnn.enabled = before
+
+
+def _nnpack_off() -> AbstractContextManager[Any]:
+    import torch
+
+    switch: AbstractContextManager[Any] = torch.backends.nnpack.flags(enabled=False)
+    return switch
+
+
+def _tf32_off() -> AbstractContextManager[Any]:
+    import torch
+
+    switch: AbstractContextManager[Any] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return switch
+
+
+def _cudnn_off() -> AbstractContextManager[Any]:
+    import torch
+
+    switch: AbstractContextManager[Any] = torch.backends.cudnn.flags(enabled=False)
+    return switch
+
+
+def _has_format(case: Case) -> bool | str:
+    return case.dims > 1 or "channels_last needs two spatial dimensions"
+
+
+def _nvidia() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() or (
+        sys.platform == "win32" and shutil.which("nvidia-smi") is not None
+    )
+
+
+def _variant(name: str, **declared: Any) -> Implementation:
+    return implementation(name, package="torch", extra="torch", **{"dtypes": DTYPES} | declared)
+
+
+ChannelsLast().register(_variant("torch[channels_last]", supports=_has_format))
+Switched(_mkldnn_off, _nnpack_off).register(_variant("torch[mkldnn=off]"))
+Compiled().register(_variant("torch[compile]"))
+if _nvidia():
+    _half = ("float32", "float16", "bfloat16")
+    OnDevice("cuda").register(
+        _variant("torch[cuda]", family="cudnn", dtypes=_half, multiply="tf32")
+    )
+    OnDevice("cuda", _tf32_off).register(_variant("torch[cuda-tf32=off]", family="cudnn"))
+    OnDevice("cuda", _cudnn_off).register(_variant("torch[cuda-cudnn=off]"))
+if sys.platform == "darwin" and platform.machine() == "arm64":
+    _single = ("float32", "float16", "bfloat16")
+    OnDevice("mps").register(_variant("torch[mps]", family="mps", dtypes=_single))
