@@ -153,8 +153,8 @@ def _run_constant(
 ) -> Array:
     inputs = models.feeds(x, w, bias)
     ranks = tuple(array.ndim for array in inputs.values())
-    weight = np.ascontiguousarray(inputs.pop("w"))
-    return _result(_made(models.model(operator, str(x.dtype), ranks, attributes, weight)), inputs)
+    dtype, weight = str(inputs["x"].dtype), np.ascontiguousarray(inputs.pop("w"))
+    return _result(_made(models.model(operator, dtype, ranks, attributes, weight)), inputs)
 
 
 def _result(session: InferenceSession, inputs: dict[str, Array]) -> Array:

@@ -166,6 +166,7 @@ def run_block(
     clock.lap("preparing")
     outputs: dict[str, list[Array | None]] = {}
     judges = [one for one in plan.implementations if one.installed and operator in one.functions]
+    proven: list[Implementation] = []
     for place, one in enumerate(judges):
         tell(place / len(judges), f"{one.name}: {operator} {dims}-D")
         wrong = disprove(one, plan, operator, dims)
@@ -173,6 +174,7 @@ def run_block(
             block.cells += unjudged(one, prepared, plan, wrong)
             outputs[one.name] = [None] * len(prepared)
             continue
+        proven.append(one)
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             cells, outputs[one.name] = judge_block(one, prepared, plan, block.gaps)
             known = acknowledged.applicable(one, plan.known)
@@ -182,7 +184,7 @@ def run_block(
         block.cells += cells
         clock.lap(f"judging {one.name}")
     tell(1.0, f"layers: {operator} {dims}-D")
-    judge_block_layers(judges, plan, block)
+    judge_block_layers(proven, plan, block)
     clock.lap("layers")
     block.pairs = pairwise.compare(operator, prepared, outputs)
     clock.lap("comparing pairs")

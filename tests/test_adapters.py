@@ -1,0 +1,45 @@
+"""Adapters of engines, on cases checked by hand: what differs there is the adapter's mistake.
+
+Those whose engine is not installed are skipped; `nox -s adapters` runs where all of them are.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
+from conformance.registry import Implementation, implementations
+from conformance.running.proof import disprove, dtype_of, simplest
+from conformance.spec import load
+
+ADAPTERS = [one for one in implementations().values() if one.package is not None]
+OPERATORS = [
+    pytest.param(one, name, id=f"{one.name}-{name}") for one in ADAPTERS for name in one.operators
+]
+
+
+@pytest.mark.filterwarnings("default")  # an engine may warn of its own future
+@pytest.mark.parametrize(("adapter", "operator"), OPERATORS)
+def test_the_simplest_cases_show_no_mistake_of_the_adapter(
+    adapter: Implementation, operator: str
+) -> None:
+    if not adapter.installed:
+        pytest.skip(adapter.hint)
+    dtype, spec = dtype_of(adapter), load()
+    assert dtype is not None
+    prepared = [Prepared.of(c) for dims in (1, 2, 3) for c in simplest(spec, operator, dims, dtype)]
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        verdicts = {p.case: judge_prepared(adapter, p)[0] for p in prepared}
+    if all(verdict.status == UNSUPPORTED for verdict in verdicts.values()):
+        pytest.skip(f"{adapter.name}: {next(iter(verdicts.values())).message}")
+
+    assert disprove(adapter, prepared, lambda p: verdicts[p.case], adapter.known) is None
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda one: one.name)
+def test_an_adapter_names_the_extra_that_installs_its_engine(adapter: Implementation) -> None:
+    assert adapter.extra is not None
