@@ -35,7 +35,7 @@ class Requirement:
     @property
     def rule(self) -> str:
         """The normative part of the text, without rationale and frameworks."""
-        return _INFORMATIVE.split(self.text, maxsplit=1)[0].strip()
+        return _INFORMATIVE.split(self.text, maxsplit=1)[0].rstrip()
 
 
 @cache
@@ -67,7 +67,7 @@ def parse(markdown: str) -> dict[str, Requirement]:
     for section in re.split(r"^(?=#{1,3} )", markdown, flags=re.MULTILINE):
         heading, _, body = section.partition("\n")
         if heading.startswith("### "):
-            new = _read(heading, body.strip(), line)
+            new = _read(heading, body.strip("\n").rstrip(), line)
             if new.id in found:
                 raise ConformanceError(f"SPEC.md:{line}: {new.id} is there twice; use a new number")
             found[new.id] = new

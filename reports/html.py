@@ -29,7 +29,7 @@ _SYMBOLS = {"good": "✓", "bad": "✗", "unsure": "?", "none": "-"}
 def html(report: Report) -> str:
     """Return the page."""
     return (
-        _environment()
+        environment_of_templates()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -160,7 +160,8 @@ def _heat(pair: Pair) -> int:
 
 
 @cache
-def _environment() -> Environment:
+def environment_of_templates() -> Environment:
+    """Return the templates, with the filters that they use."""
     made = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,

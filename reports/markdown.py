@@ -43,7 +43,7 @@ _ACTIVE = re.compile(r"[&<>|`*\[\]~\\#@$!]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=
 def markdown(report: Report) -> str:
     """Return the report; the first line is the outcome in one sentence."""
     symbol = _SYMBOLS[overall(report)]
-    parts = [f"{symbol} **{_text(headline(report))}**"]
+    parts = [f"{symbol} **{escaped(headline(report))}**"]
     if not report.complete:
         parts.append(f"> [!WARNING]\n> {INCOMPLETE} What follows was judged until then.")
     parts += _agreement(report)
@@ -53,8 +53,8 @@ def markdown(report: Report) -> str:
     parts += _large(report)
     parts += _timings(report)
     parts += _gaps(report)
-    rows = [[_text(label), _text(value)] for label, value in environment(report)]
-    parts += _folded("Environment", _table(["", ""], rows))
+    rows = [[escaped(label), escaped(value)] for label, value in environment(report)]
+    parts += folded("Environment", table(["", ""], rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,10 +64,12 @@ def _agreement(report: Report) -> list[str]:
         reached = f"{s.reached}/{s.planned}" if s.reached < s.planned else "all"
         gaps = f"{s.unsupported:,}" if s.unsupported else NONE
         numbers = (f"{s.compared:,}", gaps, reached, multiple(s.worst))
-        rows.append([_text(s.implementation), _text(s.operator), *numbers, _verdict(s.verdict)])
+        rows.append(
+            [escaped(s.implementation), escaped(s.operator), *numbers, verdict_of(s.verdict)]
+        )
     for one in report.not_installed:
         note = one_line(shorten(one.note, 300)) or one.verdict
-        rows.append([_text(one.name), NONE, "0", NONE, NONE, NONE, _text(note)])
+        rows.append([escaped(one.name), NONE, "0", NONE, NONE, NONE, escaped(note)])
     if not rows:
         return []
     header = ["implementation", "operator", "compared", "gaps", "reached", "worst", "verdict"]
@@ -75,7 +77,7 @@ def _agreement(report: Report) -> list[str]:
         "worst: the largest error as a fraction of the allowed bound; gaps: cases that the "
         "implementation does not support; reached: how far the time budget reached."
     )
-    return ["### Agreement with the reference", _table(header, rows, "llrrrrl"), note]
+    return ["### Agreement with the reference", table(header, rows, "llrrrrl"), note]
 
 
 def _violations(report: Report) -> list[str]:
@@ -93,34 +95,34 @@ def _violations(report: Report) -> list[str]:
 def _finding(finding: Finding) -> list[str]:
     smallest = finding.smallest
     title = (
-        f"{_verdict(smallest.status)}: <b>{_text(smallest.implementation)}</b>, "
-        f"{_text(smallest.operator)}: {_text(requirement_title(smallest.requirement))}"
+        f"{verdict_of(smallest.status)}: <b>{escaped(smallest.implementation)}</b>, "
+        f"{escaped(smallest.operator)}: {escaped(requirement_title(smallest.requirement))}"
     )
     reach = f"The smallest of {plural(finding.count, 'case')}"
     if finding.further:
         reach += f", the same in {plural(finding.further, 'further cell')}"
     parts = [
-        _fenced(shorten(smallest.message, _LONGEST_MESSAGE), "text"),
+        fenced(shorten(smallest.message, _LONGEST_MESSAGE), "text"),
         f"{reach}:",
-        _fenced(smallest.case, "text"),
-        _fenced(smallest.replay, "sh"),
+        fenced(smallest.case, "text"),
+        fenced(smallest.replay, "sh"),
     ]
     if len(smallest.script) > _LONGEST_SCRIPT:
         parts.append("The standalone script is too long for this page; it is in the HTML report.")
     elif smallest.script:
-        parts += _folded("Standalone script", _fenced(smallest.script, "python"))
-    return _folded(title, *parts)
+        parts += folded("Standalone script", fenced(smallest.script, "python"))
+    return folded(title, *parts)
 
 
 def _known(report: Report) -> list[str]:
     shown = [entry for entry in report.known if entry.status in ("known difference", "stale")]
     rows = [
         [
-            _text(entry.implementation),
-            _text(entry.operator),
-            _text(entry.requirement),
+            escaped(entry.implementation),
+            escaped(entry.operator),
+            escaped(entry.requirement),
             f"{entry.count:,}" if entry.status != "stale" else "❌ stale",
-            _text(one_line(shorten(f"{entry.covers}: {entry.reason} {entry.link}", 400))),
+            escaped(one_line(shorten(f"{entry.covers}: {entry.reason} {entry.link}", 400))),
         ]
         for entry in shown
     ]
@@ -128,7 +130,7 @@ def _known(report: Report) -> list[str]:
         return []
     header = ["implementation", "operator", "requirement", "cases", "where and why"]
     note = "Expected, with a reason, and not counted as violations; a stale one no longer occurs."
-    return ["### Known differences", _table(header, rows, "lllrl"), note]
+    return ["### Known differences", table(header, rows, "lllrl"), note]
 
 
 def _pairwise(report: Report) -> list[str]:
@@ -142,19 +144,19 @@ def _pairwise(report: Report) -> list[str]:
         cells = [
             f"{share(p.identical, p.elements)}, {multiple(p.largest)}" if p else "" for p in pairs
         ]
-        rows.append([_text(name), *cells])
+        rows.append([escaped(name), *cells])
     note = (
         "Share of output elements that are identical bit for bit, and the largest difference as "
         "a multiple of the bound."
     )
-    table = _table(["", *map(_text, names)], rows, "l" + "r" * len(names))
-    return ["### Agreement with one another", table, note]
+    lines = table(["", *map(escaped, names)], rows, "l" + "r" * len(names))
+    return ["### Agreement with one another", lines, note]
 
 
 def _large(report: Report) -> list[str]:
     rows = [
         [
-            *(_text(c.implementation), _text(c.operator), str(c.full), str(c.parts)),
+            *(escaped(c.implementation), escaped(c.operator), str(c.full), str(c.parts)),
             *(str(c.unsupported), f"❌ {c.failed}" if c.failed else "0"),
         ]
         for c in counts(report)
@@ -163,31 +165,36 @@ def _large(report: Report) -> list[str]:
         return []
     header = ["implementation", "operator", "in full", "in part", "gaps", "failed"]
     cases = [
-        [_text(row.layer), _text(row.implementation), _text(outcome(row)), seconds(row.seconds)]
+        [
+            escaped(row.layer),
+            escaped(row.implementation),
+            escaped(outcome(row)),
+            seconds(row.seconds),
+        ]
         for row in report.large[:_MOST_LARGE]
     ]
-    listed = _table(["layer or shape", "implementation", "outcome", "time"], cases, "lllr")
+    listed = table(["layer or shape", "implementation", "outcome", "time"], cases, "lllr")
     more = len(report.large) - len(cases)
     notes = [f"{more} more are in the run file."] if more else []
     return [
         "### Large cases",
-        _table(header, rows, "llrrrr"),
+        table(header, rows, "llrrrr"),
         NOTE,
-        *_folded("Each large case", listed, *notes),
+        *folded("Each large case", listed, *notes),
     ]
 
 
 def _timings(report: Report) -> list[str]:
     rows = [
         [
-            _text(layer),
-            _text(t.implementation),
+            escaped(layer),
+            escaped(t.implementation),
             seconds(t.median),
             f"{seconds(t.lower)} to {seconds(t.upper)}",
             number(t.ratio),
             number(t.gflops),
             percentage(t.peak),
-            "conforms" if t.is_verified else f"❌ {_text(one_line(shorten(t.verified, 200)))}",
+            "conforms" if t.is_verified else f"❌ {escaped(one_line(shorten(t.verified, 200)))}",
         ]
         for layer, timings in report.layers()
         for t in timings
@@ -205,54 +212,57 @@ def _timings(report: Report) -> list[str]:
         "output",
     ]
     note = (
-        f"ratio: median over {_text(baseline(report))}; peak: share of the machine's measured "
+        f"ratio: median over {escaped(baseline(report))}; peak: share of the machine's measured "
         "matrix-product rate; output: whether what the timed calls returned is right."
     )
-    return ["### Time of one call", _table(header, rows, "llrrrrrl"), note]
+    return ["### Time of one call", table(header, rows, "llrrrrrl"), note]
 
 
 def _gaps(report: Report) -> list[str]:
     rows = [
         [
-            _text(gap.implementation),
-            _text(gap.operator),
+            escaped(gap.implementation),
+            escaped(gap.operator),
             f"{gap.count:,}",
-            _text(one_line(shorten(gap.reason, 300))),
+            escaped(one_line(shorten(gap.reason, 300))),
         ]
         for gap in report.unsupported
     ]
     header = ["implementation", "operator", "cases", "reason"]
-    return _folded("Not computed", _table(header, rows, "llrl")) if rows else []
+    return folded("Not computed", table(header, rows, "llrl")) if rows else []
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
+    """Return a Markdown table of cells that are escaped already."""
     names = {"l": "left", "r": "right"}
     # tabulate's "pipe" is its "github" with the colons that align the columns.
-    table: str = tabulate(
+    text: str = tabulate(
         list(rows),
         headers=list(header),
         tablefmt="pipe",
         disable_numparse=True,
         colalign=[names[letter] for letter in align] or None,
     )
-    return table
+    return text
 
 
-def _folded(summary: str, *parts: str) -> list[str]:
+def folded(summary: str, *parts: str) -> list[str]:
     """Return a <details> element; the blank lines between the parts make them Markdown again."""
     return [f"<details>\n<summary>{summary}</summary>", *parts, "</details>"]
 
 
-def _fenced(text: str, language: str) -> str:
+def fenced(text: str, language: str) -> str:
+    """Return code in a fence longer than any run of backticks inside."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text with every character that Markdown or HTML could act on made a reference."""
     return _ACTIVE.sub(lambda match: f"&#{ord(match[0])};", text)
 
 
-def _verdict(verdict: str) -> str:
-    return f"{_SYMBOLS.get(verdict, '')} {_text(verdict)}".strip()
+def verdict_of(verdict: str) -> str:
+    """Return a verdict with its symbol."""
+    return f"{_SYMBOLS.get(verdict, '')} {escaped(verdict)}".strip()

@@ -11,7 +11,19 @@ from typing import Any
 
 from conformance.running.runfile import read
 from reports.order import by_cell, by_operator, largest, natural, worst_verdict
-from reports.rows import Cell, Gap, Implementation, Known, Large, Pair, Timing, Violation, read_rows
+from reports.rows import (
+    Cell,
+    Convention,
+    Gap,
+    Implementation,
+    Known,
+    Large,
+    Pair,
+    Timing,
+    Violation,
+    Witness,
+    read_rows,
+)
 from reports.text import clean
 
 NOT_INSTALLED = "not installed"
@@ -72,6 +84,8 @@ class Report:
     pairs: tuple[Pair, ...]
     timings: tuple[Timing, ...]
     known: tuple[Known, ...] = ()
+    witnesses: tuple[Witness, ...] = ()
+    conventions: tuple[Convention, ...] = ()
 
     @property
     def stale(self) -> tuple[Known, ...]:
@@ -183,6 +197,13 @@ def load(path: str | Path) -> Report:
         timings=tuple(sorted(timings, key=lambda t: (natural(t.layer), t.implementation))),
         known=tuple(
             sorted(known, key=lambda k: (k.implementation, by_operator(k.operator), k.requirement))
+        ),
+        witnesses=read_rows(Witness, "witness", tables["witness"], path),
+        conventions=tuple(
+            sorted(
+                read_rows(Convention, "convention", tables["convention"], path),
+                key=lambda c: (c.convention, c.implementation, by_operator(c.operator), c.dims),
+            )
         ),
     )
 

@@ -116,6 +116,43 @@ class Large:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """What an implementation makes of the smallest case that shows another's violation."""
+
+    implementation: str
+    requirement: str
+    operator: str
+    case: str
+    status: str
+    cited: str
+    """The requirement that this implementation violates there, or nothing."""
+    message: str
+    engine_script: str
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """Which alternative of a convention the probes saw an implementation follow."""
+
+    implementation: str
+    convention: str
+    requirement: str
+    operator: str
+    dims: int
+    dtype: str
+    """Empty where the convention is one of all dtypes together."""
+    declared: str
+    followed: str
+    """An alternative, ``mixed``, ``neither`` or ``not applicable``."""
+    agrees: bool
+    """Whether what was seen is what was declared."""
+    probes: int
+    case: str
+    message: str
+    engine_script: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Why an implementation left cases of an operator uncomputed, and how many."""
 
@@ -202,6 +239,6 @@ def _value(name: str, kind: str, value: Any) -> str | int | float | None:
         return clean(value) if name in _SEVERAL_LINES else one_line(value)
     if isinstance(value, (str, bytes)):
         raise TypeError
-    if kind.startswith("int"):
+    if kind.startswith(("int", "bool")):
         return int(value)
     return None if math.isnan(float(value)) and "None" in kind else float(value)

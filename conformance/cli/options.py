@@ -70,6 +70,14 @@ def write(path: Path, text: str) -> None:
         raise click.FileError(str(path), hint=problem.strerror or str(problem)) from None
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, if it is not there; raise `click.FileError` where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise click.FileError(str(path), hint=problem.strerror or str(problem)) from None
+
+
 def typed() -> str:
     """Return the command as it was typed, safe to paste."""
     return shlex.join(["convformance", *(click.get_current_context().obj or ())])

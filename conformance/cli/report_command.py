@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from conformance.cli import options
+
+if TYPE_CHECKING:
+    from reports import Report
 
 
 @click.command("report")
 @click.argument("run_file", default="convformance-run/run.sqlite")
 @click.option("--markdown", metavar="FILE", help="Write the Markdown report to FILE ('-': stdout).")
 @click.option("--html", metavar="FILE", help="Write the HTML report to FILE ('-': stdout).")
+@click.option(
+    "--differences",
+    metavar="FILE|FOLDER",
+    help="Write where implementations differ, as .md or .html, or both into a FOLDER.",
+)
 @options.as_json
-def command(run_file: str, markdown: str | None, html: str | None, as_json: bool) -> int:
+def command(
+    run_file: str,
+    markdown: str | None,
+    html: str | None,
+    differences: str | None,
+    as_json: bool,
+) -> int:
     """Print the tables of RUN_FILE (default: convformance-run/run.sqlite)."""
     from reports import load
     from reports.html import html as to_html
@@ -29,12 +44,38 @@ def command(run_file: str, markdown: str | None, html: str | None, as_json: bool
             click.echo(render(report), nl=False)
             continue
         options.write(Path(target), render(report))
+    if differences is not None:
+        _write_differences(report, differences)
     if as_json:
         from reports.as_json import as_json as to_json
 
         click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
-    elif markdown is None and html is None:
+    elif markdown is None and html is None and differences is None:
         from reports.terminal import show
 
         show(report)
     return 0
+
+
+def _write_differences(report: Report, target: str) -> None:
+    """Write the differences page as the target's name says; into a folder in both forms."""
+    from reports.differences_html import differences_html
+    from reports.differences_markdown import differences_markdown
+
+    if target == "-":
+        click.echo(differences_markdown(report), nl=False)
+        return
+    path = Path(target)
+    if path.suffix == ".html":
+        options.write(path, differences_html(report))
+    elif path.suffix == ".md":
+        options.write(path, differences_markdown(report))
+    elif path.suffix and not path.is_dir():
+        raise click.BadParameter(
+            f"{target} ends in {path.suffix}; name a file that ends in .md or .html, or a folder",
+            param_hint="--differences",
+        )
+    else:
+        options.make_folder(path)
+        options.write(path / "differences.md", differences_markdown(report))
+        options.write(path / "differences.html", differences_html(report))

@@ -29,6 +29,7 @@ from conformance.running.layers import LayerVerdict
 from conformance.running.machine import machine
 from conformance.running.proof import ADAPTER_WRONG
 from conformance.running.runfile import RunFile
+from conformance.running.witnesses import smallest, witnesses
 from conformance.spec import Spec, load
 from conformance.spec.known_differences import read_known
 
@@ -248,6 +249,15 @@ def _execute(
         for row in acknowledged.rows(one, plan.known, covered, examples)
     ]
     file.add("known", entries)
+    failed = [
+        {"requirement": found.requirement, "operator": cell.operator, "case": found.case.id}
+        for cell in cells
+        for found in cell.violations
+    ]
+    failed += [row for row in entries if row["status"] == acknowledged.OCCURS]
+    if failed and len(plan.implementations) > 1:
+        progress(999, 1000, "asking every implementation about each difference")
+        file.add("witness", witnesses(plan.implementations, smallest(failed)))
     file.add("implementation", (_describe(one, verdicts[one.name]) for one in plan.implementations))
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()

@@ -146,8 +146,8 @@ def _result(one: Implementation, prepared: Prepared, message: str) -> Sequence[s
     role = SIGNATURES[case.operator].result
     (exact,) = to_layout((prepared.reference.exact,), one.layout, (role,))
     if exact.size <= _PRINTED:
-        text = numbers(exact) if exact.size else f"np.empty({exact.shape})"
-        return [f"exact = np.array({text})", 'print("got", got, "exact", exact)']
+        text = f"np.array({numbers(exact)})" if exact.size else f"np.empty({exact.shape})"
+        return [f"exact = {text}", 'print("got", got, "exact", exact)']
     at = re.search(r"worst at \[([0-9, ]+)\]", message)
     if at is None:
         return [f"exact = np.empty({exact.shape})", 'print("shape", got.shape, "due", exact.shape)']

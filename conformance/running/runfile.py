@@ -67,6 +67,28 @@ CREATE TABLE known (
     script TEXT NOT NULL, engine_script TEXT NOT NULL, replay TEXT NOT NULL
 );
 
+-- What each implementation makes of the smallest case that shows a violation (or a known
+-- difference) of a requirement in an operator, whoever's it is. status: conforms | violates |
+-- unsupported | crashed | ...; cited: the requirement that this implementation violates there.
+CREATE TABLE witness (
+    implementation TEXT NOT NULL, requirement TEXT NOT NULL, operator TEXT NOT NULL,
+    "case" TEXT NOT NULL, status TEXT NOT NULL, cited TEXT NOT NULL, message TEXT NOT NULL,
+    engine_script TEXT NOT NULL,
+    PRIMARY KEY (implementation, requirement, operator)
+) WITHOUT ROWID;
+
+-- Which alternative of each convention, and which class of accuracy, the probes saw: one row an
+-- implementation, convention, operator and dims (and dtype, for accuracy; else empty). followed: an
+-- alternative | mixed | neither | not applicable; agrees: whether declared allows it; probes: cases
+-- that could tell; case, message: what decided.
+CREATE TABLE convention (
+    implementation TEXT NOT NULL, convention TEXT NOT NULL, requirement TEXT NOT NULL,
+    operator TEXT NOT NULL, dims INTEGER NOT NULL, dtype TEXT NOT NULL, declared TEXT NOT NULL,
+    followed TEXT NOT NULL, agrees INTEGER NOT NULL, probes INTEGER NOT NULL, "case" TEXT NOT NULL,
+    message TEXT NOT NULL, engine_script TEXT NOT NULL,
+    PRIMARY KEY (implementation, convention, operator, dims, dtype)
+) WITHOUT ROWID;
+
 -- Why cases were not computed, and how many.
 CREATE TABLE unsupported (
     implementation TEXT NOT NULL, operator TEXT NOT NULL, reason TEXT NOT NULL,
@@ -102,7 +124,8 @@ CREATE TABLE timing (
 """
 
 TABLES = (
-    *("implementation", "cell", "violation", "known", "unsupported", "layer", "pair", "timing"),
+    *("implementation", "cell", "violation", "known", "witness", "convention", "unsupported"),
+    *("layer", "pair", "timing"),
 )
 
 

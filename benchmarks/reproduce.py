@@ -1,0 +1,34 @@
+"""Run every engine script of a run file by itself, and say which of them show what they claim.
+
+A defect that its engine alone does not show is an adapter's mistake: `python -m
+benchmarks.reproduce convformance-run/run.sqlite` exits with 1 where there is one.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from conformance.case import Case
+from conformance.registry import get
+from conformance.running.reproduction import reproduces
+from conformance.running.runfile import read
+
+
+def main(path: str) -> int:
+    """Run the scripts of the violations in ``path``; return how many show nothing, at most 1."""
+    _, tables = read(path)
+    missing = shown = without = 0
+    for row in [*tables["violation"], *tables["known"]]:
+        if not row["engine_script"]:
+            without += 1
+            continue
+        told = reproduces(get(row["implementation"]), Case.parse(row["case"]), row["engine_script"])
+        shown, missing = shown + bool(told), missing + (not told)
+        verdict = "shows it" if told else "SHOWS NOTHING"
+        print(f"{verdict:14}{row['implementation']} {row['requirement']} {row['case']}", flush=True)
+    print(f"{shown} reproduced, {missing} not, {without} without a script of the engine alone")
+    return int(missing > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "convformance-run/run.sqlite"))

@@ -1,0 +1,49 @@
+"""The differences page as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+
+from reports.differences import choices, differences
+from reports.differences_markdown import sentence
+from reports.headline import INCOMPLETE, environment
+from reports.html import environment_of_templates
+from reports.model import Report
+
+
+def differences_html(report: Report) -> str:
+    """Return the page."""
+    found = differences(report)
+    return (
+        environment_of_templates()
+        .get_template("differences.html.j2")
+        .render(
+            report=report,
+            sentence=sentence(report, found),
+            incomplete=None if report.complete else INCOMPLETE,
+            differences=[(difference, prose(difference.sentence)) for difference in found],
+            choices=[(choice, prose(choice.sentence)) for choice in choices(report)],
+            environment=environment(report),
+        )
+    )
+
+
+def prose(text: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return a requirement's text as paragraphs: ("p" or "pre", parts), each ("text" or "code", _).
+
+    The text is Markdown of SPEC.md, of which this reads what a requirement uses: paragraphs,
+    indented formulas, and code between backticks.
+    """
+    found = []
+    for filled, group in groupby(text.splitlines(), key=lambda line: bool(line.strip())):
+        lines = list(group)
+        if not filled:
+            continue
+        if all(line.startswith("    ") for line in lines):
+            found.append(("pre", [("text", "\n".join(line[4:] for line in lines))]))
+            continue
+        parts = re.split(r"`([^`]*)`", " ".join(line.strip() for line in lines))
+        kinds = ("text", "code")
+        found.append(("p", [(kinds[place % 2], part) for place, part in enumerate(parts) if part]))
+    return found

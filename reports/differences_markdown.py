@@ -1,0 +1,115 @@
+"""The differences page as GitHub-flavoured Markdown."""
+
+from __future__ import annotations
+
+from reports.differences import Choice, Difference, Party, choices, differences
+from reports.headline import INCOMPLETE
+from reports.markdown import escaped, fenced, folded, table, verdict_of
+from reports.model import Report
+from reports.order import FAILED
+from reports.text import one_line, plural, shorten
+
+_LONGEST_MESSAGE = 2000
+
+
+def differences_markdown(report: Report) -> str:
+    """Return the page: a summary, then each difference with its smallest cases and scripts."""
+    found, followed = differences(report), choices(report)
+    parts = ["# Where the implementations differ", sentence(report, found)]
+    if not report.complete:
+        parts.append(f"> [!WARNING]\n> {INCOMPLETE}")
+    if found:
+        rows = [
+            [
+                f"[{escaped(d.requirement)}](#{d.anchor})",
+                escaped(d.operator),
+                d.kind,
+                escaped(", ".join(party.implementation for party in d.failing)),
+                escaped(", ".join(f"{len(who)} {does}" for does, who in d.others)),
+            ]
+            for d in found
+        ]
+        parts.append(table(["requirement", "operator", "kind", "who", "the others"], rows, "lllll"))
+    for difference in found:
+        parts += _difference(difference)
+    if followed:
+        parts.append("# Which conventions they follow")
+        parts.append("Declared by each implementation, and seen by probes of the run.")
+    for choice in followed:
+        parts += _choice(choice)
+    parts.append(f"From {escaped(report.path)}, seed {report.facts.get('seed')}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def sentence(report: Report, found: tuple[Difference, ...]) -> str:
+    """Return the page in one sentence."""
+    if not found:
+        return f"No requirement on which {plural(len(report.judged), 'implementation')} differ."
+    numbers = len({difference.requirement for difference in found})
+    who = {party.implementation for d in found for party in d.failing}
+    return (
+        f"{plural(numbers, 'requirement')} on which implementations differ: {len(who)} of "
+        f"{plural(len(report.judged), 'implementation')} differ from the exact result, or from "
+        "what they declare, somewhere."
+    )
+
+
+def _difference(difference: Difference) -> list[str]:
+    title = f"{difference.requirement}: {difference.title}, {difference.operator}"
+    quoted = "\n".join(f"> {line}".rstrip() for line in difference.sentence.splitlines())
+    rows = [
+        [
+            f"<b>{escaped(party.implementation)}</b> {escaped(party.version)}",
+            verdict_of(party.does),
+            escaped(one_line(shorten(party.detail, 300))),
+        ]
+        for party in difference.failing
+    ]
+    for does, who in difference.others:
+        names = ", ".join(party.implementation for party in who)
+        told = "; ".join(dict.fromkeys(party.detail for party in who if party.detail))
+        rows.append([escaped(names), verdict_of(does), escaped(shorten(told, 300))])
+    parts = [
+        f'<a id="{difference.anchor}"></a>',
+        f"## {escaped(title)}",
+        f"A {difference.kind}." if quoted else "",
+        quoted,
+        table(["implementation", "does", "in how many cases, and where"], rows, "lll"),
+        "The smallest case, which every implementation was asked about:",
+        fenced(difference.case, "text"),
+    ]
+    for party in difference.failing:
+        parts += _shown(party)
+    return [part for part in parts if part]
+
+
+def _shown(party: Party) -> list[str]:
+    verb = "expected of" if party.does not in FAILED else "found in"
+    what = "with the engine alone" if party.alone else "through its adapter"
+    head = f"{verb} <b>{escaped(party.implementation)}</b>, {what}"
+    inner = [
+        fenced(party.case, "text"),
+        fenced(shorten(party.message, _LONGEST_MESSAGE), "text") if party.message else "",
+        fenced(party.script, "python") if party.script else "",
+    ]
+    return folded(head, *(part for part in inner if part))
+
+
+def _choice(choice: Choice) -> list[str]:
+    rows = [
+        [
+            escaped(one.implementation),
+            escaped(one.declared),
+            escaped(one.followed),
+            "" if one.agrees else f"❌ {escaped(one_line(shorten(one.message, 300)))}",
+            f"{one.probes:,}",
+        ]
+        for one in choice.followers
+        if one.followed != "not applicable"
+    ]
+    if not rows:
+        return []
+    quoted = "\n".join(f"> {line}".rstrip() for line in choice.sentence.splitlines())
+    header = ["implementation", "declares", "follows", "", "probes"]
+    title = f"{choice.name} ({choice.requirement}: {choice.title})"
+    return [f"## {escaped(title)}", quoted, table(header, rows, "llllr")]
