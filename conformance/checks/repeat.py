@@ -30,6 +30,9 @@ from conformance.signatures import ROLES
 
 __all__ = ["CALLS", "endure", "judge_history", "relive", "repeat"]
 
+_SEEDS = 6
+"""Data that is tried to show without a history that a call is wrong."""
+
 Perform: TypeAlias = Callable[[Implementation, Sequence[Call], float], list[Answer]]
 """Makes the calls of an implementation, none but the first after so many seconds."""
 
@@ -225,12 +228,28 @@ class _Judged:
             step = self.steps[i]
             if self._stale(i) or self._mixed(i) or self._right_elsewhere(i, through):
                 raise self.found(step.broken, f"{step.what} is wrong: {self._why(i)}")
-            if step.own:
-                raise _Found(wrong)
+            plain = wrong if step.own else self._plainly(step.prepared.case, through)
+            if plain is not None:
+                raise _Found(plain)
             assert wrong.requirement is not None
             raise self.found(
                 wrong.requirement, f"{step.what} is wrong: {wrong.message}", wrong.status
             )
+
+    def _plainly(self, case: Case, through: Perform) -> Verdict | None:
+        """Return a verdict on one call like ``case``, with data that its recipe makes, if wrong.
+
+        Then the failure can be shown, shrunk and replayed without the calls before it.
+        """
+        for seed in range(case.seed, case.seed + _SEEDS):
+            prepared = Prepared.of(case.replace(seed=seed))
+            step = Step("the call alone", prepared, "REPEAT-3")
+            (answer,) = through(self.one, [step.call()], math.inf)
+            if answer.seen.unsupported is None:
+                found = self._failure(prepared, answer.seen)
+                if found is not None:
+                    return found
+        return None
 
     def wrong(self, i: int) -> Verdict | None:
         """Return the verdict on one answer where it is wrong in itself, else None."""

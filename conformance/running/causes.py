@@ -71,7 +71,7 @@ def explain(
             return kind_of(verdict) == kind and covering(known, verdict) is None
 
         smallest, verdict = found.case, found
-        seconds = min(2.0, deadline - time.monotonic())
+        seconds = min(4.0, deadline - time.monotonic())
         if seconds > 0 and fails(found.case):
             smallest = shrink(found.case, fails, seconds=seconds)
             last = again(one, smallest, found)

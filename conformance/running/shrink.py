@@ -8,12 +8,17 @@ failure still showing. So the moves are made on the case itself, boldest first, 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from conformance.case import RECIPES, Case, Shape, validate
 from conformance.errors import CaseError
+
+Sizes: TypeAlias = Callable[[int, int], Iterator[int]]
+"""From a value, and the least that it can be, to the smaller ones that are tried."""
+_FEW = 16
 
 
 def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 2.0) -> Case:
@@ -24,7 +29,8 @@ def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 2.0) -
     deadline = time.monotonic() + seconds
     tried = {case}
     while True:
-        for candidate in _simpler(case):
+        # A failure may need a size of some kind, such as an odd one: halving steps over it.
+        for candidate in itertools.chain(_simpler(case), _steps(case, _every)):
             if time.monotonic() > deadline:
                 return case
             if candidate in tried or not _valid(candidate):
@@ -51,7 +57,7 @@ def _simpler(case: Case) -> Iterator[Case]:
     Data depends on shapes: where a step with the same seed hides the failure, the other seeds of
     a few are tried.
     """
-    for step in _steps(case):
+    for step in _steps(case, _halving):
         yield step
         for seed in (0, 1, 2):
             if seed != step.seed:
@@ -60,7 +66,8 @@ def _simpler(case: Case) -> Iterator[Case]:
         yield case.replace(seed=0)
 
 
-def _steps(case: Case) -> Iterator[Case]:
+def _steps(case: Case, sizes: Sizes) -> Iterator[Case]:
+    """Yield cases simpler than ``case`` in one respect, with the smaller ``sizes`` of an extent."""
     dims = case.dims
     simpler = RECIPES if case.data not in RECIPES else RECIPES[: RECIPES.index(case.data)]
     for recipe in simpler:
@@ -81,19 +88,19 @@ def _steps(case: Case) -> Iterator[Case]:
     if any(map(any, case.padding)):  # a window may need the room that padding gives
         grown = (size + sum(pair) for size, pair in zip(case.x[2:], case.padding, strict=True))
         yield case.replace(padding=plain["padding"], x=(*case.x[:2], *grown))
-    yield from _channel_steps(case)
+    yield from _channel_steps(case, sizes)
     n, c, *spatial = case.x
-    for smaller in _smaller(n, 1):
+    for smaller in sizes(n, 1):
         yield case.replace(x=(smaller, c, *spatial))
     for axis in range(dims):
-        yield from _axis_steps(case, axis)
+        yield from _axis_steps(case, axis, sizes)
 
 
-def _channel_steps(case: Case) -> Iterator[Case]:
+def _channel_steps(case: Case, sizes: Sizes) -> Iterator[Case]:
     """Yield cases with fewer groups or channels."""
     n, c, *spatial = case.x
     if case.w is None:
-        for smaller in _smaller(c, 1):
+        for smaller in sizes(c, 1):
             yield case.replace(x=(n, smaller, *spatial))
         return
     transposed = case.operator == "conv_transpose"
@@ -104,18 +111,18 @@ def _channel_steps(case: Case) -> Iterator[Case]:
         w = (groups * inner, outer) if transposed else (groups * outer, inner)
         return case.replace(x=(n, groups * inner, *spatial), w=(*w, *kernel), groups=groups)
 
-    for smaller in _smaller(case.groups, 1):
+    for smaller in sizes(case.groups, 1):
         yield resized(smaller, inner, outer)
         yield resized(smaller, inner * (case.groups // smaller), outer)
     if case.groups > 1:
         yield resized(1, inner * case.groups, outer * case.groups)
-    for smaller in _smaller(inner, 1):
+    for smaller in sizes(inner, 1):
         yield resized(case.groups, smaller, outer)
-    for smaller in _smaller(outer, 1):
+    for smaller in sizes(outer, 1):
         yield resized(case.groups, inner, smaller)
 
 
-def _axis_steps(case: Case, axis: int) -> Iterator[Case]:
+def _axis_steps(case: Case, axis: int, sizes: Sizes) -> Iterator[Case]:
     """Yield cases that are simpler along one spatial axis."""
     window = case.window
 
@@ -126,21 +133,21 @@ def _axis_steps(case: Case, axis: int) -> Iterator[Case]:
         return case.replace(x=x, kernel=shape or None)
 
     size = case.x[axis + 2]
-    for smaller in _smaller(window[axis], 1) if window else ():
+    for smaller in sizes(window[axis], 1) if window else ():
         shape = _put(window, axis, smaller)
+        shrunk = size - case.dilation[axis] * (window[axis] - smaller)
+        if shrunk >= 1:  # it costs less
+            yield with_window(shape, shrunk)
         yield with_window(shape, size)
         if case.kernel is not None:  # a pool's padding is half of its kernel at most
             pair = tuple(min(count, smaller // 2) for count in case.padding[axis])
             padding = (*case.padding[:axis], pair, *case.padding[axis + 1 :])
             yield with_window(shape, size).replace(padding=padding)
-        shrunk = size - case.dilation[axis] * (window[axis] - smaller)
-        if shrunk >= 1:
-            yield with_window(shape, shrunk)
-    for smaller in _smaller(size, 1):
+    for smaller in sizes(size, 1):
         yield with_window(window, smaller)
     for name, least in (("stride", 1), ("dilation", 1), ("output_padding", 0)):
         values = getattr(case, name)
-        for smaller in _smaller(values[axis], least):
+        for smaller in sizes(values[axis], least):
             yield case.replace(**{name: _put(values, axis, smaller)})
     before, after = case.padding[axis]
     pairs = [(0, 0), (before, 0), (0, after), (before // 2, after), (before, after // 2)]
@@ -151,12 +158,18 @@ def _axis_steps(case: Case, axis: int) -> Iterator[Case]:
             yield case.replace(padding=padding)
 
 
-def _smaller(value: int, least: int) -> Iterator[int]:
+def _halving(value: int, least: int) -> Iterator[int]:
     """Yield values from ``least`` up, by halves of the distance, below ``value``."""
     step = value - least
     while step > 0:
         yield value - step
         step //= 2
+
+
+def _every(value: int, least: int) -> Iterator[int]:
+    """Yield the values from ``least`` up, below ``value``: the first and last few of many."""
+    values = range(least, value)
+    yield from dict.fromkeys((*values[:_FEW], *values[-_FEW:]))
 
 
 def _put(values: Shape, index: int, value: int) -> Shape:
