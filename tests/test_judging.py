@@ -16,6 +16,7 @@ from conformance.case import Case
 from conformance.errors import CaseError, RegistrationError, Unsupported
 from conformance.judging import Prepared, Verdict, judge, judge_prepared
 from conformance.operators import FORWARD
+from tests.defects import kernels, unregistered
 
 Judged = Callable[..., Verdict]
 
@@ -508,3 +509,35 @@ def test_a_verdict_prints_as_one_line(judged: Judged) -> None:
     found = judged(raising(ValueError("two\nlines")))
 
     assert "mine: crashed DECLARE-1: raised on a valid case: ValueError: two lines" == str(found)
+
+
+# --- what a wrong maximum violates --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text", "requirement"),
+    [
+        (lambda x: x[..., :1], "max_pool1d:float32:x=1,1,2:kernel=2:integers@5", "MAXPOOL-1"),
+        (
+            lambda x: x[..., :1] + 1000,
+            "max_pool1d:float32:x=1,1,2:kernel=2:integers@5",
+            "MAXPOOL-4",
+        ),
+    ],
+)
+def test_a_wrong_maximum_is_an_element_or_none(wrong: Any, text: str, requirement: str) -> None:
+    def max_pool(x: Any, **call: Any) -> Any:
+        lowest = np.sort(x, axis=-1)
+        return wrong(lowest).astype(x.dtype)
+
+    assert requirement == judge(unregistered("mine", {"max_pool": max_pool}, {}), text).requirement
+
+
+def test_a_maximum_of_padding_alone_is_about_padding() -> None:
+    text = "max_pool1d:float32:x=1,1,2:kernel=2:padding=1/1:dilation=3:integers@0"
+
+    def max_pool(x: Any, **call: Any) -> Any:
+        y = kernels.max_pool(x, **call)
+        return np.where(np.isfinite(y), y, np.float32(-1000))
+
+    assert "MAXPOOL-3" == judge(unregistered("mine", {"max_pool": max_pool}, {}), text).requirement

@@ -19,7 +19,7 @@ from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_pre
 from conformance.large.judging import Large, is_large, judge_large
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation, get, implementations, load_plugin
-from conformance.running.causes import named_requirement
+from conformance.running.causes import cited_requirement
 from conformance.running.reproducer import large_script, relation_script, script
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _replay(one: Implementation, prepared: Prepared | Large) -> tuple[Any, Verdi
             broken = (verdict for verdict in relate(one, prepared.case) if verdict.failed)
             found = repeat(one, prepared) or endure(one, prepared) or next(broken, found)
     if found.failed:
-        found = replace(found, requirement=named_requirement(found, prepared.case))
+        found = replace(found, requirement=cited_requirement(one, found, prepared.case))
     return output, found
 
 

@@ -6,7 +6,8 @@ from conformance.case import Case
 from conformance.operators import OPERATORS
 from conformance.requirements import PARAMETER_REQUIREMENTS
 
-WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", "MAXPOOL-4", "INTEGER-1", "INTEGER-2")
+_MAXIMA = ("MAXPOOL-1", "MAXPOOL-3", "MAXPOOL-4")
+WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", *_MAXIMA, "INTEGER-1", "INTEGER-2")
 """Requirements that say that a result is wrong, whatever makes it so."""
 
 _LAYOUT_REQUIREMENTS = {
@@ -66,6 +67,8 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     found = {requirement}
     if requirement == "RESULT-1":
         found.add("RESULT-2")
+    if requirement in _MAXIMA:  # which of them depends on the data
+        found |= {*_MAXIMA}
     marked = case.memory != "contiguous" or case.data in _SPECIAL_REQUIREMENTS
     if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):
         return frozenset(found)

@@ -15,6 +15,7 @@ from conformance.judging.attained import attained
 from conformance.judging.prepared import Prepared
 from conformance.operators import OPERATORS, ties
 from conformance.operators.base import Reference
+from conformance.operators.pool import MaxPool
 from conformance.operators.pool_gradient import MaxPoolGrad
 
 
@@ -126,7 +127,20 @@ def compare_exactly(
     got = output.astype(np.float64)
     at = _worst(wrong, np.abs(got - exact.astype(np.float64)))
     allows = "allowed: no difference (the result is an element of its window)"
-    return "MAXPOOL-4", _describe(prepared, wrong, got, at, allows)
+    return _no_maximum(prepared, output, at), _describe(prepared, wrong, got, at, allows)
+
+
+def _no_maximum(prepared: Prepared, output: Array, at: tuple[Any, ...]) -> str:
+    """Return what a wrong element violates: no tap is real, it is not the largest, or is none."""
+    case, (x,) = prepared.case, prepared.inputs
+    operator = OPERATORS[case.operator]
+    assert isinstance(operator, MaxPool)
+    place = np.ravel_multi_index(at[2:], output.shape[2:])
+    taps = operator.taps(case)[place]
+    window = x[at[:2]].reshape(-1)[taps[taps >= 0]]
+    if not window.size:
+        return "MAXPOOL-3"
+    return "MAXPOOL-1" if (window == output[at]).any() else "MAXPOOL-4"
 
 
 def _compare_integers(prepared: Prepared, output: Array) -> tuple[str, str] | None:

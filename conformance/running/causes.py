@@ -11,6 +11,7 @@ from conformance.case import Case
 from conformance.checks import check_for, check_of
 from conformance.checks.relations import RELATED, relate
 from conformance.checks.repeat import relive
+from conformance.dtypes import FLOATS
 from conformance.judging import CONFORMS, Prepared, Verdict, attribute
 from conformance.judging.attribution import WRONG_RESULT, citable
 from conformance.known import KnownDifference
@@ -79,7 +80,7 @@ def explain(
         same = [f for f in left if kind_of(f) == kind and features(smallest) <= features(f.case)]
         same = same or [found]
         yield Violation(
-            requirement=named_requirement(verdict, smallest),
+            requirement=cited_requirement(one, verdict, smallest),
             status=verdict.status,
             case=smallest,
             found=found.case,
@@ -116,6 +117,19 @@ def again(one: Implementation, case: Case, found: Verdict) -> Verdict:
     if found.history:
         return relive(one, case, found.history) or Verdict(one.name, case, CONFORMS)
     return judge_any(one, case)
+
+
+def cited_requirement(one: Implementation, verdict: Verdict, case: Case) -> str:
+    """Return the requirement behind a failure of a shrunk case.
+
+    A wrong integer result is about integers, unless floating-point numbers show it as well.
+    """
+    if verdict.requirement in ("INTEGER-1", "INTEGER-2") and not verdict.history:
+        floats = [dtype for dtype in one.dtypes if dtype in FLOATS]
+        plain = [case.replace(dtype=dtype) for dtype in floats[:1]]
+        if not any(judge_any(one, other).failed for other in plain):
+            return verdict.requirement
+    return named_requirement(verdict, case)
 
 
 def named_requirement(verdict: Verdict, case: Case) -> str:

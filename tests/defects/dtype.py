@@ -79,7 +79,7 @@ def max_pool(x, **call):
 
 @defect(
     "integer-maximum-padded-with-zero",
-    check="result",
+    check="integer",
     when="padding beside negatives",
     needs="integer",
     dtypes=ALL,
