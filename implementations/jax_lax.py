@@ -45,6 +45,7 @@ from implementations._common import (
     pool_size,
 )
 from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
+from implementations._jax_snippet import snippet
 
 if TYPE_CHECKING:
     from jax import Array as Tensor
@@ -61,6 +62,7 @@ def _register(name: str, run: Callable[..., Array]) -> None:
         package="jax",
         extra="jax",
         dtypes=DTYPES,
+        snippet=snippet if run is _eagerly else None,
     )
 
     @lax

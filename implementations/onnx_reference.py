@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from conformance import implementation
 from implementations import _onnx_open_model as models
 from implementations._common import Array, Padding, Shape
+from implementations._onnx_snippet import evaluator
 
 if TYPE_CHECKING:
     from onnx.reference import ReferenceEvaluator
@@ -31,6 +32,8 @@ onnx_reference = implementation(
     package="onnx",
     extra="onnx",
     dtypes=("float32", "float64", "float16", "bfloat16", "int8", "uint8"),
+    conventions={"nan": "ignore"},
+    snippet=evaluator,
 )
 
 

@@ -27,6 +27,7 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from implementations import _onnx_open_model as models
+from implementations import _onnx_snippet
 from implementations._common import Array, Padding, Shape
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ onnxruntime = implementation(
     package="onnxruntime",
     extra="onnxruntime",
     dtypes=("float32", "float64", "float16", "int8", "uint8"),
+    conventions={"nan": "ignore"},
+    snippet=_onnx_snippet.runtime,
 )
 constant = implementation(
     "onnxruntime[constant]",
@@ -47,6 +50,7 @@ constant = implementation(
     package="onnxruntime",
     extra="onnxruntime",
     dtypes=("float32", "float64", "float16"),
+    snippet=_onnx_snippet.runtime_constant,
 )
 
 

@@ -4,7 +4,7 @@ Arrays and parameters map one to one: channels-first, asymmetric padding (pads_b
 ceil_mode as rounding_type "ceil_torch", count_include_pad as exclude_pad. Which operator is called:
 
 - conv: convolution, or group_convolution, whose weights have an axis more, then an addition of the
-  bias, which OpenVINO takes into the convolution.
+  bias, which rounds a second time in float16 and bfloat16: Unsupported.
 - conv_transpose: convolution_backprop_data, or group_convolution_backprop_data, likewise.
 - max_pool, avg_pool: max_pool (its first output), avg_pool.
 
@@ -33,6 +33,7 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from implementations._common import Array, Padding, Shape, native
+from implementations._openvino_snippet import constant, snippet
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Node
@@ -49,7 +50,13 @@ _REFUSALS = ("Batch size is zero",)
 def _register(name: str, run: Callable[..., Array], *operators: str, **declared: Any) -> None:
     """Register ``operators``, or all, as ``name``; ``run(build, arrays, attributes)`` runs them."""
     openvino = implementation(
-        name, family="onednn", package="openvino", extra="openvino", dtypes=DTYPES, **declared
+        name,
+        family="onednn",
+        package="openvino",
+        extra="openvino",
+        dtypes=DTYPES,
+        conventions={"nan": "ignore"},
+        **declared,
     )
 
     def conv(
@@ -63,6 +70,7 @@ def _register(name: str, run: Callable[..., Array], *operators: str, **declared:
         groups: int,
     ) -> Array:
         """Convolution or group_convolution."""
+        _not_twice(bias)
         attributes = _attributes(stride, padding, dilations=dilation)
         return run(_conv, (x, _grouped(w, groups), bias), attributes)
 
@@ -78,6 +86,7 @@ def _register(name: str, run: Callable[..., Array], *operators: str, **declared:
         groups: int,
     ) -> Array:
         """Convolution_backprop_data or group_convolution_backprop_data."""
+        _not_twice(bias)
         attributes = _attributes(stride, padding, dilations=dilation, output_padding=output_padding)
         return run(_conv_transpose, (x, _grouped(w, groups), bias), attributes)
 
@@ -159,6 +168,12 @@ def _biased(y: Node, *bias: Node) -> Node:
         return y
     shape = (1, -1, *(1,) * (len(y.get_output_partial_shape(0)) - 2))
     return ops.add(y, ops.reshape(bias[0], ops.constant(np.array(shape)), special_zero=False))
+
+
+def _not_twice(bias: Array | None) -> None:
+    """Decline a bias in the half types, which is added to what is rounded already."""
+    if bias is not None and bias.dtype.itemsize == 2:
+        raise Unsupported(f"a second operator adds the bias and rounds to {bias.dtype} again")
 
 
 def _attributes(stride: Shape, padding: Padding, **further: Any) -> Attributes:
@@ -300,6 +315,6 @@ def _core() -> Any:
     return Core()
 
 
-_register("openvino", _kept)
-_register("openvino[constant]", _constant, "conv", "conv_transpose")
+_register("openvino", _kept, snippet=snippet)
+_register("openvino[constant]", _constant, "conv", "conv_transpose", snippet=constant)
 _register("openvino[bfloat16]", _as_it_stands, multiply="bfloat16", accumulate="float32")
