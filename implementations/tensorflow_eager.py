@@ -36,6 +36,8 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
+from conformance.registry import Implementation
+from conformance.signatures import SIGNATURES
 from implementations._common import (
     Array,
     Padding,
@@ -53,16 +55,6 @@ from implementations._tensorflow_snippet import snippet
 if TYPE_CHECKING:
     from tensorflow import Tensor
 
-tensorflow = implementation(
-    "tensorflow",
-    package="tensorflow",
-    extra="tensorflow",
-    layout="NHWC",
-    dtypes=DTYPES,
-    conventions={"nan": "ignore", "subnormal": "flush"},
-    snippet=snippet,
-)
-
 _GAPS = re.compile(
     r"not supported on CPU|do(es)? not yet support [\w ]+|currently only supports [\w ]+"
     r"|Value for attr 'T' of \w+ is not in the list|Could not find device for node"
@@ -70,25 +62,185 @@ _GAPS = re.compile(
 """What TensorFlow says where it has no kernel for a valid call."""
 
 
-@tensorflow
-def conv(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
+class TensorFlow:
+    """TensorFlow's operators; a subclass calls them another way (``tensorflow_xla.py``)."""
+
+    def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call what makes the result of tensors and parameters."""
+        return function(*arguments)
+
+    def register(self, implementation: Implementation) -> None:
+        """Register every operator under ``implementation``."""
+        for operator in SIGNATURES:
+            implementation.register(operator, getattr(self, operator))
+
+    def conv(
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        *,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
+        conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=True)
+        parameters = (_bias(bias), stride, padding, dilation, groups)
+        return _array(self.run(_conv, _tensor(x), _tensor(w), *parameters))  # (N, *out, O)
+
+    def conv_transpose(
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        *,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        """tf.nn.conv1d_transpose, conv2d_transpose or conv3d_transpose, then tf.nn.bias_add."""
+        out = conv_transpose_size(
+            x, w, bias, stride, padding, output_padding, dilation, groups, channels_last=True
+        )
+        dims = len(stride)
+        if dims == 3 and groups > 1:
+            raise Unsupported("conv3d_transpose has no groups")
+        if any(extra >= step for extra, step in zip(output_padding, stride, strict=True)):
+            raise Unsupported("no output_padding of stride or more")
+        uncropped = (b + o + a for o, (b, a) in zip(out, padding, strict=True))
+        shape = (len(x), *uncropped, w.shape[-2] * groups)  # (N, *out + padding, O)
+        kept = tuple(slice(b, b + o) for o, (b, _) in zip(out, padding, strict=True))
+        parameters = (_bias(bias), shape, stride, dilation)
+        y = self.run(_conv_transpose, _tensor(x), _tensor(w), *parameters)
+        return np.array(_array(y)[:, *kept])  # (N, *out, O)
+
+    def max_pool(
+        self,
+        x: Array,
+        *,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+    ) -> Array:
+        """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
+        _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=True)
+        parameters = (kernel, stride, reach, dilation, lowest(x.dtype))
+        return _array(self.run(_max_pool, _tensor(x), *parameters))
+
+    def avg_pool(
+        self,
+        x: Array,
+        *,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Array:
+        """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
+        undilated = (1,) * len(kernel)
+        sizes = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=True)
+        parameters = (kernel, stride, padding, sizes, count_include_pad)
+        return _array(self.run(_avg_pool, _tensor(x), *parameters))
+
+    def conv_input_grad(
+        self,
+        grad: Array,
+        w: Array,
+        input_shape: Shape,
+        *,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        """GradientTape through conv: what x is does not matter."""
+        x = like(w, input_shape)
+        conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
+        parameters = (None, stride, padding, dilation, groups)
+        return self._gradient(grad, x, _conv, _tensor(w), *parameters)
+
+    def conv_weight_grad(
+        self,
+        grad: Array,
+        x: Array,
+        weight_shape: Shape,
+        *,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        """GradientTape through conv: what the weight is does not matter."""
+        w = like(x, weight_shape)
+        conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
+        parameters = (stride, padding, dilation, groups)
+        return self._gradient(grad, w, _conv_of_weight, _tensor(x), *parameters)
+
+    def conv_bias_grad(self, grad: Array) -> Array:
+        """GradientTape through tf.nn.bias_add."""
+        check_grad(grad)
+        t = _tensor(like(grad, grad.shape))
+        return self._gradient(grad, like(grad, grad.shape[-1:]), _bias_added, t)
+
+    def max_pool_grad(
+        self,
+        grad: Array,
+        x: Array,
+        *,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+    ) -> Array:
+        """GradientTape through max_pool."""
+        _, reach = pool_grad_size(
+            grad, x, kernel, stride, padding, dilation, ceil_mode, channels_last=True
+        )
+        parameters = (kernel, stride, reach, dilation, lowest(x.dtype))
+        return self._gradient(grad, x, _max_pool, *parameters)
+
+    def avg_pool_grad(
+        self,
+        grad: Array,
+        input_shape: Shape,
+        *,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Array:
+        """GradientTape through avg_pool: what x is does not matter."""
+        x, undilated = like(grad, input_shape), (1,) * len(kernel)
+        sizes = pool_grad_size(
+            grad, x, kernel, stride, padding, undilated, ceil_mode, channels_last=True
+        )
+        parameters = (kernel, stride, padding, sizes, count_include_pad)
+        return self._gradient(grad, x, _avg_pool, *parameters)
+
+    def _gradient(
+        self, grad: Array, at: Array, forward: Callable[..., Tensor], *arguments: Any
+    ) -> Array:
+        """Return the gradient of sum(grad * forward(t, ...)) by t, at the values of ``at``."""
+        return _array(self.run(_differentiated, _tensor(at), _tensor(grad), forward, *arguments))
+
+
+def _conv(
+    t: Tensor,
+    w: Tensor,
+    bias: Tensor | None,
     stride: Shape,
     padding: Padding,
     dilation: Shape,
     groups: int,
-) -> Array:
-    """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
-    conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=True)
-    y = _conv(_tensor(x), _tensor(w), stride, padding, dilation, groups)
-    return _array(y, bias)  # (N, *out, O)
-
-
-def _conv(
-    t: Tensor, w: Tensor, stride: Shape, padding: Padding, dilation: Shape, groups: int
 ) -> Tensor:
     tf = _tensorflow()
 
@@ -101,55 +253,38 @@ def _conv(
         pads = [(0, 0), *padding, (0, 0)]
     elif _any(padding):
         t = _pad(t, padding, 0)  # (N, *S + padding, C)
-    return _call(function, t, w, _steps(stride), pads, dilations=_steps(dilation))
+    y = _call(function, t, w, _steps(stride), pads, dilations=_steps(dilation))
+    return y if bias is None else _bias_added(bias, y)
 
 
-@tensorflow
-def conv_transpose(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    output_padding: Shape,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """tf.nn.conv1d_transpose, conv2d_transpose or conv3d_transpose, then tf.nn.bias_add."""
+def _conv_of_weight(
+    w: Tensor, t: Tensor, stride: Shape, padding: Padding, dilation: Shape, groups: int
+) -> Tensor:
+    return _conv(t, w, None, stride, padding, dilation, groups)
+
+
+def _bias_added(bias: Tensor, t: Tensor) -> Tensor:
     tf = _tensorflow()
 
-    out = conv_transpose_size(
-        x, w, bias, stride, padding, output_padding, dilation, groups, channels_last=True
-    )
-    dims = len(stride)
-    if dims == 3 and groups > 1:
-        raise Unsupported("conv3d_transpose has no groups")
-    if any(extra >= step for extra, step in zip(output_padding, stride, strict=True)):
-        raise Unsupported("no output_padding of stride or more")
-    function = (tf.nn.conv1d_transpose, tf.nn.conv2d_transpose, tf.nn.conv3d_transpose)[dims - 1]
-    uncropped = (b + o + a for o, (b, a) in zip(out, padding, strict=True))
-    shape = (len(x), *uncropped, w.shape[-2] * groups)  # (N, *out + padding, O)
+    return tf.nn.bias_add(t, bias)
+
+
+def _conv_transpose(
+    t: Tensor, w: Tensor, bias: Tensor | None, shape: Shape, stride: Shape, dilation: Shape
+) -> Tensor:
+    tf = _tensorflow()
+
+    functions = (tf.nn.conv1d_transpose, tf.nn.conv2d_transpose, tf.nn.conv3d_transpose)
     y = _call(
-        function,
-        _tensor(x),
-        _tensor(w),
+        functions[len(stride) - 1],
+        t,
+        w,
         shape,
         _steps(stride),
         "VALID",
         dilations=_steps(dilation),
     )
-    kept = (slice(b, b + o) for o, (b, _) in zip(out, padding, strict=True))
-    return _array(y[:, *kept], bias)  # (N, *out, O)
-
-
-@tensorflow
-def max_pool(
-    x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
-) -> Array:
-    """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
-    _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=True)
-    return _array(_max_pool(_tensor(x), kernel, stride, reach, dilation, lowest(x.dtype)))
+    return y if bias is None else _bias_added(bias, y)
 
 
 def _max_pool(
@@ -165,22 +300,6 @@ def _max_pool(
     if max(stride) > 1:
         raise Unsupported("no dilation together with a stride")
     return _call(tf.nn.pool, t, kernel, "MAX", padding="VALID", dilations=dilation)
-
-
-@tensorflow
-def avg_pool(
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
-    """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
-    undilated = (1,) * len(kernel)
-    sizes = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=True)
-    return _array(_avg_pool(_tensor(x), kernel, stride, padding, sizes, count_include_pad))
 
 
 def _avg_pool(
@@ -205,101 +324,6 @@ def _avg_pool(
             raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
         pads = "SAME"
     return _call(function, t, kernel, stride, pads)
-
-
-@tensorflow
-def conv_input_grad(
-    grad: Array,
-    w: Array,
-    input_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """GradientTape through conv: what x is does not matter."""
-    x = like(w, input_shape)
-    conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
-    weight = _tensor(w)
-    return _gradient(grad, x, lambda t: _conv(t, weight, stride, padding, dilation, groups))
-
-
-@tensorflow
-def conv_weight_grad(
-    grad: Array,
-    x: Array,
-    weight_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """GradientTape through conv: what the weight is does not matter."""
-    w = like(x, weight_shape)
-    conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
-    t = _tensor(x)
-    return _gradient(grad, w, lambda weight: _conv(t, weight, stride, padding, dilation, groups))
-
-
-@tensorflow
-def conv_bias_grad(grad: Array) -> Array:
-    """GradientTape through tf.nn.bias_add."""
-    check_grad(grad)
-    t, tf = _tensor(like(grad, grad.shape)), _tensorflow()
-    return _gradient(grad, like(grad, grad.shape[-1:]), lambda bias: tf.nn.bias_add(t, bias))
-
-
-@tensorflow
-def max_pool_grad(
-    grad: Array,
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
-) -> Array:
-    """GradientTape through max_pool."""
-    _, reach = pool_grad_size(
-        grad, x, kernel, stride, padding, dilation, ceil_mode, channels_last=True
-    )
-    fill = lowest(x.dtype)
-    return _gradient(grad, x, lambda t: _max_pool(t, kernel, stride, reach, dilation, fill))
-
-
-@tensorflow
-def avg_pool_grad(
-    grad: Array,
-    input_shape: Shape,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
-    """GradientTape through avg_pool: what x is does not matter."""
-    x, undilated = like(grad, input_shape), (1,) * len(kernel)
-    sizes = pool_grad_size(
-        grad, x, kernel, stride, padding, undilated, ceil_mode, channels_last=True
-    )
-    return _gradient(
-        grad, x, lambda t: _avg_pool(t, kernel, stride, padding, sizes, count_include_pad)
-    )
-
-
-def _gradient(grad: Array, at: Array, forward: Callable[[Tensor], Tensor]) -> Array:
-    """Return the gradient of sum(grad * forward(t)) by t, where t has the values of ``at``."""
-    tf = _tensorflow()
-
-    t = _tensor(at)
-    with tf.GradientTape() as tape:
-        tape.watch(t)
-        y = forward(t)
-    return _array(_call(tape.gradient, y, t, output_gradients=_tensor(grad)))
 
 
 def _any(padding: Padding) -> bool:
@@ -359,13 +383,36 @@ def _tensor(array: Array) -> Tensor:
     return tf.convert_to_tensor(np.ascontiguousarray(array, native(array.dtype)))
 
 
-def _array(t: Tensor, bias: Array | None = None) -> Array:
-    """Return ``t``, with ``bias`` added to its last axis, as a new array."""
+def _differentiated(
+    t: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: Any
+) -> Tensor:
     tf = _tensorflow()
 
-    if bias is not None:
-        if bias.dtype.itemsize == 2:
-            raise Unsupported(f"a second operator adds the bias and rounds to {bias.dtype} again")
-        t = tf.nn.bias_add(t, _tensor(bias))
+    with tf.GradientTape() as tape:
+        tape.watch(t)
+        y = forward(t, *arguments)
+    return _call(tape.gradient, y, t, output_gradients=grad)
+
+
+def _bias(bias: Array | None) -> Tensor | None:
+    if bias is not None and bias.dtype.itemsize == 2:
+        raise Unsupported(f"a second operator adds the bias and rounds to {bias.dtype} again")
+    return None if bias is None else _tensor(bias)
+
+
+def _array(t: Tensor) -> Array:
+    """Return ``t`` as a new array."""
     result: Array = t.numpy()
     return result
+
+
+tensorflow = implementation(
+    "tensorflow",
+    package="tensorflow",
+    extra="tensorflow",
+    layout="NHWC",
+    dtypes=DTYPES,
+    conventions={"nan": "ignore", "subnormal": "flush"},
+    snippet=snippet,
+)
+TensorFlow().register(tensorflow)

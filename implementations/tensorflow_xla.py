@@ -1,0 +1,75 @@
+"""TensorFlow's operators compiled by XLA: the calls of ``tensorflow_eager.py`` in a `tf.function`.
+
+`tf.function(jit_compile=True)` around the whole call: the padding with tf.pad, the operator, the
+bias, and in a gradient the backward pass. XLA compiles it for these shapes and parameters: what is
+new is compiled (10 to 60 ms), and the last of it kept. The operators are XLA's own, on the CPU
+Eigen's contractions and loops that LLVM compiled: family `xla`, JAX's engine as well, so that
+agreement of the two is not the word of two witnesses.
+
+What TensorFlow's operators cannot say is declined as in ``tensorflow_eager.py``. XLA has kernels
+where TensorFlow has none, such as dilated and grouped convolutions in every dtype.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from conformance import implementation
+from conformance.dtypes import DTYPES
+from implementations.tensorflow_eager import TensorFlow
+
+if TYPE_CHECKING:
+    from tensorflow import Tensor
+
+tensorflow = implementation(
+    "tensorflow[xla]",
+    family="xla",
+    package="tensorflow",
+    extra="tensorflow",
+    layout="NHWC",
+    dtypes=DTYPES,
+    conventions={"nan": "ignore", "subnormal": "flush"},
+)
+
+
+class Xla(TensorFlow):
+    """Calls compiled for their shapes and parameters."""
+
+    _KEPT = 256
+
+    def __init__(self) -> None:
+        self._compiled: OrderedDict[Any, Callable[..., Tensor]] = OrderedDict()
+
+    def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call the compiled ``function``."""
+        import tensorflow as tf
+
+        tensors = [argument for argument in arguments if tf.is_tensor(argument)]
+        parts = tuple(tf.TensorSpec(a.shape, a.dtype) if tf.is_tensor(a) else a for a in arguments)
+        key = function, parts
+        compiled = self._compiled.pop(key, None) or _compile(function, parts)
+        self._compiled[key] = compiled
+        if len(self._compiled) > self._KEPT:
+            self._compiled.popitem(last=False)
+        return compiled(*tensors)
+
+
+def _compile(function: Callable[..., Tensor], parts: tuple[Any, ...]) -> Callable[..., Tensor]:
+    """Return ``function`` of its tensors alone, traced; ``parts`` has a TensorSpec for each."""
+    import tensorflow as tf
+
+    def of_tensors(*tensors: Tensor) -> Tensor:
+        following = iter(tensors)
+        return function(
+            *(next(following) if isinstance(part, tf.TensorSpec) else part for part in parts)
+        )
+
+    specs = [part for part in parts if isinstance(part, tf.TensorSpec)]
+    traced = tf.function(of_tensors, jit_compile=True, autograph=False)
+    compiled: Callable[..., Tensor] = traced.get_concrete_function(*specs)
+    return compiled
+
+
+Xla().register(tensorflow)
