@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.detection import default_plan, glance, hunt
+from benchmarks.hunting import default_plan, glance, hunt
 from conformance import registry
 from conformance.checks import CHECKS as CHECKS_OF_THE_SUITE
 from conformance.checks import check_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.detection import default_plan, hunt
+from benchmarks.hunting import default_plan, hunt
 from conformance.case import Case
 from conformance.judging import judge
 from conformance.running.causes import kind_of
