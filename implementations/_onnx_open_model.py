@@ -86,7 +86,13 @@ _KINDS = {
 
 
 def _attributes(**values: Any) -> Attributes:
-    """Return what makes a node; hashable, so that what is built of it can be cached."""
+    """Return what makes a node; hashable, so that what is built of it can be cached.
+
+    Raises TypeError for None, which ONNX's helper would leave out.
+    """
+    for name, value in values.items():
+        if value is None:
+            raise TypeError(f"{name}=None: must be a whole number, or one a spatial axis")
     return tuple((name, _fixed(value)) for name, value in values.items())
 
 

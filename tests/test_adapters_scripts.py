@@ -20,6 +20,7 @@ from tests.test_engine_script import _RUN_ALL, CASES
 WRITERS = [one for one in implementations().values() if one.snippet is not None]
 
 
+@pytest.mark.filterwarnings("default")  # engines warn of processes that are started beside them
 @pytest.mark.parametrize("adapter", WRITERS, ids=lambda one: one.name)
 def test_an_adapters_scripts_compute_what_it_computes(adapter: Implementation) -> None:
     if not adapter.installed:
