@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -20,6 +20,7 @@ from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from conformance.case import Case
+    from conformance.isolation.limits import Limits
     from conformance.known import KnownDifference
     from conformance.snippets import SnippetFunction
 
@@ -32,6 +33,38 @@ Supports: TypeAlias = "Callable[[Case], bool | str]"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@\[\]-]*")
 _LAYOUTS = ("NCHW", "NHWC")
 _ERRORS = ("componentwise", "normwise")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker process finds an implementation, and what it may take there."""
+
+    python: str
+    """The interpreter's path."""
+    target: tuple[str, str]
+    """("module", its name) or ("file", its path)."""
+    name: str
+    """The name under which it is registered there."""
+    limits: Limits
+
+
+class Elsewhere:
+    """What stands for a function that a worker calls: the names that it goes by there."""
+
+    def __init__(self, module: str, name: str, operator: str, place: Place) -> None:
+        self.__module__ = module
+        self.__name__ = name
+        self.operator = operator
+        self.place = place
+
+    def __call__(self, *arguments: Any, **parameters: Any) -> Any:
+        """Let the worker make the call; return or raise what it returns or raises there.
+
+        Raises `conformance.calling.CallEnded` where the call ends the worker.
+        """
+        from conformance.isolation.callers import invoke
+
+        return invoke(self.place, self.operator, arguments, parameters)
 
 
 @dataclass(eq=False)
@@ -63,6 +96,8 @@ class Implementation:
     known: tuple[KnownDifference, ...] = ()
     """Differences that are expected, each with its reason (`conformance.known`)."""
     functions: dict[str, Function] = field(default_factory=dict)
+    place: Place | None = None
+    """Where a worker finds it, if its calls are made in one."""
 
     def __call__(self, function: Decorated) -> Decorated:
         self.register(getattr(function, "__name__", ""), function)
@@ -122,6 +157,8 @@ class Implementation:
     @property
     def installed(self) -> bool:
         """Whether the package that it needs is installed (the package is not imported)."""
+        if self.place is not None and self.place.python != sys.executable:
+            return True  # its interpreter has loaded it
         return self.package is None or _version_of(self.package) is not None
 
     @property
@@ -164,8 +201,15 @@ class Implementation:
         return answer or "its supports= declines this case"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as a reference: another process loads the implementation from where it is."""
-        return _restore, (self.name, self.origin)
+        """Pickle as a reference: another process loads the implementation from where it is.
+
+        Of one that only workers load, the declarations are all that there is.
+        """
+        if self.place is None:
+            return _restore, (self.name, self.origin)
+        if isinstance(self.functions, Moved):
+            return _restore_moved, (self.name, self.origin, self.place)
+        return _rebuild, (dict(vars(self)),)
 
     def __repr__(self) -> str:
         return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
@@ -267,7 +311,7 @@ def find(thing: object) -> Implementation:
     if isinstance(thing, str):
         return get(thing)
     if isinstance(thing, ModuleType):
-        found = _from_file(Path(getattr(thing, "__file__", None) or "").resolve())
+        found = from_file(Path(getattr(thing, "__file__", None) or "").resolve())
     else:
         found = tuple(
             i for i in _registry.values() if any(f is thing for f in i.functions.values())
@@ -300,6 +344,34 @@ def implementations() -> Mapping[str, Implementation]:
     return dict(_registry)
 
 
+class Moved(dict[str, Function]):
+    """Functions that a worker calls in the place of those that this process has loaded."""
+
+
+def moved(one: Implementation, place: Place) -> Implementation:
+    """Return ``one`` with its calls made in a worker; the registered one stays as it is."""
+    functions = Moved()
+    for operator, function in one.functions.items():
+        module = getattr(function, "__module__", None) or ""
+        name = getattr(function, "__name__", operator)
+        functions[operator] = Elsewhere(module, name, operator, place)
+    return replace(one, functions=functions, place=place)
+
+
+def _restore_moved(name: str, origin: str, place: Place) -> Implementation:
+    return moved(_restore(name, origin), place)
+
+
+def _rebuild(fields: dict[str, Any]) -> Implementation:
+    return Implementation(**fields)
+
+
+def without_entry_points() -> None:
+    """Register nothing but what is loaded by name from now on: a worker has one implementation."""
+    global _loaded_entry_points
+    _loaded_entry_points = True
+
+
 def _restore(name: str, origin: str) -> Implementation:
     """Return the implementation called ``name``, loading the file that registers it if need be."""
     if name not in implementations():
@@ -318,13 +390,8 @@ def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
 
     Raises `PluginError` where the file is missing, fails to run, or registers nothing.
     """
-    implementations()  # first, so that a name taken twice is the plugin's mistake
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise PluginError(f"plugin {path}: no such file")
-    if file.suffix != ".py":
-        raise PluginError(f"plugin {path}: not a Python file; its name must end in .py")
-    known = _from_file(file)
+    file = check_plugin(path)
+    known = from_file(file)
     if known:
         return known
     name = f"convformance_plugin_{re.sub(r'[^A-Za-z0-9]', '_', str(file))}"
@@ -336,7 +403,7 @@ def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
     try:
         with _all_or_nothing():
             spec.loader.exec_module(module)
-            found = _from_file(file)
+            found = from_file(file)
             if not any(one.functions for one in found):
                 raise RegistrationError(
                     "registers nothing; put "
@@ -355,6 +422,27 @@ def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
     return found
 
 
+def check_plugin(path: str | Path) -> Path:
+    """Return the file that ``path`` names; raise `PluginError` where it can be no plugin."""
+    implementations()  # first, so that a name taken twice is the plugin's mistake
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise PluginError(f"plugin {path}: no such file")
+    if file.suffix != ".py":
+        raise PluginError(f"plugin {path}: not a Python file; its name must end in .py")
+    return file
+
+
+def adopt(one: Implementation) -> None:
+    """Register an implementation that a worker has loaded; raise where its name is taken."""
+    earlier = implementations().get(one.name)
+    if earlier is not None:
+        raise RegistrationError(
+            f"{one.origin}: the name '{one.name}' is taken by {earlier.origin}; choose another name"
+        )
+    _registry[one.name] = one
+
+
 @contextmanager
 def _all_or_nothing() -> Iterator[None]:
     """Take back every registration made inside, if something is raised there."""
@@ -367,7 +455,8 @@ def _all_or_nothing() -> Iterator[None]:
         raise
 
 
-def _from_file(file: Path) -> tuple[Implementation, ...]:
+def from_file(file: Path) -> tuple[Implementation, ...]:
+    """Return the implementations that the file ``file`` has registered."""
     return tuple(i for i in _registry.values() if Path(i.origin) == file)
 
 

@@ -250,7 +250,7 @@ def test_json_is_all_of_stdout_even_if_the_implementation_prints(call: Any) -> N
     file = plugin("prints", f'print("calling")\n    {RIGHT}')
     with open(file, "a") as out:
         out.write('print("loading")\n')
-    done = call("run", "--plugin", file, *TINY, "--json")
+    done = call("run", "--plugin", file, *TINY, "--no-isolate", "--json")
 
     assert "prints" == strict(done.out)["implementations"][0]["name"]
     assert {"loading", "calling"} <= set(done.err.split())

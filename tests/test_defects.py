@@ -54,7 +54,9 @@ def test_names_are_unique_among_both_collections() -> None:
 
 
 def test_the_checks_are_those_of_the_suite() -> None:
-    assert set(CHECKS) == set(CHECKS_OF_THE_SUITE)
+    elsewhere = {"process"}  # what ends a process is shown in one: tests/hostile
+
+    assert set(CHECKS) | elsewhere == set(CHECKS_OF_THE_SUITE)
 
 
 @pytest.mark.parametrize("requirement", ["MAXPOOL-3", "MAXPOOL-5", "SPECIAL-2", "PURE-3", "GRAD-1"])

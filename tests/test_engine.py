@@ -239,11 +239,12 @@ def test_a_check_selects_the_cases_that_it_needs(
     seen = []
 
     def judge(one: Any, prepared: Any) -> Any:
-        seen.append(prepared.case)
+        prepared = list(prepared)
+        seen.extend(p.case for p in prepared)
         return judging(one, prepared)
 
-    judging = block.judge_prepared
-    monkeypatch.setattr(block, "judge_prepared", judge)
+    judging = block.judge_each
+    monkeypatch.setattr(block, "judge_each", judge)
     small(right(), checks=[check])
 
     assert {check} == {check_for(case) for case in seen}

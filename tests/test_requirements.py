@@ -33,6 +33,7 @@ GROUPS = [
     "REJECT",
     "INTEGER",
     "RELATE",
+    "PROCESS",
     "DECLARE",
 ]
 MUST = "### CONV-1: a title (MUST)\n\nA rule.\n"

@@ -20,6 +20,19 @@ Array: TypeAlias = NDArray[Any]
 Inputs: TypeAlias = tuple[Any, ...]
 
 
+CRASH, HANG, MEMORY = ENDINGS = ("crash", "hang", "memory")
+"""How a call can end without an answer: its process is gone, its time is over, or it took more
+memory than is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What stands for an output that is no array of numbers, and stayed where it was made."""
+
+    kind: str
+    """Its type, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What one call returned or raised, and what it did to its inputs."""
@@ -34,6 +47,24 @@ class Observation:
     """Positions of the inputs whose bytes differ after the call."""
     shared: tuple[int, ...] = ()
     """Positions of the inputs that the output shares memory with."""
+    ended: str | None = None
+    """Why nothing came back, where the call was made in a worker process: one of `ENDINGS`."""
+    how: str = ""
+    """How the worker ended, and the last that it wrote to stderr."""
+    printed: str | None = None
+    """What the call wrote to stdout or stderr, whenever it was made (seen in a worker only)."""
+
+
+class CallEnded(Exception):
+    """Raised by what stands for a function in a worker, where the call ended without an answer."""
+
+    def __init__(self, seen: Observation) -> None:
+        super().__init__(seen.how)
+        self.seen = seen
+
+
+class RaisedElsewhere(Exception):
+    """Raised by what stands for a function in a worker: type and message of what it raised."""
 
 
 def observe(
@@ -76,6 +107,10 @@ def hand_over(
     output, unsupported, raised = None, None, None
     try:
         output = function(*(value for value, _ in placed), **parameters)
+    except CallEnded as ended:
+        return ended.seen
+    except RaisedElsewhere as problem:
+        raised = str(problem)
     except (Unsupported, NotImplementedError) as gap:
         unsupported = one_line(gap) or "no reason given"
     except (Exception, SystemExit) as problem:  # whatever it raises is a finding

@@ -1,8 +1,9 @@
 """The checks: what is looked at, by name, and the cases that each one needs besides ordinary ones.
 
 A check is a group of requirements (SPEC.md). ``result``, ``purity`` and ``declare`` look at every
-call; ``repeat`` at calls that follow one another, ``relations`` at calls that must agree;
-``layout``, ``special`` and ``reject`` at cases of their own, derived here from ordinary ones.
+call, ``process`` at every call that a worker makes (`conformance.isolation`); ``repeat`` at calls
+that follow one another, ``relations`` at calls that must agree; ``layout``, ``special`` and
+``reject`` at cases of their own, derived here from ordinary ones.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from conformance.operators import OPERATORS
 
 CHECKS = (
     *("result", "purity", "repeat", "layout", "special", "reject", "declare", "integer"),
-    "relations",
+    *("relations", "process"),
 )
 """Every check, in the order of the reports."""
 
@@ -29,6 +30,7 @@ _GROUPS = {
     "DECLARE": "declare",
     "INTEGER": "integer",
     "RELATE": "relations",
+    "PROCESS": "process",
 }
 
 

@@ -68,7 +68,7 @@ class History:
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The calls, as `conformance.calling.perform` takes them."""
+        """The calls, as `conformance.calling.history` takes them."""
         return tuple(step.call() for step in self.steps)
 
 

@@ -20,10 +20,19 @@ from typing import TypeAlias
 
 import numpy as np
 
-from conformance.calling import Answer, Array, Call, Observation, perform
+from conformance.calling import Answer, Array, Call, HistoryEnded, Observation
 from conformance.case import Case
 from conformance.checks.histories import CALLS, LONG, SHORT, History, Step, history
-from conformance.judging import CRASHED, VIOLATES, Accuracy, Prepared, Verdict, verdict
+from conformance.isolation.callers import caller_of
+from conformance.judging import (
+    CRASHED,
+    VIOLATES,
+    Accuracy,
+    Prepared,
+    Verdict,
+    judge_seen,
+    verdict,
+)
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registry import Implementation
 from conformance.signatures import ROLES
@@ -37,20 +46,29 @@ Perform: TypeAlias = Callable[[Implementation, Sequence[Call], float], list[Answ
 """Makes the calls of an implementation, none but the first after so many seconds."""
 
 
-def in_process(one: Implementation, calls: Sequence[Call], seconds: float) -> list[Answer]:
-    """Make the calls here."""
-    return perform(one.functions, calls, one.layout, seconds=seconds)
+def as_usual(one: Implementation, calls: Sequence[Call], seconds: float) -> list[Answer]:
+    """Let the usual caller make the calls: this process, unless only workers can."""
+    return caller_of(one).perform(calls, one.layout, seconds)
 
 
-def repeat(one: Implementation, prepared: Prepared) -> Verdict | None:
+def repeat(
+    one: Implementation, prepared: Prepared, *, through: Perform = as_usual
+) -> Verdict | None:
     """Return the violation that histories of a few calls show, or None."""
-    found = (relive(one, prepared.case, name) for name in SHORT)
+    found = (relive(one, prepared.case, name, through=through) for name in SHORT)
     return next((verdict for verdict in found if verdict is not None), None)
 
 
-def endure(one: Implementation, prepared: Prepared, seconds: float = math.inf) -> Verdict | None:
+def endure(
+    one: Implementation,
+    prepared: Prepared,
+    seconds: float = math.inf,
+    *,
+    through: Perform = as_usual,
+) -> Verdict | None:
     """Return the violation that `CALLS` calls of one shape show, or None."""
-    found = (relive(one, prepared.case, name, seconds=seconds) for name in LONG)
+    case = prepared.case
+    found = (relive(one, case, name, seconds=seconds, through=through) for name in LONG)
     return next((verdict for verdict in found if verdict is not None), None)
 
 
@@ -60,7 +78,7 @@ def relive(
     name: str,
     *,
     seconds: float = math.inf,
-    through: Perform = in_process,
+    through: Perform = as_usual,
 ) -> Verdict | None:
     """Return the violation that the history ``name`` of a valid case shows, or None.
 
@@ -73,7 +91,20 @@ def relive(
     if made is None:
         return None
     made = _supported(one, made)
-    return judge_history(one, made, through(one, made.calls, seconds), through=through)
+    try:
+        return judge_history(one, made, through(one, made.calls, seconds), through=through)
+    except HistoryEnded as ended:
+        return _judge_end(one, made, ended)
+
+
+def _judge_end(one: Implementation, made: History, ended: HistoryEnded) -> Verdict:
+    """Return the verdict on a history of which one call ended its process."""
+    step = made.steps[min(ended.number, len(made.steps) - 1)]
+    found, _ = judge_seen(one, step.prepared, ended.seen)
+    if ended.number == 0 or step.prepared.case.invalid:
+        return found
+    text = f"{step.what}: {found.message}"
+    return replace(found, case=made.case, history=made.name, message=text)
 
 
 def _supported(one: Implementation, made: History) -> History:
@@ -101,7 +132,7 @@ def judge_history(
     made: History,
     answers: Sequence[Answer],
     *,
-    through: Perform = in_process,
+    through: Perform = as_usual,
 ) -> Verdict | None:
     """Return the first violation that the answers to a history's calls show, or None.
 

@@ -7,10 +7,14 @@ import math
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from conformance.isolation.limits import Limits
 
 
 def _split(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -100,3 +104,41 @@ plugins = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 spec_file = click.option("--spec", metavar="FILE", help="Spec file that replaces the defaults.")
+
+
+def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where calls are made, and what they may take."""
+    for option in (_call_memory, _call_seconds, _isolate):
+        command = option(command)
+    return command
+
+
+def limits(call_seconds: float | None, call_memory: int | None) -> Limits:
+    """Return the limits that the options name, the defaults where they name none."""
+    from conformance.isolation.limits import Limits
+
+    chosen = Limits()
+    if call_seconds is not None:
+        chosen = replace(chosen, seconds=call_seconds)
+    if call_memory is not None:
+        chosen = replace(chosen, memory=call_memory << 20)
+    return chosen
+
+
+_isolate = click.option(
+    "--isolate/--no-isolate",
+    default=None,
+    help="Call every implementation, or none, in a worker process of its own; default: plugins and "
+    "what needs a package.",
+)
+_call_seconds = click.option(
+    "--call-seconds",
+    type=seconds(),
+    help="Seconds that a call in a worker may take, more for large cases.  [default: 30]",
+)
+_call_memory = click.option(
+    "--call-memory",
+    type=whole(1),
+    metavar="MIB",
+    help="Memory that a worker may hold.  [default: half of the machine's]",
+)

@@ -15,10 +15,12 @@ from conformance.checks import check_for, check_of
 from conformance.checks.relations import relate, telling
 from conformance.checks.repeat import endure, repeat
 from conformance.cli import options
+from conformance.isolation.callers import close_all, isolated
+from conformance.isolation.declared import load_for
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.large.judging import Large, is_large, judge_large
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation, get, implementations, load_plugin
+from conformance.registry import Implementation, get, implementations
 from conformance.running.causes import cited_requirement
 from conformance.running.reproducer import large_script, relation_script, script
 
@@ -35,17 +37,26 @@ _WRITTEN = 1_000_000
 @click.argument("case_id")
 @click.argument("names", nargs=-1, metavar="[IMPLEMENTATION]...")
 @options.plugins
+@options.isolation
 @options.as_json
 @click.option("--script", "scripts", is_flag=True, help="Print only the standalone scripts.")
 def command(
-    case_id: str, names: tuple[str, ...], plugins: tuple[str, ...], as_json: bool, scripts: bool
+    case_id: str,
+    names: tuple[str, ...],
+    plugins: tuple[str, ...],
+    isolate: bool | None,
+    call_seconds: float | None,
+    call_memory: int | None,
+    as_json: bool,
+    scripts: bool,
 ) -> int:
     """Show inputs, exact result, each output, the bound and the verdict; print a script.
 
     Without IMPLEMENTATION those of the plugins are called, else all that are installed.
     """
+    limits = options.limits(call_seconds, call_memory)
     with options.keep_stdout():
-        loaded = [one for plugin in plugins for one in load_plugin(plugin)]
+        loaded = [one for plugin in plugins for one in load_for(plugin, isolate, limits)]
     case = Case.parse(case_id)
     prepared = Large.of(case) if is_large(case) else Prepared.of(case)
     chosen = (
@@ -64,7 +75,9 @@ def command(
             click.echo(f"# {one.name}\n{_script(one, prepared, None)}")
         return 0
     with options.keep_stdout():
-        results = [(one, *_replay(one, prepared)) for one in chosen]
+        called = [isolated(one, isolate, limits) for one in chosen]
+        results = [(one, *_replay(one, prepared)) for one in called]
+        close_all()
     if as_json:
         click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))
     else:

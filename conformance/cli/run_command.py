@@ -30,7 +30,7 @@ from conformance.timing import threads
 @options.many(
     "--check",
     "checks",
-    help="result, purity, repeat, layout, special, reject, declare, integer, relations.",
+    help="result, purity, repeat, layout, special, reject, declare, integer, relations, process.",
 )
 @options.many("--suite", "suites", help="Curated suites to judge on; 'none' for no suite.")
 @click.option("--examples", "-n", type=options.whole(0), help="Cases an operator and dimension.")
@@ -56,6 +56,7 @@ from conformance.timing import threads
     show_default=True,
     help="Processes to judge in; each gives the engines an equal share of the cores.",
 )
+@options.isolation
 @click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of cases.")
 @options.as_json
 def command(
@@ -74,6 +75,9 @@ def command(
     known: str | None,
     output: str,
     jobs: int,
+    isolate: bool | None,
+    call_seconds: float | None,
+    call_memory: int | None,
     no_cache: bool,
     as_json: bool,
 ) -> int:
@@ -96,6 +100,8 @@ def command(
             spec=spec,
             known=known,
             plugins=plugins,
+            isolate=isolate,
+            limits=options.limits(call_seconds, call_memory),
             output=folder,
             cache=not no_cache,
             progress=tell,

@@ -6,17 +6,21 @@ from conformance.judging.prepared import Prepared
 from conformance.judging.verdicts import (
     CONFORMS,
     CRASHED,
+    TIMED_OUT,
     UNSUPPORTED,
     VIOLATES,
     Verdict,
     judge,
+    judge_each,
     judge_prepared,
+    judge_seen,
     verdict,
 )
 
 __all__ = [
     "CONFORMS",
     "CRASHED",
+    "TIMED_OUT",
     "UNSUPPORTED",
     "VIOLATES",
     "Accuracy",
@@ -24,6 +28,8 @@ __all__ = [
     "Verdict",
     "attribute",
     "judge",
+    "judge_each",
     "judge_prepared",
+    "judge_seen",
     "verdict",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.calling import Array
+from conformance.calling import Array, Foreign
 from conformance.case import Case
 from conformance.dtypes import FORMATS, INTEGERS, numpy_dtype
 from conformance.judging.accuracy import Accuracy
@@ -23,6 +23,8 @@ def wrong_kind(case: Case, output: Any, reference: Reference) -> tuple[str, str]
     """Return requirement and message where ``output`` is not even an array to compare."""
     if type(output) is not np.ndarray:  # a subclass, such as a masked array, is not plain either
         kind = f"{type(output).__module__}.{type(output).__qualname__}"
+        if isinstance(output, Foreign):
+            kind = output.kind
         return "RESULT-5", f"returned a {kind} where a plain numpy.ndarray is due"
     if output.dtype.hasobject:
         return "RESULT-5", f"returned an array of dtype {output.dtype} where numbers are due"

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from conformance.calling import Array, Observation, observe
+from conformance.calling import (
+    CRASH,
+    HANG,
+    MEMORY,
+    Array,
+    Caller,
+    Foreign,
+    Observation,
+    Request,
+)
 from conformance.case import Case, validate
 from conformance.cases.data import memory_ways
+from conformance.dtypes import numpy_dtype
+from conformance.isolation.callers import caller_of
 from conformance.judging.accuracy import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
 from conformance.operators import OPERATORS
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registry import Implementation, find
-from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Generator, Iterable, Iterator
 
 CONFORMS, VIOLATES, UNSUPPORTED, CRASHED = "conforms", "violates", "unsupported", "crashed"
+TIMED_OUT = "timed out"
+
+ENDED = {
+    CRASH: (CRASHED, "PROCESS-1", "the call ended its process"),
+    HANG: (TIMED_OUT, "PROCESS-2", "the call did not come back"),
+    MEMORY: (CRASHED, "PROCESS-3", "the call took more memory than is allowed"),
+}
+"""Status, requirement and words for a call that ended without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +52,7 @@ class Verdict:
     implementation: str
     case: Case
     status: str
-    """conforms, violates, unsupported or crashed."""
+    """conforms, violates, unsupported, crashed or timed out."""
     requirement: str | None = None
     """The requirement that is violated."""
     message: str = ""
@@ -44,7 +64,7 @@ class Verdict:
 
     @property
     def failed(self) -> bool:
-        return self.status in (VIOLATES, CRASHED)
+        return self.status in (VIOLATES, CRASHED, TIMED_OUT)
 
     def __str__(self) -> str:
         head = f"{self.implementation}: {self.status}"
@@ -67,31 +87,89 @@ def judge(implementation: object, case: Case | str) -> Verdict:
 
 
 def judge_prepared(
-    implementation: Implementation, prepared: Prepared
+    implementation: Implementation, prepared: Prepared, caller: Caller | None = None
 ) -> tuple[Verdict, Array | None]:
     """Call and judge; return the verdict and, where one can be compared, the output.
 
-    The output is channels-first, whatever the implementation's layout.
+    The output is channels-first, whatever the implementation's layout. ``caller`` makes the call;
+    left out, a worker does where the implementation is isolated, else this process.
     """
+    for judged in judge_each(implementation, [prepared], caller):
+        return judged
+    assert caller is not None
+    ended = Observation(ended=CRASH, how=caller.lost or "")
+    return judge_seen(implementation, prepared, ended)
+
+
+def judge_each(
+    implementation: Implementation, prepared: Iterable[Prepared], caller: Caller | None = None
+) -> Generator[tuple[Verdict, Array | None], None, None]:
+    """Call and judge one case after the other, as `judge_prepared` does.
+
+    A caller may take several cases before the first of them is judged. No more are judged once it
+    makes no more calls.
+    """
+    caller = caller or caller_of(implementation)
+    waiting: deque[tuple[Prepared, Request | str]] = deque()
+
+    def requests() -> Iterator[Request]:
+        for one in prepared:
+            made = request(implementation, one)
+            waiting.append((one, made))
+            if isinstance(made, Request):
+                yield made
+
+    with contextlib.closing(caller.observe(requests())) as observations:
+        for seen in observations:
+            yield from _gaps(implementation.name, waiting)
+            yield judge_seen(implementation, waiting.popleft()[0], seen)
+    yield from _gaps(implementation.name, waiting)
+
+
+def _gaps(
+    name: str, waiting: deque[tuple[Prepared, Request | str]]
+) -> Iterator[tuple[Verdict, None]]:
+    """Yield the verdicts on the cases, up to the first that is called, that are declined."""
+    while waiting and isinstance(reason := waiting[0][1], str):
+        yield Verdict(name, waiting.popleft()[0].case, UNSUPPORTED, None, reason), None
+
+
+def request(implementation: Implementation, prepared: Prepared) -> Request | str:
+    """Return the call that shows what is to be judged; or why it is declared not to be made."""
     case = prepared.case
     gap = implementation.gap(case)
     if gap is not None:
-        return Verdict(implementation.name, case, UNSUPPORTED, None, gap), None
-    function: Callable[..., Any] = implementation.functions[case.operator]
+        return gap
     if case.invalid:
-        return _judge_rejection(implementation, function, prepared), None
-    layout, ways = implementation.layout, memory_ways(case)
-    seen = observe(
-        function,
+        from conformance import rejection
+
+        inputs, parameters = rejection.apply(case, prepared.inputs, case.parameters)
+        return Request(case.operator, inputs, parameters, implementation.layout, nbytes=0)
+    return Request(
+        case.operator,
         prepared.inputs,
         case.parameters,
-        layout,
-        ways,
-        signature=SIGNATURES[case.operator],
+        implementation.layout,
+        memory_ways(case),
+        nbytes=prepared.reference.exact.size * numpy_dtype(case.dtype).itemsize,
+        work=OPERATORS[case.operator].work(case),
     )
+
+
+def judge_seen(
+    implementation: Implementation, prepared: Prepared, seen: Observation
+) -> tuple[Verdict, Array | None]:
+    """Judge what was observed of the call that `request` describes."""
+    case, name = prepared.case, implementation.name
+    if case.invalid:
+        return _judge_rejection(implementation, prepared, seen), None
     if case.memory.startswith("byteswapped"):
         seen = _in_native_order(seen)
-    return verdict(implementation.name, Accuracy.of(implementation), prepared, seen)
+    found, output = verdict(name, Accuracy.of(implementation), prepared, seen)
+    if found.status == CONFORMS and seen.printed is not None:
+        text = f"wrote {seen.printed}"
+        return Verdict(name, case, VIOLATES, "PROCESS-4", text, found.worst), output
+    return found, output
 
 
 def verdict(
@@ -99,6 +177,9 @@ def verdict(
 ) -> tuple[Verdict, Array | None]:
     """Judge what was observed of one call."""
     case = prepared.case
+    if seen.ended is not None:
+        status, requirement, words = ENDED[seen.ended]
+        return Verdict(name, case, status, requirement, f"{words}: {seen.how}"), None
     if seen.unsupported is not None:
         return Verdict(name, case, UNSUPPORTED, None, seen.unsupported), None
     if seen.raised is not None:
@@ -130,21 +211,17 @@ def verdict(
 
 
 def _judge_rejection(
-    implementation: Implementation, function: Callable[..., Any], prepared: Prepared
+    implementation: Implementation, prepared: Prepared, seen: Observation
 ) -> Verdict:
     """Judge an invalid call: it must raise, whatever it raises, and leave its inputs alone."""
     from conformance import rejection
 
     case, name = prepared.case, implementation.name
     mutation = rejection.MUTATIONS[case.invalid]
-    inputs, parameters = rejection.apply(case, prepared.inputs, case.parameters)
-    seen = observe(
-        function,
-        inputs,
-        parameters,
-        implementation.layout,
-        signature=SIGNATURES[case.operator],
-    )
+    if seen.ended is not None:
+        status, _, words = ENDED[seen.ended]
+        text = f"{words} instead of raising ({rejection.describe(case)}): {seen.how}"
+        return Verdict(name, case, status, mutation.requirement, text)
     if seen.changed:
         text = f"a call that is invalid ({rejection.describe(case)}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
@@ -154,9 +231,10 @@ def _judge_rejection(
         convention, alternative = mutation.convention
         if implementation.conventions.get(convention) == alternative:
             return Verdict(name, case, CONFORMS)
-    shape = f"shape {output.shape}" if isinstance(output := seen.output, np.ndarray) else "that"
-    what = rejection.describe(case)
-    text = f"accepted what is invalid ({what}) and returned a {type(output).__name__} of {shape}"
+    output, what = seen.output, rejection.describe(case)
+    kind = output.kind if isinstance(output, Foreign) else type(output).__name__
+    shape = f" of shape {output.shape}" if isinstance(output, np.ndarray) else ""
+    text = f"accepted what is invalid ({what}) and returned a {kind}{shape}"
     return Verdict(name, case, VIOLATES, mutation.requirement, text)
 
 

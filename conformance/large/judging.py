@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conformance.calling import Array, Inputs, Observation, observe
+from conformance.calling import Array, Inputs, Observation, Request
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.dtypes import FLOATS
+from conformance.isolation.callers import call_once
 from conformance.judging import Accuracy, Prepared, Verdict, judge_prepared, verdict
 from conformance.judging.verdicts import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.large.projection import Verifier, array_problem, verifier
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
-from conformance.signatures import SIGNATURES
 
 WORK = 4_000_000
 """Multiply-accumulates from which on a case is judged without its full reference."""
@@ -57,13 +57,9 @@ def judge_large(one: Implementation, large: Large) -> tuple[Verdict, Array | Non
     gap = one.gap(case)
     if gap is not None:
         return Verdict(one.name, case, UNSUPPORTED, None, gap), None
-    seen = observe(
-        one.functions[case.operator],
-        large.inputs,
-        case.parameters,
-        one.layout,
-        signature=SIGNATURES[case.operator],
-    )
+    work = OPERATORS[case.operator].work(case)
+    request = Request(case.operator, large.inputs, case.parameters, one.layout, work=work)
+    seen = call_once(one, request)
     return judge_seen(one, large, seen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import Counter
@@ -18,12 +19,15 @@ from conformance.checks import check_for, check_of, derived, relations
 from conformance.checks.histories import SHORT
 from conformance.checks.repeat import relive
 from conformance.dtypes import FLOATS, INTEGERS
+from conformance.isolation.callers import caller_of
+from conformance.isolation.declared import ask_ahead
 from conformance.judging import (
     CONFORMS,
     UNSUPPORTED,
     VIOLATES,
     Prepared,
     Verdict,
+    judge_each,
     judge_prepared,
 )
 from conformance.known import KnownDifference
@@ -41,7 +45,7 @@ MIN_COMPARED = 10
 """A cell that compared fewer cases than this proves too little to be called conforming."""
 MIN_NONZERO = 0.1
 """So does one in which fewer than this share of the cases has a result that is not all zero."""
-_EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations"}
+_EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations", "process"}
 """The checks that look at ordinary cases."""
 LAYER_SHARE = 0.1
 """Of a cell's time budget, which an implementation has for each large case (`running.layers`)."""
@@ -149,6 +153,10 @@ class Block:
     examples: dict[acknowledged.Key, acknowledged.Example] = field(default_factory=dict)
     """What the cases of the known differences of this block showed."""
     layers: list[LayerVerdict] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    """Why no more calls of an implementation were made, by its name."""
+    interrupted: bool = False
+    """Whether the rest of the block was not judged, because the user has ended the run."""
 
 
 def run_block(
@@ -156,11 +164,20 @@ def run_block(
 ) -> Block:
     """Prepare the cases of one operator and dimension, and judge every implementation on them.
 
-    ``progress`` is called with the share that is done, and what is being done.
+    ``progress`` is called with the share that is done, and what is being done. A block that is
+    interrupted holds what has been judged so far.
     """
-    tell = progress or (lambda share, what: None)
-    tell(0.0, f"preparing {operator} {dims}-D")
     block = Block(operator, dims, [], Counter(), [], Counter())
+    try:
+        _fill(block, plan, progress or (lambda share, what: None))
+    except KeyboardInterrupt:
+        block.interrupted = True
+    return block
+
+
+def _fill(block: Block, plan: Plan, tell: Callable[[float, str], None]) -> None:
+    operator, dims = block.operator, block.dims
+    tell(0.0, f"preparing {operator} {dims}-D")
     clock = _Clock(block.spent)
     prepared = prepare_block(plan, operator, dims)
     clock.lap("preparing")
@@ -169,26 +186,28 @@ def run_block(
     proven: list[Implementation] = []
     for place, one in enumerate(judges):
         tell(place / len(judges), f"{one.name}: {operator} {dims}-D")
-        wrong = disprove(one, plan, operator, dims)
+        caller = caller_of(one)
+        wrong = disprove(one, plan, operator, dims) if caller.lost is None else None
         if wrong is not None:
             block.cells += unjudged(one, prepared, plan, wrong)
             outputs[one.name] = [None] * len(prepared)
             continue
         proven.append(one)
         with np.errstate(all="ignore"):  # special values are handed over on purpose
-            cells, outputs[one.name] = judge_block(one, prepared, plan, block.gaps)
+            outputs[one.name] = judge_block(one, prepared, plan, block.gaps, block.cells)
             known = acknowledged.applicable(one, plan.known)
-            dtypes = [cell.dtype for cell in cells]
-            shown = acknowledged.examples(one, known, operator, dims, dtypes, plan.checks)
-        block.examples |= shown
-        block.cells += cells
+            dtypes = [cell.dtype for cell in block.cells if cell.implementation == one.name]
+            if caller.lost is None:
+                shown = acknowledged.examples(one, known, operator, dims, dtypes, plan.checks)
+                block.examples |= shown
+        if caller.lost is not None:
+            block.notes[one.name] = caller.lost
         clock.lap(f"judging {one.name}")
     tell(1.0, f"layers: {operator} {dims}-D")
     judge_block_layers(proven, plan, block)
     clock.lap("layers")
     block.pairs = pairwise.compare(operator, prepared, outputs)
     clock.lap("comparing pairs")
-    return block
 
 
 class _Clock:
@@ -290,46 +309,71 @@ def judge_block(
     prepared: Sequence[Prepared],
     plan: Plan,
     gaps: Counter[tuple[str, str]],
-) -> tuple[list[Cell], list[Array | None]]:
-    """Judge one implementation on one block; return its cells, and its outputs by case."""
+    cells: list[Cell],
+) -> list[Array | None]:
+    """Judge one implementation on one block; add its cells, and return its outputs by case."""
     outputs: list[Array | None] = [None] * len(prepared)
-    cells: list[Cell] = []
-    dtypes = dict.fromkeys(p.case.dtype for p in prepared)
-    for dtype in dtypes:
+    known = acknowledged.applicable(one, plan.known)
+    ask_ahead(one, [p.case for p in prepared])
+    for dtype in dict.fromkeys(p.case.dtype for p in prepared):
         mine = [(i, p) for i, p in enumerate(prepared) if p.case.dtype == dtype]
         first = mine[0][1].case
         if dtype in plan.claimed and dtype not in one.dtypes:
             continue
         cell = Cell(one.name, first.operator, first.dims, dtype, planned=len(mine))
-        started = time.perf_counter()
-        # Histories come first: a kernel that goes wrong after some calls still is at its first.
-        wanted = {*plan.checks}
-        histories = judge_histories(one, [p for _, p in mine], plan)
-        failures = [verdict for verdict in histories if _behind(verdict) & wanted]
-        begun = time.perf_counter()
-        for index, p in mine:
-            if time.perf_counter() - begun > plan.seconds and cell.reached:
-                break
-            verdict, output = judge_prepared(one, p)
+        cells.append(cell)
+        failures: list[Verdict] = []
+        interrupted = False
+        try:
+            _judge_cell(one, mine, plan, gaps, cell, outputs, failures)
+        except KeyboardInterrupt:
+            interrupted = True
+        new, cell.covered = acknowledged.split(known, failures)
+        cell.known, cell.violating = cell.covered.total(), len(new)
+        if interrupted:
+            cell.violations = list(explain(one, new, shrinking=False))
+            raise KeyboardInterrupt
+        for violation in explain(one, new, tuple(known.values())):
+            cell.violations.append(violation)
+    return outputs
+
+
+def _judge_cell(
+    one: Implementation,
+    mine: Sequence[tuple[int, Prepared]],
+    plan: Plan,
+    gaps: Counter[tuple[str, str]],
+    cell: Cell,
+    outputs: list[Array | None],
+    failures: list[Verdict],
+) -> None:
+    """Judge the cases of one cell; add what comes of it to what is handed over."""
+    started = time.perf_counter()
+    wanted = {*plan.checks}
+    # Histories come first: a kernel that goes wrong after some calls still is at its first.
+    for verdict in judge_histories(one, [p for _, p in mine], plan):
+        if _behind(verdict) & wanted:
+            failures.append(verdict)
+    begun = time.perf_counter()
+    with contextlib.closing(judge_each(one, (p for _, p in mine))) as judged:
+        for (index, p), (verdict, output) in zip(mine, judged, strict=False):
             if check_for(p.case) == "result":
                 outputs[index] = output
             if not cell.reached:  # the first call may import and compile: that is not budgeted
                 begun = time.perf_counter()
             _count(cell, verdict, p)
+            cell.seconds = time.perf_counter() - started
             if verdict.failed and _behind(verdict) & wanted:
                 failures.append(verdict)
             elif verdict.status == UNSUPPORTED:
                 gaps[one.name, verdict.message] += 1
-        if not failures:  # they say little about results that are wrong already
-            related = judge_relations(one, cell.operator, cell.dims, dtype, plan)
-            failures += [verdict for verdict in related if verdict.failed]
-        cell.seconds = time.perf_counter() - started
-        known = acknowledged.applicable(one, plan.known)
-        failures, cell.covered = acknowledged.split(known, failures)
-        cell.known, cell.violating = cell.covered.total(), len(failures)
-        cell.violations = list(explain(one, failures, tuple(known.values())))
-        cells.append(cell)
-    return cells, outputs
+            if time.perf_counter() - begun > plan.seconds:
+                break
+    # They say little about results that are wrong already.
+    if not failures and caller_of(one).lost is None:
+        related = judge_relations(one, cell.operator, cell.dims, cell.dtype, plan)
+        failures += [verdict for verdict in related if verdict.failed]
+    cell.seconds = time.perf_counter() - started
 
 
 def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Block) -> None:
@@ -343,6 +387,7 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
     mine = [
         one
         for one in judges
+        if caller_of(one).lost is None
         if one.name not in cells
         or cells[one.name].violating <= MOST_WRONG * cells[one.name].reached
     ]
@@ -388,6 +433,8 @@ def _behind(verdict: Verdict) -> set[str]:
     check, own = check_of(verdict.requirement or ""), check_for(verdict.case)
     if own in ("layout", "special") and check in ("result", "declare"):
         return {own}
+    if check == "process":  # how a call ends matters to every check that makes it
+        return {check, own}
     return {check, "result"} if check == "integer" else {check}
 
 
@@ -407,7 +454,7 @@ def judge_histories(
         return
     begun = math.inf  # the first history may import and compile: that is not budgeted
     for name, case in histories_of(ordinary):
-        if time.perf_counter() - begun > plan.seconds / 2:
+        if caller_of(one).lost is not None or time.perf_counter() - begun > plan.seconds / 2:
             break
         verdict = relive(one, case, name, seconds=plan.seconds)
         begun = min(begun, time.perf_counter())

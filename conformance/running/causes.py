@@ -12,7 +12,8 @@ from conformance.checks import check_for, check_of
 from conformance.checks.relations import RELATED, relate
 from conformance.checks.repeat import relive
 from conformance.dtypes import FLOATS
-from conformance.judging import CONFORMS, Prepared, Verdict, attribute
+from conformance.isolation.callers import caller_of
+from conformance.judging import CONFORMS, CRASHED, TIMED_OUT, Prepared, Verdict, attribute
 from conformance.judging.attribution import WRONG_RESULT, citable
 from conformance.known import KnownDifference
 from conformance.large.judging import is_large, judge_any
@@ -26,6 +27,8 @@ MAX_CAUSES = 4
 """Different causes of failure of one check that are shrunk in one cell."""
 MAX_SECONDS = 10.0
 """Time for shrinking the failures of one cell; what is left is reported as it was found."""
+_RESTARTS = 10
+"""Starts of a worker that shrinking failures which end it may cost, besides its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,19 @@ def explain(
     one: Implementation,
     failures: Sequence[Verdict],
     known: Sequence[KnownDifference] = (),
+    *,
+    shrinking: bool = True,
 ) -> Iterable[Violation]:
     """Shrink failures to their causes, and yield one violation a cause.
 
     A shrunk case keeps only the parameters that its failure needs. Failures of the same kind that
     have all of those count as the same cause; the next that does not is shrunk in its turn.
     Shrinking stays away from ``known`` differences: it would end at one instead of the new one.
+    Without ``shrinking`` each cause is shown by the case that was found first.
     """
-    deadline = time.monotonic() + MAX_SECONDS
+    caller = caller_of(one)
+    restarts = _RESTARTS * caller.startup
+    deadline = time.monotonic() + MAX_SECONDS + (restarts if any(map(_ended, failures)) else 0.0)
     left = list(failures)
     causes: Counter[str] = Counter()
     while left:
@@ -72,11 +80,19 @@ def explain(
             return kind_of(verdict) == kind and covering(known, verdict) is None
 
         smallest, verdict = found.case, found
-        seconds = min(4.0, deadline - time.monotonic())
-        if seconds > 0 and fails(found.case):
-            smallest = shrink(found.case, fails, seconds=seconds)
-            last = again(one, smallest, found)
-            verdict = last if last.failed else found
+        patience = 4.0 + (restarts if _ended(found) else 0.0)
+        seconds = min(patience, deadline - time.monotonic())
+        if shrinking and seconds > 0:
+            with caller.trying():
+                if caller.lost is None and fails(found.case):
+                    smallest = shrink(found.case, fails, seconds=seconds)
+        if smallest != found.case:
+            with caller.trying(hurried=False):
+                last = again(one, smallest, found)
+            if last.failed:
+                verdict = last
+            elif _ended(found):  # it comes back after all, later than the search waited for
+                smallest = found.case
         same = [f for f in left if kind_of(f) == kind and features(smallest) <= features(f.case)]
         same = same or [found]
         yield Violation(
@@ -165,7 +181,15 @@ def kind_of(verdict: Verdict) -> str:
     requirement = verdict.requirement or ""
     if verdict.history:  # how a history shows a state that is kept is a matter of chance
         return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
+    if verdict.case.invalid and _ended(verdict):
+        return f"{requirement} {verdict.status}"
     return "result" if requirement in WRONG_RESULT else requirement
+
+
+def _ended(verdict: Verdict) -> bool:
+    """Whether a call ended without an answer."""
+    crashed = verdict.status == CRASHED and not verdict.message.startswith("raised")
+    return verdict.status == TIMED_OUT or crashed
 
 
 def _plain(case: Case) -> Case:

@@ -12,17 +12,20 @@ import datetime
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
+from conformance.isolation.callers import close_all, isolated
+from conformance.isolation.declared import load_for
+from conformance.isolation.limits import Limits
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.known import KnownDifference
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation, find, get, implementations, load_plugin
+from conformance.registry import Implementation, find, get, implementations
 from conformance.running import acknowledged, pairwise
 from conformance.running.block import INCONCLUSIVE, Block, Cell, Plan, run_block
 from conformance.running.layers import LayerVerdict
@@ -74,6 +77,8 @@ def run(
     tier: str = "default",
     spec: Spec | str | Path | None = None,
     plugins: Iterable[str | Path] = (),
+    isolate: bool | None = None,
+    limits: Limits | None = None,
     output: str | Path = "convformance-run",
     cache: bool = True,
     known: str | Path | None = None,
@@ -88,11 +93,14 @@ def run(
     gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation
     and cell; all three default to what the ``tier`` says. ``plugins`` are files to load first.
     ``known`` is a TOML file of known differences (`conformance.spec.known_differences`), besides
-    those that implementations declare. ``progress`` is called as judging goes on. ``executor`` runs
-    the blocks, such as a ``ProcessPoolExecutor``; its workers load the implementations again, from
-    entry points and plugins. Raises `ConformanceError` for a selection that names nothing.
+    those that implementations declare. ``isolate`` says whether implementations are called in
+    worker processes of their own, within ``limits``: all of them, none, or (None) plugins and what
+    needs a package. ``progress`` is called as judging goes on. ``executor`` runs the blocks, such
+    as a ``ProcessPoolExecutor``; its workers load the implementations again, from entry points and
+    plugins. Raises `ConformanceError` for a selection that names nothing.
     """
-    loaded = [found for plugin in plugins for found in load_plugin(plugin)]
+    limits = limits or Limits()
+    loaded = [found for plugin in plugins for found in load_for(plugin, isolate, limits)]
     plan = _plan(
         implementations,
         loaded,
@@ -109,10 +117,13 @@ def run(
         cache,
         read_known(known) if known is not None else {},
     )
+    called = tuple(isolated(one, isolate, limits) for one in plan.implementations)
+    plan = replace(plan, implementations=called)
     file = RunFile(Path(output) / "run.sqlite")
     try:
         return _execute(plan, file, progress or (lambda *_: None), executor, command)
     finally:
+        close_all()
         file.close()
 
 
@@ -227,6 +238,7 @@ def _execute(
     cells: list[Cell] = []
     pairs: dict[tuple[str, str, str], pairwise.Pair] = {}
     spent: Counter[str] = Counter()
+    notes: dict[str, str] = {}
     covered: Counter[acknowledged.Key] = Counter()
     examples: dict[acknowledged.Key, acknowledged.Example] = {}
     for block in _blocks(plan, progress, executor):
@@ -242,6 +254,9 @@ def _execute(
                 known.merge(pair)
         _write_block(file, block)
         file.add("pair", pairwise.rows(pairs.values()))
+        notes |= block.notes
+        if block.interrupted:
+            raise KeyboardInterrupt
     verdicts = {one.name: _overall(one, cells) for one in plan.implementations}
     entries = [
         row
@@ -258,7 +273,10 @@ def _execute(
     if failed and len(plan.implementations) > 1:
         progress(999, 1000, "asking every implementation about each difference")
         file.add("witness", witnesses(plan.implementations, smallest(failed)))
-    file.add("implementation", (_describe(one, verdicts[one.name]) for one in plan.implementations))
+    described = (
+        _describe(one, verdicts[one.name], notes.get(one.name, "")) for one in plan.implementations
+    )
+    file.add("implementation", described)
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
     )
@@ -359,7 +377,7 @@ def _overall(one: Implementation, cells: Sequence[Cell]) -> str:
     return UNSUPPORTED
 
 
-def _describe(one: Implementation, verdict: str) -> dict[str, Any]:
+def _describe(one: Implementation, verdict: str, note: str) -> dict[str, Any]:
     return {
         "name": one.name,
         "family": one.family,
@@ -369,7 +387,7 @@ def _describe(one: Implementation, verdict: str) -> dict[str, Any]:
         "multiply": one.multiply,
         "error": one.error,
         "verdict": verdict,
-        "note": "" if one.installed else one.hint,
+        "note": note if one.installed else one.hint,
     }
 
 

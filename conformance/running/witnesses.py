@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from conformance.case import Case
+from conformance.isolation.callers import caller_of
 from conformance.judging import CONFORMS, UNSUPPORTED, Prepared, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
@@ -48,7 +49,7 @@ def witnesses(
 
 
 def _judged(one: Implementation, prepared: Prepared) -> dict[str, Any]:
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), caller_of(one).trying(hurried=False):
         found, _ = judge_prepared(one, prepared)
     cited = named_requirement(found, prepared.case) if found.failed else ""
     text = found.message

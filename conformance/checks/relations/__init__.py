@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from conformance.calling import Array, Observation, observe
+from conformance.calling import Array, Observation, Request
 from conformance.case import Case, validate
 from conformance.cases.data import make_inputs
 from conformance.checks.relations import adjoint, parameters, structure
@@ -21,11 +21,12 @@ from conformance.checks.relations.claims import Call, Claim, Relation, widened
 from conformance.checks.relations.shapes import cases
 from conformance.checks.relations.tolerance import error
 from conformance.errors import CaseError
+from conformance.isolation.callers import call_once
 from conformance.judging import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES, Accuracy, Verdict
+from conformance.judging.verdicts import ENDED
 from conformance.large.projection import array_problem
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
-from conformance.signatures import SIGNATURES
 
 __all__ = [
     "RELATED",
@@ -85,14 +86,8 @@ def perform(one: Implementation, calls: Iterable[Call]) -> dict[Call, Observatio
         if gap is not None:
             seen[call] = Observation(unsupported=gap)
             continue
-        operator = call.case.operator
-        seen[call] = observe(
-            one.functions[operator],
-            call.inputs,
-            call.case.parameters,
-            one.layout,
-            signature=SIGNATURES[operator],
-        )
+        case, inputs = call.case, call.inputs
+        seen[call] = call_once(one, Request(case.operator, inputs, case.parameters, one.layout))
     return seen
 
 
@@ -120,6 +115,9 @@ def judge(one: Implementation, case: Case, claim: Claim, seen: dict[Call, Observ
 
 def _problem(call: Call, seen: Observation) -> tuple[str, str, str] | None:
     """Say why a call has no output to compare: status, requirement and message."""
+    if seen.ended is not None:
+        status, requirement, words = ENDED[seen.ended]
+        return status, requirement, f"{words}: {seen.how}"
     if seen.raised is not None:
         return CRASHED, "DECLARE-1", f"raised on a valid case: {seen.raised}"
     problem = array_problem(call.case, seen.output)

@@ -1,0 +1,108 @@
+"""Who makes the calls: this process, or a worker (`conformance.isolation`) in its stead.
+
+A caller takes requests and gives observations, in order. Inputs are made and answers judged where
+the run is; only the calls themselves are made elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from conformance.calling.history import Answer, Call, perform
+from conformance.calling.observing import Inputs, Observation, observe
+from conformance.signatures import SIGNATURES
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call that is to be made."""
+
+    operator: str
+    inputs: Inputs
+    """The positional arguments, channels-first."""
+    parameters: Mapping[str, Any]
+    layout: str
+    memory: Sequence[str] | str = "contiguous"
+    """How the arrays lie in memory: one way for all, or one an input."""
+    nbytes: int | None = None
+    """Bytes of the result that is due, where that is known: of a larger one, dtype and shape are
+    all that matters."""
+    work: int = 0
+    """Multiply-accumulates of the call: what a limit of time is scaled by."""
+
+
+class HistoryEnded(Exception):
+    """A history of calls ended without answers, at its ``number``-th call (from 0 on)."""
+
+    def __init__(self, seen: Observation, number: int) -> None:
+        super().__init__(seen.how)
+        self.seen = seen
+        self.number = number
+
+
+class Caller(Protocol):
+    """Makes calls of one implementation."""
+
+    @property
+    def lost(self) -> str | None:
+        """Why no more calls are made, or None."""
+
+    @property
+    def startup(self) -> float:
+        """Seconds that it takes to be able to call again after a call that ended its process."""
+
+    def trying(self, *, hurried: bool = True) -> AbstractContextManager[None]:
+        """Enter a search for the smallest case that fails: how calls end there does not count.
+
+        Where it is ``hurried``, a call that does not come back is given less time.
+        """
+
+    def perform(self, calls: Sequence[Call], layout: str, seconds: float) -> list[Answer]:
+        """Make the calls of a history (`conformance.calling.history`).
+
+        Raises `HistoryEnded` where one of them ends its process.
+        """
+
+    def observe(self, requests: Iterable[Request]) -> Generator[Observation, None, None]:
+        """Make the calls, and yield what came of each, in order.
+
+        An iterator that is not used up makes no more calls than it has begun.
+        """
+
+
+class InProcess:
+    """Makes the calls in this process: nothing stops a call that crashes or does not come back."""
+
+    lost = None
+    startup = 0.0
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self.functions = functions
+
+    def trying(self, *, hurried: bool = True) -> AbstractContextManager[None]:
+        """Change nothing: no call ends here without an answer."""
+        return contextlib.nullcontext()
+
+    def perform(self, calls: Sequence[Call], layout: str, seconds: float) -> list[Answer]:
+        """Make the calls of a history."""
+        return perform(self.functions, calls, layout, seconds=seconds)
+
+    def observe(self, requests: Iterable[Request]) -> Generator[Observation, None, None]:
+        """Make the calls, and yield what came of each, in order."""
+        for request in requests:
+            with np.errstate(all="ignore"):  # special values are handed over on purpose
+                seen = observe(
+                    self.functions[request.operator],
+                    request.inputs,
+                    request.parameters,
+                    request.layout,
+                    request.memory,
+                    signature=SIGNATURES[request.operator],
+                )
+            yield seen

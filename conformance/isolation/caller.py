@@ -1,0 +1,285 @@
+"""Calls made in a worker process, which is started when it is needed, and again when it has ended.
+
+Several calls are on their way at a time, so that neither side waits for the other; answers come
+one by one, so that the call that ends the process is the first one unanswered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from conformance.calling.caller import HistoryEnded, Request
+from conformance.calling.history import Answer, Call
+from conformance.calling.observing import CRASH, HANG, Observation
+from conformance.case import Case
+from conformance.errors import RegistrationError
+from conformance.isolation.process import Ended, Process, StartError
+from conformance.isolation.wire import Frame, take_observed
+from conformance.registry import Place
+
+_AHEAD = 64
+"""Calls that are on their way at most,"""
+_AHEAD_SECONDS = 0.02
+"""the seconds that they may take together: a cell whose time is over waits for them,"""
+_AHEAD_BYTES = 4 << 20
+"""and their bytes."""
+_DRAIN = 1.0
+"""Seconds to wait for calls that nobody wants any more; then their worker is ended."""
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A call that is on its way, or was when its worker ended."""
+
+    data: bytes
+    work: int
+    number: int = 0
+    """Its place among the calls of its worker, from 1 on."""
+    outcome: Observation | None = None
+    """Set where it ended the worker: calls before it, whose answers were lost, go first again."""
+
+
+class Isolated:
+    """Makes the calls of one implementation in a worker process of its own."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.limits = place.limits
+        self.lost: str | None = None
+        self.startup = 0.0
+        """Seconds that the last start took, the first call (which may import) among them."""
+        self._broken = False
+        self._trying = False
+        self._slowest = 0.0
+        self._process: Process | None = None
+        self._fresh = True
+        self._row: list[str] = []
+        self._pace = _AHEAD_SECONDS
+        self._number = 0
+
+    @contextlib.contextmanager
+    def trying(self, *, hurried: bool = True) -> Iterator[None]:
+        """Enter a search for the smallest case that fails: how calls end there does not count.
+
+        Unless it is not ``hurried``, a call that does not come back is given less time: a second,
+        or twenty times what the slowest other call took.
+        """
+        kept = self.lost, self.limits, self._trying
+        self._trying = True
+        if not self._broken:
+            self.lost = None
+        if hurried:
+            seconds = min(self.limits.seconds, max(1.0, 20 * self._slowest))
+            loading = min(self.limits.loading, 1.0 + 5 * self.startup)
+            self.limits = replace(self.limits, seconds=seconds, loading=loading)
+        try:
+            yield
+        finally:
+            lost, self.limits, self._trying = kept
+            self.lost = self.lost if self._broken else lost
+
+    def observe(self, requests: Iterable[Request]) -> Generator[Observation, None, None]:
+        """Make the calls, and yield what came of each, in order.
+
+        Yields no more once the implementation is `lost`.
+        """
+        source = iter(requests)
+        sent: deque[_Sent] = deque()
+        try:
+            while self.lost is None or self._broken:
+                self._send_ahead(source, sent)
+                if not sent:
+                    return
+                seen = sent[0].outcome or self._receive(sent)
+                if sent[0].outcome is not seen and seen.ended is not None:
+                    continue  # it was a later one
+                sent.popleft()
+                self._count(seen)
+                yield seen
+                if self._broken:
+                    return
+        finally:
+            self._drain(sent)
+
+    def _send_ahead(self, source: Iterator[Request], sent: deque[_Sent]) -> None:
+        """Send more calls where few are left, as one piece: each piece wakes the worker once."""
+        most = max(1, min(_AHEAD, int(_AHEAD_SECONDS / max(self._pace, 1e-9))))
+        if len(sent) > most // 2:
+            return
+        size = sum(len(one.data) for one in sent)
+        fresh = []
+        while len(sent) < most and size < _AHEAD_BYTES:
+            request = next(source, None)
+            if request is None:
+                break
+            fresh.append(_Sent(_packed(self.place.name, request), request.work))
+            sent.append(fresh[-1])
+            size += len(fresh[-1].data)
+        if self._process is not None and fresh:
+            self._process.send(b"".join(one.data for one in fresh))
+            self._numbers(fresh)
+
+    def _receive(self, sent: deque[_Sent]) -> Observation:
+        before = time.monotonic()
+        try:
+            if self._process is None:
+                self._process = self._start()
+                left = [one for one in sent if one.outcome is None]
+                self._process.send(b"".join(one.data for one in left))
+                self._numbers(left)
+            plain, payload = self._process.receive(lambda: self._limit(sent))
+        except Ended as ended:
+            seen = Observation(ended=ended.kind, how=ended.how)
+            self._guilty(sent).outcome = seen
+            self._process = None
+            return seen
+        passed = time.monotonic() - before
+        if self._fresh:
+            self._fresh = False
+            self.startup += passed
+        else:
+            self._pace += (passed - self._pace) / 8
+            self._slowest = max(self._slowest, passed)
+        *observed, printed = plain[1:]
+        return take_observed(tuple(observed), payload, printed)
+
+    def perform(self, calls: Sequence[Call], layout: str, seconds: float) -> list[Answer]:
+        """Make the calls of a history; raise `HistoryEnded` where one of them ends the worker."""
+        frame = Frame()
+        made = [
+            (
+                call.what,
+                call.operator,
+                tuple(frame.put(value) for value in call.inputs),
+                dict(call.parameters),
+                call.refill,
+                call.like,
+            )
+            for call in calls
+        ]
+        data = frame.packed("history", self.place.name, made, layout, seconds)
+        process, begun = self._process, 0
+        try:
+            process = self._running()
+            begun = process.begun
+            plain, payload = self._ask(process, data)
+        except Ended as ended:
+            number = max(0, process.begun - begun - 1) if process is not None else 0
+            self._process = None
+            raise HistoryEnded(Observation(ended=ended.kind, how=ended.how), number) from None
+        return [
+            Answer(take_observed(seen, payload), same, shares, changed_by)
+            for seen, same, shares, changed_by in plain[1]
+        ]
+
+    def gaps(self, cases: Sequence[Case]) -> list[str | None]:
+        """Return why the implementation declares each case unsupported, or None.
+
+        Raises `RegistrationError` where its ``supports=`` raises, or ends its process.
+        """
+        data = Frame().packed("gaps", self.place.name, [asdict(case) for case in cases])
+        try:
+            plain, _ = self._ask(self._running(), data)
+        except Ended as ended:
+            self._process = None
+            where = f"{self.place.target[1]}: implementation '{self.place.name}'"
+            raise RegistrationError(f"{where}: asking its supports= failed: {ended.how}") from None
+        if plain[0] == "misdeclared":
+            raise RegistrationError(plain[1])
+        return list(plain[1])
+
+    def _ask(self, process: Process, data: bytes) -> tuple[tuple[Any, ...], bytearray]:
+        """Send one request while none is on its way, and return its answer."""
+        process.send(data)
+        self._number += 1
+        answer = process.receive(lambda: self.limits.of_call(0, first=self._fresh))
+        self._fresh = False
+        return answer
+
+    def _running(self) -> Process:
+        if self._process is None:
+            self._process = self._start()
+        return self._process
+
+    def _numbers(self, sent: Iterable[_Sent]) -> None:
+        for one in sent:
+            self._number += 1
+            one.number = self._number
+
+    def _limit(self, sent: Iterable[_Sent]) -> float:
+        """Return the seconds that any of the calls may take."""
+        return self.limits.of_call(max(one.work for one in sent), first=self._fresh)
+
+    def _guilty(self, sent: deque[_Sent]) -> _Sent:
+        """Return the call that was being made when the worker ended."""
+        serving = 0 if self._process is None else self._process.serving
+        return next((one for one in sent if one.number == serving and not one.outcome), sent[0])
+
+    def _start(self) -> Process:
+        if self._broken:
+            raise Ended(CRASH, self.lost or "")
+        self._fresh = True
+        self._pace = _AHEAD_SECONDS
+        self._number = 0
+        before = time.monotonic()
+        try:
+            process = Process(self.place, self.place.name)
+        except StartError as problem:
+            self.lost, self._broken = f"cannot be loaded: {problem}", True
+            raise Ended(CRASH, self.lost) from None
+        except Ended as ended:
+            self.lost, self._broken = f"loading it ended its worker: {ended.how}", True
+            raise Ended(ended.kind, self.lost) from None
+        self.startup = time.monotonic() - before
+        return process
+
+    def _count(self, seen: Observation) -> None:
+        """Note how calls end, and whether enough have been made."""
+        if self._trying:
+            return
+        if seen.ended is None:
+            self._row.clear()
+            return
+        self._row.append(seen.ended)
+        hangs = sum(kind == HANG for kind in self._row)
+        if self.lost is None and len(self._row) >= self.limits.crashes:
+            self.lost = f"ended after {len(self._row)} crashes in a row"
+        if self.lost is None and hangs >= self.limits.hangs:
+            self.lost = f"ended after {hangs} calls in a row that did not come back"
+
+    def _drain(self, sent: deque[_Sent]) -> None:
+        """Take the answers that nobody wants any more, so that the next one is the right one."""
+        if self._process is None or not sent:
+            return
+        deadline = time.monotonic() + _DRAIN
+        with contextlib.suppress(Ended):
+            for _ in sent:
+                self._process.receive(lambda: deadline - time.monotonic())
+            return
+        self.close()
+
+    def close(self) -> None:
+        """End the worker; the next call starts another."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.stop()
+
+
+def _packed(name: str, request: Request) -> bytes:
+    frame = Frame()
+    items = tuple(frame.put(value) for value in request.inputs)
+    return frame.packed(
+        "call",
+        name,
+        request.operator,
+        items,
+        dict(request.parameters),
+        request.layout,
+        request.memory if isinstance(request.memory, str) else tuple(request.memory),
+        request.nbytes,
+    )

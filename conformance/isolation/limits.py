@@ -1,0 +1,46 @@
+"""Limits of a worker: how long a call may take, and how much memory a process may hold."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+_SECONDS_OF_WORK = 2e-5
+"""Seconds allowed for a multiply-accumulate: a loop in plain Python takes a tenth of that."""
+
+_MOST_FOR_WORK = 600.0
+"""Seconds allowed for the work of a call at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker may take. A correct implementation comes nowhere near the defaults."""
+
+    seconds: float = 30.0
+    """Seconds for a call, besides those for its work."""
+    memory: int = 0
+    """Bytes that the worker may hold in memory; 0: half of the machine's."""
+    loading: float = 60.0
+    """Seconds for loading an implementation, and more for its first call, which often imports and
+    starts the engine."""
+    crashes: int = 10
+    """Crashes in a row after which no more calls are made."""
+    hangs: int = 3
+    """Calls in a row that did not come back, after which no more are made: each costs its limit."""
+
+    def of_call(self, work: int, *, first: bool) -> float:
+        """Return the seconds that a call may take."""
+        scaled = min(work * _SECONDS_OF_WORK, _MOST_FOR_WORK)
+        return self.seconds + scaled + (self.loading if first else 0.0)
+
+    @property
+    def bytes(self) -> int:
+        """Return the memory limit in bytes."""
+        return self.memory or _physical_memory() // 2
+
+
+def _physical_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 2**40

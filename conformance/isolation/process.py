@@ -1,0 +1,364 @@
+"""One worker process, seen from the run: started, spoken to, watched, and ended without a trace.
+
+Nothing that outlives the processes is made: pipes, and files that have no name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import conformance
+from conformance.calling.observing import CRASH, HANG, MEMORY, one_line
+from conformance.errors import ConformanceError
+from conformance.isolation import PROTOCOL
+from conformance.isolation.wire import Frame, Inbox, WireError
+from conformance.registry import Place
+
+_ROOT = Path(conformance.__file__).parent.parent
+_ENTRY = Path(__file__).with_name("entry.py")
+_CHUNK = 1 << 20
+_TICK = 0.02
+"""Seconds between looks at memory, while an answer is waited for."""
+_MOST_PRINTED = 64 << 20
+"""Bytes that a call may print before it is ended as one that does not come back."""
+_GRACE = 1.0
+"""Seconds that the guardian gets to end everything, before it is ended as well."""
+_TAIL = 300
+"""Characters of stderr that are reported."""
+
+
+class Ended(Exception):
+    """The worker is gone: one of ENDINGS, and how."""
+
+    def __init__(self, kind: str, how: str) -> None:
+        super().__init__(how)
+        self.kind = kind
+        self.how = how
+
+
+class StartError(ConformanceError):
+    """No worker could be started; the message says what would be right."""
+
+
+class Process:
+    """A worker process that has loaded an implementation."""
+
+    def __init__(self, place: Place, name: str | None) -> None:
+        """Start the interpreter of a place, and load what is there.
+
+        That is the implementation ``name``, without one all that are registered there. Raises
+        `StartError` where the interpreter cannot serve or the implementation cannot be loaded, and
+        `Ended` where loading it ends the process.
+        """
+        python, target = place.python, place.target
+        self.limits = place.limits
+        self.pid = 0
+        self._inbox = Inbox()
+        self._outbox: deque[memoryview] = deque()
+        self._ready: deque[tuple[tuple[Any, ...], bytearray]] = deque()
+        self._open: list[int] = []
+        self._out, self._err = _nameless(), _nameless()
+        self._page = mmap.mmap(-1, mmap.PAGESIZE)  # replaced by the one that is shared
+        self._how = "it was ended"
+        self._guardian: subprocess.Popen[bytes] | None = None
+        try:
+            self._spawn(python)
+            same = python == sys.executable
+            path = [os.path.abspath(part) for part in sys.path] if same else None
+            self.send(Frame().packed("greeting", PROTOCOL, path, target, name))
+            self._greet(python)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _spawn(self, python: str) -> None:
+        requests, self._requests = self._pipe()
+        self._answers, answers = self._pipe()
+        control, self._control = self._pipe()
+        self._status, status = self._pipe()
+        page = tempfile.TemporaryFile()  # noqa: SIM115  closed below
+        page.truncate(mmap.PAGESIZE)
+        self._page = mmap.mmap(page.fileno(), mmap.PAGESIZE)
+        theirs = (requests, answers, control, status, page.fileno())
+        command = [python, "-u", "-E", str(_ENTRY), str(_ROOT)]
+        try:
+            self._guardian = subprocess.Popen(
+                [*command, *map(str, theirs)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._out,
+                stderr=self._err,
+                pass_fds=theirs,
+                start_new_session=True,
+            )
+        except OSError as problem:
+            raise StartError(
+                f"interpreter {python}: cannot be started ({problem.strerror}); name a Python of "
+                f"version 3.11 or later"
+            ) from None
+        finally:
+            page.close()
+            for number in theirs[:4]:
+                os.close(number)
+                self._open.remove(number)
+        os.set_blocking(self._requests, False)
+        self._poll = select.poll()
+        self._poll.register(self._answers, select.POLLIN)
+        self._poll.register(self._status, select.POLLIN)
+
+    def _pipe(self) -> tuple[int, int]:
+        pair = os.pipe()
+        self._open += pair
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # more than the system allows one user
+                fcntl.fcntl(pair[1], fcntl.F_SETPIPE_SZ, _CHUNK)
+        return pair
+
+    def _greet(self, python: str) -> None:
+        try:
+            answer, _ = self.receive(lambda: self.limits.loading)
+        except Ended as ended:
+            if ended.kind == CRASH and python != sys.executable and not self._spoken():
+                text = f"interpreter {python}: no worker starts there ({ended.how})"
+                raise StartError(f"{text}; name a Python of version 3.11 or later") from None
+            raise
+        if answer[0] == "refused":
+            raise StartError(f"interpreter {python}: {answer[1]}")
+        if answer[0] == "failed":
+            raise StartError(str(answer[1]))
+        protocol = answer[1]
+        if answer[0] != "hello" or protocol != PROTOCOL:
+            raise StartError(
+                f"interpreter {python}: its worker speaks protocol {protocol}, this run {PROTOCOL}"
+            )
+        _, _, self.pid, self.python, self.numpy, self.declared = answer
+
+    def _spoken(self) -> bool:
+        """Whether the entry has split: before that, nothing of the implementation has run."""
+        return int.from_bytes(self._page[8:16], sys.byteorder) != 0
+
+    @property
+    def begun(self) -> int:
+        """How many calls the worker has begun."""
+        return int.from_bytes(self._page[:8], sys.byteorder)
+
+    @property
+    def serving(self) -> int:
+        """The number, among the requests of this process, of the one that it is or was at."""
+        return int.from_bytes(self._page[16:24], sys.byteorder)
+
+    def send(self, data: bytes) -> None:
+        """Hand a frame over; what does not fit into the pipe goes while answers are waited for."""
+        self._outbox.append(memoryview(data))
+        self._write()
+
+    def _write(self) -> None:
+        while self._outbox:
+            try:
+                written = os.write(self._requests, self._outbox[0])
+            except BlockingIOError:
+                return
+            except BrokenPipeError:  # the worker is gone: receiving says how
+                self._outbox.clear()
+                return
+            if written == len(self._outbox[0]):
+                self._outbox.popleft()
+            else:
+                self._outbox[0] = self._outbox[0][written:]
+
+    def receive(self, seconds: Callable[[], float]) -> tuple[tuple[Any, ...], bytearray]:
+        """Return the next frame; raise `Ended` where the worker ends, or ``seconds()`` are over.
+
+        The time is that of one call: it starts anew with every call that the worker begins. What a
+        machine that is stopped or busy elsewhere takes does not count.
+        """
+        waited, begun = 0.0, self.begun
+        while not self._ready:
+            if self.gone:
+                raise Ended(CRASH, self._how)
+            before = time.monotonic()
+            for number, _ in self._poll.poll(1000 * _TICK):
+                if self.gone:
+                    break
+                if number == self._answers:
+                    self._read()
+                else:
+                    self._read_status()
+            if not self.gone:
+                self._write()
+            if self._ready or self.gone:
+                continue
+            passed = time.monotonic() - before
+            if begun != self.begun:
+                waited, begun = 0.0, self.begun
+            waited += min(passed, 2 * _TICK)
+            if passed > _TICK / 2:
+                self._check_size()
+            if waited > (limit := seconds()):
+                where = self._ask_where()
+                self.stop()
+                raise Ended(HANG, f"no answer after {limit:.3g} s{where}")
+        return self._ready.popleft()
+
+    def _read(self) -> None:
+        data = os.read(self._answers, _CHUNK)
+        if not data:
+            self._read_status(wait=True)
+            return
+        self._inbox.feed(data)
+        try:
+            self._ready += self._inbox.frames()
+        except WireError as problem:
+            self.stop()
+            raise Ended(CRASH, f"the call wrote into the pipe of its worker: {problem}") from None
+
+    def _read_status(self, *, wait: bool = False) -> None:
+        """Say how the worker ended, unless answers are still to be read."""
+        if wait and not select.select([self._status], [], [], _GRACE)[0]:
+            self.stop()
+            raise Ended(CRASH, "the call closed the pipe of its worker")
+        text = os.read(self._status, 64).decode()
+        os.set_blocking(self._answers, False)
+        with contextlib.suppress(BlockingIOError, WireError):
+            while data := os.read(self._answers, _CHUNK):
+                self._inbox.feed(data)
+            self._ready += self._inbox.frames()
+        with contextlib.suppress(WireError):
+            self._ready += self._inbox.frames()
+        if self._page[24]:
+            self._how = "the call closed the pipe of its worker"
+        else:
+            self._how = _ending(text) + self._tail()
+        self.stop()
+
+    def _check_size(self) -> None:
+        held = _resident(self.pid)
+        if held > self.limits.bytes:
+            self.stop()
+            allowed = self.limits.bytes / 2**20
+            raise Ended(MEMORY, f"held {held / 2**20:.0f} MiB, allowed {allowed:.0f}")
+        printed = sum(os.fstat(file.fileno()).st_size for file in (self._out, self._err))
+        if printed > _MOST_PRINTED:
+            self.stop()
+            raise Ended(HANG, f"went on printing, {printed >> 20} MiB so far")
+
+    def _ask_where(self) -> str:
+        """Return where a call that does not come back is, if its process can still say so."""
+        if not self.pid:
+            return ""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGUSR1)  # faulthandler writes the stack to stderr
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline and not (where := self._where()):
+            select.select([], [], [], 0.01)
+        return where
+
+    def _where(self) -> str:
+        return _deepest(self._stderr())
+
+    def _stderr(self) -> str:
+        size = os.fstat(self._err.fileno()).st_size
+        start = max(0, size - 16_384)
+        return os.pread(self._err.fileno(), 16_384, start).decode(errors="replace")
+
+    def _tail(self) -> str:
+        """Return where the process was when it ended, and the last of what it wrote before."""
+        text = self._stderr()
+        where = _deepest(text)
+        text = re.split(r"^Fatal Python error: ", text, maxsplit=1, flags=re.MULTILINE)[0]
+        text = re.split(r"^(?:Current t|T)hread 0x", text, maxsplit=1, flags=re.MULTILINE)[0]
+        last = one_line(text[-_TAIL:])
+        return where + (f"; stderr ends: {last!a}" if last else "")
+
+    @property
+    def gone(self) -> bool:
+        """Whether the worker has ended."""
+        return self._guardian is None
+
+    def stop(self) -> None:
+        """End the worker and all that it has started."""
+        guardian, self._guardian = self._guardian, None
+        if guardian is not None:
+            os.close(self._control)
+            self._open.remove(self._control)
+            try:
+                guardian.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                pass
+            except BaseException:
+                _kill(guardian, self.pid)
+                raise
+            _kill(guardian, self.pid)
+        while self._open:
+            os.close(self._open.pop())
+        self._out.close()
+        self._err.close()
+
+
+def _kill(guardian: subprocess.Popen[bytes], worker: int) -> None:
+    """End what the guardian, which should be gone by now, has left."""
+    if guardian.poll() is None or guardian.returncode != 0:
+        for group in (guardian.pid, worker):
+            if group:
+                with contextlib.suppress(OSError):
+                    os.killpg(group, signal.SIGKILL)
+        guardian.wait()
+
+
+def _nameless() -> IO[bytes]:
+    """Return a new file without a name, whose writers append."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
+    flags = fcntl.fcntl(file.fileno(), fcntl.F_GETFL)
+    fcntl.fcntl(file.fileno(), fcntl.F_SETFL, flags | os.O_APPEND)
+    return file
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes that a process holds in memory; 0 where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * mmap.PAGESIZE
+    except (OSError, IndexError):
+        return 0
+
+
+def _ending(status: str) -> str:
+    kind, _, number = status.strip().partition(" ")
+    if kind == "exit":
+        return f"its process exited with status {number}"
+    if kind != "signal":
+        return "its process was killed by SIGKILL, its guardian as well"
+    try:
+        name = signal.Signals(int(number)).name
+    except ValueError:
+        name = f"signal {number}"
+    hint = ", as the system does where memory runs out" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{hint}"
+
+
+_LIBRARY = re.compile(r"/lib(?:64)?/python3\.[0-9]+/")
+_STACK = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<what>.+)$', re.MULTILINE)
+
+
+def _deepest(stderr: str) -> str:
+    """Return the innermost line of the implementation in a stack that faulthandler wrote."""
+    own = str(Path(__file__).parent.parent)
+    frames = [f for f in _STACK.finditer(stderr) if not f["file"].startswith(own)]
+    # What the standard library was asked to do, such as ctypes, is not where the mistake is.
+    theirs = [f for f in frames if "site-packages" in f["file"] or not _LIBRARY.search(f["file"])]
+    for found in theirs or frames:
+        return f", in {found['what']} ({found['file']}:{found['line']})"
+    return ""

@@ -1,0 +1,326 @@
+"""The worker: loads one implementation, makes the calls that come through its pipe, and answers.
+
+Needs NumPy and what the implementation needs. What this file answers is in PROTOCOL.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import mmap
+import os
+import platform
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+
+from conformance import registry
+from conformance.calling.history import Answer, Call, perform
+from conformance.calling.observing import Observation, observe, one_line
+from conformance.case import Case
+from conformance.errors import ConformanceError, RegistrationError
+from conformance.isolation import PROTOCOL
+from conformance.isolation.wire import Frame, Inbox, observed, take
+from conformance.known import KnownDifference
+from conformance.registry import Implementation
+from conformance.signatures import SIGNATURES
+
+_CHUNK = 1 << 20
+_SHOWN = 400
+"""Characters of what a call printed that are reported."""
+_LARGEST = 1 << 32
+"""Bytes of an output that are sent, where its size is not known; of a larger one, its shape."""
+_STDOUT, _STDERR = 1, 2
+_BEGUN, _SERVING, _PIPE_LOST = 0, 2, 3
+"""Places in the page that is shared with the run: calls begun, requests taken up, and whether a
+call has closed the pipe."""
+_KEPT, _KEPT_SECONDS = 1 << 15, 0.005
+"""Bytes and seconds of answers that are sent as one piece, while there are requests left."""
+
+
+def serve(requests: int, answers: int, page: int) -> NoReturn:
+    """Answer the greeting, then every request, until the run closes the pipe."""
+    pipe = _Pipe(requests, answers)
+    shared = np.frombuffer(mmap.mmap(page, mmap.PAGESIZE), np.int64)
+    greeting, _ = pipe.receive()
+    _, protocol, path, target, name = greeting
+    if protocol != PROTOCOL:
+        pipe.send(
+            Frame().packed(
+                "refused", f"it speaks protocol {PROTOCOL} of workers, the run {protocol}"
+            )
+        )
+        os._exit(0)
+    if path is not None:
+        sys.path[:] = path
+    warnings.simplefilter("ignore")  # said once a process, if at all: no part of an answer
+    found = _load(target, name, pipe)
+    try:
+        declared = [declarations(one) for one in found]
+    except ConformanceError as problem:
+        _fail(pipe, str(problem))
+    pipe.send(
+        Frame().packed(
+            *("hello", PROTOCOL, os.getpid(), platform.python_version(), np.__version__),
+            declared,
+        )
+    )
+    server = _Server({one.name: one for one in found}, pipe, shared)
+    while True:
+        frame = pipe.receive()
+        shared[_SERVING] += 1
+        pipe.send_later(server.answer(*frame))
+
+
+class _Pipe:
+    """The two ends that a worker has; it ends with the run."""
+
+    def __init__(self, requests: int, answers: int) -> None:
+        self.requests, self.answers = requests, answers
+        self.inbox = Inbox()
+        self.frames: deque[tuple[tuple[Any, ...], bytearray]] = deque()
+        self.kept: list[bytes] = []
+        self.size = 0
+        self.since = 0.0
+
+    def receive(self) -> tuple[tuple[Any, ...], bytearray]:
+        while not self.frames:
+            data = os.read(self.requests, _CHUNK)
+            if not data:
+                os._exit(0)
+            self.inbox.feed(data)
+            self.frames += self.inbox.frames()
+        return self.frames.popleft()
+
+    def send_later(self, data: bytes) -> None:
+        """Send an answer together with those that follow soon: each piece wakes the run once."""
+        if not self.kept:
+            self.since = time.monotonic()
+        self.kept.append(data)
+        self.size += len(data)
+        old = time.monotonic() - self.since > _KEPT_SECONDS
+        if not self.frames or self.size > _KEPT or old:
+            self.send(b"".join(self.kept))
+            self.kept, self.size = [], 0
+
+    def send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.answers, view) :]
+
+
+def _load(target: tuple[str, str], name: str | None, pipe: _Pipe) -> list[Implementation]:
+    """Return the implementations of a module or file, or the one of that name."""
+    registry.without_entry_points()
+    kind, place = target
+    try:
+        if kind == "module":
+            importlib.import_module(place)
+            found = list(registry.implementations().values())
+        else:
+            found = list(registry.load_plugin(place))
+    except ConformanceError as problem:
+        _fail(pipe, str(problem))
+    except BaseException as problem:  # whatever an import raises, SystemExit among it
+        _fail(pipe, f"{place}: {type(problem).__name__}: {one_line(problem)}")
+    if name is None:
+        return found
+    mine = [one for one in found if one.name == name]
+    if not mine:
+        _fail(pipe, f"{place}: registers no implementation called '{name}'")
+    if not mine[0].installed:
+        _fail(pipe, f"implementation '{name}' is {mine[0].hint}")
+    return mine
+
+
+def _fail(pipe: _Pipe, reason: str) -> NoReturn:
+    pipe.send(Frame().packed("failed", one_line(reason)))
+    os._exit(0)
+
+
+def declarations(one: Implementation) -> dict[str, Any]:
+    """Return what ``one`` declares as plain values; functions as the names that they go by."""
+    found = {
+        field.name: getattr(one, field.name)
+        for field in fields(one)
+        if field.name not in ("supports", "snippet", "known", "functions", "place")
+    }
+    return found | {
+        "conventions": dict(one.conventions),
+        "known": [_plain_known(entry, one) for entry in one.known],
+        "declared_version": one.version,
+        "supports": one.supports is not None,
+        "installed": one.installed,
+        "functions": {
+            operator: (
+                getattr(function, "__module__", None) or "",
+                getattr(function, "__name__", operator),
+            )
+            for operator, function in one.functions.items()
+        },
+    }
+
+
+def _plain_known(entry: KnownDifference, one: Implementation) -> dict[str, Any]:
+    if callable(entry.where):
+        raise ConformanceError(
+            f"{one.origin}: implementation '{one.name}': known={entry.requirement}: where is a "
+            f"function, which stays in its worker; write fields, or run it with --no-isolate"
+        )
+    names = ("requirement", "case", "reason", "link", "versions")
+    return {name: getattr(entry, name) for name in names} | {"where": dict(entry.where)}
+
+
+class _Server:
+    def __init__(self, ones: dict[str, Implementation], pipe: _Pipe, page: Any) -> None:
+        self.ones = ones
+        self.pipe = pipe
+        self.page = page
+        self.pid = os.getpid()
+
+    def answer(self, plain: tuple[Any, ...], payload: bytearray) -> bytes:
+        """Make what is asked for, and return the answer."""
+        kind, name, *rest = plain
+        return self._KINDS[kind](self, self.ones[name], rest, payload)
+
+    def _call(self, one: Implementation, rest: list[Any], payload: bytearray) -> bytes:
+        operator, items, parameters, layout, memory, nbytes = rest
+        try:
+            inputs = tuple(take(item, payload) for item in items)
+        except ConformanceError as problem:  # a dtype that needs a package
+            return _seen(Observation(unsupported=str(problem)), None, 0)
+
+        function = self._counted(one.functions[operator])
+
+        def call() -> Observation:
+            with np.errstate(all="ignore"):
+                return observe(
+                    function,
+                    inputs,
+                    parameters,
+                    layout,
+                    memory,
+                    signature=SIGNATURES[operator],
+                )
+
+        return _seen(*self._listened(call), nbytes)
+
+    def _history(self, one: Implementation, rest: list[Any], payload: bytearray) -> bytes:
+        made, layout, seconds = rest
+        try:
+            calls = [
+                Call(what, operator, tuple(take(i, payload) for i in items), *more)
+                for what, operator, items, *more in made
+            ]
+        except ConformanceError as problem:
+            gap = Answer(Observation(unsupported=str(problem)))
+            return _answered([gap] * len(made))
+        functions = {operator: self._counted(f) for operator, f in one.functions.items()}
+        with np.errstate(all="ignore"):
+            answers = perform(functions, calls, layout, seconds=seconds)
+        _said()  # a single call shows what is printed
+        return _answered(answers)
+
+    def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, watched: the run knows which call began, and which was the last."""
+
+        def call(*arguments: Any, **parameters: Any) -> Any:
+            self.page[_BEGUN] += 1
+            try:
+                return function(*arguments, **parameters)
+            except (Exception, SystemExit):
+                raise
+            except BaseException as problem:  # KeyboardInterrupt, GeneratorExit: whatever it raises
+                raise RuntimeError(f"{type(problem).__name__}: {problem}") from None
+            finally:
+                self._look_around()
+
+        return call
+
+    def _look_around(self) -> None:
+        """End where a call has left another process than it found."""
+        if os.getpid() != self.pid:  # a child that the call has forked, and that came back here
+            os._exit(0)
+        try:
+            os.fstat(self.pipe.answers)
+            os.fstat(self.pipe.requests)
+        except OSError:
+            self.page[_PIPE_LOST] = 1
+            os._exit(1)
+
+    def _gaps(self, one: Implementation, rest: list[Any], payload: bytearray) -> bytes:
+        (cases,) = rest
+        try:
+            gaps = [one.gap(Case(**case)) for case in cases]
+        except RegistrationError as problem:
+            return Frame().packed("misdeclared", str(problem))
+        return Frame().packed("gaps", gaps)
+
+    _KINDS: ClassVar[dict[str, Callable[..., bytes]]] = {
+        "call": _call,
+        "history": _history,
+        "gaps": _gaps,
+    }
+
+    def _listened(self, call: Callable[[], Observation]) -> tuple[Observation, str | None]:
+        """Return what a call did, and what it prints each time that it is made.
+
+        What an engine says once, when it is first used, is no part of the call: what a call has
+        printed counts where the same call, made at once again, prints as well.
+        """
+        seen = call()
+        if not _printed():
+            return seen, None
+        first = _said()
+        call()
+        again = _printed()
+        _said()
+        return seen, first if again else None
+
+
+def _seen(seen: Observation, printed: str | None, nbytes: int | None) -> bytes:
+    frame = Frame()
+    most = _LARGEST if nbytes is None else nbytes
+    return frame.packed("seen", *observed(frame, seen, most), printed)
+
+
+def _answered(answers: Sequence[Answer]) -> bytes:
+    frame = Frame()
+    return frame.packed(
+        "answers",
+        [
+            (observed(frame, answer.seen, _LARGEST), answer.same, answer.shares, answer.changed_by)
+            for answer in answers
+        ],
+    )
+
+
+def _printed() -> bool:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    try:
+        return os.fstat(_STDOUT).st_size + os.fstat(_STDERR).st_size > 0
+    except OSError:  # closed by the call
+        return False
+
+
+def _said() -> str:
+    """Return, and forget, what was written to stdout and stderr."""
+    parts = []
+    for number, name in ((_STDOUT, "stdout"), (_STDERR, "stderr")):
+        try:
+            size = os.fstat(number).st_size
+            if size:
+                text = os.pread(number, _SHOWN, 0).decode(errors="replace")
+                parts.append(f"{size} bytes to {name}: {one_line(text)!a}")
+            os.ftruncate(number, 0)
+        except OSError:
+            continue
+    return "; ".join(parts)
