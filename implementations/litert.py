@@ -18,7 +18,8 @@ transposed convolutions compute the whole output, and a slice crops it.
 
 Three ways to run the same model, that differ in their kernels: `litert`, as it comes, hands the
 operators that the library XNNPACK knows to it (family `xnnpack`); `litert[xnnpack=off]` has its
-own optimized kernels, `litert[reference]` its reference kernels (family `litert`).
+own optimized kernels, `litert[reference]` its reference kernels (family `litert`). The first two
+flush subnormal numbers.
 """
 
 from __future__ import annotations
@@ -284,5 +285,6 @@ for _name, _resolver in _RESOLVERS.items():
             extra="litert",
             layout="NHWC",
             dtypes=("float32",),
+            conventions={} if _resolver == "BUILTIN_REF" else {"subnormal": "flush"},
         )
     )
