@@ -47,6 +47,7 @@ def as_json(report: Report) -> dict[str, Any]:
         ],
         "known": [asdict(entry) for entry in report.known],
         "layers": [asdict(row) for row in report.large],
+        "conventions": [asdict(row) for row in report.conventions],
         "pairs": [asdict(pair) for pair in report.pairs],
         "timings": [asdict(timing) for timing in report.timings],
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from conformance.errors import ConformanceError
 from conformance.requirements import requirement
 from reports.model import Report
-from reports.order import FAILED, by_operator
+from reports.order import FAILED, by_operator, largest
 from reports.rows import Convention, Known, Violation, Witness
 from reports.text import one_line, plural
 
@@ -189,6 +189,8 @@ class Follower:
     probes: int
     case: str
     message: str
+    worst: float | None
+    """The largest share of the declared bound that a case of this dtype took (accuracy only)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,59 +204,70 @@ class Choice:
     followers: tuple[Follower, ...]
 
     @property
-    def differs(self) -> bool:
-        """Whether not all follow the same alternative."""
-        return len({follower.followed for follower in self.followers}) > 1
+    def accuracy(self) -> bool:
+        """Whether this is the accuracy of a dtype, and not a convention."""
+        return self.name.startswith("accuracy")
+
+    @property
+    def camps(self) -> tuple[tuple[str, tuple[Follower, ...]], ...]:
+        """Who follows what, those of one alternative together."""
+        words: dict[str, list[Follower]] = {}
+        for follower in self.followers:
+            words.setdefault(follower.followed, []).append(follower)
+        return tuple((word, tuple(who)) for word, who in words.items())
 
 
 def choices(report: Report) -> tuple[Choice, ...]:
-    """Return the conventions that were probed, each with what every implementation follows."""
-    names = dict.fromkeys((row.convention, row.requirement) for row in report.conventions)
-    ordered = sorted(names, key=lambda key: (_group(key[1]), key[0]))
+    """Return the conventions that were probed, and the accuracy of each dtype, with who has which.
+
+    Where nobody could be probed there is no entry.
+    """
+    groups: dict[tuple[str, str], list[Convention]] = {}
+    for row in report.conventions:
+        if row.followed != "not applicable":
+            name = f"accuracy in {row.dtype}" if row.convention == "accuracy" else row.convention
+            groups.setdefault((name, row.requirement), []).append(row)
+    ordered = sorted(groups, key=lambda key: (_group(key[1]), key[0]))
     return tuple(
         Choice(
             name,
             number,
             _title(number),
             _sentence(number),
-            tuple(_followers(report, name)),
+            tuple(_followers(report, groups[name, number])),
         )
         for name, number in ordered
     )
 
 
-def _followers(report: Report, name: str) -> Iterator[Follower]:
+def _followers(report: Report, rows: list[Convention]) -> Iterator[Follower]:
     for one in report.judged:
-        mine = [
-            row
-            for row in report.conventions
-            if (row.implementation, row.convention) == (one.name, name)
-        ]
-        told = [row for row in mine if row.followed != "not applicable"]
+        mine = [row for row in rows if row.implementation == one.name]
         if not mine:
             continue
-        wrong = next((row for row in told if not row.agrees), None)
-        shown = wrong or (told[0] if told else mine[0])
+        wrong = next((row for row in mine if not row.agrees), None)
+        shown = wrong or mine[0]
+        worst = None
+        if shown.convention == "accuracy":
+            cells = (c for c in report.cells if c.implementation == one.name)
+            worst = largest(cell.worst for cell in cells if cell.dtype == shown.dtype)
         yield Follower(
             implementation=one.name,
-            declared=mine[0].declared,
-            followed=_followed(told),
+            declared=shown.declared,
+            followed=_followed(mine),
             agrees=wrong is None,
             probes=sum(row.probes for row in mine),
             case=shown.case,
             message=shown.message,
+            worst=worst,
         )
 
 
 def _followed(rows: list[Convention]) -> str:
-    """Return what rows say together: one word, or a word for each operator or dtype."""
-    if not rows:
-        return "not applicable"
-    words: dict[str, list[str]] = {}
+    """Return what rows say together: one word, or a word with the operators that it is of."""
+    words: dict[str, dict[str, None]] = {}
     for row in rows:
-        place = row.dtype or row.operator
-        if place not in words.setdefault(row.followed, []):
-            words[row.followed].append(place)
+        words.setdefault(row.followed, {})[row.operator] = None
     if len(words) == 1:
         return next(iter(words))
     return "; ".join(f"{word} ({', '.join(places)})" for word, places in words.items())

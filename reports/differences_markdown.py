@@ -7,7 +7,7 @@ from reports.headline import INCOMPLETE
 from reports.markdown import escaped, fenced, folded, table, verdict_of
 from reports.model import Report
 from reports.order import FAILED
-from reports.text import one_line, plural, shorten
+from reports.text import multiple, one_line, plural, shorten
 
 _LONGEST_MESSAGE = 2000
 
@@ -34,7 +34,10 @@ def differences_markdown(report: Report) -> str:
         parts += _difference(difference)
     if followed:
         parts.append("# Which conventions they follow")
-        parts.append("Declared by each implementation, and seen by probes of the run.")
+        parts.append(
+            "Declared by each implementation, and seen by probes of the run. Accuracy is that of "
+            "the accumulator, or of the multiplier; worst: the largest share of the declared bound."
+        )
     for choice in followed:
         parts += _choice(choice)
     parts.append(f"From {escaped(report.path)}, seed {report.facts.get('seed')}.")
@@ -103,13 +106,11 @@ def _choice(choice: Choice) -> list[str]:
             escaped(one.followed),
             "" if one.agrees else f"❌ {escaped(one_line(shorten(one.message, 300)))}",
             f"{one.probes:,}",
+            multiple(one.worst),
         ]
         for one in choice.followers
-        if one.followed != "not applicable"
     ]
-    if not rows:
-        return []
     quoted = "\n".join(f"> {line}".rstrip() for line in choice.sentence.splitlines())
-    header = ["implementation", "declares", "follows", "", "probes"]
+    header = ["implementation", "declares", "follows", "", "probes", "worst"]
     title = f"{choice.name} ({choice.requirement}: {choice.title})"
-    return [f"## {escaped(title)}", quoted, table(header, rows, "llllr")]
+    return [f"## {escaped(title)}", quoted, table(header, rows, "llllrr")]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from reports.differences import choices
 from reports.headline import INCOMPLETE, baseline, environment, headline, overall
 from reports.large import NOTE, counts, outcome
 from reports.model import Finding, Report
@@ -49,6 +50,7 @@ def markdown(report: Report) -> str:
     parts += _agreement(report)
     parts += _violations(report)
     parts += _known(report)
+    parts += _conventions(report)
     parts += _pairwise(report)
     parts += _large(report)
     parts += _timings(report)
@@ -131,6 +133,20 @@ def _known(report: Report) -> list[str]:
     header = ["implementation", "operator", "requirement", "cases", "where and why"]
     note = "Expected, with a reason, and not counted as violations; a stale one no longer occurs."
     return ["### Known differences", table(header, rows, "lllrl"), note]
+
+
+def _conventions(report: Report) -> list[str]:
+    rows = []
+    for choice in choices(report):
+        for word, who in choice.camps:
+            names = [
+                escaped(one.implementation if one.agrees else f"{one.implementation} ❌ declares ")
+                + ("" if one.agrees else escaped(one.declared))
+                for one in who
+            ]
+            rows.append([escaped(choice.name), choice.requirement, escaped(word), ", ".join(names)])
+    header = ["convention", "requirement", "follows", "who"]
+    return folded("Conventions and accuracy, as probed", table(header, rows)) if rows else []
 
 
 def _pairwise(report: Report) -> list[str]:

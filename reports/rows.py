@@ -140,7 +140,6 @@ class Convention:
     operator: str
     dims: int
     dtype: str
-    """Empty where the convention is one of all dtypes together."""
     declared: str
     followed: str
     """An alternative, ``mixed``, ``neither`` or ``not applicable``."""
@@ -149,7 +148,6 @@ class Convention:
     probes: int
     case: str
     message: str
-    engine_script: str
 
 
 @dataclass(frozen=True, slots=True)

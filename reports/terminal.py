@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from reports.differences import choices
 from reports.headline import INCOMPLETE, baseline, environment, headline
 from reports.large import NOTE, counts
 from reports.model import Finding, Report
@@ -47,6 +48,7 @@ def show(report: Report, console: Console | None = None) -> None:
         ("Time of one call", layers(report)),
         ("Not computed", gaps(report)),
         ("Known differences", known(report)),
+        ("Conventions and accuracy, as probed", followed(report)),
     ):
         if part is not None:
             console.print(Text(title, style="bold"))
@@ -210,6 +212,24 @@ def known(report: Report) -> RenderableType | None:
         told = f"{entry.implementation}, {entry.operator}: {entry.requirement}: {reach}: "
         lines.append(Text(told) + Text(one_line(f"{entry.reason} {entry.link}"), style="dim"))
     return Group(*lines) if lines else None
+
+
+def followed(report: Report) -> RenderableType | None:
+    """Return who follows which alternative of each convention, and attains which accuracy.
+
+    An implementation that declares something else is marked, with what it declares.
+    """
+    table = _table("convention")
+    table.add_column("follows", overflow="fold")
+    table.add_column("who", overflow="fold")
+    for choice in choices(report):
+        for place, (word, who) in enumerate(choice.camps):
+            names = [
+                one.implementation if one.agrees else f"{one.implementation} [says {one.declared}]"
+                for one in who
+            ]
+            table.add_row(Text("" if place else choice.name), Text(word), Text(", ".join(names)))
+    return table if table.row_count else None
 
 
 def print_violations(report: Report, console: Console) -> None:

@@ -366,7 +366,7 @@ class TestJson:
 
         data = as_json(report)
 
-        kinds = {"known", "layers", "pairs", "timings"}
+        kinds = {"known", "conventions", "layers", "pairs", "timings"}
         assert set(data) == {"run", "seed", "complete", "implementations"} | kinds
         assert [c["violations"] for c in data["implementations"][0]["cells"]] == [
             [],

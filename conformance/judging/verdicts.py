@@ -24,6 +24,7 @@ from conformance.case import Case, validate
 from conformance.cases.data import memory_ways
 from conformance.dtypes import numpy_dtype
 from conformance.isolation.callers import caller_of
+from conformance.judging.accepted import accepted
 from conformance.judging.accuracy import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
@@ -33,6 +34,8 @@ from conformance.registry import Implementation, find
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+
+    from conformance.rejection import Mutation
 
 CONFORMS, VIOLATES, UNSUPPORTED, CRASHED = "conforms", "violates", "unsupported", "crashed"
 TIMED_OUT = "timed out"
@@ -144,7 +147,9 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
         from conformance import rejection
 
         inputs, parameters = rejection.apply(case, prepared.inputs, case.parameters)
-        return Request(case.operator, inputs, parameters, implementation.layout, nbytes=0)
+        # What must raise is not looked at; what a convention accepts is, and such calls are small.
+        room = _ACCEPTED if _accepts(implementation, rejection.MUTATIONS[case.invalid]) else 0
+        return Request(case.operator, inputs, parameters, implementation.layout, nbytes=room)
     return Request(
         case.operator,
         prepared.inputs,
@@ -225,17 +230,37 @@ def _judge_rejection(
     if seen.changed:
         text = f"a call that is invalid ({rejection.describe(case)}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
-    if seen.raised is not None or seen.unsupported is not None:
+    if seen.unsupported is not None:
+        return Verdict(name, case, CONFORMS, message=f"declined: {seen.unsupported}")
+    if seen.raised is not None:
         return Verdict(name, case, CONFORMS)
-    if mutation.convention is not None:
-        convention, alternative = mutation.convention
-        if implementation.conventions.get(convention) == alternative:
+    if mutation.convention is not None and _accepts(implementation, mutation):
+        inputs, parameters = rejection.apply(case, prepared.inputs, case.parameters)
+        due = accepted(case, mutation.convention[0], inputs, parameters)
+        if due is None:
             return Verdict(name, case, CONFORMS)
+        found, _ = verdict(name, Accuracy.of(implementation), due, seen)
+        if not found.failed:
+            return Verdict(name, case, CONFORMS)
+        text = f"accepted {rejection.describe(case)}, as it declares, but {found.message}"
+        return Verdict(name, case, VIOLATES, mutation.requirement, text)
     output, what = seen.output, rejection.describe(case)
     kind = output.kind if isinstance(output, Foreign) else type(output).__name__
     shape = f" of shape {output.shape}" if isinstance(output, np.ndarray) else ""
     text = f"accepted what is invalid ({what}) and returned a {kind}{shape}"
     return Verdict(name, case, VIOLATES, mutation.requirement, text)
+
+
+_ACCEPTED = 2**20
+"""Bytes of a result that a convention accepts, at most."""
+
+
+def _accepts(implementation: Implementation, mutation: Mutation) -> bool:
+    """Whether a declared convention lets an implementation accept a mistake."""
+    if mutation.convention is None:
+        return False
+    convention, alternative = mutation.convention
+    return implementation.conventions.get(convention) == alternative
 
 
 def _in_native_order(seen: Observation) -> Observation:

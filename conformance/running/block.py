@@ -16,6 +16,7 @@ from conformance.calling import Array
 from conformance.case import Case
 from conformance.cases import bank
 from conformance.checks import check_for, check_of, derived, relations
+from conformance.checks.conventions import Followed, mismatches, probe
 from conformance.checks.histories import SHORT
 from conformance.checks.repeat import relive
 from conformance.dtypes import FLOATS, INTEGERS
@@ -55,6 +56,9 @@ RELATIONS_SHARE = 0.1
 """Of a cell's time budget, which is spent on relations after the cases (`checks.relations`)."""
 HISTORIES = 8
 """Cases of a cell that are called again and again (`conformance.checks.repeat`)."""
+
+PROBING = 0.1
+"""Of a cell's time budget, what probing conventions may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class Cell:
     """Failures that a known difference covers; they are not among the violating ones."""
     covered: Counter[int] = field(default_factory=Counter)
     """Those failures by the place of the entry in the implementation's list."""
+    conventions: list[Followed] = field(default_factory=list)
+    """Which alternative of each convention was seen to be followed."""
     adapter_wrong: bool = False
     """Whether nothing was judged, because the adapter fails the simplest cases."""
 
@@ -374,6 +380,9 @@ def _judge_cell(
         related = judge_relations(one, cell.operator, cell.dims, cell.dtype, plan)
         failures += [verdict for verdict in related if verdict.failed]
     cell.seconds = time.perf_counter() - started
+    if "declare" in wanted and cell.reached and caller_of(one).lost is None:
+        cell.conventions = probe(one, cell.operator, cell.dims, cell.dtype, PROBING * plan.seconds)
+        failures += mismatches(one, cell.conventions)
 
 
 def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Block) -> None:

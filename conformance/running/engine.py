@@ -343,6 +343,27 @@ def _write_block(file: RunFile, block: Block) -> None:
     )
     file.add("layer", (_layer_row(block, found) for found in block.layers))
     file.add(
+        "convention",
+        (
+            {
+                "implementation": cell.implementation,
+                "convention": seen.convention,
+                "requirement": seen.requirement,
+                "operator": cell.operator,
+                "dims": cell.dims,
+                "dtype": cell.dtype,
+                "declared": seen.declared,
+                "followed": seen.followed,
+                "agrees": seen.agrees,
+                "probes": seen.probes,
+                "case": seen.case.id if seen.case else "",
+                "message": seen.message,
+            }
+            for cell in block.cells
+            for seen in cell.conventions
+        ),
+    )
+    file.add(
         "unsupported",
         (
             {"implementation": name, "operator": block.operator, "reason": reason, "count": count}

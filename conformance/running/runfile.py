@@ -77,15 +77,15 @@ CREATE TABLE witness (
     PRIMARY KEY (implementation, requirement, operator)
 ) WITHOUT ROWID;
 
--- Which alternative of each convention, and which class of accuracy, the probes saw: one row an
--- implementation, convention, operator and dims (and dtype, for accuracy; else empty). followed: an
--- alternative | mixed | neither | not applicable; agrees: whether declared allows it; probes: cases
--- that could tell; case, message: what decided.
+-- Which alternative of each convention, and which class of accuracy, the probes saw: one row for
+-- each implementation, convention, operator, dims and dtype. followed: an alternative | mixed |
+-- neither | not applicable; agrees: whether declared allows it; probes: cases that could tell;
+-- case, message: what decided.
 CREATE TABLE convention (
     implementation TEXT NOT NULL, convention TEXT NOT NULL, requirement TEXT NOT NULL,
     operator TEXT NOT NULL, dims INTEGER NOT NULL, dtype TEXT NOT NULL, declared TEXT NOT NULL,
     followed TEXT NOT NULL, agrees INTEGER NOT NULL, probes INTEGER NOT NULL, "case" TEXT NOT NULL,
-    message TEXT NOT NULL, engine_script TEXT NOT NULL,
+    message TEXT NOT NULL,
     PRIMARY KEY (implementation, convention, operator, dims, dtype)
 ) WITHOUT ROWID;
 

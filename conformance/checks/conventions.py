@@ -1,0 +1,313 @@
+"""Conventions, probed: which alternative an implementation follows, whatever it declares.
+
+Where SPEC.md allows several behaviours, tiny cases over lanes, sizes and channel counts are judged
+under each of them. The alternatives that all cases allow are what is followed, the strictest of
+them by name; where no one is allowed by all of them, it is a mixture, which no convention allows,
+or, if none is by any, neither. What was declared must be among them: nothing is believed.
+
+The class of accuracy is probed alike: the smallest bound, of those that formats of the hardware
+give, that holds for sums which tell them apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from conformance.calling import Observation
+from conformance.case import Case, Shape, validate
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, available
+from conformance.errors import CaseError
+from conformance.judging import (
+    CONFORMS,
+    UNSUPPORTED,
+    VIOLATES,
+    Accuracy,
+    Prepared,
+    Verdict,
+    judge_prepared,
+)
+from conformance.judging.verdicts import verdict
+from conformance.operators import GRADIENTS, OPERATORS
+from conformance.registry import Implementation
+from conformance.requirements import conventions
+
+MIXED, NEITHER, NOT_APPLICABLE = "mixed", "neither", "not applicable"
+
+CHANNELS = (1, 3, 17, 33)
+"""Channel counts of the probes: below, beside and above the lanes of vector registers."""
+_SIZES: Mapping[int, Shape] = {1: (9,), 2: (4, 5), 3: (3, 3, 3)}
+_WINDOWS: Mapping[int, Shape] = {1: (3,), 2: (2, 3), 3: (2, 2, 2)}
+
+Judge = Callable[[Implementation, Prepared], tuple[Verdict, Any]]
+"""Calls and judges, as `conformance.judging.judge_prepared` does."""
+Alternatives = Mapping[str, Mapping[str, Any]]
+"""What an implementation would declare to follow each alternative, the strictest first."""
+
+
+_OF_EACH_DTYPE = ("nan", "subnormal", "tie", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What the probes of one convention saw in one operator, dimension and dtype."""
+
+    convention: str
+    requirement: str
+    declared: str
+    followed: str
+    """An alternative, or mixed, neither, or not applicable."""
+    agrees: bool
+    probes: int
+    """How many cases could tell."""
+    case: Case | None = None
+    """The first case that does not agree with what is declared; else the first that could tell."""
+    message: str = ""
+
+
+def probe(
+    one: Implementation,
+    operator: str,
+    dims: int,
+    dtype: str,
+    seconds: float,
+    judge: Judge = judge_prepared,
+) -> list[Followed]:
+    """Return what ``one`` follows of each convention of an operator, as far as the time reaches.
+
+    What has little to do with the dtype is probed in the first that it declares.
+    """
+    deadline = time.perf_counter() + seconds
+    found = []
+    for name, requirement, cases in _probes(operator, dims, dtype):
+        if dtype != one.dtypes[0] and name not in _OF_EACH_DTYPE:
+            continue
+        declared, alternatives = _alternatives(one, name, dtype)
+        found.append(_seen(one, name, requirement, declared, alternatives, cases, judge, deadline))
+    return found
+
+
+def mismatches(one: Implementation, found: Sequence[Followed]) -> Iterator[Verdict]:
+    """Yield a violation of DECLARE-5 for each convention that another is followed of, or several.
+
+    What no alternative allows is a violation by itself, and so is a bound that does not hold.
+    """
+    for seen in found:
+        wrong = not seen.agrees and seen.followed != NEITHER
+        if wrong and seen.convention in conventions() and seen.case is not None:
+            yield Verdict(one.name, seen.case, VIOLATES, "DECLARE-5", seen.message)
+
+
+def _seen(
+    one: Implementation,
+    name: str,
+    requirement: str,
+    declared: str,
+    alternatives: Alternatives,
+    cases: Sequence[Prepared],
+    judge: Judge,
+    deadline: float,
+) -> Followed:
+    variants = {
+        alternative: replace(one, known=(), **changes)
+        for alternative, changes in alternatives.items()
+    }
+    common, seen, any_allowed = set(alternatives), 0, False
+    first = differs = None
+    free = declared not in alternatives
+    for prepared in cases:
+        if seen and time.perf_counter() > deadline:
+            break
+        if one.gap(prepared.case) is not None:
+            continue
+        verdicts = _under_each(variants, prepared, judge)
+        if name == "byte_order":
+            verdicts = {n: _either(n, v) for n, v in verdicts.items()}
+        if any(v.status not in (CONFORMS, VIOLATES) for v in verdicts.values()):
+            continue
+        allowed = {n for n, v in verdicts.items() if v.status == CONFORMS}
+        seen += 1
+        first = first or prepared.case
+        any_allowed |= bool(allowed)
+        if differs is None and not (declared in allowed or (free and allowed)):
+            differs = prepared.case
+        common &= allowed
+    followed = next((a for a in alternatives if a in common), MIXED)
+    if not seen:
+        followed = NOT_APPLICABLE
+    elif not any_allowed:
+        followed = NEITHER
+    agrees = not seen or declared in common or (free and bool(common))
+    case = differs or first
+    text = "" if agrees else f"{name}: {declared} is declared, {followed} followed"
+    return Followed(name, requirement, declared, followed, agrees, seen, case, text)
+
+
+def _under_each(
+    variants: Mapping[str, Implementation], prepared: Prepared, judge: Judge
+) -> dict[str, Verdict]:
+    """Judge one case under each alternative: by one call, unless it depends on who is called."""
+    names = list(variants)
+    if prepared.case.invalid:
+        first, _ = judge(variants[names[0]], prepared)  # the default, which is to reject
+        if first.status == CONFORMS:
+            wrong = CONFORMS if first.message else VIOLATES  # declined: that is a gap, and allowed
+            return dict.fromkeys(names, replace(first, status=wrong)) | {names[0]: first}
+        return {name: judge(variant, prepared)[0] for name, variant in variants.items()}
+    first, output = judge(variants[names[0]], prepared)
+    if output is None:
+        return dict.fromkeys(names, first)
+    seen = Observation(output=output)
+    return {names[0]: first} | {
+        name: verdict(first.implementation, Accuracy.of(variants[name]), prepared, seen)[0]
+        for name in names[1:]
+    }
+
+
+def _either(alternative: str, found: Verdict) -> Verdict:
+    """Judge byte-swapped arrays: declining them is one alternative, computing the other."""
+    if found.status == VIOLATES and found.requirement == "RESULT-1":
+        return replace(found, status=UNSUPPORTED)  # a rounding error, in either order
+    declined = found.status == UNSUPPORTED and found.message.startswith("byte-swapped arrays")
+    if found.status == UNSUPPORTED and not declined:
+        return found
+    right = declined if alternative == "reject" else found.status == CONFORMS
+    return replace(found, status=CONFORMS if right else VIOLATES)
+
+
+def _alternatives(one: Implementation, name: str, dtype: str) -> tuple[str, Alternatives]:
+    """Return what is declared, and what would be declared for each alternative."""
+    if name == "accuracy":
+        return _accuracy(one, dtype)
+    if name == "byte_order":
+        return "either", {"compute": {}, "reject": {}}
+    requirement = conventions()[name]
+    others = {key: value for key, value in one.conventions.items() if key != name}
+    declared = one.conventions.get(name, requirement.default or "")
+    # The default is the strictest: what follows it may satisfy others as well.
+    ordered = sorted(requirement.alternatives, key=lambda a: a != requirement.default)
+    return declared, {a: {"conventions": others | {name: a}} for a in ordered}
+
+
+_ACCURACIES: Mapping[str, tuple[str, ...]] = {
+    "float64": ("float64", "float32"),
+    "float32": ("float64", "float32", "tf32 multiplier", "bfloat16 multiplier", "float16"),
+    "float16": ("float64", "float32", "float16"),
+    "bfloat16": ("float64", "float32", "bfloat16"),
+}
+"""The classes of accuracy by dtype, the strictest first: accumulators, and multipliers."""
+_NORMWISE = (1.0, 16.0, 256.0)
+
+
+def _accuracy(one: Implementation, dtype: str) -> tuple[str, Alternatives]:
+    default = DEFAULT_ACCUMULATOR.get(dtype, dtype)
+    plain = {"multiply": None, "error": "componentwise", "amplification": 1.0}
+    classes: dict[str, dict[str, Any]] = {}
+    for name in _ACCURACIES[dtype]:
+        format_, _, multiplier = name.partition(" ")
+        if multiplier:
+            classes[name] = plain | {"accumulate": default, "multiply": format_}
+        else:
+            classes[name] = plain | {"accumulate": format_}
+    for factor in _NORMWISE:
+        wide = {"error": "normwise", "amplification": factor}
+        classes[f"normwise {factor:g}"] = plain | {"accumulate": default} | wide
+    own = f"{one.accumulate or default}"
+    if one.multiply:
+        own = f"{one.multiply} multiplier"
+    if one.error == "normwise":
+        own = f"normwise {one.amplification:g}"
+    mine = {"accumulate": one.accumulate, "multiply": one.multiply, "error": one.error}
+    classes.setdefault(own, mine | {"amplification": one.amplification})
+    return own, classes
+
+
+# --- the cases ------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def _probes(
+    operator: str, dims: int, dtype: str
+) -> tuple[tuple[str, str, tuple[Prepared, ...]], ...]:
+    """Return the conventions of an operator, each with its requirement and its prepared cases."""
+    made: dict[str, list[Case]] = {}
+    if dtype in FLOATS:
+        if operator == "max_pool":
+            made["nan"] = _planted(operator, dims, dtype, "nan", range(2))
+        if operator in ("conv", "conv_transpose", "max_pool", "avg_pool"):
+            made["subnormal"] = _planted(operator, dims, dtype, "subnormal", range(1))
+        if operator == "max_pool_grad":
+            made["tie"] = _planted(operator, dims, dtype, "integers", (0, 3))
+        if operator not in ("max_pool", "max_pool_grad"):
+            made["accuracy"] = _sums(operator, dims, dtype)
+        swapped = _planted(operator, dims, dtype, "integers", (0,))
+        if dtype != "bfloat16":
+            made["byte_order"] = [case.replace(memory="byteswapped") for case in swapped]
+    for name, cases in _acceptable(operator, dims, dtype).items():
+        made[name] = cases
+    numbers = {name: r.id for name, r in conventions().items()}
+    numbers |= {"byte_order": "LAYOUT-7", "accuracy": "DECLARE-2"}
+    with np.errstate(all="ignore"):
+        return tuple(
+            (name, numbers[name], tuple(Prepared.of(case) for case in cases if _valid(case)))
+            for name, cases in made.items()
+        )
+
+
+def _planted(operator: str, dims: int, dtype: str, recipe: str, seeds: Sequence[int]) -> list[Case]:
+    """Return cases of few elements and every count of channels, small before large."""
+    return [
+        _case(operator, dims, channels, dtype, recipe, seed)
+        for channels in CHANNELS
+        for seed in seeds
+    ]
+
+
+def _sums(operator: str, dims: int, dtype: str) -> list[Case]:
+    """Return cases whose sums are long enough to tell accumulators apart."""
+    recipes = (("normal", 0), ("normal", 1), ("wide", 0))
+    found = [_case(operator, dims, 64, dtype, recipe, seed) for recipe, seed in recipes]
+    if operator in ("avg_pool", "avg_pool_grad", "conv_bias_grad"):
+        window = {1: (64,), 2: (8, 9), 3: (4, 4, 5)}[dims]
+        size = tuple(2 * k for k in window)
+        kernel = None if operator == "conv_bias_grad" else window
+        found = [case.replace(x=(2, 2, *size), kernel=kernel) for case in found]
+    return found
+
+
+def _case(operator: str, dims: int, channels: int, dtype: str, recipe: str, seed: int) -> Case:
+    size, window = _SIZES[dims], _WINDOWS[dims]
+    gradient = GRADIENTS.get(operator)
+    source = gradient.forward.name if gradient else operator
+    made = Case(operator="conv", x=(2, channels, *size), w=(5, channels, *window))
+    made = made.replace(operator=source, dtype=dtype, data=recipe, seed=seed)
+    if source == "conv_transpose":
+        made = made.replace(w=(channels, 5, *window))
+    elif not OPERATORS[source].has_weight:
+        made = made.replace(w=None, kernel=window)
+    return gradient.derived(made) if gradient else made
+
+
+def _acceptable(operator: str, dims: int, dtype: str) -> dict[str, list[Case]]:
+    """Return the calls that a convention lets an implementation accept, by convention."""
+    from conformance import rejection
+
+    found: dict[str, list[Case]] = {}
+    for case in rejection.cases(operator, dims, (dtype,)):
+        convention = rejection.MUTATIONS[case.invalid].convention
+        if convention is not None:
+            found.setdefault(convention[0], []).append(case)
+    return found
+
+
+def _valid(case: Case) -> bool:
+    try:
+        validate(case)
+    except CaseError:
+        return False
+    return available(case.dtype)

@@ -1,0 +1,74 @@
+"""Calls that a convention lets an implementation accept: what they must return then.
+
+They are invalid by default (SPEC.md, REJECT-19 to REJECT-21). An implementation that declares the
+other alternative is held to the result that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from conformance.calling import Array, Inputs
+from conformance.case import Case
+from conformance.dtypes import DTYPES
+from conformance.judging.prepared import Prepared
+from conformance.operators import OPERATORS
+from conformance.operators.base import Reference
+
+
+def accepted(
+    case: Case, convention: str, inputs: Inputs, parameters: Mapping[str, Any]
+) -> Prepared | None:
+    """Return the call as a case with its exact result; None where the result is unspecified.
+
+    ``inputs`` and ``parameters`` are those of the call, after ``case.invalid`` has been applied.
+    """
+    return _RESULTS[convention](case.replace(invalid=""), inputs, parameters)
+
+
+def _padded(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prepared | None:
+    """Return a pooling whose padding exceeds half of its window: the same definition holds."""
+    case, operator = case.replace(padding=parameters["padding"]), OPERATORS[case.operator]
+    if operator.name.startswith("avg_pool") and not case.count_include_pad:
+        return None  # a window may see nothing but padding: its divisor is 0
+    if min(operator.output_shape(case)[2:]) < 1:
+        return None
+    return Prepared(case, inputs, operator.reference(case, inputs))
+
+
+def _promoted(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prepared | None:
+    """Return a call with arrays of different dtypes as that of all of them in the widest."""
+    arrays = [value for value in inputs if isinstance(value, np.ndarray)]
+    try:
+        dtype = np.result_type(*arrays)
+    except TypeError:  # bfloat16 promotes with few others
+        return None
+    operator = OPERATORS[case.operator]
+    if dtype.name not in DTYPES or dtype.name not in operator.dtypes:
+        return None
+    case = case.replace(dtype=dtype.name)
+    inputs = tuple(v.astype(dtype) if isinstance(v, np.ndarray) else v for v in inputs)
+    return Prepared(case, inputs, operator.reference(case, inputs))
+
+
+def _empty_sum(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prepared | None:
+    """Return a call without channels: sums of nothing, and the bias."""
+    shape = OPERATORS[case.operator].output_shape(case)
+    if case.w is None:
+        exact: Array = np.zeros((shape[0], 0, *shape[2:]))
+    else:
+        bias = inputs[2]
+        exact = np.zeros(shape)
+        if bias is not None:
+            exact = exact + bias.astype(np.float64).reshape(-1, *(1,) * case.dims)
+    still = np.zeros(exact.shape)
+    made = Reference(exact, magnitude=np.abs(exact), terms=1, error=still)
+    if case.operator == "max_pool":
+        made = Reference(exact)
+    return Prepared(case, inputs, made)
+
+
+_RESULTS = {"pool_padding": _padded, "mixed_dtypes": _promoted, "zero_channels": _empty_sum}
