@@ -307,3 +307,23 @@ def test_a_spec_file_with_other_cases_has_another_key(tmp_path: Path) -> None:
         digests.add(load(file).digest)
 
     assert 4 == len(digests)
+
+
+def test_a_list_of_cases_is_made_once_and_kept() -> None:
+    cases = of(*TEXTS)
+    bank.listed(lambda: cases, "kept", cached=True)
+
+    assert cases == bank.listed(never, "kept", cached=True)
+
+
+def test_a_list_that_cannot_be_read_is_made_again() -> None:
+    bank.cache_folder().mkdir(parents=True, exist_ok=True)
+    (bank.cache_folder() / "damaged.json").write_text("[")
+
+    assert of(TEXTS[0]) == bank.listed(lambda: of(TEXTS[0]), "damaged", cached=True)
+
+
+def test_a_list_that_is_not_to_be_kept_is_made_each_time() -> None:
+    bank.listed(lambda: of(TEXTS[0]), "fresh", cached=False)
+
+    assert of(TEXTS[1]) == bank.listed(lambda: of(TEXTS[1]), "fresh", cached=False)

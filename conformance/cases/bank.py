@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import platformdirs
@@ -26,6 +26,7 @@ import platformdirs
 from conformance.calling import Array
 from conformance.case import Case
 from conformance.dtypes import numpy_dtype
+from conformance.errors import ConformanceError
 from conformance.judging import Prepared
 from conformance.operators.base import Reference
 
@@ -65,6 +66,20 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
     return bank
 
 
+def listed(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool) -> list[Case]:
+    """Return the cases of the list called ``name``: like `prepare`, but the ids alone are kept."""
+    path = cache_folder() / f"{name}.json"
+    if cached:
+        with contextlib.suppress(OSError, ValueError, ConformanceError):
+            return [Case.parse(text) for text in json.loads(path.read_bytes())]
+    cases = list(make_cases())
+    if cached:
+        with contextlib.suppress(OSError):
+            text = json.dumps([case.id for case in cases])
+            _write(path, lambda file: file.write(text.encode()))
+    return cases
+
+
 @cache
 def _sources() -> str:
     """Return a digest of the package's sources: an edited recipe or reference makes new banks."""
@@ -102,15 +117,17 @@ def _store(path: Path, bank: list[Prepared]) -> None:
             parts.append(bytes(padding))
             offset += value.nbytes + padding
         header.append(entry)
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    blob = np.frombuffer(b"".join(parts), np.uint8)
+    _write(path, lambda file: np.savez(file, header=text, blob=blob))
+
+
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file,
-                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-                blob=np.frombuffer(b"".join(parts), np.uint8),
-            )
+            write(file)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

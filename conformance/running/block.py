@@ -403,7 +403,9 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
     if not mine:
         return
     where = block.operator, block.dims
-    chosen = layers.chosen(plan.spec, plan.suites, plan.layers, plan.shapes, *where, plan.seed)
+    chosen = layers.chosen(
+        plan.spec, plan.suites, plan.layers, plan.shapes, *where, plan.seed, cached=plan.cache
+    )
     for one in mine:
         if chosen and one.name not in cells:
             cells[one.name] = Cell(one.name, *where, layers.DTYPE)

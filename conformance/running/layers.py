@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from conformance.case import Case
+from conformance.cases import bank
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.large.judging import Large, is_large, judge_large
 from conformance.large.layers import SUITE, smaller
@@ -75,11 +76,13 @@ def chosen(
     operator: str,
     dims: int,
     seed: int,
+    *,
+    cached: bool = False,
 ) -> list[Layer]:
     """Return the layers of an operator and dimension that a run judges, the cheapest first.
 
     They are the large cases of ``suites``, the layers of networks whose names ``patterns`` match,
-    and ``shapes`` generated ones; all are on whole numbers.
+    and ``shapes`` generated ones (``cached``: kept from run to run); all are on whole numbers.
     """
     named = [
         (entry.name, entry.case)
@@ -98,12 +101,17 @@ def chosen(
         if case.operator == operator and case.dims == dims
     }
     if shapes and operator in FORWARD:
-        from conformance.cases.strategies import generate
-
-        drawn = generate(operator, SHAPES, dims=dims, count=4 * shapes, seed_value=seed)
-        largest = sorted((case for case in drawn if case.x[0]), key=_work)[-shapes:]
+        name = bank.key(large=SHAPES, operator=operator, dims=dims, count=shapes, seed=seed)
+        largest = bank.listed(lambda: _generated(operator, dims, shapes, seed), name, cached=cached)
         found |= {case.id: Layer(case.id, case) for case in largest}
     return sorted(found.values(), key=lambda layer: _work(layer.case))
+
+
+def _generated(operator: str, dims: int, count: int, seed: int) -> list[Case]:
+    from conformance.cases.strategies import generate
+
+    drawn = generate(operator, SHAPES, dims=dims, count=4 * count, seed_value=seed)
+    return sorted((case for case in drawn if case.x[0]), key=_work)[-count:]
 
 
 def _work(case: Case) -> int:
