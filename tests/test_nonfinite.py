@@ -288,6 +288,7 @@ def test_conv_of_any_special_values_is_as_by_loops(
     found = reference(OPERATORS["conv"], case, inputs)
     looped, met = looped_conv(case, *inputs)
 
+    met &= ~np.isnan(looped)  # NaN it is, whatever padding does
     expected = ["any" if m else str(v + 0.0) for m, v in zip(met.flat, looped.flat, strict=True)]
     assert expected == [
         "any" if math.isinf(e) else str(v + 0.0)

@@ -154,14 +154,15 @@ def _inf(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Arra
     values = _beside(case, _integers(rng, case, shape, index), index)
     if index == 1 and case.seed % 3 == 0:
         values.reshape(-1)[::2] = 0
-    if case.operator.startswith("max_pool") and case.seed % 4 == 0:
+    pooled = {"max_pool": 0, "max_pool_grad": 1}.get(case.operator)
+    if index == pooled and case.seed % 4 == 0:
         values[...] = -np.inf
     return _planted(case, values, index, ((np.inf,), (-np.inf,), (np.inf, -np.inf))[case.seed % 3])
 
 
 def _target(case: Case) -> int:
     """Return the position of the argument that special values are planted in."""
-    if case.operator == "conv" and case.seed % 5 == 4:
+    if case.operator in ("conv", "conv_weight_grad") and case.seed % 5 == 4:
         return 2 if case.bias and case.seed % 2 else 1
     return 0
 

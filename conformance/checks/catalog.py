@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case, Shape
 from conformance.dtypes import INTEGERS
-from conformance.operators import OPERATORS
+from conformance.operators import GRADIENTS, OPERATORS
 
 CHECKS = (
     *("result", "purity", "repeat", "layout", "special", "reject", "declare", "integer"),
@@ -132,8 +132,11 @@ def _specials(
     operator: str, dims: int, dtypes: Sequence[str], ordinary: Sequence[Case]
 ) -> list[Case]:
     """Return special values in every lane and at every window position, and on some cases."""
-    if operator.endswith("_grad"):
-        return []
+    if operator in GRADIENTS:
+        gradient = GRADIENTS[operator]
+        forward = _specials(gradient.forward.name, dims, dtypes, ())
+        found = list(dict.fromkeys(gradient.derived(case) for case in forward[::3]))
+        return [*found, *_with_specials(ordinary)]
     size: Shape = {1: (9,), 2: (4, 5), 3: (3, 3, 3)}[dims]
     window: Shape = {1: (3,), 2: (2, 3), 3: (2, 2, 2)}[dims]
     found = []
@@ -152,6 +155,13 @@ def _specials(
             elif seed % 5 == 4:
                 made = made.replace(bias=True)
             found.append(made)
-        for base, seed in zip(ordinary[:: max(1, len(ordinary) // 12)], range(12), strict=False):
-            found.append(base.replace(data=recipe, seed=seed))
-    return found
+    return [*found, *_with_specials(ordinary)]
+
+
+def _with_specials(ordinary: Sequence[Case]) -> list[Case]:
+    bases = ordinary[:: max(1, len(ordinary) // 12)][:12]
+    return [
+        base.replace(data=recipe, seed=seed)
+        for recipe in SPECIAL_RECIPES
+        for seed, base in enumerate(bases)
+    ]

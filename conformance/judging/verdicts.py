@@ -203,6 +203,9 @@ def verdict(
         return Verdict(name, case, VIOLATES, "PURE-2", text), output
     operator = OPERATORS[case.operator]
     if accuracy.tie != "first" and isinstance(operator, MaxPoolGrad):
+        if case.data in ("nan", "inf"):
+            text = f"special values under tie={accuracy.tie} are not compared"
+            return Verdict(name, case, UNSUPPORTED, None, text), output
         prepared = tied(operator, prepared, accuracy, output)
     if prepared.reference.magnitude is None:
         wrong = compare_exactly(prepared, accuracy, output)

@@ -14,28 +14,40 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.operators.base import Array, Inputs, Operator, Reference, with_missing
-from conformance.operators.conv import _Convolution
+from conformance.operators.conv import ConvTranspose, _Convolution
+from conformance.operators.gradient import ConvInputGrad, ConvWeightGrad
+from conformance.operators.nonfinite_gradients import multiplied, summed
 from conformance.operators.pool import AvgPool
+from conformance.operators.pool_gradient import MaxPoolGrad
 
 
 def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
     """Return the reference of ``case``, some of whose inputs are not finite.
 
-    Elements in which padding meets a weight that is not finite are unspecified: their error is
-    infinite. An operator without arithmetic (max_pool) is its own reference.
+    Elements in which padding meets a weight (in conv_weight_grad: a grad) that is not finite are
+    unspecified, but for those that are NaN already: their error is infinite. An operator without
+    arithmetic (max_pool) is its own reference.
     """
     unspecified: Array
+    if isinstance(operator, ConvInputGrad):  # a transposed convolution of grad
+        grad, w, _ = inputs
+        return reference(ConvTranspose(), operator.transposed(case), (grad, w, None))
     if isinstance(operator, _Convolution):
         kinds, unspecified = _convolution(operator, case, inputs)
     elif isinstance(operator, AvgPool):
         kinds, unspecified = _average(operator, case, inputs), np.zeros((), bool)
+    elif isinstance(operator, ConvWeightGrad):
+        kinds, unspecified = multiplied(operator, case, inputs)
+    elif operator.name.endswith("_grad"):
+        kinds, unspecified = summed(operator, case, inputs)
     else:
         return operator.reference(case, inputs)
+    kept = 1 if isinstance(operator, MaxPoolGrad) else None  # its x tells where gradients go
     tame = tuple(
         np.where(np.isfinite(value), value, np.zeros((), value.dtype))
-        if isinstance(value, np.ndarray)
+        if isinstance(value, np.ndarray) and place != kept
         else value
-        for value in inputs
+        for place, value in enumerate(inputs)
     )
     finite = operator.reference(case, tame)
     nan, positive, negative = kinds
@@ -49,7 +61,9 @@ def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
         exact=exact,
         residual=None if finite.residual is None else np.where(special, 0.0, finite.residual),
         magnitude=np.where(special, 0.0, finite.magnitude),
-        error=np.where(unspecified, np.inf, np.where(special, 0.0, finite.error)),
+        error=np.where(
+            unspecified & ~np.isnan(exact), np.inf, np.where(special, 0.0, finite.error)
+        ),
     )
 
 

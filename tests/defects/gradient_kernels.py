@@ -132,7 +132,9 @@ def max_pool_grad(
     dtype = np.dtype(wide or widened(x.dtype))
     real = flat(tables(axes), sizes) < math.prod(sizes)
     share = choose(gather(x.astype(dtype), tables(axes), lowest(dtype)), real)
-    parts = grad.astype(dtype).reshape(*x.shape[:2], math.prod(out), 1) * share
+    parts = grad.astype(dtype).reshape(*x.shape[:2], math.prod(out), 1)
+    with np.errstate(invalid="ignore"):  # no gradient is none, also of an infinity
+        parts = np.where(share != 0, parts * share, 0)
     return scatter(parts, tables(axes), sizes).astype(plain(x.dtype))
 
 
