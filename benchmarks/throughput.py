@@ -1,21 +1,23 @@
-"""Judgments a second of one core, next to a plain property test.
+"""Judgments a second of one core, next to plain property tests that do the same work.
 
 A judgment is one implementation's result on one case, compared with what is due. The plain
-property test is what one writes without convformance: Hypothesis draws a case from the same
-strategy, and ``numpy.testing.assert_allclose`` compares im2col with PyTorch. Its tolerances are
-so wide that it hardly ever fails, which would cost it time.
+property test is what one writes without convformance: for one implementation after the other,
+Hypothesis draws cases from the same strategy, the sizes that a run judges besides are looped over,
+and ``numpy.testing.assert_allclose`` compares the result with PyTorch's. Its tolerances are so wide
+that it hardly ever fails, which would cost it time.
 
-Every round has cases of its own. ``cached`` finds them, their inputs and their references in the
-cache, which an untimed run has filled; ``no cache`` makes them. A run is timed as a whole, with
-comparing pairs, shrinking what violates and writing the run file. Both only compare results: the
-property test does not ask about memory layouts, repeated calls or rejection. Seconds are CPU time.
+Every round has cases of its own, as many for each way. ``cached`` finds them, their inputs and
+their references in the cache, which an untimed run has filled; ``no cache`` makes them. A run is
+timed as a whole, with comparing pairs and writing the run file. Both only compare results: the
+property test does not ask about memory layouts, repeated calls or rejection. Seconds are CPU time
+of one core.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import process_time
 
@@ -24,24 +26,43 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from numpy.testing import assert_allclose
 
 import conformance
-from benchmarks.measure import interleaved, print_table, ratios, summary, use_one_core
+from benchmarks.measure import Work, interleaved, print_table, ratios, summary, use_one_core
 from conformance import Unsupported
+from conformance.calling import from_layout, to_layout
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.strategies import cases
+from conformance.checks import check_for, derived
 from conformance.operators import FORWARD
-from conformance.registry import get, implementations
+from conformance.registry import get
+from conformance.signatures import SIGNATURES
 from conformance.spec.ranges import Ranges
 
-EXAMPLES = 100
-"""Cases an operator and dimension."""
 ROUNDS = 3
-PLAIN = "plain property test, im2col against torch"
+DTYPES = ("float32", "float64")
+ALL = ("im2col", "kernel-matrix", "stride-trick", "shifted-matmul", "torch", "tensorflow")
+"""The implementations of the main job, but for naive: its loops take as long whoever calls them."""
+CHOSEN = {"im2col": (("im2col",), 60), "six": (ALL, 12)}
+"""Implementations by title, and how many cases an operator and dimension are generated for them."""
+BATCH = (1, 2, 3)
+"""No empty batch, which TensorFlow fails on: shrinking is no part of what is compared."""
 
 
-def plain(number: int) -> float:
-    """Return the comparisons a second of the plain property test."""
-    im2col, torch = get("im2col").functions, get("torch").functions
+def plain(names: tuple[str, ...], examples: int, number: int) -> float:
+    """Return the comparisons a second of plain property tests, one an implementation."""
+    compared = 0
+    started = process_time()
+    for name in names:
+        for operator in FORWARD:
+            compared += _property_test(name, operator, examples, number)
+    return compared / (process_time() - started)
+
+
+def _property_test(name: str, operator: str, examples: int, number: int) -> int:
+    """Compare an implementation with PyTorch on drawn cases; return on how many."""
+    one, torch = get(name).functions[operator], get("torch").functions[operator]
+    layout = get(name).layout
+    signature = SIGNATURES[operator]
     compared = 0
     rejected: list[Case] = []
 
@@ -49,43 +70,57 @@ def plain(number: int) -> float:
         nonlocal compared
         inputs = make_inputs(case)
         try:
-            expected = torch[case.operator](*inputs, **case.parameters)
+            expected = torch(*inputs, **case.parameters)
+            got = one(*to_layout(inputs, layout, signature.roles), **case.parameters)
         except Unsupported:
             return
-        got = im2col[case.operator](*inputs, **case.parameters)
+        except Exception:  # a finding, whatever it is
+            rejected.append(case)
+            return
         compared += 1
         try:
             scale = float(np.max(np.abs(expected), initial=0.0))
+            got = from_layout(got, layout, signature.result)
             assert_allclose(got, expected, rtol=1e-3, atol=1e-3 * scale)
         except AssertionError:
             rejected.append(case)
 
     everything = settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    started = process_time()
-    for operator in FORWARD:
-        for dims in Ranges().dims:
-            seed(number)(everything(given(cases(operator, dims=dims))(compare)))()
-    seconds = process_time() - started
-    for case in rejected:
-        print(f"the plain property test fails on {case.id}")
-    return compared / seconds
+    ranges = Ranges(batch=BATCH)
+    for dims in ranges.dims:
+        for case in _sizes(operator, dims, examples):
+            compare(case)
+        seed(number)(everything(given(cases(operator, ranges, dims=dims))(compare)))()
+    if rejected:
+        print(f"the plain property test of {name} fails on {rejected[0].id}")
+    return compared
 
 
-def judged(names: tuple[str, ...], cache: bool, folder: Path, number: int) -> float:
+@cache
+def _sizes(operator: str, dims: int, examples: int) -> tuple[Case, ...]:
+    """Return the cases that a run judges beside the generated ones: sizes of blocks and indices."""
+    further = derived(operator, dims, DTYPES, (), [], examples)
+    return tuple(case for case in further if check_for(case) == "result")
+
+
+def judged(names: tuple[str, ...], examples: int, cache: bool, folder: Path, number: int) -> float:
     """Return the judgments a second of a run."""
     started = process_time()
     run = conformance.run(
         names,
         operators=FORWARD,
-        checks=("result", "purity", "declare"),
+        dtypes=DTYPES,
+        checks=("result",),
         suites=(),
-        examples=EXAMPLES,
+        tier="smoke",
+        spec=folder / "spec.toml",
+        examples=examples,
         seconds=600,
         seed=number,
         cache=cache,
@@ -97,27 +132,28 @@ def judged(names: tuple[str, ...], cache: bool, folder: Path, number: int) -> fl
 def main() -> None:
     """Measure and print."""
     use_one_core()
-    every = tuple(name for name, one in implementations().items() if one.installed)
-    fast = tuple(name for name in every if name != "naive")  # its loops take most of the time
-    chosen = {"im2col": ("im2col",), f"all {len(fast)} but naive": fast, f"all {len(every)}": every}
+    baselines: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
-        works = {PLAIN: plain}
-        for title, names in chosen.items():
-            works[f"{title}, no cache"] = partial(judged, names, False, folder / "run")
-            works[f"{title}, cached"] = partial(judged, names, True, folder / "run")
-        judged(every, False, folder / "run", 0)  # imports the backends
-        for number in range(ROUNDS):
-            judged(("im2col",), True, folder / "run", number)  # fills the cache
+        (folder / "spec.toml").write_text(f"[ranges]\nbatch = {list(BATCH)}\n")
+        works: dict[str, Work] = {}
+        for title, (names, examples) in CHOSEN.items():
+            installed = tuple(name for name in names if get(name).installed)
+            plainly = f"{title}: plain property tests"
+            works[plainly] = partial(plain, installed, examples)
+            works[f"{title}: no cache"] = partial(judged, installed, examples, False, folder)
+            works[f"{title}: cached"] = partial(judged, installed, examples, True, folder)
+            baselines |= dict.fromkeys(list(works)[-3:], plainly)
+            for number in range(ROUNDS):
+                judged(installed, examples, True, folder, number)  # imports; fills the cache
         results = interleaved(works, ROUNDS)
     rows = [
-        (name, summary(values, 0), summary(ratios(values, results[PLAIN]), 1))
+        (name, summary(values, 0), summary(ratios(values, results[baselines[name]]), 1))
         for name, values in results.items()
     ]
-    cases_a_round = EXAMPLES * len(FORWARD) * len(Ranges().dims)
-    title = f"Judgments a CPU second, {cases_a_round} generated cases a round, {ROUNDS} rounds"
-    print_table(title, ("", "median", "times the plain test"), rows)
+    title = f"Judgments a CPU second, {ROUNDS} rounds of cases of their own"
+    print_table(title, ("", "median", "times the plain tests"), rows)
 
 
 if __name__ == "__main__":

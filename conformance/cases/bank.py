@@ -41,7 +41,7 @@ def cache_folder() -> Path:
 
 def key(**facts: Any) -> str:
     """Return the name of the bank made from ``facts`` by these sources and versions."""
-    facts |= {name: version(name) for name in ("numpy", "hypothesis")}
+    facts |= _versions()
     facts["sources"] = _sources()
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -78,6 +78,11 @@ def listed(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool)
             text = json.dumps([case.id for case in cases])
             _write(path, lambda file: file.write(text.encode()))
     return cases
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("numpy", "hypothesis")}
 
 
 @cache
@@ -145,7 +150,7 @@ def _fields(prepared: Prepared) -> dict[str, Any]:
 def _unpack(entry: dict[str, Any], blob: Array) -> Prepared:
     values = {name: _array(value, blob) for name, value in entry.items() if name != "case"}
     inputs = [values.pop(name) for name in sorted(values) if name.startswith("input")]
-    return Prepared(Case.parse(entry["case"]), tuple(inputs), Reference(**values))
+    return Prepared(Case.parse(entry["case"], valid=True), tuple(inputs), Reference(**values))
 
 
 def _array(value: Any, blob: Array) -> Any:

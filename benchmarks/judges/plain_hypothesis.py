@@ -1,0 +1,104 @@
+"""A plain Hypothesis test with ``assert_allclose(rtol=1e-5, atol=1e-6)`` against PyTorch.
+
+Two spatial axes of their own sizes, batch, channels, bias, groups, kernel, stride, padding and
+dilation are drawn independently, and what makes no output is thrown away by ``assume``. Inputs are
+standard normal, weights so too, but scaled as layers are initialised: by the root of their fan-in.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from benchmarks.judges import call, is_valid
+from conformance import Unsupported
+from conformance.case import Case
+from conformance.dtypes import numpy_dtype
+from conformance.operators import GRADIENTS, OPERATORS
+from conformance.registry import Implementation, get
+
+EXAMPLES = 100
+"""What Hypothesis draws by default."""
+RTOL, ATOL = 1e-5, 1e-6
+
+
+@st.composite
+def _cases(draw: Any, operator: str, dtype: str) -> Case:
+    gradient = GRADIENTS.get(operator)
+    forward = gradient.forward.name if gradient else operator
+    size = st.integers(1, 9)
+    x = (draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(size), draw(size))
+    kernel = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    step, gap, pad = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(0, 2))
+    case = Case(operator=forward, x=x, dtype=dtype, stride=(step, step))
+    case = case.replace(padding=((pad, pad), (pad, pad)), seed=draw(st.integers(0, 1000)))
+    if forward in ("conv", "conv_transpose"):
+        groups, out = draw(st.integers(1, 2)), draw(st.integers(1, 4))
+        assume(x[1] % groups == 0 and out % groups == 0)
+        w = (out, x[1] // groups) if forward == "conv" else (x[1], out // groups)
+        case = case.replace(w=(*w, *kernel), groups=groups, dilation=(gap, gap))
+        case = case.replace(bias=draw(st.booleans()) and gradient is None)
+    else:
+        case = case.replace(kernel=kernel, ceil_mode=draw(st.booleans()))
+        if forward == "max_pool":
+            case = case.replace(dilation=(gap, gap))
+        else:
+            case = case.replace(count_include_pad=draw(st.booleans()))
+    case = gradient.derived(case) if gradient else case
+    assume(is_valid(case))
+    return case
+
+
+def _inputs(case: Case) -> tuple[Any, ...]:
+    rng = np.random.default_rng(case.seed)
+    operator = OPERATORS[case.operator]
+    shapes = {name: operator.argument_shape(case, name) for name in operator.arguments}
+    scale = {"w": 1 / math.sqrt(math.prod(case.w[1:]))} if case.w else {}
+    return tuple(
+        shape
+        if shape is None or name.endswith("_shape")
+        else (rng.standard_normal(shape) * scale.get(name, 1)).astype(numpy_dtype(case.dtype))
+        for name, shape in shapes.items()
+    )
+
+
+def knows(one: Implementation, dtype: str) -> bool:
+    """Whether PyTorch computes one of the operators, to compare with."""
+    torch = get("torch")
+    return dtype in torch.dtypes and any(name in torch.functions for name in one.functions)
+
+
+@np.errstate(all="ignore")
+def accuses(one: Implementation, dtype: str) -> bool:
+    """Whether the test of one of the operators fails."""
+    torch = get("torch").functions
+    return any(_fails(one, name, dtype, torch[name]) for name in one.functions if name in torch)
+
+
+def _fails(one: Implementation, operator: str, dtype: str, torch: Any) -> bool:
+    def test(case: Case) -> None:
+        inputs = _inputs(case)
+        try:
+            expected = torch(*inputs, **case.parameters)
+            got = call(one, case, inputs)
+        except (Unsupported, NotImplementedError):
+            return
+        assert_allclose(got, expected, rtol=RTOL, atol=ATOL)
+
+    plain = settings(
+        max_examples=EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        seed(0)(plain(given(_cases(operator, dtype))(test)))()
+    except Exception:  # the assertion, or whatever a kernel raises
+        return True
+    return False
