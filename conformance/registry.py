@@ -348,6 +348,24 @@ class Moved(dict[str, Function]):
     """Functions that a worker calls in the place of those that this process has loaded."""
 
 
+def module_of(one: Implementation) -> str:
+    """Return the name of the module that registered it.
+
+    Its functions may come from elsewhere: adapters inherit theirs from a module that they share.
+    """
+    name = next((getattr(f, "__module__", "") for f in one.functions.values()), "")
+    loaded = {name: sys.modules.get(name), **sys.modules}
+    for found, module in loaded.items():
+        file = getattr(module, "__file__", None)
+        if file and Path(file).name == Path(one.origin).name and _same(file, one.origin):
+            return found
+    return name
+
+
+def _same(file: str, origin: str) -> bool:
+    return Path(file).resolve() == Path(origin)
+
+
 def moved(one: Implementation, place: Place) -> Implementation:
     """Return ``one`` with its calls made in a worker; the registered one stays as it is."""
     functions = Moved()

@@ -41,14 +41,6 @@ def _supports(case: Case) -> bool | str:
     return len(case.x) < 5 or "operators of two spatial dimensions only"
 
 
-def _grouped(case: Case) -> bool:
-    """Groups that have more than one input and one output channel."""
-    if case.w is None:
-        return False
-    o = case.w[0] if case.operator == "conv" else case.w[1] * case.groups
-    return case.groups > 1 and not case.groups == case.x[1] == o
-
-
 mnn = implementation(
     "mnn",
     family="mnn",
@@ -60,14 +52,14 @@ mnn = implementation(
         KnownDifference(
             "CONV-6",
             case="conv1d:float32:x=1,2,1:w=4,1,1:groups=2:integers@0",
-            where=_grouped,
+            where={"operator": "conv", "groups": ">1"},
             reason="the argument group is used for depthwise convolutions alone; otherwise the "
             "weight is read as that of one group, beyond its end",
         ),
         KnownDifference(
             "TRANSPOSE-6",
             case="conv_transpose1d:float32:x=1,2,1:w=2,2,1:groups=2:integers@0",
-            where=_grouped,
+            where={"operator": "conv_transpose", "groups": ">1"},
             reason="the argument group is used for depthwise convolutions alone; otherwise the "
             "result has the channels of one group",
         ),

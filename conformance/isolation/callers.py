@@ -26,7 +26,7 @@ from conformance.calling import (
 from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation.caller import Isolated
 from conformance.isolation.limits import Limits
-from conformance.registry import ENTRY_POINT_GROUP, Implementation, Place, moved
+from conformance.registry import ENTRY_POINT_GROUP, Implementation, Place, module_of, moved
 
 _callers: dict[Place, Isolated] = {}
 
@@ -92,12 +92,12 @@ def _by_default(one: Implementation) -> bool:
     What needs a package is somebody else's code; so is what a plugin registers, which workers alone
     load. What cannot be loaded again by its name, such as a function in a notebook, is called here.
     """
-    return one.package is not None and _module(one) in _entry_modules()
+    return one.package is not None and module_of(one) in _entry_modules()
 
 
 def place_of(one: Implementation, limits: Limits) -> Place:
     """Return where a worker finds ``one``; raise `ConformanceError` where none could."""
-    module = _module(one)
+    module = module_of(one)
     file = getattr(sys.modules.get(module), "__file__", None)
     own = bool(file) and Path(str(file)).resolve() == Path(one.origin)
     plugin = module.startswith("convformance_plugin_") or module == "__main__"
@@ -109,10 +109,6 @@ def place_of(one: Implementation, limits: Limits) -> Place:
         f"implementation '{one.name}' is registered in {one.origin}, which a worker process cannot "
         f"load; put it into a file of its own and name that with --plugin"
     )
-
-
-def _module(one: Implementation) -> str:
-    return next((getattr(f, "__module__", "") for f in one.functions.values()), "")
 
 
 def _entry_modules() -> set[str]:

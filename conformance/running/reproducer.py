@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from conformance.calling import Array, Inputs, to_layout
 from conformance.case import Case
 from conformance.cases.data import memory_ways
 from conformance.judging import Prepared
-from conformance.registry import ENTRY_POINT_GROUP, Implementation
+from conformance.registry import ENTRY_POINT_GROUP, Implementation, module_of
 from conformance.signatures import SIGNATURES
 from conformance.snippets import plain
 
@@ -115,7 +116,7 @@ def replay_command(one: Implementation, case: Case) -> str:
 def _shared(one: Implementation) -> bool:
     """Whether an entry point names the module of ``one``, so that it is found without its file."""
     modules = {entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    return any(function.__module__ in modules for function in one.functions.values())
+    return module_of(one) in modules
 
 
 _SHOW = (
@@ -182,6 +183,14 @@ def _imports(one: Implementation, operator: str) -> list[str]:
         return [
             "import runpy",
             f"{operator} = runpy.run_path({str(Path(one.origin))!r})[{name!r}]",
+        ]
+    loaded = sys.modules.get(module)
+    if loaded is not None and not hasattr(loaded, name):  # a method, which no module has a name for
+        loading = [] if _shared(one) else [f"load_plugin({one.origin!r})"]
+        return [
+            f"from conformance.registry import {'get, load_plugin' if loading else 'get'}",
+            *loading,
+            f"{operator} = get({one.name!r}).functions[{operator!r}]",
         ]
     return [f"from {module} import {name}{alias}"]
 

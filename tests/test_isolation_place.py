@@ -1,0 +1,30 @@
+"""Where a worker, and a script, find an implementation whose functions it has inherited."""
+
+from __future__ import annotations
+
+from conformance.case import Case
+from conformance.isolation.callers import place_of
+from conformance.isolation.limits import Limits
+from conformance.judging import Prepared
+from conformance.registry import module_of
+from conformance.running.reproducer import script
+from implementations import ncnn_net
+
+
+def test_a_worker_loads_the_module_that_registered_it() -> None:
+    place = place_of(ncnn_net.winograd, Limits())
+
+    assert ("module", "implementations.ncnn_net") == place.target
+
+
+def test_inherited_functions_belong_to_the_module_that_registered_them() -> None:
+    assert "implementations._engine" == ncnn_net.winograd.functions["conv"].__module__
+    assert "implementations.ncnn_net" == module_of(ncnn_net.winograd)
+
+
+def test_a_script_takes_an_inherited_function_from_its_implementation() -> None:
+    prepared = Prepared.of(Case.parse("conv1d:float32:x=1,1,1:w=1,1,1:integers@0"))
+
+    text = script(ncnn_net.direct, prepared)
+
+    assert "conv = get('ncnn[winograd=off]').functions['conv']" in text
