@@ -93,6 +93,17 @@ def test_flushing_is_seen() -> None:
     assert ("gradual", "flush", False) == (found.declared, found.followed, found.agrees)
 
 
+def test_whoever_takes_subnormal_elements_for_zeros_may_return_any_of_them() -> None:
+    def first_of_zeros(x: Array, **parameters: Any) -> Array:
+        """The first of each window, which the probe fills with subnormal numbers of both signs."""
+        y = kernels.max_pool(x, **parameters)
+        return np.ascontiguousarray(x[:, :, : y.shape[2], : y.shape[3]])
+
+    one = of("max_pool", first_of_zeros, dtypes=("bfloat16",))
+
+    assert "flush" == seen(one, "subnormal", "bfloat16").followed
+
+
 def test_what_is_stricter_than_declared_agrees() -> None:
     found = seen(of("conv", conventions={"subnormal": "flush"}), "subnormal")
 
