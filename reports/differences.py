@@ -184,7 +184,9 @@ class Follower:
     implementation: str
     declared: str
     followed: str
-    """The alternative, the alternatives by operator, or mixed or neither."""
+    """The alternative, or several, or mixed or neither."""
+    where: str
+    """The operators of each, where there are several."""
     agrees: bool
     probes: int
     case: str
@@ -254,7 +256,8 @@ def _followers(report: Report, rows: list[Convention]) -> Iterator[Follower]:
         yield Follower(
             implementation=one.name,
             declared=shown.declared,
-            followed=_followed(mine),
+            followed=", ".join(dict.fromkeys(row.followed for row in mine)),
+            where=_where(mine),
             agrees=wrong is None,
             probes=sum(row.probes for row in mine),
             case=shown.case,
@@ -263,14 +266,13 @@ def _followers(report: Report, rows: list[Convention]) -> Iterator[Follower]:
         )
 
 
-def _followed(rows: list[Convention]) -> str:
-    """Return what rows say together: one word, or a word with the operators that it is of."""
+def _where(rows: list[Convention]) -> str:
     words: dict[str, dict[str, None]] = {}
     for row in rows:
         words.setdefault(row.followed, {})[row.operator] = None
     if len(words) == 1:
-        return next(iter(words))
-    return "; ".join(f"{word} ({', '.join(places)})" for word, places in words.items())
+        return ""
+    return "; ".join(f"{word} in {', '.join(places)}" for word, places in words.items())
 
 
 def _title(number: str) -> str:

@@ -103,7 +103,7 @@ def _choice(choice: Choice) -> list[str]:
         [
             escaped(one.implementation),
             escaped(one.declared),
-            escaped(one.followed),
+            escaped(one.where or one.followed),
             "" if one.agrees else f"❌ {escaped(one_line(shorten(one.message, 300)))}",
             f"{one.probes:,}",
             multiple(one.worst),

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports import chart, text
+from reports.alike import MANY
 from reports.differences import choices
 from reports.headline import INCOMPLETE, baseline, environment, headline, overall
 from reports.large import NOTE, counts, outcome
@@ -41,6 +42,7 @@ def html(report: Report) -> str:
             matrix=[] if _only_timed(report) else list(_matrix(report)),
             findings=report.findings(),
             choices=choices(report),
+            many=MANY,
             heat_maps=list(_heat_maps(report)),
             large=counts(report),
             large_note=NOTE,

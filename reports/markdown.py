@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
+from reports.alike import MANY, alike, clans
 from reports.differences import choices
 from reports.headline import INCOMPLETE, baseline, environment, headline, overall
 from reports.large import NOTE, counts, outcome
@@ -48,6 +49,7 @@ def markdown(report: Report) -> str:
     if not report.complete:
         parts.append(f"> [!WARNING]\n> {INCOMPLETE} What follows was judged until then.")
     parts += _agreement(report)
+    parts += _cells(report)
     parts += _violations(report)
     parts += _known(report)
     parts += _conventions(report)
@@ -154,6 +156,8 @@ def _pairwise(report: Report) -> list[str]:
     names = [one.name for one in report.judged if any(one.name in key for key in totals)]
     if not names:
         return []
+    if len(names) > MANY:
+        return _most_and_least_alike(report)
     rows = []
     for name in names:
         pairs = [totals.get((name, other)) for other in names]
@@ -198,6 +202,41 @@ def _large(report: Report) -> list[str]:
         NOTE,
         *folded("Each large case", listed, *notes),
     ]
+
+
+def _most_and_least_alike(report: Report) -> list[str]:
+    rows = [
+        [
+            *(escaped(row.implementation), escaped(row.nearest)),
+            share(row.same.identical, row.same.elements),
+            *(escaped(row.farthest), multiple(row.apart.largest)),
+            escaped(row.apart.largest_case or ""),
+        ]
+        for row in alike(report)
+    ]
+    header = ["", "most like", "identical", "least like", "apart", "at"]
+    note = (
+        "Most like: of another family where there is one, by the share of output elements that are "
+        "identical bit for bit. Apart: the largest difference as a multiple of the bound."
+    )
+    same = [f"Identical in every bit: {escaped(', '.join(group))}." for group in clans(report)]
+    return ["### Agreement with one another", table(header, rows, "llrlrl"), note, *same]
+
+
+def _cells(report: Report) -> list[str]:
+    rows = [
+        [
+            *(escaped(c.implementation), escaped(c.operator), f"{c.dims}-D", escaped(c.dtype)),
+            f"{c.compared:,}",
+            f"{max(0, c.compared - c.violating - c.known):,}",
+            f"{c.violating:,}" + (f" + {c.known:,} known" if c.known else ""),
+            f"{c.unsupported:,}",
+        ]
+        for c in report.cells
+    ]
+    header = ["implementation", "operator", "dims", "dtype", "compared", "conforms", "differs"]
+    made = table([*header, "unsupported"], rows, "llllrrrr")
+    return folded("Every operator, dimension and dtype", made) if rows else []
 
 
 def _timings(report: Report) -> list[str]:

@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from reports.alike import MANY, alike, clans
 from reports.differences import choices
 from reports.headline import INCOMPLETE, baseline, environment, headline
 from reports.large import NOTE, counts
@@ -77,6 +78,8 @@ def agreement(report: Report) -> RenderableType | None:
     reached) are there only if they say something.
     """
     summaries = report.summaries()
+    if len(report.judged) > MANY:
+        return _overview(report)
     partly = any(s.reached < s.planned for s in summaries)
     with_gaps = any(s.unsupported for s in summaries)
     table = _table("implementation", gap=1 if partly and with_gaps else 2)
@@ -115,6 +118,36 @@ def agreement(report: Report) -> RenderableType | None:
     return Group(*lines) if lines else None
 
 
+_WORDS = {"conforms": "ok", "violates": "WRONG", "known difference": "known", "unsupported": NONE}
+_WORDS |= {"inconclusive": "few", "timed out": "SLOW", "crashed": "CRASH", "adapter wrong": "ADAPT"}
+_LONGEST_WORD = 5
+
+
+def _overview(report: Report) -> RenderableType:
+    """Return a matrix: a row an implementation, a column an operator, a word each."""
+    table = _table("", width=20, gap=1)
+    for place in range(len(report.operators)):
+        table.add_column(str(place + 1), no_wrap=True, width=_LONGEST_WORD)
+    found = {(s.implementation, s.operator): s for s in report.summaries()}
+    for one in report.judged:
+        row = [Text(one.name)]
+        for operator in report.operators:
+            s = found.get((one.name, operator))
+            word = _verdict(s.verdict) if s else Text("")
+            short = _WORDS.get(word.plain, word.plain[:_LONGEST_WORD])
+            row.append(Text(short, style=word.style))
+        table.add_row(*row)
+    columns = (f"{place} {operator}" for place, operator in enumerate(report.operators, 1))
+    notes = [
+        ", ".join(columns),
+        "ok: conforms; WRONG: violates; CRASH, SLOW: ends the process, times out; known: expected "
+        f"differences alone; few: too few cases compared; {NONE}: gaps alone; blank: has it not",
+        "numbers by dimensions and dtype: the reports, and --json",
+    ]
+    notes += [f"{one.name}: {one.note or one.verdict}" for one in report.not_installed]
+    return Group(table, *(Text(shorten(note, 400), style="dim") for note in notes))
+
+
 def pairwise(report: Report) -> RenderableType | None:
     """Return the matrix of pairs, or None if there are none.
 
@@ -123,6 +156,8 @@ def pairwise(report: Report) -> RenderableType | None:
     """
     totals = report.pair_totals()
     names = [one.name for one in report.judged if any(one.name in key for key in totals)]
+    if len(names) > MANY:
+        return _most_and_least_alike(report)
     blocks: list[RenderableType] = []
     for start in range(0, len(names), _PAIR_COLUMNS):
         columns = range(start, min(start + _PAIR_COLUMNS, len(names)))
@@ -148,6 +183,27 @@ def pairwise(report: Report) -> RenderableType | None:
         "above \\: largest difference as a multiple of the bound"
     )
     return Group(*blocks, Text(note, style="dim")) if blocks else None
+
+
+def _most_and_least_alike(report: Report) -> RenderableType:
+    table = _table("")
+    for title in ("most like", "identical", "least like", "apart"):
+        right = title in ("identical", "apart")
+        table.add_column(title, justify="right" if right else "left", no_wrap=right)
+    for row in alike(report):
+        table.add_row(
+            Text(row.implementation),
+            Text(row.nearest),
+            Text(share(row.same.identical, row.same.elements)),
+            Text(row.farthest),
+            Text(multiple(row.apart.largest), style="cyan"),
+        )
+    notes = [
+        "most like: of another family where there is one, by the share of identical elements",
+        "apart: the largest difference as a multiple of the bound; two that conform stay below 2",
+        *(f"identical in every bit: {', '.join(group)}" for group in clans(report)),
+    ]
+    return Group(table, *(Text(note, style="dim") for note in notes))
 
 
 def layers(report: Report) -> RenderableType | None:
