@@ -45,7 +45,7 @@ _SIZES: Mapping[int, Shape] = {1: (9,), 2: (4, 5), 3: (3, 3, 3)}
 _WINDOWS: Mapping[int, Shape] = {1: (3,), 2: (2, 3), 3: (2, 2, 2)}
 
 Judge = Callable[[Implementation, Prepared], tuple[Verdict, Any]]
-"""Calls and judges, as `conformance.judging.judge_prepared` does."""
+"""Calls and judges, as `judge_prepared` does."""
 Alternatives = Mapping[str, Mapping[str, Any]]
 """What an implementation would declare to follow each alternative, the strictest first."""
 
