@@ -143,7 +143,7 @@ def compare(got: Array, expected: Array) -> bool:
     def tensor(array: Array) -> torch.Tensor:
         if array.dtype.name == "bfloat16":
             return torch.from_numpy(array.astype(np.float32)).bfloat16()
-        return torch.from_numpy(np.ascontiguousarray(array))
+        return torch.from_numpy(array.copy())  # of any strides, and writable
 
     try:
         if expected.dtype == np.float32:
