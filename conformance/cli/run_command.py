@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 
@@ -85,29 +86,34 @@ def command(
     from conformance.running.engine import run
 
     folder = options.folder(output)
-    with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
-        result = run(
-            implementations or None,
-            operators=operators or None,
-            dims=[_dim(text) for text in dims] or None,
-            dtypes=dtypes or None,
-            checks=checks or None,
-            suites=_suites(suites),
-            examples=examples,
-            seconds=seconds,
-            seed=seed,
-            tier=tier,
-            spec=spec,
-            known=known,
-            plugins=plugins,
-            isolate=isolate,
-            limits=options.limits(call_seconds, call_memory),
-            output=folder,
-            cache=not no_cache,
-            progress=tell,
-            executor=executor,
-            command=options.typed(),
-        )
+    try:
+        with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
+            result = run(
+                implementations or None,
+                operators=operators or None,
+                dims=[_dim(text) for text in dims] or None,
+                dtypes=dtypes or None,
+                checks=checks or None,
+                suites=_suites(suites),
+                examples=examples,
+                seconds=seconds,
+                seed=seed,
+                tier=tier,
+                spec=spec,
+                known=known,
+                plugins=plugins,
+                isolate=isolate,
+                limits=options.limits(call_seconds, call_memory),
+                output=folder,
+                cache=not no_cache,
+                progress=tell,
+                executor=executor,
+                command=options.typed(),
+            )
+    except KeyboardInterrupt:
+        where = f"; what was judged so far is in {folder / 'run.sqlite'}" if folder.exists() else ""
+        print(f"convformance: interrupted{where}", file=sys.stderr)
+        return 130
     from reports import load
     from reports.html import html
     from reports.markdown import markdown
@@ -149,9 +155,14 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
         return
     share = max(1, (os.cpu_count() or 1) // jobs)
     spawn = multiprocessing.get_context("spawn")
-    # What workers print goes to stderr: see options.keep_stdout.
+    from conformance.running.interruption import end_pool, start_pool_process
+
     with (
         threads.environment(share),
-        ProcessPoolExecutor(jobs, spawn, initializer=os.dup2, initargs=(2, 1)) as pool,
+        ProcessPoolExecutor(jobs, spawn, initializer=start_pool_process) as pool,
     ):
-        yield pool
+        try:
+            yield pool
+        except BaseException:
+            end_pool()
+            raise

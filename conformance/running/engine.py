@@ -3,7 +3,7 @@
 The work is cut into blocks (`conformance.running.block`), which are mapped over an executor: each
 prepares its cases, or takes them from the cache, and hands the same ones in the same order to every
 implementation. So any two implementations have judged a common set, and a run that is stopped
-keeps every block that was finished.
+keeps what was judged until then.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from conformance.operators import OPERATORS
 from conformance.registry import Implementation, find, get, implementations
 from conformance.running import acknowledged, pairwise
 from conformance.running.block import INCONCLUSIVE, Block, Cell, Plan, run_block
+from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.layers import LayerVerdict
 from conformance.running.machine import machine
 from conformance.running.proof import ADAPTER_WRONG
@@ -241,10 +242,12 @@ def _execute(
     notes: dict[str, str] = {}
     covered: Counter[acknowledged.Key] = Counter()
     examples: dict[acknowledged.Key, acknowledged.Example] = {}
-    for block in _blocks(plan, progress, executor):
-        cells += block.cells
-        spent += block.spent
-        examples |= block.examples
+
+    def take(block: Block) -> None:
+        cells.extend(block.cells)
+        spent.update(block.spent)
+        examples.update(block.examples)
+        notes.update(block.notes)
         for cell in block.cells:
             for place, count in cell.covered.items():
                 covered[cell.implementation, place] += count
@@ -252,11 +255,16 @@ def _execute(
             known = pairs.setdefault((pair.first, pair.second, pair.operator), pair)
             if known is not pair:
                 known.merge(pair)
-        _write_block(file, block)
-        file.add("pair", pairwise.rows(pairs.values()))
-        notes |= block.notes
-        if block.interrupted:
-            raise KeyboardInterrupt
+        with undisturbed():
+            _write_block(file, block)
+            file.add("pair", pairwise.rows(pairs.values()))
+
+    try:
+        _judge_blocks(plan, progress, executor, take)
+    except KeyboardInterrupt:
+        verdicts = {one.name: _overall(one, cells) for one in plan.implementations}
+        file.add("implementation", _descriptions(plan, verdicts, notes))
+        raise
     verdicts = {one.name: _overall(one, cells) for one in plan.implementations}
     entries = [
         row
@@ -273,10 +281,7 @@ def _execute(
     if failed and len(plan.implementations) > 1:
         progress(999, 1000, "asking every implementation about each difference")
         file.add("witness", witnesses(plan.implementations, smallest(failed)))
-    described = (
-        _describe(one, verdicts[one.name], notes.get(one.name, "")) for one in plan.implementations
-    )
-    file.add("implementation", described)
+    file.add("implementation", _descriptions(plan, verdicts, notes))
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
     )
@@ -289,8 +294,13 @@ def _execute(
     return Run(file.path, plan.seed, verdicts, tuple(cells), stale)
 
 
-def _blocks(plan: Plan, progress: Progress, executor: Executor | None) -> Iterator[Block]:
-    """Yield the blocks as they are finished: one after the other here, or by an executor."""
+def _judge_blocks(
+    plan: Plan, progress: Progress, executor: Executor | None, take: Callable[[Block], None]
+) -> None:
+    """Hand over the blocks as they are finished: one after the other here, or by an executor.
+
+    An interrupt is raised once every block that was begun has been handed over, as far as it came.
+    """
     had = {o for one in plan.implementations if one.installed for o in one.functions}
     wanted = [(o, d) for o in plan.operators if o in had for d in plan.dims]
     total = len(wanted) * 1000
@@ -300,18 +310,32 @@ def _blocks(plan: Plan, progress: Progress, executor: Executor | None) -> Iterat
             def tell(share: float, what: str, index: int = index) -> None:
                 progress(int((index + share) * 1000), total, what)
 
-            yield run_block(plan, operator, dims, tell)
+            block = run_block(plan, operator, dims, tell)
+            take(block)
+            if block.interrupted:
+                raise KeyboardInterrupt
         return
     progress(0, total, "starting")
-    futures: list[Future[Block]] = [executor.submit(run_block, plan, *block) for block in wanted]
+    left: list[Future[Block]] = [executor.submit(_in_pool, plan, *block) for block in wanted]
     try:
-        for index, future in enumerate(as_completed(futures)):
+        for index, future in enumerate(as_completed(tuple(left))):
             block = future.result()
             progress((index + 1) * 1000, total, f"{block.operator} {block.dims}-D is done")
-            yield block
+            left.remove(future)
+            take(block)
+            if block.interrupted:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        interrupt_pool(left, take)
+        raise
     finally:
-        for future in futures:
+        for future in left:
             future.cancel()
+
+
+def _in_pool(plan: Plan, operator: str, dims: int) -> Block:
+    with interruptible():
+        return run_block(plan, operator, dims)
 
 
 # --- what is written down -----------------------------------------------------------------------
@@ -396,6 +420,13 @@ def _overall(one: Implementation, cells: Sequence[Cell]) -> str:
         if verdict in verdicts:
             return verdict
     return UNSUPPORTED
+
+
+def _descriptions(
+    plan: Plan, verdicts: Mapping[str, str], notes: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    for one in plan.implementations:
+        yield _describe(one, verdicts[one.name], notes.get(one.name, ""))
 
 
 def _describe(one: Implementation, verdict: str, note: str) -> dict[str, Any]:
