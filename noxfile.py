@@ -29,8 +29,8 @@ nox.options.reuse_venv = "yes"
 CONSTRAINTS = ("-c", "constraints.txt")
 RUN_FOLDER = Path("convformance-run")  # where `convformance run` writes by default
 BENCHMARKS = (
-    *("list_cost", "reference_cost", "author_path", "throughput", "projection_cost"),
-    "weaker_judges",
+    *("list_cost", "reference_cost", "author_path", "isolation_cost", "throughput"),
+    *("projection_cost", "weaker_judges"),
 )
 JUDGED = (
     *("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul"),

@@ -353,7 +353,7 @@ def module_of(one: Implementation) -> str:
 
     Its functions may come from elsewhere: adapters inherit theirs from a module that they share.
     """
-    name = next((getattr(f, "__module__", "") for f in one.functions.values()), "")
+    name = next((getattr(f, "__module__", None) or "" for f in one.functions.values()), "")
     loaded = {name: sys.modules.get(name), **sys.modules}
     for found, module in loaded.items():
         file = getattr(module, "__file__", None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,15 +13,23 @@ from typing import Any, TypeAlias
 import pytest
 
 from conformance.case import Case
-from conformance.isolation.callers import close_all
+from conformance.checks.repeat import relive
+from conformance.isolation import process
+from conformance.isolation.callers import caller_of, close_all
 from conformance.isolation.limits import Limits
 from conformance.judging import Prepared, Verdict, judge_each
 from conformance.registry import Implementation, Place, moved
+from conformance.running.causes import explain
+from implementations.im2col import conv as right
 from tests.defects import unregistered
 
 KERNELS = Path(__file__).parent / "hostile" / "kernels.py"
 GOOD = Prepared.of(Case.parse("conv1d:float32:x=2,3,7:w=4,3,2:normal@0"))
 BAD = Prepared.of(Case.parse("conv1d:float32:x=2,3,7:w=4,3,2:stride=2:normal@0"))
+INVALID = Prepared.of(
+    Case.parse("conv1d:float32:x=2,3,7:w=4,3,2:stride=2:invalid=groups-zero:normal@0")
+)
+ENTRY = Path(process.__file__).with_name("entry.py")
 LIMITS = Limits(seconds=30.0, memory=400 << 20, loading=30.0)
 SHORT = replace(LIMITS, seconds=0.4)
 EXPECTED = {
@@ -82,3 +92,103 @@ def test_a_hostile_call_is_a_verdict_on_its_case_and_the_next_one_is_judged(
     assert ["conforms", status, "conforms", "conforms"] == [one.status for one in verdicts]
     assert (requirement, BAD.case) == (verdicts[1].requirement, verdicts[1].case)
     assert text in verdicts[1].message
+
+
+# --- what is left behind, and what goes on ------------------------------------------------------
+
+
+def test_no_process_is_left_behind_however_a_call_ends(make: Make) -> None:
+    before = workers()
+    for name in ("leaves-a-child", "forks", "segfaults", "kills-its-parents-group"):
+        judged(make(name), GOOD, BAD)
+    close_all()
+
+    assert before == workers()
+
+
+def test_no_file_descriptor_is_left_open(make: Make) -> None:
+    judged(make("exits"), GOOD)
+    close_all()
+    before = sorted(os.listdir("/proc/self/fd"))
+    judged(make("exits"), GOOD, BAD, GOOD)
+    close_all()
+
+    assert before == sorted(os.listdir("/proc/self/fd"))
+
+
+def test_the_guilty_call_is_found_among_many_that_are_on_their_way(make: Make) -> None:
+    cases = [GOOD] * 40 + [BAD] + [GOOD] * 40
+    statuses = [one.status for one in judged(make("segfaults"), *cases)]
+
+    assert [40] == [i for i, status in enumerate(statuses) if status != "conforms"]
+    assert 81 == len(statuses)
+
+
+def test_ten_crashes_in_a_row_end_the_implementation(make: Make) -> None:
+    one = make("exits")
+
+    assert 10 == len(judged(one, *[BAD] * 15))
+    assert "ended after 10 crashes in a row" == caller_of(one).lost
+
+
+def test_crashes_that_are_not_in_a_row_do_not(make: Make) -> None:
+    one = make("exits", replace(LIMITS, crashes=2))
+
+    assert 6 == len(judged(one, BAD, GOOD, BAD, GOOD, BAD, GOOD))
+    assert None is caller_of(one).lost
+
+
+def test_an_invalid_call_that_crashes_violates_what_makes_it_invalid(make: Make) -> None:
+    (found,) = judged(make("exits"), INVALID)
+
+    assert ("crashed", "REJECT-7") == (found.status, found.requirement)
+    assert "instead of raising (groups=0: groups below 1)" in found.message
+
+
+def test_a_crash_is_shrunk_through_the_crash(make: Make) -> None:
+    one = make("exits")
+    (violation,) = explain(one, judged(one, BAD))
+
+    assert "conv1d:float32:x=1,1,1:w=1,1,1:stride=2:integers@0" == violation.case.id
+    assert ("PROCESS-1", "crashed") == (violation.requirement, violation.status)
+
+
+def test_a_history_that_crashes_names_the_call(make: Make) -> None:
+    one = make("exits")
+    found = relive(one, GOOD.case, "parameters")
+
+    assert found is not None
+    assert "PROCESS-1" == found.requirement
+    assert "a call with stride=(2,)" in found.message
+
+
+def test_arguments_and_results_cross_over_unchanged(make: Make) -> None:
+    cases = [
+        Prepared.of(Case.parse(f"conv2d:{dtype}:x=2,3,5,4:w=4,3,2,2:bias:padding=1/0,2/1:normal@3"))
+        for dtype in ("float32", "float64")
+    ]
+    here = unregistered("right", {"conv": right}, {})
+
+    assert [(verdict.worst, output.tobytes()) for verdict, output in judge_each(here, cases)] == [
+        (verdict.worst, output.tobytes()) for verdict, output in judge_each(make("exits"), cases)
+    ]
+
+
+def test_a_worker_of_another_protocol_is_refused(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "PROTOCOL", 7)
+    (found,) = judged(make("exits"), GOOD)
+
+    assert "it speaks protocol 1 of workers, the run 7" in found.message
+
+
+def workers() -> list[str]:
+    """Return the processes that are workers, or come from one of this process."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            line = (folder / "cmdline").read_bytes().decode(errors="replace")
+            if str(ENTRY) in line and "Z" not in (folder / "stat").read_text().split()[2]:
+                found.append(folder.name)
+    return sorted(found)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from conformance.isolation.environments import Environment
     from conformance.isolation.limits import Limits
 
 
@@ -108,7 +109,7 @@ spec_file = click.option("--spec", metavar="FILE", help="Spec file that replaces
 
 def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where calls are made, and what they may take."""
-    for option in (_call_memory, _call_seconds, _isolate):
+    for option in (_environments, _pythons, _call_memory, _call_seconds, _isolate):
         command = option(command)
     return command
 
@@ -125,6 +126,27 @@ def limits(call_seconds: float | None, call_memory: int | None) -> Limits:
     return chosen
 
 
+def environments(pythons: tuple[str, ...], file: str | None) -> tuple[Environment, ...]:
+    """Return what ``--python`` and ``--environments`` name."""
+    from conformance.isolation.environments import Environment, read
+
+    named = tuple(Environment.parse(text) for text in pythons)
+    return named + (read(file) if file is not None else ())
+
+
+_pythons = click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="NAME@LABEL=PYTHON",
+    help="Add an implementation as it is in another interpreter: torch@old=/path/to/python.",
+)
+_environments = click.option(
+    "--environments",
+    "environments",
+    metavar="FILE",
+    help="Add those of a TOML file's [[environment]] tables.",
+)
 _isolate = click.option(
     "--isolate/--no-isolate",
     default=None,

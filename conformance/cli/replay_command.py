@@ -47,6 +47,8 @@ def command(
     isolate: bool | None,
     call_seconds: float | None,
     call_memory: int | None,
+    pythons: tuple[str, ...],
+    environments: str | None,
     as_json: bool,
     scripts: bool,
 ) -> int:
@@ -57,11 +59,12 @@ def command(
     limits = options.limits(call_seconds, call_memory)
     with options.keep_stdout():
         loaded = [one for plugin in plugins for one in load_for(plugin, isolate, limits)]
+        elsewhere = [one.load(limits) for one in options.environments(pythons, environments)]
     case = Case.parse(case_id)
     prepared = Large.of(case) if is_large(case) else Prepared.of(case)
     chosen = (
-        [get(name) for name in names]
-        or loaded
+        list(dict.fromkeys(get(name) for name in names))
+        or loaded + elsewhere
         or [one for one in implementations().values() if one.installed]
     )
     for one in chosen:

@@ -79,6 +79,8 @@ def command(
     isolate: bool | None,
     call_seconds: float | None,
     call_memory: int | None,
+    pythons: tuple[str, ...],
+    environments: str | None,
     no_cache: bool,
     as_json: bool,
 ) -> int:
@@ -102,6 +104,7 @@ def command(
                 spec=spec,
                 known=known,
                 plugins=plugins,
+                environments=options.environments(pythons, environments),
                 isolate=isolate,
                 limits=options.limits(call_seconds, call_memory),
                 output=folder,

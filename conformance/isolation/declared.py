@@ -93,7 +93,7 @@ def declared_as(name: str, python: str, base: Implementation, limits: Limits) ->
 
     Raises `StartError` where that interpreter cannot serve or has not what it needs.
     """
-    place = replace(place_of(base, limits), python=python)
+    place = replace(base.place or place_of(base, limits), python=python)
     try:
         process = Process(place, place.name)
     except Ended as ended:

@@ -132,8 +132,10 @@ class Process:
             answer, _ = self.receive(lambda: self.limits.loading)
         except Ended as ended:
             if ended.kind == CRASH and python != sys.executable and not self._spoken():
-                text = f"interpreter {python}: no worker starts there ({ended.how})"
-                raise StartError(f"{text}; name a Python of version 3.11 or later") from None
+                raise StartError(
+                    f"interpreter {python}: no worker starts there ({ended.how}); name a Python of "
+                    f"version 3.11 or later"
+                ) from None
             raise
         if answer[0] == "refused":
             raise StartError(f"interpreter {python}: {answer[1]}")
@@ -241,7 +243,8 @@ class Process:
         if self._page[24]:
             self._how = "the call closed the pipe of its worker"
         else:
-            self._how = _ending(text) + self._tail()
+            ending = _ending(text) if text or self._spoken() else "it ended without a word"
+            self._how = ending + self._tail()
         self.stop()
 
     def _check_size(self) -> None:

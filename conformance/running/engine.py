@@ -21,6 +21,7 @@ from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
 from conformance.isolation.callers import close_all, isolated
 from conformance.isolation.declared import load_for
+from conformance.isolation.environments import Environment
 from conformance.isolation.limits import Limits
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.known import KnownDifference
@@ -78,6 +79,7 @@ def run(
     tier: str = "default",
     spec: Spec | str | Path | None = None,
     plugins: Iterable[str | Path] = (),
+    environments: Iterable[Environment] = (),
     isolate: bool | None = None,
     limits: Limits | None = None,
     output: str | Path = "convformance-run",
@@ -94,7 +96,8 @@ def run(
     gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation
     and cell; all three default to what the ``tier`` says. ``plugins`` are files to load first.
     ``known`` is a TOML file of known differences (`conformance.spec.known_differences`), besides
-    those that implementations declare. ``isolate`` says whether implementations are called in
+    those that implementations declare. ``environments`` are implementations in other
+    interpreters. ``isolate`` says whether implementations are called in
     worker processes of their own, within ``limits``: all of them, none, or (None) plugins and what
     needs a package. ``progress`` is called as judging goes on. ``executor`` runs the blocks, such
     as a ``ProcessPoolExecutor``; its workers load the implementations again, from entry points and
@@ -102,6 +105,11 @@ def run(
     """
     limits = limits or Limits()
     loaded = [found for plugin in plugins for found in load_for(plugin, isolate, limits)]
+    elsewhere = [environment.load(limits) for environment in environments]
+    if implementations is not None:
+        implementations = [*implementations, *elsewhere]
+    elif loaded:
+        loaded += elsewhere
     plan = _plan(
         implementations,
         loaded,

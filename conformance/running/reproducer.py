@@ -110,6 +110,8 @@ def replay_command(one: Implementation, case: Case) -> str:
     words = ["convformance", "replay", f"'{case.id}'", shlex.quote(one.name)]
     if not _shared(one):
         words += ["--plugin", shlex.quote(one.origin)]
+    if one.place is not None and one.place.python != sys.executable:
+        words += ["--python", shlex.quote(f"{one.name}={one.place.python}")]
     return " ".join(words)
 
 

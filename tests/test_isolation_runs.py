@@ -1,0 +1,293 @@
+"""Runs with workers: plugins that only workers load, interrupts, and other interpreters."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conformance import registry
+from conformance.cli import main
+from conformance.isolation.callers import close_all
+
+KERNELS = Path(__file__).parent / "hostile" / "kernels.py"
+SMALL = (
+    *("--operator", "conv", "--dims", "1", "--dtype", "float32", "--check", "result"),
+    *("--examples", "10", "--suite", "none"),
+)
+RIGHT = """
+from conformance import implementation
+from implementations.im2col import conv as right
+mine = implementation("mine"{declared})
+{more}
+@mine
+def conv(x, w, bias, *, stride, padding, dilation, groups):
+    return right(x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Path:
+    """Work in a folder of the test's own, and forget what it registers."""
+    monkeypatch.chdir(tmp_path)
+    registry.implementations()
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    return tmp_path
+
+
+def plugin(declared: str = "", more: str = "") -> str:
+    Path("mine.py").write_text(RIGHT.format(declared=declared, more=more))
+    return "mine.py"
+
+
+def run(capsys: Any, *arguments: str) -> dict[str, Any]:
+    """Return what ``run --json`` says of each implementation, by name."""
+    main(["run", *SMALL, *arguments, "--json"])
+    told = json.loads(capsys.readouterr().out)
+    return {one["name"]: one for one in told["implementations"]}
+
+
+def complaint(capsys: Any, *arguments: str) -> str:
+    """Return the one line that a command, which is a mistake, prints."""
+    assert 2 == main(["run", *SMALL, *arguments])
+    lines = [line for line in capsys.readouterr().err.splitlines() if "convformance:" in line]
+    assert 1 == len(lines)
+    return lines[0]
+
+
+# --- plugins ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "killed by SIGSEGV, in <module> ("),
+        ("import os; os._exit(5)", "its process exited with status 5"),
+        ("import os; os.abort()", "killed by SIGABRT"),
+        ("import sys; sys.exit('no licence')", "mine.py:5: SystemExit: no licence"),
+        ("1 / 0", "mine.py:5: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_plugin_that_ends_its_import_is_one_clear_line(capsys: Any, code: str, told: str) -> None:
+    line = complaint(capsys, "--plugin", plugin(more=code))
+
+    assert line.startswith("convformance: error: plugin mine.py")
+    assert told in line
+
+
+def test_only_workers_import_a_plugin(capsys: Any) -> None:
+    more = f"import os; assert os.getpid() != {os.getpid()}"
+
+    assert {"mine"} == set(run(capsys, "--plugin", plugin(more=more)))
+
+
+def test_without_isolation_this_process_imports_a_plugin(capsys: Any) -> None:
+    more = f"import os; assert os.getpid() == {os.getpid()}"
+
+    assert {"mine"} == set(run(capsys, "--plugin", plugin(more=more), "--no-isolate"))
+
+
+def test_what_a_plugin_declares_holds_in_a_worker_as_it_does_here(capsys: Any) -> None:
+    declared = ', version="7", supports=lambda case: max(case.dilation) == 1 or "no dilation"'
+    file = plugin(declared)
+    (isolated,) = run(capsys, "--plugin", file).values()
+    registry._registry.pop("mine")
+    (here,) = run(capsys, "--plugin", file, "--no-isolate").values()
+
+    assert "7" == isolated["version"]
+    assert isolated == here
+
+
+def test_a_hostile_implementation_ends_alone(capsys: Any) -> None:
+    told = run(
+        *(capsys, "--plugin", str(KERNELS), "-i", "exits,prints-once,im2col", "--isolate"),
+        *("--call-seconds", "5", "--call-memory", "2000"),
+    )
+
+    assert {"exits": "violates", "prints-once": "conforms", "im2col": "conforms"} == {
+        name: one["verdict"] for name, one in told.items()
+    }
+
+
+def test_a_function_that_no_worker_could_load_is_refused(capsys: Any) -> None:
+    text = "@registry.implementation('loose')\ndef conv(x, w, bias, **_): ..."
+    exec(text, {"registry": registry})
+
+    assert "implementation 'loose' is registered in <string>" in complaint(
+        capsys, "-i", "loose", "--isolate"
+    )
+
+
+# --- interrupts ---------------------------------------------------------------------------------
+
+
+def interrupted(number: int, *arguments: str) -> tuple[int, str, float, list[str]]:
+    """Send a signal to a run in its midst: return status, stderr, seconds, and what is left."""
+    mark = f"CONVFORMANCE_TEST={os.getpid()}-{time.monotonic_ns()}"
+    command = [sys.executable, "-m", "conformance", "run", "--plugin", "slow.py", *arguments]
+    Path("slow.py").write_text(
+        RIGHT.format(declared="", more="import time").replace(
+            "    return", "    open('called', 'w').close(); time.sleep(0.02)\n    return"
+        )
+    )
+    name, _, value = mark.partition("=")
+    with subprocess.Popen(
+        [*command, *SMALL, "--examples", "300", "--seconds", "600"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {name: value, "XDG_CACHE_HOME": str(Path.cwd())},
+    ) as process:
+        while not Path("called").exists() and process.poll() is None:
+            select.select([], [], [], 0.05)
+        select.select([], [], [], 1.0)  # let some cases be judged
+        begun = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate()
+        while (left := marked(mark)) and time.monotonic() - begun < 10:
+            select.select([], [], [], 0.02)
+        return process.returncode, err, time.monotonic() - begun, left
+
+
+def marked(mark: str) -> list[str]:
+    """Return the processes that have inherited ``mark`` in their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+def facts() -> tuple[int, list[str]]:
+    """Return how many cases the run file holds, and the facts of the run."""
+    with contextlib.closing(sqlite3.connect("convformance-run/run.sqlite")) as database:
+        (reached,) = database.execute("SELECT sum(reached) FROM cell").fetchone()
+        return reached or 0, [key for (key,) in database.execute("SELECT key FROM run")]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupt_keeps_what_was_judged_and_leaves_no_process(jobs: str) -> None:
+    status, err, _, left = interrupted(signal.SIGINT, "--jobs", jobs)
+    reached, keys = facts()
+
+    assert 130 == status
+    assert "interrupted; what was judged so far is in" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert [] == left
+    assert reached > 0
+    assert "finished" not in keys
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_run_that_is_killed_leaves_no_process_and_a_file_known_to_be_incomplete(
+    jobs: str,
+) -> None:
+    status, _, _, left = interrupted(signal.SIGKILL, "--jobs", jobs)
+    _, keys = facts()
+
+    assert -signal.SIGKILL == status
+    assert [] == left
+    assert "finished" not in keys
+
+
+# --- other interpreters -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> str:
+    """Return an interpreter of its own, which has NumPy and nothing else of this environment."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "other"], check=True)
+    (packages,) = (tmp_path / "other" / "lib").glob("python3*/site-packages")
+    home = tmp_path / "only-numpy"
+    home.mkdir()
+    installed = Path(np.__file__).parents[1]
+    for name in ("numpy", "numpy.libs"):
+        if (installed / name).exists():
+            (home / name).symlink_to(installed / name)
+    (packages / "numpy.pth").write_text(str(home))
+    return str(tmp_path / "other" / "bin" / "python")
+
+
+def test_an_implementation_is_judged_in_another_interpreter(capsys: Any, other: str) -> None:
+    told = run(capsys, "-i", "im2col", "--python", f"im2col@other={other}")
+
+    assert ["im2col", "im2col@other"] == list(told)
+    assert {"conforms"} == {one["verdict"] for one in told.values()}
+
+
+def test_an_environment_of_a_file_is_one_more_implementation(capsys: Any, other: str) -> None:
+    file = plugin(', version=__import__("sys").prefix')
+    Path("environments.toml").write_text(
+        '[[environment]]\nname = "mine@other"\npython = "other/bin/python"\n'
+    )
+    told = run(capsys, "--plugin", file, "--environments", "environments.toml")
+
+    assert {"mine": sys.prefix, "mine@other": str(Path("other").resolve())} == {
+        name: one["version"] for name, one in told.items()
+    }
+
+
+def test_a_worker_has_nothing_of_this_environment_on_its_path(capsys: Any, other: str) -> None:
+    file = plugin(more="import sys")
+    Path("second.py").write_text(Path(file).read_text().replace("import sys", "import hypothesis"))
+    line = complaint(capsys, "--plugin", "second.py", "--no-isolate", "--python", f"mine@x={other}")
+
+    assert "No module named 'hypothesis'" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("im2col", "write torch@old=/path/to/python"),
+        ("im2col=python", "name 'im2col'; write torch@old="),
+        ("no@x=python", "implementation 'no' is unknown"),
+        ("im2col@x=/nowhere/python", "cannot be started (No such file or directory)"),
+        ("im2col@x=/bin/true", "no worker starts there"),
+    ],
+)
+def test_a_wrong_interpreter_is_one_clear_line(capsys: Any, text: str, told: str) -> None:
+    assert told in complaint(capsys, "-i", "im2col", "--python", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("environment = 1", "no environment; write [[environment]] tables"),
+        ("[[environments]]", "'environments' is unknown"),
+        ('[[environment]]\nname = "a@b"', "entry 1: fields name; write name, python"),
+        ('[[environment]]\nname = "a@b"\npython = 3', "entry 1: python=3; write a text"),
+        ("[[", "not TOML"),
+    ],
+)
+def test_a_wrong_file_of_environments_is_one_clear_line(capsys: Any, text: str, told: str) -> None:
+    Path("environments.toml").write_text(text)
+    line = complaint(capsys, "-i", "im2col", "--environments", "environments.toml")
+
+    assert "environments environments.toml: " in line
+    assert told in line
+
+
+def test_an_interpreter_without_numpy_is_refused(capsys: Any, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "bare"], check=True)
+    line = complaint(capsys, "-i", "im2col", "--python", f"im2col@x={tmp_path}/bare/bin/python")
+
+    assert "it has no NumPy, which a worker needs" in line
+
+
+@pytest.fixture(autouse=True)
+def no_worker_stays() -> Any:
+    """End what a test has started."""
+    yield
+    close_all()
