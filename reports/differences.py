@@ -102,11 +102,29 @@ def _difference(report: Report, number: str, operator: str) -> Difference:
         requirement=number,
         title=_title(number),
         sentence=_sentence(number),
-        kind=DEFECT if mine else KNOWN,
+        kind=_kind(report, number, mine),
         operator=operator,
         case=case,
         parties=tuple(parties),
     )
+
+
+def _kind(report: Report, number: str, mine: list[Violation]) -> str:
+    """Return what a difference is.
+
+    It is a convention where everybody who violates was seen to follow an allowed alternative, and
+    the same one everywhere: what is wrong is only that another one is declared.
+    """
+    if not mine:
+        return KNOWN
+    seen = [c for c in report.conventions if c.convention != "accuracy" and not c.agrees]
+    if number != "DECLARE-5":
+        seen = [c for c in seen if c.requirement == number]
+    for name in {v.implementation for v in mine}:
+        followed = {c.followed for c in seen if c.implementation == name}
+        if not followed or followed & {"mixed", "neither"}:
+            return DEFECT
+    return CONVENTION
 
 
 def _parties(

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from reports.differences import Choice, Difference, Party, choices, differences
+from reports.differences import (
+    CONVENTION,
+    DEFECT,
+    KNOWN,
+    Choice,
+    Difference,
+    Party,
+    choices,
+    differences,
+)
 from reports.headline import INCOMPLETE
 from reports.markdown import escaped, fenced, folded, table, verdict_of
 from reports.model import Report
@@ -10,6 +19,11 @@ from reports.order import FAILED
 from reports.text import multiple, one_line, plural, shorten
 
 _LONGEST_MESSAGE = 2000
+_KINDS = {
+    CONVENTION: "A convention: who differs follows an allowed alternative, and declares another.",
+    DEFECT: "A defect.",
+    KNOWN: "A known difference.",
+}
 
 
 def differences_markdown(report: Report) -> str:
@@ -75,7 +89,7 @@ def _difference(difference: Difference) -> list[str]:
     parts = [
         f'<a id="{difference.anchor}"></a>',
         f"## {escaped(title)}",
-        f"A {difference.kind}." if quoted else "",
+        _KINDS[difference.kind],
         quoted,
         table(["implementation", "does", "in how many cases, and where"], rows, "lll"),
         "The smallest case, which every implementation was asked about:",

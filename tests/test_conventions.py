@@ -15,7 +15,7 @@ from conformance.registry import Implementation
 from conformance.running.engine import run
 from conformance.running.runfile import read
 from reports import load
-from reports.differences import choices
+from reports.differences import choices, differences
 from reports.differences_markdown import differences_markdown
 from tests.defects import gradient_kernels, kernels, unregistered
 
@@ -275,6 +275,18 @@ def test_reports_show_who_follows_what(small: Callable[..., Any]) -> None:
         one.implementation: one.followed for one in nan.followers
     }
     assert "nan: propagate is declared, ignore followed" in differences_markdown(report)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [(ignoring_nan, "convention"), (ignoring_nan_in_lanes, "defect")],
+)
+def test_an_alternative_that_is_not_declared_is_a_convention_and_a_mixture_a_defect(
+    small: Callable[..., Any], function: Callable[..., Any], expected: str
+) -> None:
+    report = load(small(of("max_pool", function)).path)
+
+    assert [expected] == [d.kind for d in differences(report) if d.requirement == "DECLARE-5"]
 
 
 def test_only_what_is_declared_otherwise_is_a_mismatch() -> None:

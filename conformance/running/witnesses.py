@@ -14,7 +14,7 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.isolation.callers import caller_of
-from conformance.judging import CONFORMS, UNSUPPORTED, Prepared, judge_prepared
+from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
 from conformance.running.causes import named_requirement
@@ -52,13 +52,15 @@ def _judged(one: Implementation, prepared: Prepared) -> dict[str, Any]:
     with np.errstate(all="ignore"), caller_of(one).trying(hurried=False):
         found, _ = judge_prepared(one, prepared)
     cited = named_requirement(found, prepared.case) if found.failed else ""
-    text = found.message
-    if found.status == CONFORMS and one.error == "normwise":
-        text = "within its normwise bound"
     script = ""
     if found.status != UNSUPPORTED:
         script = engine_script(one, prepared, found.message)
-    return {"status": found.status, "cited": cited, "message": text, "engine_script": script}
+    return {
+        "status": found.status,
+        "cited": cited,
+        "message": found.message,
+        "engine_script": script,
+    }
 
 
 def _size(case: Case) -> tuple[int, int, str]:
