@@ -163,6 +163,10 @@ def _scripts(defect: Defect) -> Iterator[list[Call]]:
             yield from _rejected(operator)
         return
     repeats = {"repeat": REPEATS, "purity": 2, "declare": 2}.get(defect.check, 0)
+    if defect.state is not None and defect.check == "declare":
+        repeats = REPEATS
+    if repeats and len(defect.at) > 1:
+        yield [_call(Case.parse(text)) for text in defect.at]
     for number, case in enumerate(cases):
         yield [_call(case)]
         if repeats:
@@ -214,6 +218,7 @@ def _history(cases: Sequence[Case], number: int, repeats: int) -> list[Call]:
         Call(case.operator, partial(refilled, case.seed), case.parameters),
         Call(case.operator, partial(refilled, case.seed + 1), case.parameters),
         *([_call(case)] * repeats),
+        *(_call(case.replace(seed=case.seed + turn % 3)) for turn in range(repeats)),
     ]
 
 
