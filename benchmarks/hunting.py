@@ -50,8 +50,18 @@ class Outcome:
     """Whether the case that is reported shows the failure in one call, without a history."""
 
 
-def default_plan(seed: int = 0, examples: int | None = None) -> Plan:
-    """Return the plan of the default tier, for every dtype that can be made here."""
+PATIENCE = 20.0
+"""Seconds for the histories and relations of a cell in a hunt: what is caught is not to depend on
+how busy the machine is."""
+
+
+def default_plan(
+    seed: int = 0, examples: int | None = None, seconds: float | None = PATIENCE
+) -> Plan:
+    """Return the plan of the default tier, for every dtype that can be made here.
+
+    ``seconds`` takes the place of the tier's time budget, which None keeps.
+    """
     spec = load()
     tier = spec.tiers["default"]
     ordinary = spec.ranges.dtypes
@@ -64,7 +74,7 @@ def default_plan(seed: int = 0, examples: int | None = None) -> Plan:
         checks=CHECKS,
         suites=tier.suites,
         examples=tier.examples if examples is None else examples,
-        seconds=tier.seconds,
+        seconds=tier.seconds if seconds is None else seconds,
         seed=seed,
         tier="default",
         spec=spec,

@@ -25,6 +25,8 @@ from conformance.running.shrink import shrink
 
 MAX_CAUSES = 4
 """Different causes of failure of one check that are shrunk in one cell."""
+EACH_SECONDS = 4.0
+"""Time for shrinking one failure."""
 MAX_SECONDS = 10.0
 """Time for shrinking the failures of one cell; what is left is reported as it was found."""
 _RESTARTS = 10
@@ -80,7 +82,7 @@ def explain(
             return kind_of(verdict) == kind and covering(known, verdict) is None
 
         smallest, verdict = found.case, found
-        patience = 4.0 + (restarts if _ended(found) else 0.0)
+        patience = EACH_SECONDS + (restarts if _ended(found) else 0.0)
         seconds = min(patience, deadline - time.monotonic())
         if shrinking and seconds > 0:
             with caller.trying():

@@ -19,7 +19,7 @@ def wrapped(x, count):
 @defect(
     "weights-counted-in-16-bits",
     at="conv1d:float32:x=1,257,2:w=256,257,1:integers@0",
-    check="relations",
+    check="result",
     when="a weight of 65537 elements or more",
 )
 def conv(x, w, bias, **call):
