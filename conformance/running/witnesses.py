@@ -20,7 +20,7 @@ from conformance.registry import Implementation
 from conformance.running.causes import named_requirement
 from conformance.running.engine_script import engine_script
 
-SECONDS = 20.0
+SECONDS = 10.0
 """Time that one implementation gets for all of these cases: some compile for each shape."""
 
 
