@@ -29,6 +29,7 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
+from implementations import _lazy_snippets
 from implementations._common import Array, Padding, Shape, native
 from implementations._engine import (
     Differentiable,
@@ -46,6 +47,7 @@ mlx = implementation(
     extra="mlx",
     layout="NHWC",
     dtypes=DTYPES,
+    snippet=_lazy_snippets.mlx,
     conventions={"tie": "split"},
 )
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
+from implementations import _lazy_snippets
 from implementations._common import Array, Padding, Shape, native
 from implementations._engine import Differentiable, Tensor
 
@@ -33,7 +34,7 @@ tinygrad = implementation(
     package="tinygrad",
     extra="tinygrad",
     dtypes=DTYPES,
-    conventions={"nan": "ignore"},
+    snippet=_lazy_snippets.tinygrad,
 )
 
 
