@@ -31,6 +31,7 @@ import numpy as np
 
 from conformance import KnownDifference, Unsupported, implementation
 from conformance.case import Case
+from implementations import _inference_snippets
 from implementations._common import Array, Padding, Shape, native, padded
 from implementations._engine import Engine, Tensor, any_padding, differ, shared, windows_dropped
 from implementations._quiet import quiet
@@ -47,6 +48,7 @@ mnn = implementation(
     package="MNN",
     extra="mnn",
     dtypes=("float32",),
+    snippet=_inference_snippets.mnn,
     supports=_supports,
     known=[
         KnownDifference(

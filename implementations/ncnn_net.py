@@ -31,13 +31,14 @@ than 35/9 of it. The amplification is 24.61^2 * 35/9 = 2356.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from conformance import Unsupported, implementation
+from implementations import _inference_snippets
 from implementations._common import Array, Padding, Shape, native
 from implementations._engine import Engine, Tensor, windows_dropped
 
@@ -51,6 +52,7 @@ winograd = implementation(
     dtypes=("float32",),
     error="normwise",
     amplification=WINOGRAD_AMPLIFICATION,
+    snippet=_inference_snippets.ncnn,
 )
 direct = implementation(
     "ncnn[winograd=off]",
@@ -58,6 +60,7 @@ direct = implementation(
     package="ncnn",
     extra="ncnn",
     dtypes=("float32",),
+    snippet=_inference_snippets.ncnn_direct,
 )
 
 # The keys of a layer's parameters, for the axes width, height, depth: the last spatial axis first.
@@ -222,6 +225,18 @@ def _weighted(
 def _axes(keys: Sequence[int], values: Sequence[int]) -> dict[int, int]:
     """Return the parameters of one kind: the last spatial axis has the first key."""
     return dict(zip(keys, reversed(values), strict=False))
+
+
+class _Recorder(Ncnn):
+    """Says which layer it would run, instead of running it."""
+
+    def _run(self, t: Tensor, layer: str, parameters: dict[int, int], *arrays: Any) -> Tensor:
+        return layer + {1: "1D", 2: "", 3: "3D"}[t.ndim - 2], parameters
+
+
+def layer_of(operator: str, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> Any:
+    """Return the layer that computes a call, and its parameters by key."""
+    return getattr(_Recorder(use_winograd=True), operator)(*arguments, **parameters)
 
 
 Ncnn(use_winograd=True).register(winograd)

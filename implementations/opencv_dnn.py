@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from conformance import implementation
+from implementations import _inference_snippets
 from implementations._common import (
     Array,
     Padding,
@@ -36,6 +37,7 @@ opencv = implementation(
     package="opencv-python-headless",
     extra="opencv",
     dtypes=("float32",),
+    snippet=_inference_snippets.opencv,
     conventions={"subnormal": "flush"},
 )
 
