@@ -12,16 +12,37 @@ where TensorFlow has none, such as dilated and grouped convolutions in every dty
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
+from conformance.snippets import Call
+from implementations._tensorflow_snippet import snippet as eager
 from implementations.tensorflow_eager import TensorFlow
 
 if TYPE_CHECKING:
     from tensorflow import Tensor
+
+
+_MADE = re.compile(r"tf\.constant\((?:(\w+)|np\.ascontiguousarray\((\w+), [\w.]+\)), tf\.\w+\)")
+"""A tensor made of an array of the script."""
+
+
+def _snippet(call: Call) -> list[str] | None:
+    """Return TensorFlow's own call, compiled; a gradient's tape needs more lines."""
+    lines = eager(call)
+    found = re.fullmatch(r"got = (.*?)\.numpy\(\)(.*)", lines[-1]) if lines else None
+    if lines is None or found is None or call.operator.endswith("_grad"):
+        return None
+    # Not captured but handed over: else they were constants, which the compiler computes itself.
+    handed = {made[1] or made[2]: made[0] for made in _MADE.finditer(found[1])}
+    function = f"lambda {', '.join(handed)}: {_MADE.sub(lambda made: made[1] or made[2], found[1])}"
+    compiled = f"tf.function({function}, jit_compile=True)({', '.join(handed.values())})"
+    return [*lines[:-1], f"got = {compiled}.numpy(){found[2]}"]
+
 
 tensorflow = implementation(
     "tensorflow[xla]",
@@ -30,6 +51,7 @@ tensorflow = implementation(
     extra="tensorflow",
     layout="NHWC",
     dtypes=DTYPES,
+    snippet=_snippet,
     conventions={"nan": "ignore", "subnormal": "flush"},
 )
 
