@@ -125,6 +125,7 @@ def judged(names: tuple[str, ...], examples: int, cache: bool, folder: Path, num
         seed=number,
         cache=cache,
         output=folder,
+        isolate=False,  # CPU time of this process is what is measured
     )
     return sum(cell.compared for cell in run.cells) / (process_time() - started)
 
