@@ -40,9 +40,10 @@ from conformance.spec.ranges import Ranges
 
 ROUNDS = 3
 DTYPES = ("float32", "float64")
-ALL = ("im2col", "kernel-matrix", "stride-trick", "shifted-matmul", "torch", "tensorflow")
-"""The implementations of the main job, but for naive: its loops take as long whoever calls them."""
-CHOSEN = {"im2col": (("im2col",), 60), "six": (ALL, 12)}
+ALL = ("im2col", "kernel-matrix", "stride-trick", "shifted-matmul", "torch")
+"""The implementations of the main job, but for naive, whose loops take as long whoever calls them,
+and TensorFlow, whose violations a run shrinks and a property test does not."""
+CHOSEN = {"im2col": (("im2col",), 60), "five": (ALL, 12)}
 """Implementations by title, and how many cases an operator and dimension are generated for them."""
 BATCH = (1, 2, 3)
 """No empty batch, which TensorFlow fails on: shrinking is no part of what is compared."""
