@@ -81,7 +81,8 @@ def _agreement(report: Report) -> list[str]:
         "worst: the largest error as a fraction of the allowed bound; gaps: cases that the "
         "implementation does not support; reached: how far the time budget reached."
     )
-    return ["### Agreement with the reference", table(header, rows, "llrrrrl"), note]
+    ended = [f"{escaped(one.name)}: {escaped(one_line(one.note))}." for one in report.ended]
+    return ["### Agreement with the reference", table(header, rows, "llrrrrl"), note, *ended]
 
 
 def _violations(report: Report) -> list[str]:

@@ -107,6 +107,11 @@ class Report:
         return tuple(i for i in self.implementations if i.verdict == NOT_INSTALLED)
 
     @property
+    def ended(self) -> tuple[Implementation, ...]:
+        """Those that were no longer called at some point, with a note that says why."""
+        return tuple(i for i in self.implementations if i.note and i.verdict != NOT_INSTALLED)
+
+    @property
     def compared(self) -> int:
         """How many cases were compared with the reference, all implementations together."""
         return sum(cell.compared for cell in self.cells)

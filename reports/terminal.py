@@ -109,6 +109,7 @@ def agreement(report: Report) -> RenderableType | None:
             cells = ", ".join(map(_too_little, s.inconclusive))
             notes.append(f"inconclusive: {s.implementation}, {s.operator}: {cells}")
     notes += [f"{one.name}: {one.note or one.verdict}" for one in report.not_installed]
+    notes += [f"{one.name}: {one.note}" for one in report.ended]
     legend = ["worst: the largest error as a fraction of the allowed bound"]
     legend += ["gaps: cases that the implementation does not support"] if with_gaps else []
     legend += ["reached: cases that the time budget reached, of those planned"] if partly else []

@@ -120,6 +120,21 @@ def test_a_hostile_implementation_ends_alone(capsys: Any) -> None:
     }
 
 
+def test_ten_crashes_in_a_row_end_one_implementation_and_every_report_says_so(
+    capsys: Any,
+) -> None:
+    file = plugin(more="import os")
+    Path(file).write_text(Path(file).read_text().replace("    return right", "    os._exit(0)\n#"))
+    main(["run", *SMALL, "--plugin", file, "--seconds", "60", "--dims", "2"])
+    told = [
+        " ".join(capsys.readouterr().out.split()),
+        Path("convformance-run/report.md").read_text(),
+        Path("convformance-run/report.html").read_text(),
+    ]
+
+    assert [True] * 3 == ["ended after 10 crashes in a row" in text for text in told]
+
+
 def test_a_function_that_no_worker_could_load_is_refused(capsys: Any) -> None:
     text = "@registry.implementation('loose')\ndef conv(x, w, bias, **_): ..."
     exec(text, {"registry": registry})
