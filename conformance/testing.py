@@ -24,7 +24,9 @@ import numpy as np
 from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
-from conformance.judging import Prepared, Verdict, judge_prepared
+from conformance.isolation.callers import caller_of, isolated
+from conformance.isolation.limits import Limits
+from conformance.judging import Prepared, Verdict, judge_each
 from conformance.known import KnownDifference
 from conformance.registry import Implementation, find
 from conformance.running import acknowledged
@@ -44,6 +46,7 @@ class Check:
     dims: int
     dtype: str
     plan: Plan
+    isolate: bool = False
 
     @property
     def name(self) -> str:
@@ -55,7 +58,7 @@ class Check:
         A case that the implementation does not support passes over; where it supports none, the
         test is skipped.
         """
-        one = find(implementation)
+        one = isolated(find(implementation), self.isolate, Limits())
         if not one.installed:
             _skip(f"{one.name}: {one.hint}")
         prepared = _block(self.plan, self.operator, self.dims)
@@ -63,7 +66,7 @@ class Check:
         # A test suite that makes warnings errors must not turn one into a failure of the call.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            verdicts = [judge_prepared(one, p)[0] for p in mine]
+            verdicts = [verdict for verdict, _ in judge_each(one, mine)]
         failures = [verdict for verdict in verdicts if verdict.failed]
         known = acknowledged.applicable(one, {})
         failures, _ = acknowledged.split(known, failures)  # `convformance run` reports those
@@ -71,7 +74,8 @@ class Check:
             raise AssertionError(_explain(one, failures, len(verdicts), tuple(known.values())))
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]
         if all(verdict.status == "unsupported" for verdict in valid):
-            _skip(f"{one.name}: {valid[0].message if valid else 'no case to judge'}")
+            reason = caller_of(one).lost or "no case to judge"
+            _skip(f"{one.name}: {valid[0].message if valid else reason}")
 
     def __repr__(self) -> str:
         return f"<Check {self.name}>"
@@ -84,10 +88,12 @@ def checks(
     seed: int = 0,
     suites: Iterable[str] = ("edge",),
     dtypes: Iterable[str] | None = None,
+    isolate: bool = False,
 ) -> tuple[Check, ...]:
     """Return the checks of the operators that ``implementation`` has.
 
     ``examples`` cases an operator and dimension are generated from ``seed``, besides ``suites``.
+    With ``isolate`` calls are made in a worker process, which imports the implementation's module.
     Raises `ConformanceError` for a dtype or suite that does not exist.
     """
     one = find(implementation)
@@ -115,7 +121,7 @@ def checks(
         cache=True,
     )
     return tuple(
-        Check(operator, dims, dtype, replace(plan))
+        Check(operator, dims, dtype, replace(plan), isolate)
         for operator in plan.operators
         for dims in plan.dims
         for dtype in chosen
@@ -130,6 +136,7 @@ def parametrize_with_checks(
     seed: int = 0,
     suites: Iterable[str] = ("edge",),
     dtypes: Iterable[str] | None = None,
+    isolate: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Parametrize a test with arguments ``implementation`` and ``check``, one item a check.
 
@@ -145,7 +152,9 @@ def parametrize_with_checks(
     items = [
         pytest.param(one, check, id=f"{one.name}-{check.name}")
         for one in map(find, implementations)
-        for check in checks(one, examples=examples, seed=seed, suites=suites, dtypes=dtypes)
+        for check in checks(
+            one, examples=examples, seed=seed, suites=suites, dtypes=dtypes, isolate=isolate
+        )
     ]
     return pytest.mark.parametrize(("implementation", "check"), items)
 

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from conformance import ConformanceError, implementation
+from conformance.isolation.callers import close_all
 from conformance.registry import get, load_plugin
 from conformance.testing import checks, parametrize_with_checks
 
@@ -76,6 +77,20 @@ def test_a_broken_implementation_fails_with_case_and_command(pytester: pytest.Py
             f"*replay: convformance replay '{case}' broken --plugin *.py",
         ]
     )
+
+
+def test_isolated_a_call_that_ends_its_process_fails_its_item_and_is_not_called_again(
+    pytester: pytest.Pytester,
+) -> None:
+    crashing = f"import os; os._exit(3) if len(stride) == 1 else None\n    {RIGHT}"
+    suite = SUITE.replace("suites=()", "suites=(), isolate=True")
+    pytester.makepyfile(suite.format(name="crashing", body=crashing))
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-rs")
+    close_all()
+
+    result.assert_outcomes(failed=1, skipped=2)
+    result.stdout.fnmatch_lines(["*crashing: ended after 10 crashes in a row*"])
+    result.stdout.fnmatch_lines(["*PROCESS-1*its process exited with status 3*"])
 
 
 def test_what_is_not_supported_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:

@@ -6,6 +6,7 @@ one by one, so that the call that ends the process is the first one unanswered.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import time
 from collections import deque
@@ -226,16 +227,16 @@ class Isolated:
         self._fresh = True
         self._pace = _AHEAD_SECONDS
         self._number = 0
-        before = time.monotonic()
         try:
-            process = Process(self.place, self.place.name)
+            spare = _spares.pop(replace(self.place, name=""), None)
+            process = spare or Process(self.place, self.place.name)
         except StartError as problem:
             self.lost, self._broken = f"cannot be loaded: {problem}", True
             raise Ended(CRASH, self.lost) from None
         except Ended as ended:
             self.lost, self._broken = f"loading it ended its worker: {ended.how}", True
             raise Ended(ended.kind, self.lost) from None
-        self.startup = time.monotonic() - before
+        self.startup = process.startup
         return process
 
     def _count(self, seen: Observation) -> None:
@@ -268,6 +269,23 @@ class Isolated:
         process, self._process = self._process, None
         if process is not None:
             process.stop()
+
+
+_spares: dict[Place, Process] = {}
+"""Workers that have loaded all of a place, to read what it declares, and wait for calls."""
+
+
+def keep(place: Place, process: Process) -> None:
+    """Let the first implementation of a place that is called have this worker."""
+    if not _spares:
+        atexit.register(end_spares)
+    _spares[replace(place, name="")] = process
+
+
+def end_spares() -> None:
+    """End the workers that nobody has called."""
+    while _spares:
+        _spares.popitem()[1].stop()
 
 
 def _packed(name: str, request: Request) -> bytes:

@@ -24,7 +24,7 @@ from conformance.calling import (
     Request,
 )
 from conformance.errors import ConformanceError, Unsupported
-from conformance.isolation.caller import Isolated
+from conformance.isolation.caller import Isolated, end_spares
 from conformance.isolation.limits import Limits
 from conformance.registry import ENTRY_POINT_GROUP, Implementation, Place, module_of, moved
 
@@ -49,6 +49,7 @@ def close_all() -> None:
     """End every worker of this process."""
     while _callers:
         _callers.popitem()[1].close()
+    end_spares()
 
 
 def call_once(one: Implementation, request: Request) -> Observation:

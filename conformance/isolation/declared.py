@@ -14,6 +14,7 @@ from typing import Any
 from conformance.calling.observing import HANG
 from conformance.case import Case
 from conformance.errors import PluginError
+from conformance.isolation.caller import keep
 from conformance.isolation.callers import caller_at, place_of
 from conformance.isolation.limits import Limits
 from conformance.isolation.process import Ended, Process, StartError
@@ -80,8 +81,8 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
     except Ended as ended:
         what = "does not end" if ended.kind == HANG else "ends the process that does it"
         raise PluginError(f"plugin {path}: importing it {what}: {ended.how}") from None
-    process.stop()
     here = replace(here, target=("file", str(file)))
+    keep(here, process)
     found = [_declared(one, replace(here, name=one["name"])) for one in process.declared]
     for one in found:
         adopt(one)

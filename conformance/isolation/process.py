@@ -67,6 +67,7 @@ class Process:
         python, target = place.python, place.target
         self.limits = place.limits
         self.pid = 0
+        begun = time.monotonic()
         self._inbox = Inbox()
         self._outbox: deque[memoryview] = deque()
         self._ready: deque[tuple[tuple[Any, ...], bytearray]] = deque()
@@ -81,6 +82,7 @@ class Process:
             path = [os.path.abspath(part) for part in sys.path] if same else None
             self.send(Frame().packed("greeting", PROTOCOL, path, target, name))
             self._greet(python)
+            self.startup = time.monotonic() - begun
         except BaseException:
             self.stop()
             raise

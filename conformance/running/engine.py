@@ -8,6 +8,7 @@ keeps what was judged until then.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -104,36 +105,36 @@ def run(
     plugins. Raises `ConformanceError` for a selection that names nothing.
     """
     limits = limits or Limits()
-    loaded = [found for plugin in plugins for found in load_for(plugin, isolate, limits)]
-    elsewhere = [environment.load(limits) for environment in environments]
-    if implementations is not None:
-        implementations = [*implementations, *elsewhere]
-    elif loaded:
-        loaded += elsewhere
-    plan = _plan(
-        implementations,
-        loaded,
-        operators,
-        dims,
-        dtypes,
-        checks,
-        suites,
-        examples,
-        seconds,
-        seed,
-        tier,
-        spec if isinstance(spec, Spec) else load(spec),
-        cache,
-        read_known(known) if known is not None else {},
-    )
-    called = tuple(isolated(one, isolate, limits) for one in plan.implementations)
-    plan = replace(plan, implementations=called)
-    file = RunFile(Path(output) / "run.sqlite")
     try:
-        return _execute(plan, file, progress or (lambda *_: None), executor, command)
+        loaded = [found for plugin in plugins for found in load_for(plugin, isolate, limits)]
+        elsewhere = [environment.load(limits) for environment in environments]
+        if implementations is not None:
+            implementations = [*implementations, *elsewhere]
+        elif loaded:
+            loaded += elsewhere
+        plan = _plan(
+            implementations,
+            loaded,
+            operators,
+            dims,
+            dtypes,
+            checks,
+            suites,
+            examples,
+            seconds,
+            seed,
+            tier,
+            spec if isinstance(spec, Spec) else load(spec),
+            cache,
+            read_known(known) if known is not None else {},
+        )
+        called = tuple(isolated(one, isolate, limits) for one in plan.implementations)
+        plan = replace(plan, implementations=called)
+        file = RunFile(Path(output) / "run.sqlite")
+        with contextlib.closing(file):
+            return _execute(plan, file, progress or (lambda *_: None), executor, command)
     finally:
         close_all()
-        file.close()
 
 
 def _plan(
