@@ -62,6 +62,7 @@ def _register(name: str, run: Callable[..., Array]) -> None:
         package="jax",
         extra="jax",
         dtypes=DTYPES,
+        conventions={"subnormal": "flush"},
         snippet=snippet if run is _eagerly else None,
     )
 
@@ -175,6 +176,7 @@ def _register(name: str, run: Callable[..., Array]) -> None:
     def conv_bias_grad(grad: Array) -> Array:
         """jax.vjp through the addition of a bias."""
         check_grad(grad)
+        _not_twice(grad, "adds the bias")
         return run(_vjp, grad, like(grad, grad.shape[1:2]), like(grad, grad.shape), forward=_biased)
 
     @lax

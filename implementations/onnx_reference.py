@@ -32,7 +32,7 @@ onnx_reference = implementation(
     package="onnx",
     extra="onnx",
     dtypes=("float32", "float64", "float16", "bfloat16", "int8", "uint8"),
-    conventions={"nan": "ignore"},
+    conventions={"nan": "ignore", "zero_channels": "empty_sum"},
     snippet=evaluator,
 )
 

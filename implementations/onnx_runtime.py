@@ -41,7 +41,7 @@ onnxruntime = implementation(
     package="onnxruntime",
     extra="onnxruntime",
     dtypes=("float32", "float64", "float16", "int8", "uint8"),
-    conventions={"nan": "ignore"},
+    conventions={"nan": "ignore", "zero_channels": "empty_sum"},
     snippet=_onnx_snippet.runtime,
 )
 constant = implementation(

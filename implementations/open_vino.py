@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conformance import Unsupported, implementation
+from conformance import KnownDifference, Unsupported, implementation
 from conformance.dtypes import DTYPES
 from implementations._common import Array, Padding, Shape, native
 from implementations._openvino_snippet import constant, snippet
@@ -55,7 +55,7 @@ def _register(name: str, run: Callable[..., Array], *operators: str, **declared:
         package="openvino",
         extra="openvino",
         dtypes=DTYPES,
-        conventions={"nan": "ignore"},
+        conventions={"nan": "ignore", "pool_padding": "accept"},
         **declared,
     )
 
@@ -315,6 +315,55 @@ def _core() -> Any:
     return Core()
 
 
-_register("openvino", _kept, snippet=snippet)
-_register("openvino[constant]", _constant, "conv", "conv_transpose", snippet=constant)
+_SINGLE = "the CPU device computes float64 in float32"
+_WHOLE = "the CPU device computes these integers in int32 or float32"
+_CONVOLUTIONS = [
+    KnownDifference(
+        "RESULT-1",
+        case="conv1d:float64:x=1,1,1:w=1,1,1:normal@0",
+        where={"operator": "conv", "dtype": "float64"},
+        reason=_SINGLE,
+    ),
+    KnownDifference(
+        "RESULT-1",
+        case="conv_transpose1d:float64:x=1,1,1:w=1,1,1:normal@0",
+        where={"operator": "conv_transpose", "dtype": "float64"},
+        reason=_SINGLE,
+    ),
+    KnownDifference(
+        "INTEGER-1",
+        case="conv1d:int32:x=1,1,1:w=1,1,1:integers@2",
+        where={"operator": "conv", "dtype": ("int32", "int64")},
+        reason=_WHOLE,
+    ),
+]
+_POOLS = [
+    KnownDifference(
+        "MAXPOOL-4",
+        case="max_pool1d:float64:x=1,1,1:kernel=1:normal@0",
+        where={"operator": "max_pool", "dtype": "float64"},
+        reason=_SINGLE,
+    ),
+    KnownDifference(
+        "INTEGER-2",
+        case="max_pool1d:int32:x=1,2,1:kernel=1:integers@0",
+        where={"operator": "max_pool", "dtype": ("int32", "int64")},
+        reason=_WHOLE,
+    ),
+    KnownDifference(
+        "RESULT-1",
+        case="avg_pool1d:float64:x=1,1,1:kernel=1:normal@0",
+        where={"operator": "avg_pool", "dtype": "float64"},
+        reason=_SINGLE,
+    ),
+]
+
+_register("openvino", _kept, snippet=snippet, known=[*_CONVOLUTIONS, *_POOLS])
+_register(
+    "openvino[constant]",
+    _constant,
+    *("conv", "conv_transpose"),
+    snippet=constant,
+    known=_CONVOLUTIONS,
+)
 _register("openvino[bfloat16]", _as_it_stands, multiply="bfloat16", accumulate="float32")

@@ -30,7 +30,10 @@ def test_the_simplest_cases_show_no_mistake_of_the_adapter(
         pytest.skip(adapter.hint)
     dtype, spec = dtype_of(adapter), load()
     assert dtype is not None
-    prepared = [Prepared.of(c) for dims in (1, 2, 3) for c in simplest(spec, operator, dims, dtype)]
+    # One parameter at a time in two dimensions; some engines compile each case, for a second.
+    cases = simplest(spec, operator, 2, dtype)
+    cases += [next(iter(simplest(spec, operator, dims, dtype))) for dims in (1, 3)]
+    prepared = [Prepared.of(case) for case in cases]
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         verdicts = {p.case: judge_prepared(adapter, p)[0] for p in prepared}
