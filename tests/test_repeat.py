@@ -344,3 +344,23 @@ def test_prepared_inputs_stay_as_they_were() -> None:
     repeat(unregistered("mine", {"conv": conv}, {}), prepared)
 
     assert before == [value.tobytes() for value in prepared.inputs]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "conv2d:float32:x=1,1,1,3:w=1,1,1,2:integers@0",
+        "conv2d:float32:x=2,3,6,5:w=4,3,2,2:integers@3",
+        "conv1d:float32:x=1,1,7:w=1,1,2:stride=2:integers@0",
+    ],
+)
+def test_a_kernel_that_ignores_a_parameter_is_not_said_to_remember(text: str) -> None:
+    def conv(x: Array, w: Array, bias: Any, *, dilation: tuple[int, ...], **call: Any) -> Array:
+        due: Array = kernels.conv(x, w, bias, dilation=dilation, **call)
+        dense: Array = kernels.conv(x, w, bias, dilation=(1,) * len(dilation), **call)
+        return dense[tuple(slice(size) for size in due.shape)].copy()
+
+    found = relive(unregistered("mine", {"conv": conv}, {}), Case.parse(text), "parameters")
+
+    assert found is not None
+    assert "RESULT-2" == found.requirement

@@ -21,7 +21,7 @@ from typing import TypeAlias
 import numpy as np
 
 from conformance.calling import Answer, Array, Call, HistoryEnded, Observation
-from conformance.case import Case
+from conformance.case import Case, Shape
 from conformance.checks.histories import CALLS, LONG, SHORT, History, Step, history
 from conformance.isolation.callers import caller_of
 from conformance.judging import (
@@ -257,7 +257,7 @@ class _Judged:
             if wrong is None:
                 continue
             step = self.steps[i]
-            if self._stale(i) or self._mixed(i) or self._right_elsewhere(i, through):
+            if self._history_is_to_blame(i, through):
                 raise self.found(step.broken, f"{step.what} is wrong: {self._why(i)}")
             plain = wrong if step.own else self._plainly(step.prepared.case, through)
             if plain is not None:
@@ -333,19 +333,27 @@ class _Judged:
             for made in _mixtures(mine, self.steps[j].prepared)
         )
 
-    def _right_elsewhere(self, i: int, through: Perform) -> bool:
-        """Whether the same data is computed rightly where the last axis is longer.
+    def _history_is_to_blame(self, i: int, through: Perform) -> bool:
+        """Whether the answer is wrong because of earlier calls, and not whatever they were.
 
-        For calls of which only the data or the batch is another than before.
+        A kernel that ignores a parameter may well answer what an earlier call asked for; but it
+        does so with a window not met before, too. Where only the data or the batch is another than
+        in the first call, nothing but history explains an answer that is right elsewhere.
         """
-        prepared = self.steps[i].prepared
-        first = self.steps[0].prepared.case
-        if prepared.case.replace(x=first.x, seed=first.seed, bias=first.bias) != first:
-            return False
-        longer = _longer(prepared)
-        step = Step("the same data in a longer array", longer, "REPEAT-3")
+        mine = self.steps[i].prepared
+        case, first = mine.case, self.steps[0].prepared.case
+        if case.replace(x=first.x, seed=first.seed, bias=first.bias) == first:
+            return self._stale(i) or self._mixed(i) or self._right(_longer(mine), through)
+        evidence = self._stale(i) or self._mixed(i)
+        if (case.operator, case.dtype) != (first.operator, first.dtype):
+            return evidence
+        return evidence and self._right(Prepared.of(_wider(case)), through)
+
+    def _right(self, elsewhere: Prepared, through: Perform) -> bool:
+        """Whether a call that was not made before is computed rightly."""
+        step = Step("a call not made before", elsewhere, "REPEAT-3")
         (answer,) = through(self.one, [step.call()], math.inf)
-        return answer.seen.unsupported is None and self._failure(longer, answer.seen) is None
+        return answer.seen.unsupported is None and self._failure(elsewhere, answer.seen) is None
 
 
 def _outcome(seen: Observation) -> str:
@@ -397,6 +405,17 @@ def _could_be(mine: object, other: object) -> bool:
     if isinstance(mine, np.ndarray) and isinstance(other, np.ndarray):
         return mine.shape == other.shape and not _same(mine, other)
     return (mine is None) != (other is None)
+
+
+def _wider(case: Case) -> Case:
+    """Return the case with a window, and an input, that are longer along the last axis."""
+    window = {name: _grown(getattr(case, name), 1) for name in ("w", "kernel")}
+    spare = 1 if case.operator == "conv_transpose" else case.stride[-1] + case.dilation[-1]
+    return case.replace(x=_grown(case.x, spare), **window)
+
+
+def _grown(shape: Shape | None, by: int) -> Shape | None:
+    return None if shape is None else (*shape[:-1], shape[-1] + by)
 
 
 def _longer(prepared: Prepared) -> Prepared:
