@@ -62,7 +62,7 @@ def _register(name: str, run: Callable[..., Array]) -> None:
         package="jax",
         extra="jax",
         dtypes=DTYPES,
-        conventions={"subnormal": "flush"},
+        conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
         snippet=snippet if run is _eagerly else None,
     )
 

@@ -50,6 +50,7 @@ constant = implementation(
     package="onnxruntime",
     extra="onnxruntime",
     dtypes=("float32", "float64", "float16"),
+    conventions={"zero_channels": "empty_sum"},
     snippet=_onnx_snippet.runtime_constant,
 )
 
