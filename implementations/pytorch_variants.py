@@ -6,9 +6,10 @@
 - `torch[mkldnn=off]`: without oneDNN, and without NNPACK, which would only be used for batches of
   16 or more: PyTorch's own kernels, im2col and a matrix product. Not oneDNN's.
 - `torch[compile]`: `torch.compile`, of the whole call and, in a gradient, of its backward pass as
-  well. Pools become loops in C++ that the compiler wrote; convolutions stay library calls. Shapes
-  and parameters are constants of the compiled code: what is new is compiled (0.1 to 4 s, and a C++
-  compiler is needed), and the last of it kept.
+  well. Pools become loops in C++ that the compiler wrote; convolutions stay the library calls that
+  `torch` makes, and are left out. Shapes and parameters are constants of the compiled code: what is
+  new is compiled, in float32 alone since that takes 0.5 to 4 s (a C++ compiler is needed), and the
+  last of it kept.
 - `torch[cuda]`, `torch[cuda-tf32=off]`, `torch[cuda-cudnn=off]`: on an NVIDIA GPU, by default with
   convolutions in TF32, then in full float32, then without cuDNN.
 - `torch[mps]`: on an Apple GPU.
@@ -104,6 +105,12 @@ class Compiled(Torch):
         self._compiled: OrderedDict[Any, Callable[..., Tensor]] = OrderedDict()
         self._count = itertools.count()
 
+    def register(self, implementation: Implementation) -> None:
+        """Register the operators whose code the compiler writes."""
+        for operator in SIGNATURES:
+            if "pool" in operator:
+                implementation.register(operator, getattr(self, operator))
+
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call the compiled ``function``."""
         import torch
@@ -193,7 +200,7 @@ def _variant(name: str, **declared: Any) -> Implementation:
 
 ChannelsLast().register(_variant("torch[channels_last]", supports=_has_format))
 Switched(_mkldnn_off, _nnpack_off).register(_variant("torch[mkldnn=off]", snippet=_without_mkldnn))
-Compiled().register(_variant("torch[compile]"))
+Compiled().register(_variant("torch[compile]", dtypes=("float32",)))
 if _nvidia():
     _half = ("float32", "float16", "bfloat16")
     OnDevice("cuda").register(
