@@ -6,5 +6,10 @@
 - `conformance.isolation.wire`: how calls and answers cross over. PROTOCOL.md describes it all.
 """
 
+import os
+
+AVAILABLE = os.name == "posix"
+"""Whether this system has what workers are guarded with: process groups, signals, pipes to poll."""
+
 PROTOCOL = 1
 """Version of what a run and its workers say to each other; one of another version is refused."""

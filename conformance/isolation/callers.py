@@ -24,9 +24,13 @@ from conformance.calling import (
     Request,
 )
 from conformance.errors import ConformanceError, Unsupported
+from conformance.isolation import AVAILABLE
 from conformance.isolation.caller import Isolated, end_spares
 from conformance.isolation.limits import Limits
 from conformance.registry import ENTRY_POINT_GROUP, Implementation, Place, module_of, moved
+
+_UNKNOWN_WORK = 10**9
+"""What is allowed for a call of which only the arguments are known."""
 
 _callers: dict[Place, Isolated] = {}
 
@@ -59,7 +63,8 @@ def call_once(one: Implementation, request: Request) -> Observation:
 
 def invoke(place: Place, operator: str, arguments: Inputs, parameters: Mapping[str, Any]) -> Any:
     """Make one call in a worker as if it were made here: return the output, or raise."""
-    seen = _first(caller_at(place), Request(operator, arguments, parameters, "NCHW"))
+    request = Request(operator, arguments, parameters, "NCHW", work=_UNKNOWN_WORK)
+    seen = _first(caller_at(place), request)
     if seen.ended is not None:
         raise CallEnded(seen)
     if seen.unsupported is not None:
@@ -93,7 +98,7 @@ def _by_default(one: Implementation) -> bool:
     What needs a package is somebody else's code; so is what a plugin registers, which workers alone
     load. What cannot be loaded again by its name, such as a function in a notebook, is called here.
     """
-    return one.package is not None and module_of(one) in _entry_modules()
+    return AVAILABLE and one.package is not None and module_of(one) in _entry_modules()
 
 
 def place_of(one: Implementation, limits: Limits) -> Place:

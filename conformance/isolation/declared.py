@@ -14,6 +14,7 @@ from typing import Any
 from conformance.calling.observing import HANG
 from conformance.case import Case
 from conformance.errors import PluginError
+from conformance.isolation import AVAILABLE
 from conformance.isolation.caller import keep
 from conformance.isolation.callers import caller_at, place_of
 from conformance.isolation.limits import Limits
@@ -60,8 +61,9 @@ def ask_ahead(one: Implementation, cases: Iterable[Case]) -> None:
 def load_for(
     plugin: str | Path, isolate: bool | None, limits: Limits
 ) -> tuple[Implementation, ...]:
-    """Load a plugin where its calls will be made: in this process where ``isolate`` is False."""
-    return load_plugin(plugin) if isolate is False else declare_plugin(plugin, limits)
+    """Load a plugin where its calls will be made: in a worker, unless ``isolate`` is False."""
+    elsewhere = AVAILABLE if isolate is None else isolate
+    return declare_plugin(plugin, limits) if elsewhere else load_plugin(plugin)
 
 
 def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ...]:

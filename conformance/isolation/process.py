@@ -6,7 +6,6 @@ Nothing that outlives the processes is made: pipes, and files that have no name.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import re
@@ -24,7 +23,7 @@ from typing import IO, Any
 import conformance
 from conformance.calling.observing import CRASH, HANG, MEMORY, one_line
 from conformance.errors import ConformanceError
-from conformance.isolation import PROTOCOL
+from conformance.isolation import AVAILABLE, PROTOCOL
 from conformance.isolation.wire import Frame, Inbox, WireError
 from conformance.registry import Place
 
@@ -64,7 +63,10 @@ class Process:
         `StartError` where the interpreter cannot serve or the implementation cannot be loaded, and
         `Ended` where loading it ends the process.
         """
+        if not AVAILABLE:
+            raise StartError("worker processes need a POSIX system; use --no-isolate")
         python, target = place.python, place.target
+        self._out, self._err = _nameless(), _nameless()
         self.limits = place.limits
         self.pid = 0
         begun = time.monotonic()
@@ -72,7 +74,6 @@ class Process:
         self._outbox: deque[memoryview] = deque()
         self._ready: deque[tuple[tuple[Any, ...], bytearray]] = deque()
         self._open: list[int] = []
-        self._out, self._err = _nameless(), _nameless()
         self._page = mmap.mmap(-1, mmap.PAGESIZE)  # replaced by the one that is shared
         self._how = "it was ended"
         self._guardian: subprocess.Popen[bytes] | None = None
@@ -125,6 +126,8 @@ class Process:
         pair = os.pipe()
         self._open += pair
         if sys.platform == "linux":
+            import fcntl
+
             with contextlib.suppress(OSError):  # more than the system allows one user
                 fcntl.fcntl(pair[1], fcntl.F_SETPIPE_SZ, _CHUNK)
         return pair
@@ -325,6 +328,8 @@ def _kill(guardian: subprocess.Popen[bytes], worker: int) -> None:
 
 def _nameless() -> IO[bytes]:
     """Return a new file without a name, whose writers append."""
+    import fcntl  # not on every system, where this module is imported nevertheless
+
     file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
     flags = fcntl.fcntl(file.fileno(), fcntl.F_GETFL)
     fcntl.fcntl(file.fileno(), fcntl.F_SETFL, flags | os.O_APPEND)

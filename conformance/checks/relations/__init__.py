@@ -87,7 +87,9 @@ def perform(one: Implementation, calls: Iterable[Call]) -> dict[Call, Observatio
             seen[call] = Observation(unsupported=gap)
             continue
         case, inputs = call.case, call.inputs
-        seen[call] = call_once(one, Request(case.operator, inputs, case.parameters, one.layout))
+        work = OPERATORS[case.operator].work(case)
+        request = Request(case.operator, inputs, case.parameters, one.layout, work=work)
+        seen[call] = call_once(one, request)
     return seen
 
 
