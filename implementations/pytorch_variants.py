@@ -136,21 +136,11 @@ class Compiled(Torch):
         import torch._inductor.config
 
         torch._inductor.config.compile_threads = 1  # in this process, which may be ended any time
-        if not isinstance(function, FunctionType):
-            function = _written_in_python(function)
+        assert isinstance(function, FunctionType)  # a pool's; conv_transpose is a builtin
         code = function.__code__.replace(co_name=f"{function.__name__}_{next(self._count)}")
         copy = FunctionType(code, function.__globals__, closure=function.__closure__)
         compiled: Callable[..., Tensor] = torch.compile(copy, fullgraph=True, dynamic=False)
         return compiled
-
-
-def _written_in_python(builtin: Callable[..., Tensor]) -> FunctionType:
-    """Return a function with code of its own that calls ``builtin``, as conv_transpose is one."""
-
-    def call(*arguments: Any) -> Tensor:
-        return builtin(*arguments)
-
-    return call  # type: ignore[return-value]  # what `def` makes is a FunctionType
 
 
 @contextmanager
