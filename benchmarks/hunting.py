@@ -21,8 +21,10 @@ from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.large.judging import judge_any
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation
-from conformance.running.block import Plan, judge_histories, judge_relations, prepare_block
+from conformance.running.block import judge_histories, judge_relations
 from conformance.running.causes import Violation, explain, kind_of
+from conformance.running.plan import Plan
+from conformance.running.preparing import prepare_block
 from conformance.spec import load
 from tests.minimality import left_over
 

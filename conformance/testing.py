@@ -30,8 +30,9 @@ from conformance.judging import Prepared, Verdict, judge_each
 from conformance.known import KnownDifference
 from conformance.registry import Implementation, find
 from conformance.running import acknowledged
-from conformance.running.block import Plan, prepare_block
 from conformance.running.causes import explain
+from conformance.running.plan import Plan
+from conformance.running.preparing import prepare_block
 from conformance.spec import load
 
 _SHOWN = 8

@@ -18,8 +18,8 @@ from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registry import Implementation, implementation
 from conformance.running import block
-from conformance.running.block import INCONCLUSIVE, Cell
 from conformance.running.causes import Violation
+from conformance.running.cell import INCONCLUSIVE, Cell
 from conformance.running.engine import NOT_INSTALLED, Run, run
 from conformance.running.runfile import read
 from tests.defects import kernels, unregistered

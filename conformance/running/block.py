@@ -6,163 +6,51 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.cases import bank
-from conformance.checks import check_for, check_of, derived, relations
-from conformance.checks.conventions import Followed, mismatches, probe
+from conformance.checks import check_for, check_of, relations
+from conformance.checks.conventions import mismatches, probe
 from conformance.checks.histories import SHORT
 from conformance.checks.repeat import relive
-from conformance.dtypes import FLOATS, INTEGERS
 from conformance.isolation.callers import caller_of
 from conformance.isolation.declared import ask_ahead
 from conformance.judging import (
-    CONFORMS,
     UNSUPPORTED,
-    VIOLATES,
     Prepared,
     Verdict,
     judge_each,
     judge_prepared,
 )
-from conformance.known import KnownDifference
-from conformance.large.judging import is_large
-from conformance.operators import GRADIENTS, OPERATORS
+from conformance.operators import OPERATORS
 from conformance.registry import Implementation
 from conformance.running import acknowledged, layers, pairwise, proof
-from conformance.running.causes import Violation, explain
-from conformance.running.layers import LayerVerdict
-from conformance.spec import Spec
+from conformance.running.causes import explain
+from conformance.running.cell import Block, Cell, count
+from conformance.running.plan import Plan
+from conformance.running.preparing import prepare_block
 
-INCONCLUSIVE = "inconclusive"
-
-MIN_COMPARED = 10
-"""A cell that compared fewer cases than this proves too little to be called conforming."""
-MIN_NONZERO = 0.1
-"""So does one in which fewer than this share of the cases has a result that is not all zero."""
-_EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations", "process"}
-"""The checks that look at ordinary cases."""
 LAYER_SHARE = 0.1
 """Of a cell's time budget, which an implementation has for each large case (`running.layers`)."""
+
+
 MOST_WRONG = 0.05
 """The share of wrong cases in a cell up to which it is judged on large ones, too."""
+
+
 RELATIONS_SHARE = 0.1
 """Of a cell's time budget, which is spent on relations after the cases (`checks.relations`)."""
+
+
 HISTORIES = 8
 """Cases of a cell that are called again and again (`conformance.checks.repeat`)."""
 
+
 PROBING = 0.1
 """Of a cell's time budget, what probing conventions may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run does, resolved from its options."""
-
-    implementations: tuple[Implementation, ...]
-    operators: tuple[str, ...]
-    dims: tuple[int, ...]
-    dtypes: tuple[str, ...]
-    claimed: tuple[str, ...]
-    """Further dtypes, which some of the implementations declare."""
-    checks: tuple[str, ...]
-    suites: tuple[str, ...]
-    examples: int
-    seconds: float
-    seed: int
-    tier: str
-    spec: Spec
-    cache: bool
-    known: Mapping[str, tuple[KnownDifference, ...]] = field(default_factory=dict)
-    """Known differences besides those that implementations declare, by implementation."""
-    layers: tuple[str, ...] = ()
-    """Names, or globs, of the layers of networks that are judged."""
-    shapes: int = 0
-    """Large shapes that are generated, an operator and dimension."""
-
-
-@dataclass(slots=True)
-class Cell:
-    """What came of one implementation for one operator, dimension and dtype."""
-
-    implementation: str
-    operator: str
-    dims: int
-    dtype: str
-    planned: int = 0
-    reached: int = 0
-    compared: int = 0
-    unsupported: int = 0
-    violating: int = 0
-    elements: int = 0
-    nonzero: int = 0
-    worst: float = 0.0
-    worst_case: Case | None = None
-    seconds: float = 0.0
-    violations: list[Violation] = field(default_factory=list)
-    known: int = 0
-    """Failures that a known difference covers; they are not among the violating ones."""
-    covered: Counter[int] = field(default_factory=Counter)
-    """Those failures by the place of the entry in the implementation's list."""
-    conventions: list[Followed] = field(default_factory=list)
-    """Which alternative of each convention was seen to be followed."""
-    adapter_wrong: bool = False
-    """Whether nothing was judged, because the adapter fails the simplest cases."""
-
-    @property
-    def verdict(self) -> str:
-        """violates, conforms, unsupported, inconclusive where too little was compared, or known.
-
-        Or that the adapter is wrong, where it is, and nothing was judged.
-        """
-        if self.adapter_wrong:
-            return proof.ADAPTER_WRONG
-        if self.violating:
-            return VIOLATES
-        if self.known:
-            return acknowledged.OCCURS
-        if self.reached and self.unsupported == self.reached:
-            return UNSUPPORTED
-        if self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
-            return INCONCLUSIVE
-        return CONFORMS
-
-    def row(self) -> dict[str, Any]:
-        """Return the cell as a row of the run file."""
-        names = (
-            *("implementation", "operator", "dims", "dtype", "planned", "reached", "compared"),
-            *("unsupported", "violating", "elements", "nonzero", "worst", "seconds", "verdict"),
-            "known",
-        )
-        worst_case = self.worst_case.id if self.worst_case else None
-        return {name: getattr(self, name) for name in names} | {"worst_case": worst_case}
-
-
-@dataclass(slots=True)
-class Block:
-    """What came of one block: cells, gaps with their counts, pairs, and where the time went."""
-
-    operator: str
-    dims: int
-    cells: list[Cell]
-    gaps: Counter[tuple[str, str]]
-    """How many cases an implementation does not compute, by (name, reason)."""
-    pairs: list[pairwise.Pair]
-    spent: Counter[str]
-    """Microseconds, by what they were spent on."""
-    examples: dict[acknowledged.Key, acknowledged.Example] = field(default_factory=dict)
-    """What the cases of the known differences of this block showed."""
-    layers: list[LayerVerdict] = field(default_factory=list)
-    notes: dict[str, str] = field(default_factory=dict)
-    """Why no more calls of an implementation were made, by its name."""
-    interrupted: bool = False
-    """Whether the rest of the block was not judged, because the user has ended the run."""
 
 
 def run_block(
@@ -254,62 +142,6 @@ def unjudged(
     return cells
 
 
-def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
-    """Return the prepared cases of one operator and dimension: curated first, then generated."""
-    floats = tuple(dtype for dtype in plan.dtypes if dtype in FLOATS) or ("float32",)
-    ranges = replace(plan.spec.ranges, dtypes=floats)
-    claimed = (*plan.claimed, *(dtype for dtype in plan.dtypes if dtype in INTEGERS))
-
-    def make_cases() -> list[Case]:
-        cases = _curated(plan, operator, dims, floats)
-        # A gradient has the geometry of its forward operator, which more cases look at.
-        fewer = min(plan.examples, max(20, plan.examples // 3))
-        count = fewer if operator in GRADIENTS else plan.examples
-        if count:
-            from conformance.cases.strategies import generate
-
-            cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
-        further = derived(operator, dims, floats, claimed, cases, count)
-        wanted = {*plan.checks, *(("result",) if _EVERY_CALL & {*plan.checks} else ())}
-        found = [case for case in _interleaved(cases, further) if check_for(case) in wanted]
-        return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
-
-    name = bank.key(
-        spec=plan.spec.digest,
-        operator=operator,
-        dims=dims,
-        dtypes=(plan.dtypes, plan.claimed),
-        checks=plan.checks,
-        suites=plan.suites,
-        examples=plan.examples,
-        seed=plan.seed,
-    )
-    return bank.prepare(make_cases, name, cached=plan.cache)
-
-
-def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
-    """Return the suites' cases of an operator; a gradient's are those of its forward operator."""
-    gradient = GRADIENTS.get(operator)
-    source = gradient.forward.name if gradient else operator
-    cases = [
-        case
-        for name in plan.suites
-        for entry in plan.spec.suite(name).cases
-        if entry.case.operator == source and entry.case.dims == dims
-        if not is_large(entry.case)  # those are judged as layers, or too dear for a gradient
-        for case in entry.expand(dtypes)
-    ]
-    return [gradient.derived(case) for case in cases] if gradient else cases
-
-
-def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
-    """Mix two sequences evenly, so that a time budget that ends early cuts both alike."""
-    placed = [(index / len(cases), case) for index, case in enumerate(cases)]
-    placed += [(index / len(others), case) for index, case in enumerate(others)]
-    placed.sort(key=lambda pair: pair[0])
-    return list(dict.fromkeys(case for _, case in placed))
-
-
 def judge_block(
     one: Implementation,
     prepared: Sequence[Prepared],
@@ -367,7 +199,7 @@ def _judge_cell(
                 outputs[index] = output
             if not cell.reached:  # the first call may import and compile: that is not budgeted
                 begun = time.perf_counter()
-            _count(cell, verdict, p)
+            count(cell, verdict, p)
             cell.seconds = time.perf_counter() - started
             if verdict.failed and _behind(verdict) & wanted:
                 failures.append(verdict)
@@ -496,16 +328,3 @@ def judge_relations(
     made = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
     mine = [case for case in made if case.dtype == dtype]
     yield from relations.survey(one, mine, plan.seconds * RELATIONS_SHARE)
-
-
-def _count(cell: Cell, verdict: Verdict, prepared: Prepared) -> None:
-    cell.reached += 1
-    if verdict.status == UNSUPPORTED:
-        cell.unsupported += 1
-        return
-    cell.compared += 1
-    exact = prepared.reference.exact
-    cell.elements += exact.size
-    cell.nonzero += bool(np.any(exact))
-    if verdict.worst > cell.worst:
-        cell.worst, cell.worst_case = verdict.worst, verdict.case

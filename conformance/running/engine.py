@@ -29,10 +29,12 @@ from conformance.known import KnownDifference
 from conformance.operators import OPERATORS
 from conformance.registry import Implementation, find, get, implementations
 from conformance.running import acknowledged, pairwise
-from conformance.running.block import INCONCLUSIVE, Block, Cell, Plan, run_block
+from conformance.running.block import run_block
+from conformance.running.cell import INCONCLUSIVE, Block, Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.layers import LayerVerdict
 from conformance.running.machine import machine
+from conformance.running.plan import Plan
 from conformance.running.proof import ADAPTER_WRONG
 from conformance.running.runfile import RunFile
 from conformance.running.witnesses import smallest, witnesses

@@ -1,0 +1,76 @@
+"""The cases of a block: curated, generated and derived ones, prepared or from the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from conformance.case import Case
+from conformance.cases import bank
+from conformance.checks import check_for, derived
+from conformance.dtypes import FLOATS, INTEGERS
+from conformance.judging import (
+    Prepared,
+)
+from conformance.large.judging import is_large
+from conformance.operators import GRADIENTS
+from conformance.running.plan import Plan
+
+_EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations", "process"}
+"""The checks that look at ordinary cases."""
+
+
+def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
+    """Return the prepared cases of one operator and dimension: curated first, then generated."""
+    floats = tuple(dtype for dtype in plan.dtypes if dtype in FLOATS) or ("float32",)
+    ranges = replace(plan.spec.ranges, dtypes=floats)
+    claimed = (*plan.claimed, *(dtype for dtype in plan.dtypes if dtype in INTEGERS))
+
+    def make_cases() -> list[Case]:
+        cases = _curated(plan, operator, dims, floats)
+        # A gradient has the geometry of its forward operator, which more cases look at.
+        fewer = min(plan.examples, max(20, plan.examples // 3))
+        count = fewer if operator in GRADIENTS else plan.examples
+        if count:
+            from conformance.cases.strategies import generate
+
+            cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
+        further = derived(operator, dims, floats, claimed, cases, count)
+        wanted = {*plan.checks, *(("result",) if _EVERY_CALL & {*plan.checks} else ())}
+        found = [case for case in _interleaved(cases, further) if check_for(case) in wanted]
+        return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
+
+    name = bank.key(
+        spec=plan.spec.digest,
+        operator=operator,
+        dims=dims,
+        dtypes=(plan.dtypes, plan.claimed),
+        checks=plan.checks,
+        suites=plan.suites,
+        examples=plan.examples,
+        seed=plan.seed,
+    )
+    return bank.prepare(make_cases, name, cached=plan.cache)
+
+
+def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
+    """Return the suites' cases of an operator; a gradient's are those of its forward operator."""
+    gradient = GRADIENTS.get(operator)
+    source = gradient.forward.name if gradient else operator
+    cases = [
+        case
+        for name in plan.suites
+        for entry in plan.spec.suite(name).cases
+        if entry.case.operator == source and entry.case.dims == dims
+        if not is_large(entry.case)  # those are judged as layers, or too dear for a gradient
+        for case in entry.expand(dtypes)
+    ]
+    return [gradient.derived(case) for case in cases] if gradient else cases
+
+
+def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
+    """Mix two sequences evenly, so that a time budget that ends early cuts both alike."""
+    placed = [(index / len(cases), case) for index, case in enumerate(cases)]
+    placed += [(index / len(others), case) for index, case in enumerate(others)]
+    placed.sort(key=lambda pair: pair[0])
+    return list(dict.fromkeys(case for _, case in placed))
