@@ -27,7 +27,11 @@ from conformance.timing import threads
     "conv_bias_grad, max_pool_grad, avg_pool_grad.",
 )
 @options.many("--dims", help="Spatial dimensions: 1, 2, 3.")
-@options.many("--dtype", "dtypes", help="float32, float64, float16, bfloat16.")
+@options.many(
+    "--dtype",
+    "dtypes",
+    help="float32, float64, float16, bfloat16, int8, int16, int32, int64, uint8.",
+)
 @options.many(
     "--check",
     "checks",
