@@ -17,7 +17,7 @@ from conformance.case import Case
 from conformance.cases import bank
 from conformance.cases.data import make_inputs
 from conformance.cases.strategies import cases
-from conformance.judging import Accuracy, Prepared, judge_prepared
+from conformance.judging import Accuracy, Prepared, judge, judge_prepared
 from conformance.operators import GRADIENTS, ties
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registry import Implementation, get, implementation
@@ -25,6 +25,7 @@ from conformance.running.reproducer import script
 from conformance.running.shrink import shrink
 from conformance.signatures import SIGNATURES
 from conformance.spec.ranges import Ranges
+from tests.correct import correct
 
 NUMPY = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
 
@@ -251,3 +252,18 @@ def test_ties_are_the_oracles() -> None:
     case = Case.parse(TIED)
 
     assert oracle.nearest(oracle.compute(case, (GRAD, X))) == [0, 8, 8, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_pool_grad2d:float64:x=1,1,3,5:kernel=1,2:subnormal@1",
+        "max_pool_grad1d:float32:x=1,1,6:kernel=2:subnormal@0",
+        "max_pool_grad3d:float64:x=1,1,1,3,2:kernel=1,2,1:subnormal@0",
+        "max_pool_grad2d:float32:x=3,4,7,1:kernel=2,2:padding=0/0,1/1:wide@55",
+    ],
+)
+def test_a_free_choice_among_tied_maxima_is_found_where_other_choices_come_close(text: str) -> None:
+    (one,) = (one for one in correct() if one.name == "any-tied-maximum")
+
+    assert "conforms" == judge(one.implementation(), text).status

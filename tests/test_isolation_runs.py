@@ -157,6 +157,8 @@ def interrupted(number: int, *arguments: str) -> tuple[int, str, float, list[str
         )
     )
     name, _, value = mark.partition("=")
+    # A process that was started in the background ignores interrupts, and so do its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [*command, *SMALL, "--examples", "300", "--seconds", "600"],
         stderr=subprocess.PIPE,
@@ -164,6 +166,7 @@ def interrupted(number: int, *arguments: str) -> tuple[int, str, float, list[str
         start_new_session=True,
         env=os.environ | {name: value, "XDG_CACHE_HOME": str(Path.cwd())},
     ) as process:
+        signal.signal(signal.SIGINT, before)
         while not Path("called").exists() and process.poll() is None:
             select.select([], [], [], 0.05)
         select.select([], [], [], 1.0)  # let some cases be judged

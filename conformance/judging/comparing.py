@@ -84,7 +84,7 @@ def tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: 
         made = operator.split(case, inputs)
     else:
         first, accumulate = prepared.reference, accuracy.accumulate
-        made = ties.chosen(operator, case, inputs, output, first, accumulate)
+        made = ties.chosen(operator, case, inputs, output, first, accumulate, flush=accuracy.flush)
     return replace(prepared, reference=made, _bounds={})
 
 

@@ -29,13 +29,16 @@ def chosen(
     output: Array,
     first: Reference,
     accumulate: str | None,
+    *,
+    flush: bool = False,
 ) -> Reference:
     """Return the reference of the choice that explains ``output`` (N, C, *S), plane by plane.
 
     ``first`` is that of the first maxima, to which a plane that no choice explains is held, and
-    ``accumulate`` the format of the accumulator, if declared.
+    ``accumulate`` the format of the accumulator, if declared. ``flush`` says that subnormal numbers
+    may count as zero.
     """
-    slack = _Slack.of(case, accumulate)
+    slack = _Slack.of(case, accumulate, flush)
     grad, x = inputs
     hits = operator.hits(case, x)  # (N, C, P, K)
     taps = operator.forward.taps(case)
@@ -104,25 +107,40 @@ def explain(
 
 @dataclass(frozen=True, slots=True)
 class _Slack:
-    """What a sum of gradients may be off: more than the judge's bound, nothing on exact data."""
+    """What a sum of gradients may be off: the judge's bound, and nothing on exact data.
+
+    Were it more, a choice could be taken for the implementation's that the judge then calls wrong;
+    were it less, a right one could be passed over.
+    """
 
     accumulator: Format
     stored: Format
     whole: float
     """Sums of magnitudes up to this are exact in any order; 0 if the data are no whole numbers."""
+    flush: bool
+    """Whether subnormal numbers may count as zero."""
+    subnormal: bool
+    """Whether the gradients are such numbers."""
 
     @classmethod
-    def of(cls, case: Case, accumulate: str | None) -> _Slack:
+    def of(cls, case: Case, accumulate: str | None, flush: bool) -> _Slack:
         stored = FORMATS[case.dtype]
         accumulator = FORMATS[accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)]
         whole = case.data in ("integers", "impulse", "zeros")
         digits = min(stored.digits, accumulator.digits)
-        return cls(accumulator, stored, 2.0**digits if whole else 0.0)
+        return cls(
+            accumulator, stored, 2.0**digits if whole else 0.0, flush, case.data == "subnormal"
+        )
 
     def __call__(self, terms: Sequence[float]) -> float:
         magnitude = math.fsum(map(abs, terms))
         if magnitude <= self.whole:
             return 0.0
-        roundings = 4 * (len(terms) * self.accumulator.unit_roundoff + self.stored.unit_roundoff)
+        exact, v = abs(math.fsum(terms)), self.stored.unit_roundoff
+        roundings = len(terms) * self.accumulator.unit_roundoff
+        gamma = roundings / (1 - roundings)
         tiny = max(self.accumulator.smallest_subnormal, self.stored.smallest_subnormal)
-        return roundings * magnitude + 4 * len(terms) * tiny
+        if self.flush:
+            tiny = max(self.accumulator.smallest_normal, self.stored.smallest_normal)
+            tiny += magnitude / max(len(terms), 1) if self.subnormal else 0.0
+        return (1 + v) * gamma * magnitude + v * exact + len(terms) * tiny
