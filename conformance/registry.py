@@ -432,7 +432,8 @@ def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
         if isinstance(problem, KeyboardInterrupt):
             raise
         if isinstance(problem, ConformanceError):
-            raise PluginError(f"plugin {path}: {problem}") from None
+            said = str(problem).removeprefix(f"{file}: ")  # the file is named once
+            raise PluginError(f"plugin {path}: {said}") from None
         line = _line_in(problem, file)
         where = f"{path}:{line}" if line else str(path)
         text = " ".join(str(problem).split())

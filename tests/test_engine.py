@@ -652,3 +652,8 @@ def test_other_processes_give_the_same_verdicts(
 
     assert {"from-a-plugin": VIOLATES} == alone.verdicts == together.verdicts
     assert facts(alone) == facts(together)
+
+
+def test_a_run_without_cases_is_refused(small: Small) -> None:
+    with pytest.raises(ConformanceError, match="nothing to judge"):
+        small(right(), suites=(), examples=0, checks=["result"])

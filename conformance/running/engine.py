@@ -43,6 +43,9 @@ from conformance.spec.known_differences import read_known
 
 NOT_INSTALLED = "not installed"
 
+_WITHOUT_EXAMPLES = {"reject", "special"}
+"""Checks whose cases are made from nothing."""
+
 Progress = Callable[[int, int, str], None]
 """Called with (judgments done, judgments planned, what is being done)."""
 
@@ -187,13 +190,19 @@ def _plan(
     count = limits.examples if examples is None else examples
     if count < 0:
         raise ConformanceError(f"examples={count}; a whole number, 0 or more")
+    asked = _choose("check", checks, limits.checks, CHECKS)
+    if not count and not wanted and not _WITHOUT_EXAMPLES & set(asked):
+        raise ConformanceError(
+            "nothing to judge: no example is generated and no suite is chosen; ask for examples, "
+            f"a suite, or a check with cases of its own ({', '.join(sorted(_WITHOUT_EXAMPLES))})"
+        )
     return Plan(
         implementations=tuple(dict.fromkeys(selected)),
         operators=_choose("operator", operators, tuple(OPERATORS), tuple(OPERATORS)),
         dims=_choose("dims", dims, spec.ranges.dims, (1, 2, 3)),
         dtypes=ordinary,
         claimed=claimed,
-        checks=_choose("check", checks, limits.checks, CHECKS),
+        checks=asked,
         suites=wanted,
         layers=limits.layers if suites is None else (),
         shapes=limits.shapes * count // max(1, limits.examples),
