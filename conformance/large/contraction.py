@@ -25,6 +25,8 @@ _TILE = 1 << 17
 """Elements looked at together: few enough for a second-level cache."""
 _TILE_CHANNELS = (16, 64)
 """Channels of a tile: few leave long rows, which are read fast, many leave few sums to add."""
+_SMALL_CHANNELS = 512
+"""The same where all of a group's elements make one tile: each further one costs its overhead."""
 _COLUMNS = 1024
 """Positions that are multiplied together: measured, half of the time of all of them at once."""
 _PLANES = 1 << 22
@@ -109,6 +111,8 @@ def project(
     scratch, flags = np.empty(0), np.empty(0, bool)
     fewest, most = _TILE_CHANNELS
     across = max(1, min(size, _TILE // fewest))
+    if 4 * most * bound > _SINGLE / 2:  # sizes are looked at in any case, whatever the tile
+        most = _SMALL_CHANNELS
     step = min(channels, most, _TILE // across)
     together = max(1, _TILE // (step * across))
     for first in range(0, channels, step):
@@ -129,7 +133,7 @@ def project(
             if fractions and not np.equal(whole, tile, out=flags).all():
                 odd[where] |= ~flags.all(axis=1)
             largest = _SINGLE if whole.dtype == np.float32 else _LARGEST
-            if total * bound <= largest / 2:
+            if step <= _TILE_CHANNELS[1] and total * bound <= largest / 2:
                 squares = math.inf
                 with np.errstate(over="ignore", invalid="ignore"):  # of wrong outputs: it differs
                     values[where] += (r[where[1], None, some] @ whole)[:, 0]
