@@ -104,8 +104,8 @@ def adapters(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["engines"])
 def tests(session: nox.Session) -> None:
-    """Run the project's tests; arguments go to pytest."""
-    _engine(session, "pytest", *session.posargs)
+    """Run the project's tests, a process a core; arguments go to pytest."""
+    _engine(session, "pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session
