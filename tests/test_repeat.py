@@ -364,3 +364,17 @@ def test_a_kernel_that_ignores_a_parameter_is_not_said_to_remember(text: str) ->
 
     assert found is not None
     assert "RESULT-2" == found.requirement
+
+
+def test_histories_leave_out_a_dtype_that_has_no_arrays_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr("conformance.checks.repeat.available", lambda name: name != "bfloat16")
+    monkeypatch.setattr(
+        "conformance.checks.repeat.history", lambda name, case, dtypes, _: asked.append(dtypes)
+    )
+    declared = {"dtypes": ("float32", "bfloat16")}
+    relive(unregistered("mine", {"conv": kernels.conv}, declared), Case.parse(CONV), "dtypes")
+
+    assert [("float32",)] == asked

@@ -23,6 +23,7 @@ import numpy as np
 from conformance.calling import Answer, Array, Call, HistoryEnded, Observation
 from conformance.case import Case, Shape
 from conformance.checks.histories import CALLS, LONG, SHORT, History, Step, history
+from conformance.dtypes import available
 from conformance.isolation.callers import caller_of
 from conformance.judging import (
     CRASHED,
@@ -87,7 +88,8 @@ def relive(
     """
     if case.invalid or one.gap(case) is not None:
         return None
-    made = history(name, case, tuple(one.dtypes), tuple(one.operators))
+    dtypes = tuple(dtype for dtype in one.dtypes if available(dtype))
+    made = history(name, case, dtypes, tuple(one.operators))
     if made is None:
         return None
     made = _supported(one, made)

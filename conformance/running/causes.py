@@ -11,7 +11,7 @@ from conformance.case import Case
 from conformance.checks import check_for, check_of
 from conformance.checks.relations import RELATED, relate
 from conformance.checks.repeat import relive
-from conformance.dtypes import FLOATS
+from conformance.dtypes import FLOATS, available
 from conformance.isolation.callers import caller_of
 from conformance.judging import CONFORMS, CRASHED, TIMED_OUT, Prepared, Verdict, attribute
 from conformance.judging.attribution import WRONG_RESULT, citable
@@ -143,7 +143,7 @@ def cited_requirement(one: Implementation, verdict: Verdict, case: Case) -> str:
     A wrong integer result is about integers, unless floating-point numbers show it as well.
     """
     if verdict.requirement in ("INTEGER-1", "INTEGER-2") and not verdict.history:
-        floats = [dtype for dtype in one.dtypes if dtype in FLOATS]
+        floats = [dtype for dtype in one.dtypes if dtype in FLOATS and available(dtype)]
         plain = [case.replace(dtype=dtype) for dtype in floats[:1]]
         if not any(judge_any(one, other).failed for other in plain):
             return verdict.requirement
