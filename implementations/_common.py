@@ -111,16 +111,32 @@ def pool_size(
     _check_filled("x", x.shape[1:], x.shape)
     check_axes(len(size), kernel=kernel, stride=stride, dilation=dilation)
     check_padding(len(size), padding)
-    out, reach = [], []
-    for s, k, step, (before, after), d in zip(size, kernel, stride, padding, dilation, strict=True):
+    for s, k, (before, after), d in zip(size, kernel, padding, dilation, strict=True):
         if 2 * max(before, after) > k:
             raise ValueError(f"padding={padding!r}: more than half of kernel={kernel!r}")
-        room = s + before + after - d * (k - 1) - 1
-        if room < 0:
+        if s + before + after <= d * (k - 1):
             raise ValueError(
                 f"kernel={kernel!r}: with dilation={dilation!r} it is larger than the input "
                 f"{size} with padding={padding!r}"
             )
+    return window_reach(size, kernel, stride, padding, dilation, ceil_mode)
+
+
+def window_reach(
+    size: Shape,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+) -> tuple[Shape, Padding]:
+    """Return how many windows a pool has, and the padding that they read, without any check.
+
+    That is what `pool_size` returns, for adapters whose engine is to judge the arguments.
+    """
+    out, reach = [], []
+    for s, k, step, (before, after), d in zip(size, kernel, stride, padding, dilation, strict=True):
+        room = s + before + after - d * (k - 1) - 1
         last = -(-room // step) if ceil_mode else room // step  # start of the last window / step
         if ceil_mode and last * step >= s + before:
             last -= 1
