@@ -1,4 +1,4 @@
-"""OpenCV's, ncnn's and MNN's own calls as source text, for the scripts of reports.
+"""ncnn's and MNN's own calls as source text, for the scripts of reports.
 
 Each mirrors the adapter of its engine: the same layer, the same padding around it. What needs more
 lines than a script has is left out, such as batches for ncnn, which has none.
@@ -6,54 +6,9 @@ lines than a script has is left out, such as batches for ncnn, which has none.
 
 from __future__ import annotations
 
-from typing import Any
-
 from conformance.snippets import Call
 from implementations._common import Array, Padding, Shape, pool_size
 from implementations._engine import differ, shared
-from implementations._onnx_model import OPSET, conv_attributes, pool_attributes
-
-_NODES = {
-    "conv": "Conv",
-    "conv_transpose": "ConvTranspose",
-    "max_pool": "MaxPool",
-    "avg_pool": "AveragePool",
-}
-
-
-def opencv(call: Call) -> list[str] | None:
-    """Return the lines that make a call with cv2.dnn, of a model in ONNX's notation."""
-    constants = [name for name in ("w", "bias") if call.arguments.get(name) is not None]
-    attributes = ", ".join(f"{name} = {value}" for name, value in _attributes(call).items())
-    size = ", ".join(map(str, call.arguments["x"].shape))
-    result = ", ".join(f"y{axis}" for axis in range(call.dims + 2))
-    node = f"y = {_NODES[call.operator]} <{attributes}> ({', '.join(['x', *constants])})"
-    header = f'<ir_version: 8, opset_import: ["": {OPSET}]>'
-    model = (
-        f"onnx.parser.parse_model('{header} g (float[{size}] x) => (float[{result}] y) {{{node}}}')"
-    )
-    stored = "".join(
-        f"; model.graph.initializer.append(onnx.numpy_helper.from_array({_copy(name)}, '{name}'))"
-        for name in constants
-    )
-    read = "net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))"
-    return [
-        "import cv2, onnx.parser, onnx.numpy_helper",
-        f"model = {model}{stored}",
-        f"{read}; net.setInput({_copy('x')}); got = net.forward()",
-    ]
-
-
-def _attributes(call: Call) -> dict[str, Any]:
-    p = call.parameters
-    if call.operator.startswith("conv"):
-        values = (p[name] for name in ("stride", "padding", "dilation", "groups"))
-        found = conv_attributes(call.arguments["w"].shape[2:], *values)
-        return found | ({"output_padding": [*p["output_padding"]]} if "output_padding" in p else {})
-    values = (p[name] for name in ("kernel", "stride", "padding", "ceil_mode"))
-    if call.operator == "max_pool":
-        return pool_attributes(*values, dilations=[*p["dilation"]])
-    return pool_attributes(*values, count_include_pad=int(p["count_include_pad"]))
 
 
 def ncnn(call: Call) -> list[str] | None:

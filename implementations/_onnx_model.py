@@ -1,104 +1,143 @@
-"""ONNX models of one node, made in memory: what engines that read ONNX are handed.
+"""ONNX's operators, each a model of one node, made in memory: what engines that read ONNX run.
 
-The attributes of ONNX's Conv, ConvTranspose, MaxPool and AveragePool are the suite's parameters
-under other names; padding is one list, the beginnings of all axes and then their ends.
+The nodes are Conv, ConvTranspose, MaxPool and AveragePool, whose attributes are the suite's
+parameters under other names; padding is one list, the beginnings of all axes and then their ends.
+Parameters go in as they are, and nothing is padded, cropped or checked here but for None: ONNX
+would leave an attribute out that is None, and take its default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from implementations._common import Array, Padding, Shape
+from conformance.registry import Implementation
+from implementations._common import Array, native
 
-OPSET = 17
-"""The version of ONNX's operators: AveragePool has no dilations here, all else is as today."""
+OPSET, IR_VERSION = 22, 10
+"""The first set of operators with bfloat16, and with ceil_mode's windows in the padding dropped."""
 
+OPERATORS = {
+    "conv": "Conv",
+    "conv_transpose": "ConvTranspose",
+    "max_pool": "MaxPool",
+    "avg_pool": "AveragePool",
+}
+"""ONNX's name of each operator."""
 
-def conv_attributes(
-    kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, groups: int
-) -> dict[str, Any]:
-    """Return the attributes of Conv; those of ConvTranspose lack ``output_padding`` only."""
-    return {
-        "kernel_shape": [*kernel],
-        "strides": [*stride],
-        "pads": _pads(padding),
-        "dilations": [*dilation],
-        "group": int(groups),
-    }
+_ATTRIBUTES = {
+    "kernel": "kernel_shape",
+    "stride": "strides",
+    "padding": "pads",
+    "dilation": "dilations",
+    "groups": "group",
+}
+"""ONNX's name of a parameter, where it is another one."""
 
-
-def pool_attributes(
-    kernel: Shape, stride: Shape, padding: Padding, ceil_mode: bool, **others: Any
-) -> dict[str, Any]:
-    """Return the attributes of MaxPool and AveragePool, with those that only one of them has."""
-    return {
-        "kernel_shape": [*kernel],
-        "strides": [*stride],
-        "pads": _pads(padding),
-        "ceil_mode": int(ceil_mode),
-        **others,
-    }
+Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 
 
-def one_node(
-    operator: str,
-    x: Array,
-    out: Shape,
-    attributes: Mapping[str, Any],
-    constants: Mapping[str, Array | None],
-) -> bytes:
-    """Return a serialized model of ``operator`` from input "x" to output "y", of shape ``out``.
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A model of one node, which tells it from all others: engines keep what they make by it."""
 
-    ``constants`` are stored in the model as its further inputs; those that are None are left out.
+    operator: str
+    attributes: Attributes
+    inputs: tuple[tuple[str, str, tuple[int | None, ...]], ...]
+    """Name, dtype and shape of each input of the model; an axis of None may have any size."""
+    constants: tuple[tuple[str, str, tuple[int, ...], bytes], ...] = ()
+    """Name, dtype, shape and contents of what is stored in the model, in C order."""
+
+    @property
+    def model(self) -> bytes:
+        """The serialized model, whose result is y. Raises what ONNX's helpers raise."""
+        from onnx import helper, numpy_helper
+
+        def tensor(name: str, dtype: str, shape: tuple[int | None, ...]) -> Any:
+            kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+            return helper.make_tensor_value_info(name, kind, [*shape])
+
+        named = {name for name, *_ in (*self.inputs, *self.constants)}
+        names = [name for name in ("x", "w", "bias") if name in named]
+        _, dtype, shape = self.inputs[0]
+        graph = helper.make_graph(
+            [helper.make_node(OPERATORS[self.operator], names, ["y"], **dict(self.attributes))],
+            self.operator,
+            [tensor(*given) for given in self.inputs],
+            [tensor("y", dtype, (None,) * len(shape))],
+            [
+                numpy_helper.from_array(np.frombuffer(stored, kind).reshape(size), name)
+                for name, kind, size, stored in self.constants
+            ],
+        )
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+        serialized: bytes = model.SerializeToString()
+        return serialized
+
+
+Run: TypeAlias = Callable[[Node, dict[str, Array]], Array]
+"""How an engine runs a node on the inputs of its model, by name."""
+
+
+def register(
+    implementation: Implementation,
+    run: Run,
+    *operators: str,
+    constants: tuple[str, ...] = (),
+    fixed: bool = False,
+) -> None:
+    """Register ``operators``, or all four, as nodes that ``run`` runs.
+
+    The arguments named by ``constants`` are stored in the model. The others are its inputs: of any
+    shape, or with ``fixed`` of that of the call.
     """
-    stored = tuple(
-        (name, array.dtype.name, array.shape, array.tobytes())
-        for name, array in constants.items()
-        if array is not None
-    )
-    frozen = tuple((name, _frozen(value)) for name, value in attributes.items())
-    return _one_node(operator, x.dtype.name, x.shape, tuple(out), frozen, stored)
+    for operator in operators or OPERATORS:
+        implementation.register(operator, partial(_call, operator, run, constants, fixed))
 
 
-@lru_cache(maxsize=128)
-def _one_node(
+def attributes(parameters: Mapping[str, Any]) -> Attributes:
+    """Return the attributes of a call's node; hashable. Raises TypeError for None."""
+    found = []
+    for name, value in parameters.items():
+        if value is None:
+            raise TypeError(f"{name}=None: must be a whole number, or one a spatial axis")
+        if name == "padding":
+            before, after = zip(*value, strict=True) if value else ((), ())
+            value = (*before, *after)
+        elif isinstance(value, (bool, list)):
+            value = int(value) if isinstance(value, bool) else tuple(value)
+        found.append((_ATTRIBUTES.get(name, name), value))
+    return tuple(found)
+
+
+def _call(
     operator: str,
-    dtype: str,
-    shape: Shape,
-    out: Shape,
-    attributes: tuple[tuple[str, Any], ...],
-    constants: tuple[tuple[str, str, Shape, bytes], ...],
-) -> bytes:
-    from onnx import helper, numpy_helper
-
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    names = ["x", *(name for name, *_ in constants)]
-    parameters = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in attributes
+    run: Run,
+    constants: tuple[str, ...],
+    fixed: bool,
+    x: Array,
+    w: Array | None = None,
+    bias: Array | None = None,
+    **parameters: Any,
+) -> Array:
+    given = {
+        name: array.astype(native(array.dtype), copy=False)
+        for name, array in {"x": x, "w": w, "bias": bias}.items()
+        if array is not None
     }
-    graph = helper.make_graph(
-        [helper.make_node(operator, names, ["y"], **parameters)],
-        "one_node",
-        [helper.make_tensor_value_info("x", element, list(shape))],
-        [helper.make_tensor_value_info("y", element, list(out))],
-        [
-            numpy_helper.from_array(np.frombuffer(data, kind).reshape(size), name)
-            for name, kind, size, data in constants
-        ],
+    stored = [(name, given.pop(name)) for name in constants if name in given]
+    node = Node(
+        operator,
+        attributes(parameters),
+        tuple(
+            (name, str(array.dtype), array.shape if fixed else (None,) * array.ndim)
+            for name, array in given.items()
+        ),
+        tuple((name, str(array.dtype), array.shape, array.tobytes()) for name, array in stored),
     )
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
-    serialized: bytes = model.SerializeToString()
-    return serialized
-
-
-def _pads(padding: Padding) -> list[int]:
-    return [int(pair[end]) for end in (0, 1) for pair in padding]
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return run(node, given)

@@ -8,91 +8,99 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.snippets import Call, plain
-from implementations import _onnx_open_model as models
+from implementations._onnx_model import IR_VERSION, OPERATORS, OPSET, attributes
 
-_NODES = {
-    "conv": "Conv",
-    "conv_transpose": "ConvTranspose",
-    "max_pool": "MaxPool",
-    "avg_pool": "AveragePool",
-}
-_TYPES = {
-    "float32": "float",
-    "float64": "double",
-    "float16": "float16",
-    "int8": "int8",
-    "uint8": "uint8",
-}
+_TYPES = {"float32": "float", "float64": "double", "bfloat16": "float"}
+"""ONNX's name of a dtype, where it is another one; bfloat16 arrives as float32 (`Call`)."""
+_FLOAT, _BFLOAT16 = 1, 16
+"""ONNX's numbers of two dtypes."""
 
 
 def runtime(call: Call) -> list[str] | None:
     """Return the lines that make a call with ONNX Runtime."""
-    inputs = _inputs(call)
-    return [
-        "import onnx.parser, onnxruntime",
-        f"model = onnx.parser.parse_model('{_model(call, inputs)}')",
-        "got = onnxruntime.InferenceSession(model.SerializeToString())"
-        f".run(None, {_fed(inputs)})[0]",
-    ]
+    return _runtime(call, ())
 
 
 def runtime_constant(call: Call) -> list[str] | None:
     """Return the lines that make a call with ONNX Runtime, the weight a constant of the model."""
-    inputs = [name for name in _inputs(call) if name != "w"]
-    constant = "model.graph.initializer.append(onnx.numpy_helper.from_array(w, 'w'))"
-    return [
-        "import onnx.parser, onnx.numpy_helper, onnxruntime",
-        f"model = onnx.parser.parse_model('{_model(call, inputs)}'); {constant}",
-        "got = onnxruntime.InferenceSession(model.SerializeToString())"
-        f".run(None, {_fed(inputs)})[0]",
-    ]
+    return _runtime(call, ("w",))
 
 
 def evaluator(call: Call) -> list[str] | None:
     """Return the lines that make a call with ONNX's reference evaluator."""
-    inputs = _inputs(call)
+    evaluated = f"onnx.reference.ReferenceEvaluator(model).run(None, {_fed(call, ())})[0]"
+    return [*_model(call, (), "onnx.reference"), f"got = {evaluated}"]
+
+
+def opencv_net(call: Call) -> list[str] | None:
+    """Return the lines that make a call with cv2.dnn, the weight and the bias in the model."""
+    read = "net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))"
     return [
-        "import onnx.parser, onnx.reference",
-        f"model = onnx.parser.parse_model('{_model(call, inputs)}')",
-        f"got = onnx.reference.ReferenceEvaluator(model).run(None, {_fed(inputs)})[0]",
+        *_model(call, ("w", "bias"), "cv2", fixed=True),
+        f"{read}; net.setInput({_copy('x')}); got = net.forward()",
     ]
 
 
-def _inputs(call: Call) -> list[str]:
-    return [name for name, value in call.arguments.items() if value is not None]
-
-
-def _fed(inputs: list[str]) -> str:
-    return f"{{{', '.join(f'{name!r}: {name}' for name in inputs)}}}"
-
-
-def _model(call: Call, inputs: list[str]) -> str:
-    """Return the model in ONNX's notation, with an input for each of ``inputs``."""
-    kind = _TYPES[call.dtype]
-    typed = [
-        f"{kind}[{', '.join(f'{name}{axis}' for axis in range(call.arguments[name].ndim))}] {name}"
-        for name in inputs
+def _runtime(call: Call, constants: tuple[str, ...]) -> list[str]:
+    session = "onnxruntime.InferenceSession(model.SerializeToString())"
+    return [
+        *_model(call, constants, "onnxruntime"),
+        f"got = {session}.run(None, {_fed(call, constants)})[0]",
     ]
-    result = f"{kind}[{', '.join(f'y{axis}' for axis in range(call.dims + 2))}] y"
-    attributes = ", ".join(f"{name} = {_written(value)}" for name, value in _attributes(call))
-    header = f'<ir_version: {models.IR_VERSION}, opset_import: ["": {models.OPSET}]>'
-    body = f"{_NODES[call.operator]} <{attributes}> ({', '.join(_inputs(call))})"
-    return f"{header} g ({', '.join(typed)}) => ({result}) {{ y = {body} }}"
 
 
-def _attributes(call: Call) -> models.Attributes:
-    p = dict(call.parameters)
-    if call.operator.startswith("conv"):
-        names = ("stride", "padding", "dilation", "groups")
-        further = {name: p[name] for name in ("output_padding",) if name in p}
-        return models.conv(*(p[name] for name in names), **further)
-    names = ("kernel", "stride", "padding", "ceil_mode")
-    if call.operator == "max_pool":
-        further = {"dilations": p["dilation"]}
-    else:
-        further = {"count_include_pad": int(p["count_include_pad"])}
-    return models.pool(*(p[name] for name in names), **further)
+def _model(
+    call: Call, constants: tuple[str, ...], engine: str, *, fixed: bool = False
+) -> list[str]:
+    """Return the lines that import ONNX and the engine, and make the model in ONNX's notation."""
+    names = [name for name, value in call.arguments.items() if value is not None]
+    stored = [name for name in names if name in constants]
+    inputs = ", ".join(_tensor(call, name, fixed) for name in names if name not in stored)
+    result = f"{_type(call.dtype)}[{_axes('y', call.arguments['x'].ndim)}] y"
+    header = f'<ir_version: {IR_VERSION}, opset_import: ["": {OPSET}]>'
+    graph = f"g ({inputs}) => ({result}) {{ {_nodes(call, names)} }}"
+    line = f"model = onnx.parser.parse_model('{header} {graph}')"
+    for name in stored:
+        array = f"onnx.numpy_helper.from_array({_copy(name)}, '{name}')"
+        line += f"; model.graph.initializer.append({array})"
+    helper = ", onnx.numpy_helper" if stored else ""
+    return [f"import onnx.parser{helper}, {engine}", line]
 
 
-def _written(value: Any) -> str:
+def _nodes(call: Call, names: list[str]) -> str:
+    """Return the operator's node, in bfloat16 with others around it that convert."""
+    written = ", ".join(f"{name} = {_value(value)}" for name, value in attributes(call.parameters))
+    node = f"{OPERATORS[call.operator]} <{written}>"
+    if call.dtype != "bfloat16":
+        return f"y = {node} ({', '.join(names)})"
+    casts = " ".join(f"half_{name} = Cast <to = {_BFLOAT16}> ({name})" for name in names)
+    halves = ", ".join(f"half_{name}" for name in names)
+    return f"{casts} half_y = {node} ({halves}) y = Cast <to = {_FLOAT}> (half_y)"
+
+
+def _tensor(call: Call, name: str, fixed: bool) -> str:
+    array = call.arguments[name]
+    axes = ", ".join(map(str, array.shape)) if fixed else _axes(name, array.ndim)
+    return f"{_type(array.dtype.name)}[{axes}] {name}"
+
+
+def _type(dtype: str) -> str:
+    return _TYPES.get(dtype, dtype)
+
+
+def _axes(name: str, count: int) -> str:
+    return ", ".join(f"{name}{axis}" for axis in range(count))
+
+
+def _fed(call: Call, constants: tuple[str, ...]) -> str:
+    names = [n for n, value in call.arguments.items() if value is not None and n not in constants]
+    return f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}"
+
+
+def _copy(name: str) -> str:
+    """Return an array of the script as engines in C++ can read it."""
+    return f"np.array({name}, order='C')"
+
+
+def _value(value: Any) -> str:
     return f"[{', '.join(map(plain, value))}]" if isinstance(value, tuple) else plain(value)
