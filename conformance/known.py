@@ -17,7 +17,7 @@ Failures that an entry covers are counted, and reported apart, with the reason; 
 violations, and are not shrunk again. ``case`` is the smallest case that a run found: it is judged
 in every run that has its operator and dimension, so that an entry is known to be stale as soon as
 neither it nor any other case shows the difference. A stale entry fails the run, until it is taken
-off the list.
+off the list. Cases of an entry that is ``fatal`` are counted and not called, but the smallest.
 """
 
 from __future__ import annotations
@@ -89,6 +89,10 @@ class KnownDifference:
     link: str = ""
     versions: str = ""
     """The versions that have it, such as ``"<2.14"`` or ``">=2.1, <2.14"``; empty for all."""
+    fatal: bool = False
+    """Whether the call ends its process, or never comes back: of the cases that it may show in the
+    smallest alone is called, for each of the others would cost a worker, or all the time there is.
+    """
 
     def __post_init__(self) -> None:
         self._check()
@@ -128,6 +132,8 @@ class KnownDifference:
         for name in ("requirement", "case", "reason", "link", "versions"):
             if not isinstance(getattr(self, name), str):
                 raise RegistrationError(f"{head}: {name}={getattr(self, name)!r}; a text")
+        if not isinstance(self.fatal, bool):
+            raise RegistrationError(f"{head}: fatal={self.fatal!r}; True or False")
         if self.requirement not in requirements():
             raise RegistrationError(f"{head}: no such requirement; cite one of SPEC.md: 'CONV-5'")
         if not self.reason.strip():

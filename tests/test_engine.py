@@ -19,9 +19,10 @@ from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registry import Implementation, implementation
 from conformance.running import block
 from conformance.running.causes import Violation
-from conformance.running.cell import INCONCLUSIVE, Cell
-from conformance.running.engine import NOT_INSTALLED, Run, run
+from conformance.running.cell import INCONCLUSIVE, MIN_COMPARED, Cell
+from conformance.running.engine import NOT_INSTALLED, Run, budget, run
 from conformance.running.runfile import read
+from conformance.spec import Tier
 from tests.defects import kernels, unregistered
 
 Array = np.ndarray[Any, Any]
@@ -416,9 +417,21 @@ def slow(clock: Clock, name: str = "slow") -> Implementation:
 
 
 def test_a_time_budget_cuts_a_cell(small: Small, clock: Clock) -> None:
+    (cell,) = small(slow(clock), seconds=11.5).cells
+
+    assert (13, True) == (cell.reached, cell.planned > 13)  # the first call may import: it is free
+
+
+def test_a_cell_goes_on_until_enough_was_compared(small: Small, clock: Clock) -> None:
     (cell,) = small(slow(clock), seconds=4.5).cells
 
-    assert (6, True) == (cell.reached, cell.planned > 6)  # the first call may import: it is free
+    assert (MIN_COMPARED, "conforms") == (cell.nonzero, cell.verdict)
+
+
+def test_many_cells_share_what_a_tier_has_for_all_of_them() -> None:
+    tier = Tier(examples=1, seconds=2.0, total=100.0, suites=())
+
+    assert [2.0, 2.0, 0.5] == [budget(tier, cells) for cells in (1, 50, 200)]
 
 
 def test_a_budget_of_next_to_nothing_ends_after_the_first_call_that_counts(

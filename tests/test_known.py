@@ -55,7 +55,7 @@ def judged(tmp_path: Path) -> Callable[..., Run]:
         one = unregistered("mine", {"conv": function}, declared)
         chosen: dict[str, Any] = {"operators": ["conv"], "dims": [1], "dtypes": ["float32"]}
         chosen |= {"checks": ["result"], "suites": [], "examples": 60, "seconds": 30}
-        return run([one], **chosen, output=tmp_path, **options)
+        return run([one], **chosen | options, output=tmp_path)
 
     return judge
 
@@ -90,6 +90,36 @@ def test_the_run_file_says_why_and_how_many(judged: Judged) -> None:
     assert "operator conv, dilation >1" == row["covers"]
     assert ("no dilation", "https://example.org/1") == (row["reason"], row["link"])
     assert "elements differ" in row["message"]
+
+
+def test_of_cases_that_end_the_process_the_smallest_alone_is_called(judged: Judged) -> None:
+    called = []
+
+    def ends(*arguments: Any, **call: Any) -> Any:
+        if max(call["dilation"]) > 1:
+            called.append(arguments[0].shape)
+            raise RuntimeError("as good as a crash")
+        return kernels.conv(*arguments, **call)
+
+    found = judged(ends, entry(requirement="DECLARE-1", fatal=True), checks=["result", "declare"])
+
+    (cell,) = found.cells
+    assert (0, "known difference") == (cell.violating, cell.verdict)
+    assert cell.known > 5
+    assert {Case.parse(DILATED).x} == {*called}
+
+
+def test_a_search_for_the_smallest_case_stays_away_from_those(judged: Judged) -> None:
+    called = []
+
+    def ends(*arguments: Any, **call: Any) -> Any:
+        called.append(call["dilation"] != (1,) and arguments[0].shape != (1, 1, 3))
+        return undilated(arguments[0], arguments[1], None, **call)
+
+    found = judged(ends, entry(fatal=True))
+
+    assert ["CONV-7"] == [violation.requirement for violation in found.cells[0].violations]
+    assert not any(called)
 
 
 def test_what_is_not_covered_is_a_violation_still(judged: Judged) -> None:
@@ -226,6 +256,7 @@ def test_versions_are_compared_by_their_numbers(
         ({"where": {"dilation": 1.5}}, "where dilation=1.5; a value, several, or a comparison"),
         ({"versions": "2.14"}, "versions='2.14'; write comparisons"),
         ({"link": None}, "link=None; a text"),
+        ({"fatal": "yes"}, "fatal='yes'; True or False"),
     ],
 )
 def test_a_mistake_is_told_where_it_is_made(changes: dict[str, Any], expected: str) -> None:

@@ -29,6 +29,8 @@ _AHEAD_SECONDS = 0.02
 """the seconds that they may take together: a cell whose time is over waits for them,"""
 _AHEAD_BYTES = 4 << 20
 """and their bytes."""
+_MANY = 100
+"""Answers that tell how long calls take."""
 _DRAIN = 1.0
 """Seconds to wait for calls that nobody wants any more; then their worker is ended."""
 
@@ -57,6 +59,7 @@ class Isolated:
         self._broken = False
         self._trying = False
         self._slowest = 0.0
+        self._answered = 0
         self._process: Process | None = None
         self._fresh = True
         self._row: list[str] = []
@@ -146,6 +149,7 @@ class Isolated:
         else:
             self._pace += (passed - self._pace) / 8
             self._slowest = max(self._slowest, passed)
+            self._answered += 1
         *observed, printed = plain[1:]
         return take_observed(tuple(observed), payload, printed)
 
@@ -214,7 +218,9 @@ class Isolated:
 
     def _limit(self, sent: Iterable[_Sent]) -> float:
         """Return the seconds that any of the calls may take."""
-        return self.limits.of_call(max(one.work for one in sent), first=self._fresh)
+        slowest = self._slowest if self._answered >= _MANY else None
+        work = max(one.work for one in sent)
+        return self.limits.of_call(work, first=self._fresh, slowest=slowest)
 
     def _guilty(self, sent: deque[_Sent]) -> _Sent:
         """Return the call that was being made when the worker ended."""

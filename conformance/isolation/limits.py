@@ -11,13 +11,17 @@ _SECONDS_OF_WORK = 2e-5
 _MOST_FOR_WORK = 600.0
 """Seconds allowed for the work of a call at most."""
 
+_SLOWEST, _LEAST = 50.0, 10.0
+"""Times what the slowest of many calls took, and the least seconds, that the next one gets."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a worker may take. A correct implementation comes nowhere near the defaults."""
 
     seconds: float = 30.0
-    """Seconds for a call, besides those for its work."""
+    """Seconds for a call, besides those for its work; less (fifty times the slowest of the calls so
+    far, and ten at least) once many have been made."""
     memory: int = 0
     """Bytes that the worker may hold in memory; 0: half of the machine's."""
     loading: float = 60.0
@@ -28,10 +32,13 @@ class Limits:
     hangs: int = 3
     """Calls in a row that did not come back, after which no more are made: each costs its limit."""
 
-    def of_call(self, work: int, *, first: bool) -> float:
-        """Return the seconds that a call may take."""
+    def of_call(self, work: int, *, first: bool, slowest: float | None = None) -> float:
+        """Return the seconds that a call may take; ``slowest``, of many so far, did."""
         scaled = min(work * _SECONDS_OF_WORK, _MOST_FOR_WORK)
-        return self.seconds + scaled + (self.loading if first else 0.0)
+        usual = self.seconds
+        if slowest is not None:
+            usual = min(usual, max(_LEAST, _SLOWEST * slowest))
+        return usual + scaled + (self.loading if first else 0.0)
 
     @property
     def bytes(self) -> int:

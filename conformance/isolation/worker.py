@@ -173,7 +173,7 @@ def _plain_known(entry: KnownDifference, one: Implementation) -> dict[str, Any]:
             f"{one.origin}: implementation '{one.name}': known={entry.requirement}: where is a "
             f"function, which stays in its worker; write fields, or run it with --no-isolate"
         )
-    names = ("requirement", "case", "reason", "link", "versions")
+    names = ("requirement", "case", "reason", "link", "versions", "fatal")
     return {name: getattr(entry, name) for name in names} | {"where": dict(entry.where)}
 
 

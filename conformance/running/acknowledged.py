@@ -73,6 +73,31 @@ def check(one: Implementation, known: Iterable[KnownDifference]) -> None:
             )
 
 
+def fatal(known: Mapping[int, KnownDifference], cases: Iterable[Case]) -> dict[Case, int]:
+    """Return the cases that would end their process, with the place of the entry that says so."""
+    ending = {place: entry for place, entry in known.items() if entry.fatal}
+    return {
+        case: place
+        for case in (cases if ending else ())
+        for place, entry in reversed(ending.items())
+        if entry.holds(case)
+    }
+
+
+def spared(one: Implementation, known: Iterable[KnownDifference]) -> Implementation:
+    """Return ``one``, declining what would end its process: for calls that are not its cases'."""
+    ending = [entry for entry in known if entry.fatal]
+    if not ending:
+        return one
+
+    def supports(case: Case) -> bool | str:
+        if any(entry.holds(case) for entry in ending):
+            return "a known difference ends the process"
+        return one.gap(case) or True
+
+    return replace(one, supports=supports)
+
+
 def split(
     known: Mapping[int, KnownDifference], failures: Iterable[Verdict]
 ) -> tuple[list[Verdict], Counter[int]]:

@@ -29,7 +29,7 @@ from conformance.operators import OPERATORS
 from conformance.registry import Implementation
 from conformance.running import acknowledged, layers, pairwise, proof
 from conformance.running.causes import explain
-from conformance.running.cell import Block, Cell, count
+from conformance.running.cell import MIN_COMPARED, Block, Cell, count
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
 
@@ -43,6 +43,10 @@ MOST_WRONG = 0.05
 
 RELATIONS_SHARE = 0.1
 """Of a cell's time budget, which is spent on relations after the cases (`checks.relations`)."""
+
+
+LONGEST = 4.0
+"""Times its budget, which a cell takes until enough was compared to say something of it."""
 
 
 HISTORIES = 8
@@ -153,6 +157,7 @@ def judge_block(
     outputs: list[Array | None] = [None] * len(prepared)
     known = acknowledged.applicable(one, plan.known)
     ask_ahead(one, [p.case for p in prepared])
+    spared = acknowledged.spared(one, known.values())
     for dtype in dict.fromkeys(p.case.dtype for p in prepared):
         mine = [(i, p) for i, p in enumerate(prepared) if p.case.dtype == dtype]
         first = mine[0][1].case
@@ -160,13 +165,17 @@ def judge_block(
             continue
         cell = Cell(one.name, first.operator, first.dims, dtype, planned=len(mine))
         cells.append(cell)
+        fatal = acknowledged.fatal(known, (p.case for _, p in mine))
+        mine = [(i, p) for i, p in mine if p.case not in fatal]
         failures: list[Verdict] = []
         interrupted = False
         try:
-            _judge_cell(one, mine, plan, gaps, cell, outputs, failures)
+            _judge_cell(spared, mine, plan, gaps, cell, outputs, failures)
         except KeyboardInterrupt:
             interrupted = True
         new, cell.covered = acknowledged.split(known, failures)
+        cell.covered.update(fatal.values())
+        cell.reached += len(fatal)
         cell.known, cell.violating = cell.covered.total(), len(new)
         if interrupted:
             cell.violations = list(explain(one, new, shrinking=False))
@@ -205,7 +214,8 @@ def _judge_cell(
                 failures.append(verdict)
             elif verdict.status == UNSUPPORTED:
                 gaps[one.name, verdict.message] += 1
-            if time.perf_counter() - begun > plan.seconds:
+            enough = 1.0 if cell.nonzero >= MIN_COMPARED else LONGEST
+            if time.perf_counter() - begun > enough * plan.seconds:
                 break
     # They say little about results that are wrong already.
     if not failures and caller_of(one).lost is None:
@@ -242,6 +252,8 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
         if chosen and one.name not in cells:
             cells[one.name] = Cell(one.name, *where, layers.DTYPE)
             block.cells.append(cells[one.name])
+    listed = {one.name: acknowledged.applicable(one, plan.known) for one in mine}
+    mine = [acknowledged.spared(one, listed[one.name].values()) for one in mine]
     failures: dict[str, list[Verdict]] = {one.name: [] for one in mine}
     budget = plan.seconds * LAYER_SHARE * len(chosen)
     for found in layers.judge_layers(mine, chosen, budget):
@@ -262,7 +274,7 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
     for one in mine if chosen else ():
         cell = cells[one.name]
         cell.planned += len(chosen)
-        known = acknowledged.applicable(one, plan.known)
+        known = listed[one.name]
         new, covered = acknowledged.split(known, failures[one.name])
         cell.covered += covered
         cell.known, cell.violating = cell.covered.total(), cell.violating + len(new)

@@ -78,6 +78,8 @@ def explain(
         causes[kind] += 1
 
         def fails(case: Case, kind: str = kind, found: Verdict = found) -> bool:
+            if any(entry.fatal and entry.holds(case) for entry in known):
+                return False
             verdict = again(one, case, found)
             return kind_of(verdict) == kind and covering(known, verdict) is None
 

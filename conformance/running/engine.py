@@ -38,7 +38,7 @@ from conformance.running.plan import Plan
 from conformance.running.proof import ADAPTER_WRONG
 from conformance.running.runfile import RunFile
 from conformance.running.witnesses import smallest, witnesses
-from conformance.spec import Spec, load
+from conformance.spec import Spec, Tier, load
 from conformance.spec.known_differences import read_known
 
 NOT_INSTALLED = "not installed"
@@ -100,14 +100,15 @@ def run(
     Every selection defaults to all there is (``dtypes`` and ``dims``: all of the spec's ranges).
     ``examples`` cases an operator and dimension are generated from ``seed``, a third as many for a
     gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation
-    and cell; all three default to what the ``tier`` says. ``plugins`` are files to load first.
-    ``known`` is a TOML file of known differences (`conformance.spec.known_differences`), besides
-    those that implementations declare. ``environments`` are implementations in other
-    interpreters. ``isolate`` says whether implementations are called in
-    worker processes of their own, within ``limits``: all of them, none, or (None) plugins and what
-    needs a package. ``progress`` is called as judging goes on. ``executor`` runs the blocks, such
-    as a ``ProcessPoolExecutor``; its workers load the implementations again, from entry points and
-    plugins. Raises `ConformanceError` for a selection that names nothing.
+    and cell; all three default to what the ``tier`` says (its ``total`` is shared by the cells).
+    ``plugins`` are files to load first. ``known`` is a TOML file of known differences
+    (`conformance.spec.known_differences`), besides those that implementations declare.
+    ``environments`` are implementations in other interpreters. ``isolate`` says whether
+    implementations are called in worker processes of their own, within ``limits``: all of them,
+    none, or (None) plugins and what needs a package. ``progress`` is called as judging goes on.
+    ``executor`` runs the blocks, such as a ``ProcessPoolExecutor``; its workers load the
+    implementations again, from entry points and plugins. Raises `ConformanceError` for a selection
+    that names nothing.
     """
     limits = limits or Limits()
     try:
@@ -196,10 +197,17 @@ def _plan(
             "nothing to judge: no example is generated and no suite is chosen; ask for examples, "
             f"a suite, or a check with cases of its own ({', '.join(sorted(_WITHOUT_EXAMPLES))})"
         )
+    chosen_operators = _choose("operator", operators, tuple(OPERATORS), tuple(OPERATORS))
+    chosen_dims = _choose("dims", dims, spec.ranges.dims, (1, 2, 3))
+    cells = len(chosen_dims) * sum(
+        len({*chosen_operators} & {*one.functions}) * len({*ordinary, *claimed} & {*one.dtypes})
+        for one in selected
+        if one.installed
+    )
     return Plan(
         implementations=tuple(dict.fromkeys(selected)),
-        operators=_choose("operator", operators, tuple(OPERATORS), tuple(OPERATORS)),
-        dims=_choose("dims", dims, spec.ranges.dims, (1, 2, 3)),
+        operators=chosen_operators,
+        dims=chosen_dims,
         dtypes=ordinary,
         claimed=claimed,
         checks=asked,
@@ -207,13 +215,18 @@ def _plan(
         layers=limits.layers if suites is None else (),
         shapes=limits.shapes * count // max(1, limits.examples),
         examples=count,
-        seconds=limits.seconds if seconds is None else seconds,
+        seconds=budget(limits, cells) if seconds is None else seconds,
         seed=seed,
         tier=tier,
         spec=spec,
         cache=cache,
         known=known,
     )
+
+
+def budget(limits: Tier, cells: int) -> float:
+    """Return the seconds of a cell, where there are so many."""
+    return min(limits.seconds, limits.total / max(1, cells))
 
 
 def _choose(

@@ -49,23 +49,19 @@ def compare(
         ends = np.cumsum([prepared[i].reference.exact.size for i in rows])
         for pair in pairs:
             a, b = flat[pair.first], flat[pair.second]
-            both = a.present & b.present
             pair.cases += int(np.count_nonzero(a.cases & b.cases))
+            both = a.present & b.present
             pair.elements += int(np.count_nonzero(both))
-            equal = a.values == b.values
-            whole = a.values.dtype.kind in "iu"
-            if not whole:
-                equal &= np.signbit(a.values) == np.signbit(b.values)
-                equal |= np.isnan(a.values) & np.isnan(b.values)
-            with np.errstate(all="ignore"):
-                off = np.abs(a.values.astype(np.float64) - b.values.astype(np.float64)) / allowed
-            apart = np.where(both & ~equal, np.inf if whole else off, 0.0)
-            pair.identical += int(np.count_nonzero(both & equal))
-            apart[np.isnan(apart)] = np.inf
-            if apart.size and apart.max() > pair.largest:
-                at = int(np.argmax(apart))
+            equal = both & (a.bits == b.bits)
+            pair.identical += int(np.count_nonzero(equal))
+            (differing,) = np.nonzero(both & ~equal)
+            if not differing.size:
+                continue
+            apart = a.apart(b, differing, allowed)
+            if (largest := float(apart.max())) > pair.largest:
+                at = int(differing[np.argmax(apart)])
                 row = rows[int(np.searchsorted(ends, at, side="right"))]
-                pair.largest, pair.largest_case = float(apart[at]), prepared[row].case.id
+                pair.largest, pair.largest_case = largest, prepared[row].case.id
     return pairs
 
 
@@ -92,6 +88,8 @@ class _Flat:
     """All outputs of one implementation in one vector, absent ones as zeros marked absent."""
 
     values: Array
+    bits: Array
+    """The values as whole numbers that are equal where the bits are; every NaN is the same."""
     present: Array
     cases: Array
 
@@ -100,7 +98,7 @@ class _Flat:
         cls, prepared: Sequence[Prepared], rows: Sequence[int], outputs: Sequence[Array | None]
     ) -> _Flat:
         kind = prepared[rows[0]].case.dtype if rows else "float64"
-        dtype = np.dtype(kind if kind in INTEGERS else "float64")  # int64 has more digits
+        dtype = np.dtype(np.int64 if kind in INTEGERS else np.float64)  # int64 has more digits
         values, present, cases = [np.empty(0, dtype)], [np.empty(0, bool)], []
         for row in rows:
             output, exact = outputs[row], prepared[row].reference.exact
@@ -108,4 +106,16 @@ class _Flat:
             present.append(np.full(exact.size, output is not None))
             filled = np.zeros(exact.size) if output is None else output.reshape(-1)
             values.append(filled.astype(dtype))
-        return cls(np.concatenate(values), np.concatenate(present), np.array(cases, bool))
+        joined = np.concatenate(values)
+        if dtype.kind == "f":
+            joined[np.isnan(joined)] = np.nan
+        return cls(joined, joined.view(np.int64), np.concatenate(present), np.array(cases, bool))
+
+    def apart(self, other: _Flat, where: Array, allowed: Array) -> Array:
+        """Return how far two outputs are apart, as fractions of what is ``allowed``."""
+        if self.values.dtype.kind == "i":
+            return np.full(where.size, np.inf)
+        with np.errstate(all="ignore"):
+            apart: Array = np.abs(self.values[where] - other.values[where]) / allowed[where]
+        apart[np.isnan(apart)] = np.inf
+        return apart

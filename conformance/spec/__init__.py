@@ -39,7 +39,9 @@ class Tier:
     examples: int
     """Generated cases an operator and dimension."""
     seconds: float
-    """Time budget an implementation and cell."""
+    """Time budget an implementation and cell,"""
+    total: float
+    """and of all cells together: where there are more of them, each has less."""
     suites: tuple[str, ...]
     """The curated suites that are judged besides."""
     checks: tuple[str, ...] = CHECKS
@@ -177,6 +179,8 @@ def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[st
             values["examples"] = own.whole("examples", 0, 1_000_000)
         if "seconds" in own.values:
             values["seconds"] = own.number("seconds", 0.001, 100_000)
+        if "total" in own.values:
+            values["total"] = own.number("total", 0.001, 10_000_000)
         if "suites" in own.values:
             values["suites"] = own.names("suites", suites, least=0)
         if "checks" in own.values:

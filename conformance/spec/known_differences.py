@@ -20,7 +20,7 @@ from conformance.known import KnownDifference
 from conformance.spec.tables import Table, parse, read, show
 
 _TEXTS = ("implementation", "requirement", "case", "reason")
-_FIELDS = (*_TEXTS, "where", "link", "versions")
+_FIELDS = (*_TEXTS, "where", "link", "versions", "fatal")
 
 
 def read_known(path: str | Path) -> dict[str, tuple[KnownDifference, ...]]:
@@ -41,8 +41,13 @@ def read_known(path: str | Path) -> dict[str, tuple[KnownDifference, ...]]:
         name = texts.pop("implementation")
         if not isinstance(values["where"], dict):
             raise table.error("where", 'a table, such as {operator = "conv", groups = ">1"}')
+        fatal = values.get("fatal", False)
+        if not isinstance(fatal, bool):
+            raise table.error("fatal", "true or false")
         try:
-            entry = KnownDifference(texts.pop("requirement"), where=values["where"], **texts)
+            entry = KnownDifference(
+                texts.pop("requirement"), where=values["where"], fatal=fatal, **texts
+            )
         except RegistrationError as problem:
             raise table.failure(str(problem)) from None
         found[name] = (*found.get(name, ()), entry)
