@@ -13,7 +13,9 @@ from conformance import KnownDifference
 from conformance.case import Case
 from conformance.cli import main
 from conformance.errors import ConformanceError, RegistrationError, SpecError
+from conformance.judging import VIOLATES, Verdict
 from conformance.registry import implementation
+from conformance.running.causes import covering
 from conformance.running.engine import Run, run
 from conformance.running.runfile import read
 from conformance.spec.known_differences import read_known
@@ -136,6 +138,21 @@ def test_another_requirement_does_not_cover(judged: Judged) -> None:
 
     assert 0 == found.cells[0].known
     assert not found.conforms
+
+
+@pytest.mark.parametrize(
+    ("case", "requirement"),
+    [
+        ("max_pool1d:float32:x=1,1,2:kernel=2:nan@0", "MAXPOOL-5"),
+        ("conv1d:float32:x=1,1,1:w=1,1,1:invalid=w-wider:integers@0", "REJECT-20"),
+    ],
+)
+def test_an_entry_covers_what_a_probe_of_its_convention_shows(case: str, requirement: str) -> None:
+    where = {"operator": Case.parse(case).operator}
+    known = [entry(requirement=cited, case=case, where=where) for cited in ("CONV-3", requirement)]
+    mixed = Verdict("mine", Case.parse(case), VIOLATES, "DECLARE-5", "mixed followed")
+
+    assert 1 == covering(known, mixed)
 
 
 def test_an_entry_that_no_longer_occurs_is_stale(judged: Judged) -> None:

@@ -62,11 +62,14 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
 
     ``requirement`` is what the judge said. A wrong result is about any of the parameters that are
     not at their defaults, or about what the case holds or how it lies in memory. What is wrong on
-    exact data is wrong on any other data too.
+    exact data is wrong on any other data too. A convention that is not followed (DECLARE-5) is
+    about the requirement that has the convention.
     """
     found = {requirement}
     if requirement == "RESULT-1":
         found.add("RESULT-2")
+    if requirement == "DECLARE-5":
+        found.add(_conventional(case))
     if requirement in _MAXIMA:  # which of them depends on the data
         found |= {*_MAXIMA}
     marked = case.memory != "contiguous" or case.data in _SPECIAL_REQUIREMENTS
@@ -81,3 +84,12 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
         if plainer.memory != "contiguous" or plainer.data in _SPECIAL_REQUIREMENTS:
             found.add(attribute(plainer))
     return frozenset(found)
+
+
+def _conventional(case: Case) -> str:
+    """Return the requirement that a probe of a convention, which made ``case``, is about."""
+    if not case.invalid:
+        return attribute(case)
+    from conformance.rejection import MUTATIONS
+
+    return MUTATIONS[case.invalid].requirement

@@ -63,7 +63,7 @@ def reproduces(one: Implementation, case: Case, script: str, *, seconds: float =
     if case.invalid:
         return f"returned shape {got.shape} where an exception is due"
     prepared = Prepared.of(case)
-    if got.ndim == 0 and prepared.reference.exact.ndim:
+    if got.ndim == 0 and prepared.reference.exact.ndim and "got, exact = " in script:
         return _element(script, float(got))
     output = from_layout(got.astype(numpy_dtype(case.dtype)), one.layout, _role(case))
     seen = Observation(output=output)
