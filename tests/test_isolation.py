@@ -17,6 +17,7 @@ from conformance.checks.repeat import relive
 from conformance.isolation import process
 from conformance.isolation.callers import caller_of, close_all
 from conformance.isolation.limits import Limits
+from conformance.isolation.process import Process
 from conformance.judging import Prepared, Verdict, judge_each
 from conformance.registry import Implementation, Place, moved
 from conformance.running.causes import explain
@@ -187,6 +188,23 @@ def test_a_worker_of_another_protocol_is_refused(
     (found,) = judged(make("exits"), GOOD)
 
     assert "it speaks protocol 1 of workers, the run 7" in found.message
+
+
+def test_threads_of_a_worker_wait_asleep_unless_the_user_has_said_how(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for policy in (None, "ACTIVE"):
+        if policy:
+            monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+        place = make("exits").place
+        assert place is not None
+        process = Process(place, "exits")
+        found.append((Path("/proc") / str(process.pid) / "environ").read_bytes().split(b"\0"))
+        process.stop()
+
+    assert b"OMP_WAIT_POLICY=PASSIVE" in found[0]
+    assert b"OMP_WAIT_POLICY=ACTIVE" in found[1]
 
 
 def marked(mark: str) -> list[str]:

@@ -321,6 +321,14 @@ def test_a_case_that_is_not_supported_is_passed_over() -> None:
     assert [] == list(survey(one, cases("conv", 1, ("float32",), seed=0), 10.0))
 
 
+def test_what_new_shapes_cost_too_much_for_is_left_out() -> None:
+    one = unregistered("mine", {"conv": CORRECT["conv"]}, {})
+    chosen = cases("conv", 1, ("float32",), seed=0)[:1]
+
+    assert [] == list(survey(one, chosen, seconds=1.0, call=10.0))
+    assert [] != list(survey(one, chosen, seconds=1.0, call=1e-6))
+
+
 def test_a_run_reports_what_only_large_shapes_show(
     tmp_path: Path, cache_folder: Path, empty_registry: None
 ) -> None:

@@ -219,7 +219,8 @@ def _judge_cell(
                 break
     # They say little about results that are wrong already.
     if not failures and caller_of(one).lost is None:
-        related = judge_relations(one, cell.operator, cell.dims, cell.dtype, plan)
+        call = (time.perf_counter() - begun) / max(1, cell.compared)
+        related = judge_relations(one, cell.operator, cell.dims, cell.dtype, plan, call)
         failures += [verdict for verdict in related if verdict.failed]
     cell.seconds = time.perf_counter() - started
     if "declare" in wanted and cell.reached and caller_of(one).lost is None:
@@ -332,11 +333,14 @@ def histories_of(ordinary: Sequence[Case]) -> Iterator[tuple[str, Case]]:
 
 
 def judge_relations(
-    one: Implementation, operator: str, dims: int, dtype: str, plan: Plan
+    one: Implementation, operator: str, dims: int, dtype: str, plan: Plan, call: float = 0.0
 ) -> Iterator[Verdict]:
-    """Yield what relations say of a cell: of shapes too large for a reference, above all."""
+    """Yield what relations say of a cell: of shapes too large for a reference, above all.
+
+    ``call`` are the seconds that a call of a new shape takes.
+    """
     if "relations" not in plan.checks:
         return
     made = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
     mine = [case for case in made if case.dtype == dtype]
-    yield from relations.survey(one, mine, plan.seconds * RELATIONS_SHARE)
+    yield from relations.survey(one, mine, plan.seconds * RELATIONS_SHARE, call)
