@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from conformance.dtypes import DTYPES, FORMATS
+from conformance.declarations import check_declarations
 from conformance.errors import ConformanceError, PluginError, RegistrationError
 from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from conformance.case import Case
-    from conformance.isolation.limits import Limits
+    from conformance.isolation.place import Place
     from conformance.known import KnownDifference
     from conformance.snippets import SnippetFunction
 
@@ -29,42 +27,6 @@ ENTRY_POINT_GROUP = "conformance.implementations"
 Function: TypeAlias = Callable[..., Any]
 Decorated = TypeVar("Decorated", bound=Function)
 Supports: TypeAlias = "Callable[[Case], bool | str]"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@\[\]-]*")
-_LAYOUTS = ("NCHW", "NHWC")
-_ERRORS = ("componentwise", "normwise")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a worker process finds an implementation, and what it may take there."""
-
-    python: str
-    """The interpreter's path."""
-    target: tuple[str, str]
-    """("module", its name) or ("file", its path)."""
-    name: str
-    """The name under which it is registered there."""
-    limits: Limits
-
-
-class Elsewhere:
-    """What stands for a function that a worker calls: the names that it goes by there."""
-
-    def __init__(self, module: str, name: str, operator: str, place: Place) -> None:
-        self.__module__ = module
-        self.__name__ = name
-        self.operator = operator
-        self.place = place
-
-    def __call__(self, *arguments: Any, **parameters: Any) -> Any:
-        """Let the worker make the call; return or raise what it returns or raises there.
-
-        Raises `conformance.calling.CallEnded` where the call ends the worker.
-        """
-        from conformance.isolation.callers import invoke
-
-        return invoke(self.place, self.operator, arguments, parameters)
 
 
 @dataclass(eq=False)
@@ -206,9 +168,11 @@ class Implementation:
         Of one that only workers load, the declarations are all that there is.
         """
         if self.place is None:
-            return _restore, (self.name, self.origin)
+            return restore, (self.name, self.origin)
+        from conformance.isolation.place import Moved, restore_moved
+
         if isinstance(self.functions, Moved):
-            return _restore_moved, (self.name, self.origin, self.place)
+            return restore_moved, (self.name, self.origin, self.place)
         return _rebuild, (dict(vars(self)),)
 
     def __repr__(self) -> str:
@@ -273,7 +237,7 @@ def implementation(
         declared_version=version,
         known=tuple(known),
     )
-    _check_declarations(new, amplification)
+    check_declarations(new, amplification)
     earlier = _registry.get(name)
     if earlier is None:
         _registry[name] = new
@@ -336,52 +300,12 @@ def implementations() -> Mapping[str, Implementation]:
         _loaded_entry_points = True
         for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
             try:
-                with _all_or_nothing():
+                with all_or_nothing():
                     entry.load()
             except (Exception, SystemExit) as problem:  # one package must not stop the others
                 text = " ".join(str(problem).split())
                 _broken[entry.name] = f"{entry.value}: {type(problem).__name__}: {text}"
     return dict(_registry)
-
-
-class Moved(dict[str, Function]):
-    """Functions that a worker calls in the place of those that this process has loaded."""
-
-
-def module_of(one: Implementation) -> str:
-    """Return the name of the module that registered it.
-
-    Its functions may come from elsewhere: adapters inherit theirs from a module that they share.
-    """
-    name = next((getattr(f, "__module__", None) or "" for f in one.functions.values()), "")
-    loaded = {name: sys.modules.get(name), **sys.modules}
-    for found, module in loaded.items():
-        file = getattr(module, "__file__", None)
-        if file and Path(file).name == Path(one.origin).name and _same(file, one.origin):
-            return found
-    return name
-
-
-def _same(file: str, origin: str) -> bool:
-    return Path(file).resolve() == Path(origin)
-
-
-def moved(one: Implementation, place: Place) -> Implementation:
-    """Return ``one`` with its calls made in a worker; the registered one stays as it is."""
-    functions = Moved()
-    for operator, function in one.functions.items():
-        module = getattr(function, "__module__", None) or ""
-        name = getattr(function, "__name__", operator)
-        functions[operator] = Elsewhere(module, name, operator, place)
-    return replace(one, functions=functions, place=place)
-
-
-def _restore_moved(name: str, origin: str, place: Place) -> Implementation:
-    return moved(_restore(name, origin), place)
-
-
-def _rebuild(fields: dict[str, Any]) -> Implementation:
-    return Implementation(**fields)
 
 
 def without_entry_points() -> None:
@@ -390,8 +314,14 @@ def without_entry_points() -> None:
     _loaded_entry_points = True
 
 
-def _restore(name: str, origin: str) -> Implementation:
+def _rebuild(fields: dict[str, Any]) -> Implementation:
+    return Implementation(**fields)
+
+
+def restore(name: str, origin: str) -> Implementation:
     """Return the implementation called ``name``, loading the file that registers it if need be."""
+    from conformance.plugins import load_plugin
+
     if name not in implementations():
         load_plugin(origin)
     return get(name)
@@ -401,55 +331,6 @@ def broken() -> Mapping[str, str]:
     """Return the entry points that could not be loaded, with the reason."""
     implementations()
     return dict(_broken)
-
-
-def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
-    """Load the Python file ``path`` and return the implementations that it registers.
-
-    Raises `PluginError` where the file is missing, fails to run, or registers nothing.
-    """
-    file = check_plugin(path)
-    known = from_file(file)
-    if known:
-        return known
-    name = f"convformance_plugin_{re.sub(r'[^A-Za-z0-9]', '_', str(file))}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with _all_or_nothing():
-            spec.loader.exec_module(module)
-            found = from_file(file)
-            if not any(one.functions for one in found):
-                raise RegistrationError(
-                    "registers nothing; put "
-                    '@implementation("some-name") above a function named after its operator'
-                )
-    except BaseException as problem:
-        sys.modules.pop(name, None)
-        if isinstance(problem, KeyboardInterrupt):
-            raise
-        if isinstance(problem, ConformanceError):
-            said = str(problem).removeprefix(f"{file}: ")  # the file is named once
-            raise PluginError(f"plugin {path}: {said}") from None
-        line = _line_in(problem, file)
-        where = f"{path}:{line}" if line else str(path)
-        text = " ".join(str(problem).split())
-        raise PluginError(f"plugin {where}: {type(problem).__name__}: {text}") from problem
-    return found
-
-
-def check_plugin(path: str | Path) -> Path:
-    """Return the file that ``path`` names; raise `PluginError` where it can be no plugin."""
-    implementations()  # first, so that a name taken twice is the plugin's mistake
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise PluginError(f"plugin {path}: no such file")
-    if file.suffix != ".py":
-        raise PluginError(f"plugin {path}: not a Python file; its name must end in .py")
-    return file
 
 
 def adopt(one: Implementation) -> None:
@@ -463,7 +344,7 @@ def adopt(one: Implementation) -> None:
 
 
 @contextmanager
-def _all_or_nothing() -> Iterator[None]:
+def all_or_nothing() -> Iterator[None]:
     """Take back every registration made inside, if something is raised there."""
     before = dict(_registry)
     try:
@@ -477,53 +358,6 @@ def _all_or_nothing() -> Iterator[None]:
 def from_file(file: Path) -> tuple[Implementation, ...]:
     """Return the implementations that the file ``file`` has registered."""
     return tuple(i for i in _registry.values() if Path(i.origin) == file)
-
-
-def _check_declarations(new: Implementation, amplification: float | None) -> None:
-    where = f"{new.origin}: implementation {new.name!r}"
-    if not isinstance(new.name, str) or not _NAME.fullmatch(new.name):
-        raise RegistrationError(
-            f"{where}: a name is letters, digits and . _ + = @ [ ] -, and starts with a letter "
-            f'or a digit: @implementation("my-conv")'
-        )
-    if new.layout not in _LAYOUTS:
-        raise RegistrationError(f"{where}: layout={new.layout!r}; allowed: {', '.join(_LAYOUTS)}")
-    if new.error not in _ERRORS:
-        raise RegistrationError(f"{where}: error={new.error!r}; allowed: {', '.join(_ERRORS)}")
-    if not new.dtypes:
-        raise RegistrationError(f"{where}: dtypes=(); name at least one of {', '.join(DTYPES)}")
-    for dtype in new.dtypes:
-        if dtype not in DTYPES:
-            raise RegistrationError(f"{where}: dtypes={dtype!r}; allowed: {', '.join(DTYPES)}")
-    for key in ("accumulate", "multiply"):
-        value = getattr(new, key)
-        if value is not None and value not in tuple(FORMATS):
-            raise RegistrationError(f"{where}: {key}={value!r}; allowed: {', '.join(FORMATS)}")
-    if amplification is not None and not (
-        isinstance(amplification, (int, float)) and 0 < amplification < float("inf")
-    ):
-        raise RegistrationError(f"{where}: amplification={amplification!r}; a positive number")
-    if amplification is not None and new.error != "normwise":
-        raise RegistrationError(f'{where}: amplification needs error="normwise"')
-    if new.conventions:
-        from conformance.requirements import conventions
-
-        for name, alternative in new.conventions.items():
-            if name not in conventions():
-                raise RegistrationError(
-                    f"{where}: conventions={name!r}; known are {', '.join(conventions())}"
-                )
-            if alternative not in (allowed := conventions()[name].alternatives):
-                raise RegistrationError(
-                    f"{where}: conventions[{name!r}]={alternative!r}; allowed: {', '.join(allowed)}"
-                )
-    if new.supports is not None and not callable(new.supports):
-        raise RegistrationError(f"{where}: supports must be a function of a case")
-    for entry in new.known:
-        if type(entry).__name__ != "KnownDifference":
-            raise RegistrationError(f"{where}: known={entry!r}; a list of KnownDifference(...)")
-    if new.snippet is not None and not callable(new.snippet):
-        raise RegistrationError(f"{where}: snippet must be a function of a call")
 
 
 def _declarations(one: Implementation) -> tuple[object, ...]:
@@ -561,18 +395,6 @@ def _caller_file() -> str:
 def _location(function: object) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
-
-
-def _line_in(problem: BaseException, file: Path) -> int | None:
-    if isinstance(problem, SyntaxError) and problem.filename == str(file):
-        return problem.lineno
-    line = None
-    trace = problem.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
 
 
 def _version_of(package: str) -> str | None:

@@ -17,9 +17,10 @@ from conformance.checks.repeat import relive
 from conformance.isolation import process
 from conformance.isolation.callers import caller_of, close_all
 from conformance.isolation.limits import Limits
+from conformance.isolation.place import Place, moved
 from conformance.isolation.process import Process
 from conformance.judging import Prepared, Verdict, judge_each
-from conformance.registry import Implementation, Place, moved
+from conformance.registry import Implementation
 from conformance.running.causes import explain
 from implementations.im2col import conv as right
 from tests.defects import unregistered

@@ -5,8 +5,8 @@ from __future__ import annotations
 from conformance.case import Case
 from conformance.isolation.callers import place_of
 from conformance.isolation.limits import Limits
+from conformance.isolation.place import module_of
 from conformance.judging import Prepared
-from conformance.registry import module_of
 from conformance.running.reproducer import script
 from implementations import ncnn_net
 

@@ -11,7 +11,7 @@ import pytest
 
 from conformance.case import Case
 from conformance.judging import Prepared
-from conformance.registry import load_plugin
+from conformance.plugins import load_plugin
 from conformance.running.reproducer import script
 from tests.defects import kernels, unregistered
 

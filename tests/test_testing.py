@@ -8,7 +8,8 @@ import pytest
 
 from conformance import ConformanceError, implementation
 from conformance.isolation.callers import close_all
-from conformance.registry import get, load_plugin
+from conformance.plugins import load_plugin
+from conformance.registry import get
 from conformance.testing import checks, parametrize_with_checks
 
 pytest_plugins = ["pytester"]

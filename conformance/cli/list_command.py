@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @options.as_json
 def command(plugins: tuple[str, ...], as_json: bool) -> None:
     """List every implementation with version, family and operators. Imports no backend."""
-    from conformance.registry import broken, implementations, load_plugin
+    from conformance.plugins import load_plugin
+    from conformance.registry import broken, implementations
 
     with options.keep_stdout():
         for plugin in plugins:

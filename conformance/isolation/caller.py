@@ -19,9 +19,9 @@ from conformance.calling.history import Answer, Call
 from conformance.calling.observing import CRASH, HANG, Observation
 from conformance.case import Case
 from conformance.errors import RegistrationError
+from conformance.isolation.place import Place
 from conformance.isolation.process import Ended, Process, StartError
 from conformance.isolation.wire import Frame, take_observed
-from conformance.registry import Place
 
 _AHEAD = 64
 """Calls that are on their way at most,"""

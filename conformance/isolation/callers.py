@@ -27,7 +27,8 @@ from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation import AVAILABLE
 from conformance.isolation.caller import Isolated, end_spares
 from conformance.isolation.limits import Limits
-from conformance.registry import ENTRY_POINT_GROUP, Implementation, Place, module_of, moved
+from conformance.isolation.place import Place, module_of, moved
+from conformance.registry import ENTRY_POINT_GROUP, Implementation
 
 _UNKNOWN_WORK = 10**9
 """What is allowed for a call of which only the arguments are known."""

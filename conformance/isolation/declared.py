@@ -18,17 +18,11 @@ from conformance.isolation import AVAILABLE
 from conformance.isolation.caller import keep
 from conformance.isolation.callers import caller_at, place_of
 from conformance.isolation.limits import Limits
+from conformance.isolation.place import Elsewhere, Place
 from conformance.isolation.process import Ended, Process, StartError
 from conformance.known import KnownDifference
-from conformance.registry import (
-    Elsewhere,
-    Implementation,
-    Place,
-    adopt,
-    check_plugin,
-    from_file,
-    load_plugin,
-)
+from conformance.plugins import check_plugin, load_plugin
+from conformance.registry import Implementation, adopt, from_file
 
 
 @dataclass

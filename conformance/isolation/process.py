@@ -24,8 +24,8 @@ import conformance
 from conformance.calling.observing import CRASH, HANG, MEMORY, one_line
 from conformance.errors import ConformanceError
 from conformance.isolation import AVAILABLE, PROTOCOL
+from conformance.isolation.place import Place
 from conformance.isolation.wire import Frame, Inbox, WireError
-from conformance.registry import Place
 
 _ROOT = Path(conformance.__file__).parent.parent
 _ENTRY = Path(__file__).with_name("entry.py")

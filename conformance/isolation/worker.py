@@ -28,6 +28,7 @@ from conformance.errors import ConformanceError, RegistrationError
 from conformance.isolation import PROTOCOL
 from conformance.isolation.wire import Frame, Inbox, observed, take
 from conformance.known import KnownDifference
+from conformance.plugins import load_plugin
 from conformance.registry import Implementation
 from conformance.signatures import SIGNATURES
 
@@ -124,7 +125,7 @@ def _load(target: tuple[str, str], name: str | None, pipe: _Pipe) -> list[Implem
             importlib.import_module(place)
             found = list(registry.implementations().values())
         else:
-            found = list(registry.load_plugin(place))
+            found = list(load_plugin(place))
     except ConformanceError as problem:
         _fail(pipe, str(problem))
     except BaseException as problem:  # whatever an import raises, SystemExit among it

@@ -15,8 +15,9 @@ from conformance import rejection
 from conformance.calling import Array, Inputs, to_layout
 from conformance.case import Case
 from conformance.cases.data import memory_ways
+from conformance.isolation.place import module_of
 from conformance.judging import Prepared
-from conformance.registry import ENTRY_POINT_GROUP, Implementation, module_of
+from conformance.registry import ENTRY_POINT_GROUP, Implementation
 from conformance.signatures import SIGNATURES
 from conformance.snippets import plain
 
@@ -66,15 +67,11 @@ def script(one: Implementation, prepared: Prepared, *, history: bool = False) ->
 
 def relation_script(one: Implementation, case: Case, requirement: str) -> str:
     """Return a Python script that asks ``one`` for both sides of a relation, and compares them."""
-    known = _shared(one)
-    lines = [] if known else [f"load_plugin({one.origin!r})"]
-    names = "get" if known else "get, load_plugin"
     lines = [
         "from conformance.case import Case",
         "from conformance.checks.relations import relate",
-        f"from conformance.registry import {names}",
+        *_loading(one),
         "",
-        *lines,
         f"case = Case.parse({case.id!r})",
         f"for verdict in relate(get({one.name!r}), case, {requirement!r}):",
         "    print(verdict)",
@@ -188,13 +185,16 @@ def _imports(one: Implementation, operator: str) -> list[str]:
         ]
     loaded = sys.modules.get(module)
     if loaded is not None and not hasattr(loaded, name):  # a method, which no module has a name for
-        loading = [] if _shared(one) else [f"load_plugin({one.origin!r})"]
-        return [
-            f"from conformance.registry import {'get, load_plugin' if loading else 'get'}",
-            *loading,
-            f"{operator} = get({one.name!r}).functions[{operator!r}]",
-        ]
+        return [*_loading(one), f"{operator} = get({one.name!r}).functions[{operator!r}]"]
     return [f"from {module} import {name}{alias}"]
+
+
+def _loading(one: Implementation) -> list[str]:
+    """Return the lines after which ``get`` finds an implementation by its name."""
+    getting = "from conformance.registry import get"
+    if _shared(one):
+        return [getting]
+    return ["from conformance.plugins import load_plugin", getting, f"load_plugin({one.origin!r})"]
 
 
 def _literal(value: Any) -> str:

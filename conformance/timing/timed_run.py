@@ -22,7 +22,8 @@ from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.large.layers import Layer, choose
 from conformance.large.projection import verifier
-from conformance.registry import Implementation, find, load_plugin
+from conformance.plugins import load_plugin
+from conformance.registry import Implementation, find
 from conformance.registry import implementations as registered
 from conformance.running.machine import machine
 from conformance.running.runfile import RunFile
