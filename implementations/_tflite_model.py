@@ -16,7 +16,7 @@ from implementations._common import Array, Shape
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """An array that is stored in the model: float32, or int32 for a shape."""
+    """An array that is stored in the model."""
 
     dtype: str
     shape: Shape
@@ -42,49 +42,51 @@ class Node:
     """Its inputs in order; None is the model's own input."""
 
 
-def one_node(node: Node, x: Shape, y: Shape) -> bytes:
-    """Return a serialized model of ``node``, in float32, from shape ``x`` to shape ``y``."""
+def one_node(node: Node, x: Shape, dtype: str) -> bytes:
+    """Return a serialized model of ``node``, from shape ``x`` to a shape that the engine finds."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model, graph, operator = schema.ModelT(), schema.SubGraphT(), schema.OperatorT()
-    code, empty = schema.OperatorCodeT(), schema.BufferT()
-    code.builtinCode = getattr(schema.BuiltinOperator, node.operator)
-    code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # where readers before 2020 look
-    code.version = 1
-    model.version, model.operatorCodes, model.subgraphs = 3, [code], [graph]
-    model.buffers, graph.tensors = [empty], []
-
-    def tensor(name: str, shape: Shape, kind: int, buffer: int = 0) -> int:
-        new = schema.TensorT()
-        new.name, new.shape, new.type, new.buffer = name, list(shape), kind, buffer
-        graph.tensors.append(new)
-        return len(graph.tensors) - 1
-
-    def stored(constant: Constant) -> int:
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(constant.data, np.uint8)
-        model.buffers.append(buffer)
-        kind = schema.TensorType.INT32 if constant.dtype == "int32" else schema.TensorType.FLOAT32
-        name = f"constant{len(graph.tensors)}"
-        return tensor(name, constant.shape, kind, len(model.buffers) - 1)
-
-    first = tensor("x", x, schema.TensorType.FLOAT32)
-    operator.inputs = [first if one is None else stored(one) for one in node.inputs]
-    last = tensor("y", y, schema.TensorType.FLOAT32)
-    operator.outputs, operator.opcodeIndex = [last], 0
-    operator.builtinOptionsType = getattr(schema.BuiltinOptions, node.options)
-    operator.builtinOptions = _options(schema, node)
-    graph.inputs, graph.outputs, graph.operators = [first], [last], [operator]
+    tensors: list[Any] = []
+    buffers = [schema.BufferT()]  # the first buffer is that of what is computed
+    for each in node.inputs:
+        stored = each is not None
+        tensors.append(
+            schema.TensorT(
+                shape=list(each.shape if each is not None else x),
+                type=_kind(schema, each.dtype if each is not None else dtype),
+                buffer=len(buffers) if stored else 0,
+                name=f"{len(tensors)}",
+            )
+        )
+        if each is not None:
+            buffers.append(schema.BufferT(data=np.frombuffer(each.data, np.uint8)))
+    last = len(tensors)
+    tensors.append(schema.TensorT(shape=[], type=_kind(schema, dtype), name="y"))
+    operator = schema.OperatorT(
+        inputs=list(range(last)),
+        outputs=[last],
+        builtinOptionsType=getattr(schema.BuiltinOptions, node.options),
+        builtinOptions=getattr(schema, f"{node.options}T")(**dict(node.values)),
+    )
+    first = [node.inputs.index(None)]
+    graph = schema.SubGraphT(tensors, inputs=first, outputs=[last], operators=[operator])
+    code = getattr(schema.BuiltinOperator, node.operator)
+    model = schema.ModelT(
+        version=3,
+        # readers before 2020 look at the first code
+        operatorCodes=[schema.OperatorCodeT(min(code, 127), version=1, builtinCode=code)],
+        subgraphs=[graph],
+        buffers=buffers,
+    )
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-def _options(schema: Any, node: Node) -> Any:
-    options = getattr(schema, f"{node.options}T")()
-    for name, value in node.values:
-        if not hasattr(options, name):
-            raise AttributeError(f"{node.options} has no field {name}")
-        setattr(options, name, value)
-    return options
+def _kind(schema: Any, dtype: str) -> int:
+    """Return the number of a dtype in the schema."""
+    kind: int | None = getattr(schema.TensorType, dtype.upper(), None)
+    if kind is None:
+        raise TypeError(f"dtype {dtype}: no tensor of a model has it")
+    return kind

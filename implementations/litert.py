@@ -24,14 +24,27 @@ flush subnormal numbers.
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from conformance import Unsupported, implementation
-from implementations._common import Array, Padding, Shape, is_same, native, padded
-from implementations._engine import Engine, Tensor, any_padding
+from conformance.registry import Implementation
+from conformance.snippets import Call
+from implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    check_axes,
+    check_padding,
+    is_same,
+    native,
+    padded,
+    pool_size,
+)
+from implementations._engine import any_padding
+from implementations._litert_snippet import written
 from implementations._quiet import quiet
 from implementations._tflite_model import Constant, Node, one_node
 
@@ -43,173 +56,177 @@ _RESOLVERS = {
 }
 
 
-class Litert(Engine):
+class Litert:
     """LiteRT's operators with the kernels of one resolver."""
-
-    channels_last = True
 
     def __init__(self, resolver: str) -> None:
         self._resolver = resolver
 
-    def tensor(self, array: Array) -> Tensor:
-        """Return an array that LiteRT can read."""
-        return np.array(array, native(array.dtype), order="C")
+    def register(self, implementation: Implementation) -> None:
+        """Register every operator that it has under ``implementation``."""
+        for operator in ("conv", "conv_transpose", "max_pool", "avg_pool"):
+            implementation.register(operator, getattr(self, operator))
 
-    def array(self, tensor: Tensor, like: Array) -> Array:
-        """Return what `_run` made."""
-        result: Array = tensor
-        return result
-
-    def convolve(
+    def conv(
         self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        *,
         stride: Shape,
         padding: Padding,
         dilation: Shape,
         groups: int,
-    ) -> Tensor:
+    ) -> Array:
         """CONV_2D, DEPTHWISE_CONV_2D or CONV_3D."""
         dims, o = len(stride), w.shape[-1]
+        _check_groups(x, w, groups)
         if dims == 3 and groups > 1:
             raise Unsupported("CONV_3D has no groups")
-        extent = tuple(d * (k - 1) + 1 for k, d in zip(w.shape[:-2], dilation, strict=True))
-        t, kind, out = _padded(t, extent, stride, padding, padding, 0)
-        if dims == 1:
-            w = w[None]
-        options = _steps(stride, "stride") | _steps(dilation, "dilation", "Factor")
+        check_padding(dims, padding)
+        x, kind = _padded(x, _extent(w.shape[:-2], dilation), stride, padding, padding, 0)
+        options = _steps(dims, stride, "stride") | _steps(dims, dilation, "dilation", "Factor")
         options["padding"] = kind
         name = "Conv3D" if dims == 3 else "Conv2D"
         operator = "CONV_3D" if dims == 3 else "CONV_2D"
+        if dims == 1:
+            w = _heightened(w, 0)
         if dims < 3 and groups > 1 and w.shape[-2] == 1:
             operator, name = "DEPTHWISE_CONV_2D", "DepthwiseConv2D"
             options["depthMultiplier"] = o // groups
             w = w.reshape(1, *w.shape[:2], o)  # (1, KH, KW, O)
         elif dims < 3:
             w = np.moveaxis(w, -1, 0)  # (O, KH, KW, C/groups)
-        inputs = (None, w, _bias(bias, w, o))
-        return self._run(operator, f"{name}Options", options, inputs, t, (len(t), *out, o))
+        return self._run(operator, f"{name}Options", options, (None, w, _bias(bias, w, o)), x, dims)
 
-    def transposed(
+    def conv_transpose(
         self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        *,
         stride: Shape,
         padding: Padding,
         output_padding: Shape,
         dilation: Shape,
         groups: int,
-    ) -> Tensor:
+    ) -> Array:
         """TRANSPOSE_CONV or CONV_3D_TRANSPOSE."""
         dims, o = len(stride), w.shape[-2]
+        check_axes(1, groups=(groups,))
+        check_axes(dims, least=0, output_padding=output_padding)
+        check_padding(dims, padding)
         if groups > 1:
             raise Unsupported("transposed convolutions have no groups")
-        if dims < 3 and max(dilation) > 1:
-            raise Unsupported("TRANSPOSE_CONV has no dilation")
         if any(extra >= step for extra, step in zip(output_padding, stride, strict=True)):
             raise Unsupported("no output_padding of stride or more")
-        whole = tuple(
-            (s - 1) * step + d * (k - 1) + 1 + extra
-            for s, k, step, d, extra in zip(
-                t.shape[1:-1], w.shape[:-2], stride, dilation, output_padding, strict=True
-            )
-        )
-        kept = tuple(
-            slice(before, size - after)
-            for size, (before, after) in zip(whole, padding, strict=True)
-        )
-        options = _steps(stride, "stride") | {"padding": _VALID}
+        options = _steps(dims, stride, "stride") | {"padding": _VALID}
         if dims == 3:
             operator, name = "CONV_3D_TRANSPOSE", "Conv3D"
-            options |= _steps(dilation, "dilation", "Factor")
+            options |= _steps(dims, dilation, "dilation", "Factor")
         else:
             operator, name = "TRANSPOSE_CONV", "TransposeConv"
-            w = np.moveaxis(w[None] if dims == 1 else w, -2, 0)  # (O, KH, KW, C)
-        size = (1, *whole) if dims == 1 else whole
-        shape = np.array([len(t), *size, o], np.int32)
-        inputs = (shape, w, None, _bias(bias, w, o))
-        return np.array(
-            self._run(operator, f"{name}Options", options, inputs, t, (len(t), *whole, o))[:, *kept]
+            check_axes(dims, dilation=dilation)
+            if max(dilation) > 1:
+                raise Unsupported("TRANSPOSE_CONV has no dilation")
+        whole = tuple(
+            (s - 1) * step + k + extra
+            for s, k, step, extra in zip(
+                x.shape[1:-1], _extent(w.shape[:-2], dilation), stride, output_padding, strict=True
+            )
         )
+        if dims == 1:
+            w, whole = _heightened(w, 0), (1, *whole)
+        if dims < 3:
+            w = np.moveaxis(w, -2, 0)  # (O, KH, KW, C)
+        shape = np.array([len(x), *whole, o], np.int32)
+        inputs = (shape, w, None, _bias(bias, w, o))
+        return self._run(operator, f"{name}Options", options, inputs, x, dims, padding)
 
-    def maximum(
+    def max_pool(
         self,
-        t: Tensor,
+        x: Array,
+        *,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
-        reach: Padding,
         dilation: Shape,
         ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    ) -> Array:
         """MAX_POOL_2D."""
+        check_axes(len(kernel), dilation=dilation)
         if max(dilation) > 1:
             raise Unsupported("pools have no dilation")
-        return self._pool("MAX_POOL_2D", t, kernel, stride, padding, reach, fill)
+        reach = _reach(x, kernel, stride, padding, ceil_mode)
+        return self._pool("MAX_POOL_2D", x, kernel, stride, padding, reach, -np.inf)
 
-    def average(
+    def avg_pool(
         self,
-        t: Tensor,
+        x: Array,
+        *,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
-        reach: Padding,
         ceil_mode: bool,
         count_include_pad: bool,
-    ) -> Tensor:
+    ) -> Array:
         """AVERAGE_POOL_2D."""
+        reach = _reach(x, kernel, stride, padding, ceil_mode)
         counted = any_padding(padding) and count_include_pad
-        if counted and reach != tuple(map(tuple, padding)):
+        if counted and reach != padding:
             raise Unsupported("no windows that reach beyond padding that counts")
         if counted:
-            t = padded(t, padding, 0, t.dtype, first=1)
+            x = padded(x, padding, 0, native(x.dtype), first=1)
             padding = reach = ((0, 0),) * len(kernel)
-        fill = None if any_padding(reach) else 0
-        return self._pool("AVERAGE_POOL_2D", t, kernel, stride, padding, reach, fill)
+        return self._pool("AVERAGE_POOL_2D", x, kernel, stride, padding, reach, None)
 
     def _pool(
         self,
         operator: str,
-        t: Tensor,
+        x: Array,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
         reach: Padding,
         fill: float | None,
-    ) -> Tensor:
-        if len(kernel) == 3:
+    ) -> Array:
+        dims = len(kernel)
+        if dims == 3:
             raise Unsupported("no pools of three dimensions")
-        t, kind, out = _padded(t, kernel, stride, padding, reach, fill)
-        options = _steps(stride, "stride") | {"padding": kind}
-        options |= _steps(kernel, "filter", names=_POOLED)
-        inputs = (None,)
-        return self._run(operator, "Pool2DOptions", options, inputs, t, (len(t), *out, t.shape[-1]))
+        x, kind = _padded(x, kernel, stride, padding, reach, fill)
+        options = _steps(dims, stride, "stride") | {"padding": kind}
+        options |= _steps(dims, kernel, "filter", names=_POOLED)
+        return self._run(operator, "Pool2DOptions", options, (None,), x, dims)
 
     def _run(
-        self, operator: str, options: str, values: dict[str, int], arrays: Any, t: Tensor, y: Shape
+        self,
+        operator: str,
+        options: str,
+        values: dict[str, int],
+        arrays: tuple[Array | None, ...],
+        x: Array,
+        dims: int,
+        crop: Padding = (),
     ) -> Array:
-        """Run a model of one operator; of ``arrays``, its inputs, None stands for ``t``."""
-        inputs = tuple(None if array is None else Constant.of(array) for array in arrays)
+        """Run a model of one operator; of ``arrays``, its inputs, None stands for ``x``."""
+        inputs = tuple(None if a is None else Constant.of(_plain(a)) for a in arrays)
         node = Node(operator, options, tuple(values.items()), inputs)
-        flat = t.ndim == 3
-        if flat:
-            t, y = t[:, None], (y[0], 1, *y[1:])
-        interpreter = _interpreter(node, t.shape, y, self._resolver)
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], t)
+        x = _plain(x)
+        if dims == 1:
+            x = _heightened(x, 1)
+        interpreter = _interpreter(node, x.shape, x.dtype.name, self._resolver)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
         interpreter.invoke()
         result: Array = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-        return np.array(result[:, 0]) if flat else result
+        return _cropped(np.array(result[:, 0]) if dims == 1 else result, crop)
 
 
 @lru_cache(maxsize=128)
-def _interpreter(node: Node, x: Shape, y: Shape, resolver: str) -> Any:
+def _interpreter(node: Node, x: Shape, dtype: str, resolver: str) -> Any:
     """Return an interpreter of a model of ``node``, ready to be invoked."""
     module = _litert()
     interpreter = module.Interpreter(
-        model_content=one_node(node, x, y),
+        model_content=one_node(node, x, dtype),
         experimental_op_resolver_type=module.OpResolverType[resolver],
         num_threads=1,
     )
@@ -223,42 +240,89 @@ def _litert() -> Any:
     with quiet():
         from ai_edge_litert import interpreter
 
-        options = tuple(
-            (_steps((1, 1), "stride") | _steps((1, 1), "filter", names=_POOLED)).items()
-        )
-        first = one_node(
-            Node("MAX_POOL_2D", "Pool2DOptions", options, (None,)), *[(1, 1, 1, 1)] * 2
-        )
+        options = _steps(2, (1, 1), "stride") | _steps(2, (1, 1), "filter", names=_POOLED)
+        node = Node("MAX_POOL_2D", "Pool2DOptions", tuple(options.items()), (None,))
+        first = one_node(node, (1, 1, 1, 1), "float32")
         interpreter.Interpreter(model_content=first).allocate_tensors()
     return interpreter
+
+
+# --- what LiteRT has no parameter for -------------------------------------------------------------
+
+
+def _check_groups(x: Array, w: Array, groups: int) -> None:
+    """Raise where LiteRT would find another number of groups in the channels than ``groups``."""
+    c, per_group = x.shape[-1], w.shape[-2]
+    if per_group and c % per_group == 0 and c // per_group != groups:
+        raise ValueError(f"groups={groups!r}: w{w.shape} has {per_group} of the {c} channels each")
+    check_axes(1, groups=(groups,))
+
+
+def _reach(x: Array, kernel: Shape, stride: Shape, padding: Padding, ceil_mode: bool) -> Padding:
+    """Return the padding that the windows read, checked where there is any."""
+    check_padding(len(kernel), padding)
+    if not ceil_mode and not any_padding(padding):
+        return padding
+    ones = (1,) * len(kernel)
+    return pool_size(x, kernel, stride, padding, ones, ceil_mode, channels_last=True)[1]
+
+
+def _padded(
+    x: Array,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    reach: Padding,
+    fill: float | None,
+) -> tuple[Array, int]:
+    """Return the input, which may be padded, and the kind of padding of the operator.
+
+    ``kernel`` is its extent, dilated. Without ``fill`` only "SAME" will do.
+    """
+    if not any_padding(reach):
+        return x, _VALID
+    size = x.shape[1:-1]
+    out = tuple(
+        (s + before + after - k) // step + 1
+        for s, k, step, (before, after) in zip(size, kernel, stride, reach, strict=True)
+    )
+    if is_same(size, out, kernel, stride, padding):
+        return x, _SAME
+    if fill is None:
+        raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
+    return padded(x, reach, fill, native(x.dtype), first=1), _VALID
+
+
+def _cropped(y: Array, padding: Padding) -> Array:
+    """Return what is left of a transposed convolution's whole output."""
+    if not any_padding(padding):
+        return y
+    ends = [
+        (before, size - after) for size, (before, after) in zip(y.shape[1:-1], padding, strict=True)
+    ]
+    if any(first >= last for first, last in ends):
+        raise ValueError(f"padding={padding!r}: crops the whole output {y.shape}")
+    return np.array(y[:, *(slice(*pair) for pair in ends)])
 
 
 def _bias(bias: Array | None, w: Array, channels: int) -> Array:
     return np.zeros(channels, w.dtype) if bias is None else bias
 
 
-def _padded(
-    t: Array,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    reach: Padding,
-    fill: float | None,
-) -> tuple[Array, int, Shape]:
-    """Return the input, its kind of padding and the output's size; the padding may be in the input.
+def _extent(kernel: Shape, dilation: Shape) -> Shape:
+    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
 
-    ``kernel`` is its extent, dilated. Without ``fill`` only "SAME" will do.
-    """
-    size = t.shape[1:-1]
-    out = tuple(
-        (s + before + after - k) // step + 1
-        for s, k, step, (before, after) in zip(size, kernel, stride, reach, strict=True)
-    )
-    if any_padding(reach) and is_same(size, out, kernel, stride, padding):
-        return t, _SAME, out
-    if fill is None:
-        raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
-    return padded(t, reach, fill, t.dtype, first=1), _VALID, out
+
+def _plain(array: Array) -> Array:
+    """Return ``array`` as LiteRT can read it."""
+    return np.array(array, native(array.dtype), order="C")
+
+
+def _heightened(array: Array, axis: int) -> Array:
+    """Return an array of one spatial dimension, which is ``axis``, with a height of 1."""
+    if array.ndim != 3:
+        raise ValueError(f"shape {array.shape}: one spatial axis, so three axes")
+    return np.expand_dims(array, axis)
 
 
 _AXES = ("W", "H", "D")
@@ -266,14 +330,38 @@ _POOLED = ("Width", "Height")
 
 
 def _steps(
-    values: Shape, kind: str, suffix: str = "", names: tuple[str, ...] = _AXES
+    dims: int, values: Shape, kind: str, suffix: str = "", names: tuple[str, ...] = _AXES
 ) -> dict[str, int]:
     """Return one field an axis, the last axis first; a height that there is not is 1."""
-    padded_values = (1, *values) if len(values) == 1 else values
+    if len(values) != dims:
+        raise ValueError(f"{kind}={values!r}: must have {dims} entries, one a spatial axis")
+    several = (1, *values) if dims == 1 else values
     return {
-        f"{kind}{axis}{suffix}": int(value)
-        for axis, value in zip(names, reversed(padded_values), strict=False)
+        f"{kind}{axis}{suffix}": value
+        for axis, value in zip(names[: len(several)], reversed(several), strict=True)
     }
+
+
+class _Recorder(Litert):
+    """Says which model it would run, instead of running it."""
+
+    def _run(
+        self,
+        operator: str,
+        options: str,
+        values: dict[str, int],
+        arrays: tuple[Array | None, ...],
+        x: Array,
+        dims: int,
+        crop: Padding = (),
+    ) -> Any:
+        return operator, options, values, arrays, x
+
+
+def _write(resolver: str, call: Call) -> list[str]:
+    """Return the lines that make ``call``."""
+    recorder = getattr(_Recorder(resolver), call.operator)
+    return written(call, recorder(*call.arguments.values(), **call.parameters), resolver)
 
 
 for _name, _resolver in _RESOLVERS.items():
@@ -286,5 +374,6 @@ for _name, _resolver in _RESOLVERS.items():
             layout="NHWC",
             dtypes=("float32",),
             conventions={} if _resolver == "BUILTIN_REF" else {"subnormal": "flush"},
+            snippet=partial(_write, _resolver),
         )
     )

@@ -31,9 +31,18 @@ import numpy as np
 
 from conformance import KnownDifference, Unsupported, implementation
 from conformance.case import Case
-from implementations import _inference_snippets
-from implementations._common import Array, Padding, Shape, native, padded
-from implementations._engine import Engine, Tensor, any_padding, differ, shared, windows_dropped
+from implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    check_axes,
+    check_padding,
+    native,
+    padded,
+    window_reach,
+)
+from implementations._engine import any_padding, differ, shared, windows_dropped
+from implementations._mnn_snippet import snippet
 from implementations._quiet import quiet
 
 
@@ -48,7 +57,7 @@ mnn = implementation(
     package="MNN",
     extra="mnn",
     dtypes=("float32",),
-    snippet=_inference_snippets.mnn,
+    snippet=snippet,
     supports=_supports,
     known=[
         KnownDifference(
@@ -75,119 +84,124 @@ mnn = implementation(
 )
 
 
-class Mnn(Engine):
-    """MNN's expressions; tensors are NumPy arrays until an operator is called."""
+@mnn
+def conv(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """MNN.expr.conv2d."""
+    expr, flat = _mnn(), x.ndim == w.ndim == 3
+    if differ(padding):
+        x, padding = _padded(x, padding, 0), ((0, 0),) * len(padding)
+    y = expr.conv2d(
+        _variable(x, flat),
+        _constant(w, flat),
+        _bias(bias, len(w), w),
+        _axes(stride, flat, 1),
+        _axes(shared(padding), flat, 0),
+        _axes(dilation, flat, 1),
+        groups,
+        expr.CAFFE,
+    )
+    return _read(y, flat)
 
-    def tensor(self, array: Array) -> Tensor:
-        """Return an array that MNN can read."""
-        return np.array(array, native(array.dtype), order="C")
 
-    def array(self, tensor: Tensor, like: Array) -> Array:
-        """Return what `_read` made."""
-        result: Array = tensor
+@mnn
+def conv_transpose(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    *,
+    stride: Shape,
+    padding: Padding,
+    output_padding: Shape,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """MNN.expr.conv2d_transpose."""
+    expr, flat, both = _mnn(), x.ndim == w.ndim == 3, shared(padding)
+    check_axes(x.ndim - 2, least=0, output_padding=output_padding)
+    if any(output_padding):
+        raise Unsupported("no output_padding")
+    y = expr.conv2d_transpose(
+        _variable(x, flat),
+        _constant(w, flat),
+        _bias(bias, w.shape[1] * max(groups, 1), w),
+        _axes(stride, flat, 1),
+        _axes(both, flat, 0),
+        _axes(dilation, flat, 1),
+        groups,
+        expr.CAFFE,
+    )
+    result = _read(y, flat)
+    if not differ(padding):
         return result
+    check_padding(x.ndim - 2, padding)
+    rest = tuple(
+        (before - crop, size - (after - crop))
+        for size, (before, after), crop in zip(result.shape[2:], padding, both, strict=True)
+    )
+    if any(first >= last for first, last in rest):
+        raise ValueError(f"padding={padding!r}: crops the whole output")
+    return np.array(result[:, :, *(slice(*ends) for ends in rest)])
 
-    def convolve(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
-        """MNN.expr.conv2d."""
-        expr = _mnn()
-        if differ(padding):
-            t, padding = padded(t, padding, 0, t.dtype), ((0, 0),) * len(padding)
-        y = expr.conv2d(
-            _variable(t),
-            _constant(w),
-            _constant(np.zeros(len(w), w.dtype) if bias is None else bias),
-            _axes(stride, 1),
-            _axes(shared(padding), 0),
-            _axes(dilation, 1),
-            groups,
-            expr.CAFFE,
-        )
-        return _read(y, t)
 
-    def transposed(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
-        """MNN.expr.conv2d_transpose."""
-        expr = _mnn()
-        if any(output_padding):
-            raise Unsupported("no output_padding")
-        both = shared(padding)
-        y = expr.conv2d_transpose(
-            _variable(t),
-            _constant(w),
-            _constant(np.zeros(w.shape[1] * groups, w.dtype) if bias is None else bias),
-            _axes(stride, 1),
-            _axes(both, 0),
-            _axes(dilation, 1),
-            groups,
-            expr.CAFFE,
-        )
-        result = _read(y, t)
-        kept = (
-            slice(before - crop, size - (after - crop))
-            for size, (before, after), crop in zip(result.shape[2:], padding, both, strict=True)
-        )
-        return np.array(result[:, :, *kept])
+@mnn
+def max_pool(
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+) -> Array:
+    """MNN.expr.max_pool."""
+    check_axes(len(kernel), dilation=dilation)
+    if max(dilation) > 1:
+        raise Unsupported("pools have no dilation")
+    around, caffe = windows(x.shape[2:], kernel, stride, padding, ceil_mode)
+    return _pool("max_pool", _padded(x, around, -np.inf), kernel, stride, caffe)
 
-    def maximum(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
-        """MNN.expr.max_pool."""
-        expr = _mnn()
-        if max(dilation) > 1:
-            raise Unsupported("pools have no dilation")
-        if _is_caffe(t.shape[2:], kernel, stride, padding, reach, ceil_mode):
-            y = expr.max_pool(*_pool(t, kernel, stride), expr.CAFFE, _axes(shared(padding), 0))
-            return _read(y, t)
-        t = padded(t, reach, fill, t.dtype)
-        return _read(expr.max_pool(*_pool(t, kernel, stride), expr.VALID), t)
 
-    def average(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
-        """MNN.expr.avg_pool."""
-        expr = _mnn()
-        if any_padding(padding) and not count_include_pad:
-            raise Unsupported("padding always counts")
-        if _is_caffe(t.shape[2:], kernel, stride, padding, reach, ceil_mode):
-            y = expr.avg_pool(*_pool(t, kernel, stride), expr.CAFFE, _axes(shared(padding), 0))
-            return _read(y, t)
-        if reach != tuple(map(tuple, padding)):
-            raise Unsupported("windows that reach beyond the padding only if it is symmetric")
-        t = padded(t, padding, 0, t.dtype)
-        return _read(expr.avg_pool(*_pool(t, kernel, stride), expr.VALID), t)
+@mnn
+def avg_pool(
+    x: Array,
+    *,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Array:
+    """MNN.expr.avg_pool."""
+    if any_padding(padding) and not count_include_pad:
+        raise Unsupported("padding always counts")
+    around, caffe = windows(x.shape[2:], kernel, stride, padding, ceil_mode)
+    if caffe is None and around != padding:
+        raise Unsupported("windows that reach beyond the padding only if it is symmetric")
+    return _pool("avg_pool", _padded(x, around, 0), kernel, stride, caffe)
+
+
+def windows(
+    size: Shape, kernel: Shape, stride: Shape, padding: Padding, ceil_mode: bool
+) -> tuple[Padding, Padding | None]:
+    """Return the padding to put around the input, and that for the mode CAFFE or None for VALID."""
+    none, undilated = ((0, 0),) * len(kernel), (1,) * len(kernel)
+    if not any_padding(padding) and not ceil_mode:
+        check_padding(len(kernel), padding)
+        return none, None
+    _, reach = window_reach(size, kernel, stride, padding, undilated, ceil_mode)
+    if _is_caffe(size, kernel, stride, padding, reach, ceil_mode):
+        return none, padding
+    check_padding(len(kernel), padding)
+    return reach, None
 
 
 def _is_caffe(
@@ -202,8 +216,12 @@ def _is_caffe(
     )
 
 
-def _pool(t: Array, kernel: Shape, stride: Shape) -> tuple[Any, list[int], list[int]]:
-    return _variable(t), _axes(kernel, 1), _axes(stride, 1)
+def _pool(name: str, x: Array, kernel: Shape, stride: Shape, padding: Padding | None) -> Array:
+    """Call a pool in the mode CAFFE with ``padding``, or without in the mode VALID."""
+    expr, flat = _mnn(), x.ndim == 3 and len(kernel) == 1
+    mode = [expr.VALID] if padding is None else [expr.CAFFE, _axes(shared(padding), flat, 0)]
+    steps = _axes(kernel, flat, 1), _axes(stride, flat, 1)
+    return _read(getattr(expr, name)(_variable(x, flat), *steps, *mode), flat)
 
 
 @cache
@@ -216,30 +234,37 @@ def _mnn() -> Any:
     return expr
 
 
-def _axes(values: Sequence[int], missing: int) -> list[int]:
+def _padded(x: Array, padding: Padding, fill: float) -> Array:
+    """Return ``x`` with ``padding``, which is checked because it is not MNN that applies it."""
+    check_padding(x.ndim - 2, padding)
+    return padded(x, padding, fill, native(x.dtype))
+
+
+def _axes(values: Sequence[int], flat: bool, missing: int) -> list[int]:
     """Return a parameter as MNN takes it: width, then height, which ``missing`` stands for."""
-    return [int(value) for value in (values[-1], *values[-2::-1])] + [missing] * (2 - len(values))
+    if flat and len(values) != 1:
+        raise ValueError(f"{values!r}: one spatial axis, so one entry")
+    return [*reversed(values), missing] if flat else [*reversed(values)]
 
 
-def _variable(array: Array) -> Any:
+def _bias(bias: Array | None, channels: int, w: Array) -> Any:
+    return _constant(np.zeros(channels, w.dtype) if bias is None else bias, False)
+
+
+def _variable(array: Array, flat: bool) -> Any:
     expr = _mnn()
-    return expr.convert(_constant(array), expr.NC4HW4)
+    return expr.convert(_constant(array, flat), expr.NC4HW4)
 
 
-def _constant(array: Array) -> Any:
-    """Return a constant of two spatial dimensions, one of which may be new."""
+def _constant(array: Array, flat: bool) -> Any:
+    """Return a constant; ``flat`` gives it a height of 1."""
     expr = _mnn()
-    shape = list(array.shape)
-    if len(shape) == 3:
-        shape.insert(2, 1)
-    return expr.const(np.ascontiguousarray(array), shape, expr.NCHW)
+    shape = [*array.shape[:2], 1, *array.shape[2:]] if flat else [*array.shape]
+    return expr.const(np.array(array, native(array.dtype), order="C"), shape, expr.NCHW)
 
 
-def _read(variable: Any, t: Array) -> Array:
-    """Compute; return a new array of as many dimensions as ``t``."""
+def _read(variable: Any, flat: bool) -> Array:
+    """Compute; return a new array, ``flat`` without the height."""
     expr = _mnn()
     result = np.array(expr.convert(variable, expr.NCHW).read())
-    return result.reshape(result.shape[:2] + result.shape[-(t.ndim - 2) :])
-
-
-Mnn().register(mnn)
+    return result.reshape(*result.shape[:2], *result.shape[3:]) if flat else result

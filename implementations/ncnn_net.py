@@ -33,14 +33,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from conformance import Unsupported, implementation
-from implementations import _inference_snippets
-from implementations._common import Array, Padding, Shape, native
-from implementations._engine import Engine, Tensor, windows_dropped
+from conformance.registry import Implementation
+from implementations import _ncnn_snippet
+from implementations._common import Array, Padding, Shape, check_axes, native, window_reach
+from implementations._engine import windows_dropped
 
 WINOGRAD_AMPLIFICATION = 2356.0
 
@@ -52,7 +54,7 @@ winograd = implementation(
     dtypes=("float32",),
     error="normwise",
     amplification=WINOGRAD_AMPLIFICATION,
-    snippet=_inference_snippets.ncnn,
+    snippet=_ncnn_snippet.winograd,
 )
 direct = implementation(
     "ncnn[winograd=off]",
@@ -60,8 +62,10 @@ direct = implementation(
     package="ncnn",
     extra="ncnn",
     dtypes=("float32",),
-    snippet=_inference_snippets.ncnn_direct,
+    snippet=_ncnn_snippet.direct,
 )
+
+_DIMS = {1: "1D", 2: "", 3: "3D"}
 
 # The keys of a layer's parameters, for the axes width, height, depth: the last spatial axis first.
 _KERNEL, _DILATION, _STRIDE = (1, 11, 21), (2, 12, 22), (3, 13, 23)
@@ -69,122 +73,133 @@ _BEFORE, _AFTER, _OUTPUT = (4, 14, 24), (15, 16, 17), (18, 19, 20)
 _POOL_STRIDE, _POOL_BEFORE, _POOL_AFTER = (2, 12, 22), (3, 13, 23), (14, 15, 16)
 
 
-class Ncnn(Engine):
+class Ncnn:
     """ncnn's layers, with or without Winograd."""
 
     def __init__(self, use_winograd: bool) -> None:
         self._use_winograd = use_winograd
 
-    def tensor(self, array: Array) -> Tensor:
-        """Return an array that ncnn can read."""
-        return np.array(array, native(array.dtype), order="C")
+    def register(self, implementation: Implementation) -> None:
+        """Register every operator that it has under ``implementation``."""
+        for operator in ("conv", "conv_transpose", "max_pool", "avg_pool"):
+            implementation.register(operator, getattr(self, operator))
 
-    def array(self, tensor: Tensor, like: Array) -> Array:
-        """Return what `_run` made."""
-        result: Array = tensor
-        return result
-
-    def convolve(
+    def conv(
         self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        *,
         stride: Shape,
         padding: Padding,
         dilation: Shape,
         groups: int,
-    ) -> Tensor:
+    ) -> Array:
         """Convolution or ConvolutionDepthWise."""
-        layer = "ConvolutionDepthWise" if groups > 1 else "Convolution"
-        parameters = _weighted(len(w), w, bias, stride, padding, dilation, groups)
-        return self._run(t, layer, parameters, w, bias)
+        layer = "Convolution" if groups == 1 else "ConvolutionDepthWise"
+        parameters = _weighted(len(stride), w, bias, stride, padding, dilation, groups)
+        return self._run(x, len(stride), layer, parameters, w, bias)
 
-    def transposed(
+    def conv_transpose(
         self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        *,
         stride: Shape,
         padding: Padding,
         output_padding: Shape,
         dilation: Shape,
         groups: int,
-    ) -> Tensor:
+    ) -> Array:
         """Deconvolution or DeconvolutionDepthWise."""
-        layer = "DeconvolutionDepthWise" if groups > 1 else "Deconvolution"
+        layer = "Deconvolution" if groups == 1 else "DeconvolutionDepthWise"
         c, o, *kernel = w.shape
         w = w.reshape(groups, c // groups, o, *kernel).swapaxes(1, 2)  # (groups, o, c, *kernel)
-        w = np.ascontiguousarray(w).reshape(groups * o, c // groups, *kernel)
-        parameters = _weighted(len(w), w, bias, stride, padding, dilation, groups)
-        parameters |= _axes(_OUTPUT, output_padding)
-        return self._run(t, layer, parameters, w, bias)
+        w = w.reshape(groups * o, c // groups, *kernel)
+        parameters = _weighted(len(stride), w, bias, stride, padding, dilation, groups)
+        parameters |= _axes(_OUTPUT, output_padding, len(stride))
+        return self._run(x, len(stride), layer, parameters, w, bias)
 
-    def maximum(
+    def max_pool(
         self,
-        t: Tensor,
+        x: Array,
+        *,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
-        reach: Padding,
         dilation: Shape,
         ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    ) -> Array:
         """Pooling of type 0."""
+        check_axes(len(kernel), dilation=dilation)
         if max(dilation) > 1:
             raise Unsupported("pooling has no dilation")
-        return self._pool(t, 0, kernel, stride, reach, False, True)
+        if ceil_mode:
+            _, padding = window_reach(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
+        return self._pool(x, 0, kernel, stride, padding, False, True)
 
-    def average(
+    def avg_pool(
         self,
-        t: Tensor,
+        x: Array,
+        *,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
-        reach: Padding,
         ceil_mode: bool,
         count_include_pad: bool,
-    ) -> Tensor:
+    ) -> Array:
         """Pooling of type 1."""
-        if ceil_mode and windows_dropped(t.shape[2:], kernel, stride, padding, reach):
-            raise Unsupported("the padding mode that rounds up drops no window")
-        return self._pool(t, 1, kernel, stride, padding, ceil_mode, count_include_pad)
+        if ceil_mode:
+            size, ones = x.shape[2:], (1,) * len(kernel)
+            _, reach = window_reach(size, kernel, stride, padding, ones, ceil_mode)
+            if windows_dropped(size, kernel, stride, padding, reach):
+                raise Unsupported("the padding mode that rounds up drops no window")
+        return self._pool(x, 1, kernel, stride, padding, ceil_mode, count_include_pad)
 
     def _pool(
         self,
-        t: Tensor,
+        x: Array,
         kind: int,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
         full: bool,
         count_include_pad: bool,
-    ) -> Tensor:
+    ) -> Array:
+        dims = len(kernel)
         parameters = {0: kind, 5: 0 if full else 1, 6: int(count_include_pad)}
-        parameters |= _axes(_KERNEL, kernel) | _axes(_POOL_STRIDE, stride)
-        parameters |= _axes(_POOL_BEFORE, [before for before, _ in padding])
-        parameters |= _axes(_POOL_AFTER, [after for _, after in padding])
-        return self._run(t, "Pooling", parameters)
+        parameters |= _axes(_KERNEL, kernel, dims) | _axes(_POOL_STRIDE, stride, dims)
+        parameters |= _pads(_POOL_BEFORE, _POOL_AFTER, padding, dims)
+        return self._run(x, dims, "Pooling", parameters)
 
-    def _run(self, t: Tensor, layer: str, parameters: dict[int, int], *arrays: Any) -> Tensor:
+    def _run(
+        self,
+        x: Array,
+        dims: int,
+        layer: str,
+        parameters: dict[int, int],
+        *arrays: Array | None,
+    ) -> Array:
         """Return the samples' results; of an empty batch, none of a sample of zeros."""
         import ncnn
 
+        if x.ndim != dims + 2:
+            raise ValueError(f"x: shape {x.shape}; must be (N, C, *S) with {dims} spatial axes")
         weights = b""
         if arrays:  # a weight begins with 0, which says that float32 follows
-            weights = b"\0\0\0\0" + b"".join(a.tobytes() for a in arrays if a is not None)
-        dims = {1: "1D", 2: "", 3: "3D"}[t.ndim - 2]
-        net = _net(layer + dims, tuple(parameters.items()), weights, self._use_winograd)
-        samples = t if len(t) else np.zeros((1, *t.shape[1:]), t.dtype)
+            weights = b"\0\0\0\0" + b"".join(a.tobytes() for a in map(_float32, arrays))
+        net = _net(layer + _DIMS[dims], tuple(parameters.items()), weights, self._use_winograd)
+        x = np.array(x, native(x.dtype), order="C")
         results = []
-        for sample in samples:
+        for sample in x if len(x) else np.zeros((1, *x.shape[1:]), x.dtype):
             extractor = net.create_extractor()
             extractor.input("x", ncnn.Mat(sample).clone())  # clone: a sample ncnn may align
             status, y = extractor.extract("y")
             if status != 0:
-                raise RuntimeError(f"ncnn: {layer}{dims} {parameters}: extract returned {status}")
+                raise RuntimeError(f"ncnn: {layer} {parameters}: extract returned {status}")
             results.append(np.array(y))
-        return np.stack(results)[: len(t)]
+        return np.stack(results)[: len(x)]
 
 
 @lru_cache(maxsize=128)
@@ -200,13 +215,13 @@ def _net(
     values = " ".join(f"{key}={value}" for key, value in parameters)
     text = f"7767517\n2 2\nInput input 0 1 x\n{layer} layer 1 1 x y {values}\n"
     if net.load_param_mem(text) != 0:
-        raise Unsupported(f"ncnn has no {layer} with these parameters")
+        raise ValueError(f"ncnn refuses to load: {layer} {values}")
     net.load_model_mem(weights)
     return net
 
 
 def _weighted(
-    channels: int,
+    dims: int,
     w: Array,
     bias: Array | None,
     stride: Shape,
@@ -214,24 +229,49 @@ def _weighted(
     dilation: Shape,
     groups: int,
 ) -> dict[int, int]:
-    """Return what Convolution and Deconvolution have in common."""
-    parameters = {0: channels, 5: int(bias is not None), 6: w.size}
-    parameters |= _axes(_KERNEL, w.shape[2:]) | _axes(_DILATION, dilation) | _axes(_STRIDE, stride)
-    parameters |= _axes(_BEFORE, [before for before, _ in padding])
-    parameters |= _axes(_AFTER, [after for _, after in padding])
-    return parameters | ({7: groups} if groups > 1 else {})
+    """Return what Convolution and Deconvolution have in common; w and bias go without a shape."""
+    if bias is not None and bias.shape != w.shape[:1]:
+        raise ValueError(f"bias: shape {bias.shape}; must be {w.shape[:1]}")
+    parameters = {0: len(w), 5: int(bias is not None), 6: w.size}
+    parameters |= _axes(_KERNEL, w.shape[2:], dims)
+    parameters |= _axes(_DILATION, dilation, dims) | _axes(_STRIDE, stride, dims)
+    parameters |= _pads(_BEFORE, _AFTER, padding, dims)
+    return parameters if groups == 1 else parameters | {7: index(groups)}
 
 
-def _axes(keys: Sequence[int], values: Sequence[int]) -> dict[int, int]:
+def _axes(keys: Sequence[int], values: Sequence[int], dims: int) -> dict[int, int]:
     """Return the parameters of one kind: the last spatial axis has the first key."""
-    return dict(zip(keys, reversed(values), strict=False))
+    return dict(zip(keys[:dims], map(index, reversed(values)), strict=True))
+
+
+def _pads(
+    before: Sequence[int], after: Sequence[int], padding: Padding, dims: int
+) -> dict[int, int]:
+    ends = list(zip(*((first, last) for first, last in padding), strict=True)) or [(), ()]
+    return _axes(before, ends[0], dims) | _axes(after, ends[1], dims)
+
+
+def _float32(array: Array | None) -> Array:
+    """Return ``array``, or none, as the model has it: numbers without a word on their dtype."""
+    if array is None:
+        return np.empty(0, np.float32)
+    if native(array.dtype) != np.float32:
+        raise TypeError(f"{array.dtype} weights; a model's are float32")
+    return array.astype(np.float32, copy=False)
 
 
 class _Recorder(Ncnn):
     """Says which layer it would run, instead of running it."""
 
-    def _run(self, t: Tensor, layer: str, parameters: dict[int, int], *arrays: Any) -> Tensor:
-        return layer + {1: "1D", 2: "", 3: "3D"}[t.ndim - 2], parameters
+    def _run(
+        self,
+        x: Array,
+        dims: int,
+        layer: str,
+        parameters: dict[int, int],
+        *arrays: Array | None,
+    ) -> Any:
+        return layer + _DIMS[dims], parameters
 
 
 def layer_of(operator: str, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> Any:

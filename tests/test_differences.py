@@ -186,6 +186,12 @@ CASE = Case.parse("conv1d:float32:x=1,1,2:w=1,1,1:integers@0")
         ("got = None", "returned shape ()"),
         ("raise OSError('no')", "raised OSError: no"),
         ("import os\nos._exit(3)", "ended the process with 3"),
+        ("import os\nos._exit(0)", "ended the process with 0"),
+        (
+            "import atexit, numpy as np\ngot = np.zeros((1, 2), np.float32)\n"
+            "atexit.register(print, 'a last word')",
+            "returned shape (1, 2)",
+        ),
         ("import numpy as np\ngot, exact = np.float32(2), 1.0", "got 2.0, exact 1.0"),
         ("import numpy as np\ngot, exact = np.float32(1), 1.0", ""),
     ],

@@ -30,11 +30,13 @@ import numpy
 try:
     names = runpy.run_path(sys.argv[1])
 except Exception as problem:
-    print(json.dumps({"raised": f"{type(problem).__name__}: {problem}"[:500]}))
+    told = {"raised": f"{type(problem).__name__}: {problem}"[:500]}
 else:
     got, exact = numpy.asarray(names["got"]), numpy.asarray(names.get("exact", 0))
     numpy.save(sys.argv[2], got if got.dtype.kind in "fiub" else got.astype(float))
-    print(json.dumps({"exact": exact.ndim}))
+    told = {"exact": exact.ndim}
+with open(sys.argv[3], "w") as file:  # engines print words of their own to stdout
+    json.dump(told, file)
 """
 
 
@@ -46,17 +48,18 @@ def reproduces(one: Implementation, case: Case, script: str, *, seconds: float =
     """
     with tempfile.TemporaryDirectory() as folder:
         file, kept = Path(folder) / "script.py", Path(folder) / "got.npy"
+        outcome = Path(folder) / "outcome.json"
         file.write_text(script, encoding="utf-8")
-        command = [sys.executable, "-c", _KEPT, str(file), str(kept)]
+        command = [sys.executable, "-c", _KEPT, *map(str, (file, kept, outcome))]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=seconds, cwd=folder, check=False
             )
         except subprocess.TimeoutExpired:
             return f"did not end within {seconds:g} s"
-        if done.returncode:
+        if done.returncode or not outcome.exists():
             return f"ended the process with {done.returncode}"
-        told = json.loads(done.stdout.splitlines()[-1])
+        told = json.loads(outcome.read_text(encoding="utf-8"))
         if "raised" in told:
             return "" if case.invalid else f"raised {told['raised']}"
         got = np.load(kept)
