@@ -20,7 +20,9 @@ from conformance.registry import Implementation, implementation
 from conformance.running import block
 from conformance.running.causes import Violation
 from conformance.running.cell import INCONCLUSIVE, MIN_COMPARED, Cell
-from conformance.running.engine import NOT_INSTALLED, Run, budget, run
+from conformance.running.engine import Run, run
+from conformance.running.plan import budget
+from conformance.running.rows import NOT_INSTALLED
 from conformance.running.runfile import read
 from conformance.spec import Tier
 from tests.defects import kernels, unregistered

@@ -11,40 +11,27 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from conformance.checks import CHECKS
-from conformance.dtypes import DTYPES, available
-from conformance.errors import ConformanceError
 from conformance.isolation.callers import close_all, isolated
 from conformance.isolation.declared import load_for
 from conformance.isolation.environments import Environment
 from conformance.isolation.limits import Limits
-from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
-from conformance.known import KnownDifference
-from conformance.operators import OPERATORS
-from conformance.registry import Implementation, find, get, implementations
-from conformance.running import acknowledged, pairwise
+from conformance.judging import VIOLATES
+from conformance.running import acknowledged, pairwise, rows
 from conformance.running.block import run_block
-from conformance.running.cell import INCONCLUSIVE, Block, Cell
+from conformance.running.cell import Block, Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
-from conformance.running.layers import LayerVerdict
 from conformance.running.machine import machine
-from conformance.running.plan import Plan
+from conformance.running.plan import Plan, resolve
 from conformance.running.proof import ADAPTER_WRONG
 from conformance.running.runfile import RunFile
 from conformance.running.witnesses import smallest, witnesses
-from conformance.spec import Spec, Tier, load
+from conformance.spec import Spec, load
 from conformance.spec.known_differences import read_known
-
-NOT_INSTALLED = "not installed"
-
-_WITHOUT_EXAMPLES = {"reject", "special"}
-"""Checks whose cases are made from nothing."""
 
 Progress = Callable[[int, int, str], None]
 """Called with (judgments done, judgments planned, what is being done)."""
@@ -118,7 +105,7 @@ def run(
             implementations = [*implementations, *elsewhere]
         elif loaded:
             loaded += elsewhere
-        plan = _plan(
+        plan = resolve(
             implementations,
             loaded,
             operators,
@@ -141,105 +128,6 @@ def run(
             return _execute(plan, file, progress or (lambda *_: None), executor, command)
     finally:
         close_all()
-
-
-def _plan(
-    chosen: Iterable[object] | None,
-    loaded: Sequence[Implementation],
-    operators: Iterable[str] | None,
-    dims: Iterable[int] | None,
-    dtypes: Iterable[str] | None,
-    checks: Iterable[str] | None,
-    suites: Iterable[str] | None,
-    examples: int | None,
-    seconds: float | None,
-    seed: int,
-    tier: str,
-    spec: Spec,
-    cache: bool,
-    known: Mapping[str, tuple[KnownDifference, ...]],
-) -> Plan:
-    if tier not in spec.tiers:
-        raise ConformanceError(f"tier '{tier}' is unknown; known are {', '.join(spec.tiers)}")
-    limits = spec.tiers[tier]
-    if chosen is not None:
-        selected = [find(one) for one in chosen]
-    else:
-        selected = list(loaded) or [
-            one for one in implementations().values() if one.installed or one.package
-        ]
-    for one in selected:
-        if chosen is not None and not one.installed:
-            raise ConformanceError(f"implementation '{one.name}' is {one.hint}")
-    if not selected:
-        raise ConformanceError("no implementation is registered; see `convformance list`")
-    for name in known:
-        if all(one.name != name for one in selected):
-            get(name)  # one that is not in this run may be listed, but not one that is unknown
-    for one in selected:
-        acknowledged.check(one, acknowledged.listed(one, known))
-    wanted = tuple(dict.fromkeys(suites)) if suites is not None else limits.suites
-    for name in wanted:
-        spec.suite(name)
-    ordinary = _choose("dtype", dtypes, spec.ranges.dtypes, DTYPES)
-    claimed = tuple(
-        dtype
-        for dtype in DTYPES
-        if dtypes is None and dtype not in ordinary and available(dtype)
-        if any(dtype in one.dtypes for one in selected)
-    )
-    count = limits.examples if examples is None else examples
-    if count < 0:
-        raise ConformanceError(f"examples={count}; a whole number, 0 or more")
-    asked = _choose("check", checks, limits.checks, CHECKS)
-    if not count and not wanted and not _WITHOUT_EXAMPLES & set(asked):
-        raise ConformanceError(
-            "nothing to judge: no example is generated and no suite is chosen; ask for examples, "
-            f"a suite, or a check with cases of its own ({', '.join(sorted(_WITHOUT_EXAMPLES))})"
-        )
-    chosen_operators = _choose("operator", operators, tuple(OPERATORS), tuple(OPERATORS))
-    chosen_dims = _choose("dims", dims, spec.ranges.dims, (1, 2, 3))
-    cells = len(chosen_dims) * sum(
-        len({*chosen_operators} & {*one.functions}) * len({*ordinary, *claimed} & {*one.dtypes})
-        for one in selected
-        if one.installed
-    )
-    return Plan(
-        implementations=tuple(dict.fromkeys(selected)),
-        operators=chosen_operators,
-        dims=chosen_dims,
-        dtypes=ordinary,
-        claimed=claimed,
-        checks=asked,
-        suites=wanted,
-        layers=limits.layers if suites is None else (),
-        shapes=limits.shapes * count // max(1, limits.examples),
-        examples=count,
-        seconds=budget(limits, cells) if seconds is None else seconds,
-        seed=seed,
-        tier=tier,
-        spec=spec,
-        cache=cache,
-        known=known,
-    )
-
-
-def budget(limits: Tier, cells: int) -> float:
-    """Return the seconds of a cell, where there are so many."""
-    return min(limits.seconds, limits.total / max(1, cells))
-
-
-def _choose(
-    what: str, chosen: Iterable[Any] | None, default: Sequence[Any], known: Sequence[Any]
-) -> tuple[Any, ...]:
-    if chosen is None:
-        return tuple(default)
-    values = set(chosen)
-    for value in values - set(known):
-        raise ConformanceError(
-            f"{what} '{value}' is unknown; known are {', '.join(map(str, known))}"
-        )
-    return tuple(value for value in known if value in values)
 
 
 # --- executing ----------------------------------------------------------------------------------
@@ -289,16 +177,16 @@ def _execute(
             if known is not pair:
                 known.merge(pair)
         with undisturbed():
-            _write_block(file, block)
+            rows.write_block(file, block)
             file.add("pair", pairwise.rows(pairs.values()))
 
     try:
         _judge_blocks(plan, progress, executor, take)
     except KeyboardInterrupt:
-        verdicts = {one.name: _overall(one, cells) for one in plan.implementations}
-        file.add("implementation", _descriptions(plan, verdicts, notes))
+        verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
+        file.add("implementation", rows.descriptions(plan, verdicts, notes))
         raise
-    verdicts = {one.name: _overall(one, cells) for one in plan.implementations}
+    verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
     entries = [
         row
         for one in plan.implementations
@@ -314,7 +202,7 @@ def _execute(
     if failed and len(plan.implementations) > 1:
         progress(999, 1000, "asking every implementation about each difference")
         file.add("witness", witnesses(plan.implementations, smallest(failed)))
-    file.add("implementation", _descriptions(plan, verdicts, notes))
+    file.add("implementation", rows.descriptions(plan, verdicts, notes))
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
     )
@@ -369,111 +257,6 @@ def _judge_blocks(
 def _in_pool(plan: Plan, operator: str, dims: int) -> Block:
     with interruptible():
         return run_block(plan, operator, dims)
-
-
-# --- what is written down -----------------------------------------------------------------------
-
-
-def _write_block(file: RunFile, block: Block) -> None:
-    file.add("cell", (cell.row() for cell in block.cells))
-    file.add(
-        "violation",
-        (
-            {
-                "implementation": cell.implementation,
-                "operator": cell.operator,
-                "dims": cell.dims,
-                "dtype": cell.dtype,
-                "requirement": violation.requirement,
-                "status": violation.status,
-                "case": violation.case.id,
-                "found": violation.found.id,
-                "count": violation.count,
-                "message": violation.message,
-                "script": violation.script,
-                "engine_script": violation.engine_script,
-                "replay": violation.replay,
-            }
-            for cell in block.cells
-            for violation in cell.violations
-        ),
-    )
-    file.add("layer", (_layer_row(block, found) for found in block.layers))
-    file.add(
-        "convention",
-        (
-            {
-                "implementation": cell.implementation,
-                "convention": seen.convention,
-                "requirement": seen.requirement,
-                "operator": cell.operator,
-                "dims": cell.dims,
-                "dtype": cell.dtype,
-                "declared": seen.declared,
-                "followed": seen.followed,
-                "agrees": seen.agrees,
-                "probes": seen.probes,
-                "case": seen.case.id if seen.case else "",
-                "message": seen.message,
-            }
-            for cell in block.cells
-            for seen in cell.conventions
-        ),
-    )
-    file.add(
-        "unsupported",
-        (
-            {"implementation": name, "operator": block.operator, "reason": reason, "count": count}
-            for (name, reason), count in block.gaps.items()
-        ),
-    )
-
-
-def _layer_row(block: Block, found: LayerVerdict) -> dict[str, Any]:
-    verdict = found.verdict
-    return {
-        "implementation": verdict.implementation,
-        "layer": found.layer,
-        "operator": block.operator,
-        "dims": block.dims,
-        "case": verdict.case.id,
-        "share": found.share,
-        "status": verdict.status,
-        "message": verdict.message,
-        "seconds": found.seconds,
-    }
-
-
-def _overall(one: Implementation, cells: Sequence[Cell]) -> str:
-    if not one.installed:
-        return NOT_INSTALLED
-    verdicts = {cell.verdict for cell in cells if cell.implementation == one.name}
-    worst_first = (ADAPTER_WRONG, VIOLATES, acknowledged.OCCURS, INCONCLUSIVE, CONFORMS)
-    for verdict in worst_first:
-        if verdict in verdicts:
-            return verdict
-    return UNSUPPORTED
-
-
-def _descriptions(
-    plan: Plan, verdicts: Mapping[str, str], notes: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
-    for one in plan.implementations:
-        yield _describe(one, verdicts[one.name], notes.get(one.name, ""))
-
-
-def _describe(one: Implementation, verdict: str, note: str) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "family": one.family,
-        "version": one.version,
-        "layout": one.layout,
-        "accumulate": one.accumulate,
-        "multiply": one.multiply,
-        "error": one.error,
-        "verdict": verdict,
-        "note": note if one.installed else one.hint,
-    }
 
 
 def _now() -> str:

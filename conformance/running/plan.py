@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from conformance.checks import CHECKS
+from conformance.dtypes import DTYPES, available
+from conformance.errors import ConformanceError
 from conformance.known import KnownDifference
-from conformance.registry import Implementation
-from conformance.spec import Spec
+from conformance.operators import OPERATORS
+from conformance.registry import Implementation, find, get, implementations
+from conformance.running import acknowledged
+from conformance.spec import Spec, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +40,107 @@ class Plan:
     """Names, or globs, of the layers of networks that are judged."""
     shapes: int = 0
     """Large shapes that are generated, an operator and dimension."""
+
+
+_WITHOUT_EXAMPLES = {"reject", "special"}
+"""Checks whose cases are made from nothing."""
+
+
+def resolve(
+    chosen: Iterable[object] | None,
+    loaded: Sequence[Implementation],
+    operators: Iterable[str] | None,
+    dims: Iterable[int] | None,
+    dtypes: Iterable[str] | None,
+    checks: Iterable[str] | None,
+    suites: Iterable[str] | None,
+    examples: int | None,
+    seconds: float | None,
+    seed: int,
+    tier: str,
+    spec: Spec,
+    cache: bool,
+    known: Mapping[str, tuple[KnownDifference, ...]],
+) -> Plan:
+    """Return the plan of what is asked for; raise `ConformanceError` for what names nothing."""
+    if tier not in spec.tiers:
+        raise ConformanceError(f"tier '{tier}' is unknown; known are {', '.join(spec.tiers)}")
+    limits = spec.tiers[tier]
+    if chosen is not None:
+        selected = [find(one) for one in chosen]
+    else:
+        selected = list(loaded) or [
+            one for one in implementations().values() if one.installed or one.package
+        ]
+    for one in selected:
+        if chosen is not None and not one.installed:
+            raise ConformanceError(f"implementation '{one.name}' is {one.hint}")
+    if not selected:
+        raise ConformanceError("no implementation is registered; see `convformance list`")
+    for name in known:
+        if all(one.name != name for one in selected):
+            get(name)  # one that is not in this run may be listed, but not one that is unknown
+    for one in selected:
+        acknowledged.check(one, acknowledged.listed(one, known))
+    wanted = tuple(dict.fromkeys(suites)) if suites is not None else limits.suites
+    for name in wanted:
+        spec.suite(name)
+    ordinary = _choose("dtype", dtypes, spec.ranges.dtypes, DTYPES)
+    claimed = tuple(
+        dtype
+        for dtype in DTYPES
+        if dtypes is None and dtype not in ordinary and available(dtype)
+        if any(dtype in one.dtypes for one in selected)
+    )
+    count = limits.examples if examples is None else examples
+    if count < 0:
+        raise ConformanceError(f"examples={count}; a whole number, 0 or more")
+    asked = _choose("check", checks, limits.checks, CHECKS)
+    if not count and not wanted and not _WITHOUT_EXAMPLES & set(asked):
+        raise ConformanceError(
+            "nothing to judge: no example is generated and no suite is chosen; ask for examples, "
+            f"a suite, or a check with cases of its own ({', '.join(sorted(_WITHOUT_EXAMPLES))})"
+        )
+    chosen_operators = _choose("operator", operators, tuple(OPERATORS), tuple(OPERATORS))
+    chosen_dims = _choose("dims", dims, spec.ranges.dims, (1, 2, 3))
+    cells = len(chosen_dims) * sum(
+        len({*chosen_operators} & {*one.functions}) * len({*ordinary, *claimed} & {*one.dtypes})
+        for one in selected
+        if one.installed
+    )
+    return Plan(
+        implementations=tuple(dict.fromkeys(selected)),
+        operators=chosen_operators,
+        dims=chosen_dims,
+        dtypes=ordinary,
+        claimed=claimed,
+        checks=asked,
+        suites=wanted,
+        layers=limits.layers if suites is None else (),
+        shapes=limits.shapes * count // max(1, limits.examples),
+        examples=count,
+        seconds=budget(limits, cells) if seconds is None else seconds,
+        seed=seed,
+        tier=tier,
+        spec=spec,
+        cache=cache,
+        known=known,
+    )
+
+
+def budget(limits: Tier, cells: int) -> float:
+    """Return the seconds of a cell, where there are so many."""
+    return min(limits.seconds, limits.total / max(1, cells))
+
+
+def _choose(
+    what: str, chosen: Iterable[Any] | None, default: Sequence[Any], known: Sequence[Any]
+) -> tuple[Any, ...]:
+    if chosen is None:
+        return tuple(default)
+    values = set(chosen)
+    for value in values - set(known):
+        raise ConformanceError(
+            f"{what} '{value}' is unknown; known are {', '.join(map(str, known))}"
+        )
+    return tuple(value for value in known if value in values)
