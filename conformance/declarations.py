@@ -60,5 +60,7 @@ def check_declarations(new: Implementation, amplification: float | None) -> None
     for entry in new.known:
         if type(entry).__name__ != "KnownDifference":
             raise RegistrationError(f"{where}: known={entry!r}; a list of KnownDifference(...)")
+    if not isinstance(new.settings, str):
+        raise RegistrationError(f"{where}: settings={new.settings!r}; one line of text")
     if new.snippet is not None and not callable(new.snippet):
         raise RegistrationError(f"{where}: snippet must be a function of a call")

@@ -57,6 +57,8 @@ class Implementation:
     declared_version: str | None
     known: tuple[KnownDifference, ...] = ()
     """Differences that are expected, each with its reason (`conformance.known`)."""
+    settings: str = ""
+    """How its engine was told to compute, where its users may have it otherwise: one line."""
     functions: dict[str, Function] = field(default_factory=dict)
     place: Place | None = None
     """Where a worker finds it, if its calls are made in one."""
@@ -201,6 +203,7 @@ def implementation(
     snippet: SnippetFunction | None = None,
     version: str | None = None,
     known: Iterable[KnownDifference] = (),
+    settings: str = "",
 ) -> Implementation:
     """Return the implementation called ``name``, to decorate its functions with.
 
@@ -214,7 +217,8 @@ def implementation(
     ``supports(case)`` returns False, or a reason, for cases it does not compute;
     ``snippet(call)`` the lines of source that make a call with its engine alone, for the scripts
     of the reports (`conformance.snippets`). ``known`` lists differences that are expected, each
-    with its reason, which are then reported apart (`conformance.known`).
+    with its reason, which are then reported apart (`conformance.known`). ``settings`` says, in the
+    reports, how the engine was told to compute, where its users may have it otherwise.
 
     Calls with the same name in one file share one implementation. Raises `RegistrationError`.
     """
@@ -236,6 +240,7 @@ def implementation(
         snippet=snippet,
         declared_version=version,
         known=tuple(known),
+        settings=settings,
     )
     check_declarations(new, amplification)
     earlier = _registry.get(name)
@@ -374,6 +379,7 @@ def _declarations(one: Implementation) -> tuple[object, ...]:
         _location(one.supports),
         _location(one.snippet),
         one.declared_version,
+        one.settings,
     )
 
 

@@ -37,6 +37,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "name": one.name,
                 "family": one.family,
                 "version": one.version,
+                "settings": one.settings,
                 "verdict": one.verdict,
                 "cells": [
                     _cell(c, violations[c.implementation, c.operator, c.dims, c.dtype])

@@ -49,6 +49,7 @@ def html(report: Report) -> str:
             layers=list(_layers(report)),
             baseline=baseline(report),
             environment=environment(report),
+            settings=[one for one in report.implementations if one.settings],
         )
     )
 

@@ -57,9 +57,21 @@ def markdown(report: Report) -> str:
     parts += _large(report)
     parts += _timings(report)
     parts += _gaps(report)
+    parts += _settings(report)
     rows = [[escaped(label), escaped(value)] for label, value in environment(report)]
     parts += folded("Environment", table(["", ""], rows))
     return "\n\n".join(parts) + "\n"
+
+
+def _settings(report: Report) -> list[str]:
+    rows = [
+        [escaped(one.name), escaped(one.version), escaped(one_line(shorten(one.settings, 300)))]
+        for one in report.implementations
+        if one.settings
+    ]
+    if not rows:
+        return []
+    return folded("Settings of the engines", table(["implementation", "version", "set to"], rows))
 
 
 def _agreement(report: Report) -> list[str]:

@@ -26,6 +26,8 @@ class Implementation:
     error: str
     verdict: str
     note: str
+    settings: str = ""
+    """How its engine was told to compute, where its users may have it otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

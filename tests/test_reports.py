@@ -125,7 +125,9 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "hostile": {
         "finished": False,
-        "implementation": [implementation(HOSTILE, HOSTILE, family=HOSTILE, note=HOSTILE)],
+        "implementation": [
+            implementation(HOSTILE, HOSTILE, family=HOSTILE, note=HOSTILE, settings=HOSTILE)
+        ],
         "cell": [cell(HOSTILE, HOSTILE, dtype=HOSTILE, verdict=HOSTILE, worst_case=HOSTILE)],
         "violation": [
             violation(
@@ -296,6 +298,18 @@ class TestHeadline:
     def test_an_incomplete_run_says_so(self, write: Write, form: str) -> None:
         assert "The run is incomplete" in FORMS[form](write(False, cell=[cell("naive")]))
         assert "The run is incomplete" not in FORMS[form](write(cell=[cell("naive")]))
+
+
+def test_every_report_says_how_an_engine_was_set(write: Write) -> None:
+    text = "one thread, float32 in full"
+    report = write(
+        implementation=[implementation("jax", settings=text), implementation("im2col")],
+        cell=[cell("jax"), cell("im2col")],
+    )
+
+    assert text in markdown(report)
+    assert text in html(report)
+    assert [text, ""] == [one["settings"] for one in as_json(report)["implementations"]][::-1]
 
 
 def test_the_environment_lists_every_fact_known_ones_first(write: Write) -> None:

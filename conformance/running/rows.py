@@ -118,5 +118,6 @@ def _describe(one: Implementation, verdict: str, note: str) -> dict[str, Any]:
         "multiply": one.multiply,
         "error": one.error,
         "verdict": verdict,
+        "settings": one.settings,
         "note": note if one.installed else one.hint,
     }

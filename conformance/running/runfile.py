@@ -26,14 +26,17 @@ SCHEMA = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- verdict: conforms | violates | known difference | unsupported | inconclusive | not installed |
--- adapter wrong (it fails the simplest cases, so that its engine was not judged)
+-- adapter wrong (it fails the simplest cases, so that its engine was not judged). settings: how the
+-- engine was told to compute, where its users may have it otherwise.
 CREATE TABLE implementation (
     name TEXT PRIMARY KEY, family TEXT NOT NULL, version TEXT NOT NULL, layout TEXT NOT NULL,
-    accumulate TEXT, multiply TEXT, error TEXT NOT NULL, verdict TEXT NOT NULL, note TEXT NOT NULL
+    accumulate TEXT, multiply TEXT, error TEXT NOT NULL, verdict TEXT NOT NULL, note TEXT NOT NULL,
+    settings TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 
 -- One row for each implementation, operator, dims and dtype. planned: cases of the cell;
--- reached: how many of them the time budget reached; compared + unsupported = reached.
+-- reached: how many of them the time budget reached: compared + unsupported, and those that are
+-- known to end the process, which are counted as known and not called.
 -- worst: the largest error as a fraction of the bound (0 where the result is exact).
 -- elements: output elements compared; nonzero: cases compared whose exact result is not all zero.
 -- violating: failures; known: further failures, which the table known has the reasons of.
