@@ -176,10 +176,12 @@ def divisors(
 def padded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], first: int = 2) -> Array:
     """Return ``x`` in ``dtype`` with ``fill`` around the spatial axes, which start at ``first``.
 
-    Without padding and conversion that is ``x`` itself: never write to it.
+    Without padding and conversion that is ``x`` itself: never write to it. Raises ValueError where
+    it would crop.
     """
     if not any(map(any, padding)):
         return x.astype(dtype, copy=False)
+    check_padding(x.ndim - 2, padding)
     shape, inside = list(x.shape), [slice(None)] * x.ndim
     for axis, (before, after) in enumerate(padding, first):
         inside[axis] = slice(before, before + shape[axis])

@@ -1,8 +1,13 @@
-"""What adapters of engines share: arguments checked and arrays converted here, computed there.
+"""What adapters of engines share: arrays become tensors, the engine's operator, arrays again.
 
 An adapter derives from `Engine`, or from `Differentiable` where its engine differentiates, and says
-how that convolves and pools tensors of its own. Arguments are checked here, before the engine sees
-a call: many engines take nonsense silently.
+how that convolves and pools tensors of its own. What the arguments are is for the engine to judge:
+they are handed on as they come. Computed here, and so refused where that cannot be, is only what an
+engine has no parameter for: how far the windows of ``ceil_mode`` reach, and what is cut off a
+result. Checked is what would otherwise become valid on the way to the engine: the shape and the
+dtype of a bias that a second operator adds, which broadcasts; crops of less than nothing; and where
+an adapter pads the input first, axes that are empty until then, and padding beyond half of a window
+of a pool that sees no padding any more.
 """
 
 from __future__ import annotations
@@ -18,12 +23,11 @@ from implementations._common import (
     Array,
     Padding,
     Shape,
-    conv_size,
-    conv_transpose_size,
+    check_padding,
     lowest,
-    pool_size,
+    window_reach,
 )
-from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
+from implementations._gradients import like
 
 Tensor: TypeAlias = Any
 """A tensor of the engine."""
@@ -41,7 +45,7 @@ class Engine(ABC):
 
     @abstractmethod
     def tensor(self, array: Array) -> Tensor:
-        """Return a tensor with a copy of ``array``, which may lie anyhow in memory."""
+        """Return a tensor with the numbers of ``array``, which may lie anyhow in memory."""
 
     @abstractmethod
     def array(self, tensor: Tensor, like: Array) -> Array:
@@ -101,6 +105,10 @@ class Engine(ABC):
     ) -> Tensor:
         """The engine's avg_pool; ``reach`` is the padding that the windows read, to the last."""
 
+    def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call what makes the result of tensors and parameters; here may be compiled first."""
+        return function(*arguments)
+
     def register(self, implementation: Implementation) -> None:
         """Register every operator that it has under ``implementation``."""
         for operator in self.operators:
@@ -118,10 +126,8 @@ class Engine(ABC):
         groups: int,
     ) -> Array:
         """Call `convolve`."""
-        last = self.channels_last
-        conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=last)
-        t, weight = self.tensor(x), self.tensor(w)
-        y = self.convolve(t, weight, self._optional(bias), stride, padding, dilation, groups)
+        t, weight, added = self.tensor(x), self.tensor(w), self._optional(bias)
+        y = self.run(self.convolve, t, weight, added, stride, padding, dilation, groups)
         return self.array(y, x)
 
     def conv_transpose(
@@ -137,10 +143,9 @@ class Engine(ABC):
         groups: int,
     ) -> Array:
         """Call `transposed`."""
+        t, weight, added = self.tensor(x), self.tensor(w), self._optional(bias)
         parameters = (stride, padding, output_padding, dilation, groups)
-        conv_transpose_size(x, w, bias, *parameters, channels_last=self.channels_last)
-        y = self.transposed(self.tensor(x), self.tensor(w), self._optional(bias), *parameters)
-        return self.array(y, x)
+        return self.array(self.run(self.transposed, t, weight, added, *parameters), x)
 
     def max_pool(
         self,
@@ -153,12 +158,9 @@ class Engine(ABC):
         ceil_mode: bool,
     ) -> Array:
         """Call `maximum`."""
-        last = self.channels_last
-        _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=last)
-        fill = lowest(x.dtype)
-        t = self.tensor(x)
-        y = self.maximum(t, kernel, stride, padding, reach, dilation, ceil_mode, fill)
-        return self.array(y, x)
+        reach = self._reach(x.shape, kernel, stride, padding, dilation, ceil_mode)
+        parameters = (kernel, stride, padding, reach, dilation, ceil_mode, lowest(x.dtype))
+        return self.array(self.run(self.maximum, self.tensor(x), *parameters), x)
 
     def avg_pool(
         self,
@@ -171,14 +173,27 @@ class Engine(ABC):
         count_include_pad: bool,
     ) -> Array:
         """Call `average`."""
-        last, undilated = self.channels_last, (1,) * len(kernel)
-        _, reach = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=last)
-        t = self.tensor(x)
-        y = self.average(t, kernel, stride, padding, reach, ceil_mode, count_include_pad)
-        return self.array(y, x)
+        reach = self._reach(x.shape, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
+        parameters = (kernel, stride, padding, reach, ceil_mode, count_include_pad)
+        return self.array(self.run(self.average, self.tensor(x), *parameters), x)
 
     def _optional(self, bias: Array | None) -> Tensor | None:
         return None if bias is None else self.tensor(bias)
+
+    def _reach(
+        self,
+        shape: Shape,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+    ) -> Padding:
+        """Return the padding that the windows of a pool read, to the last."""
+        if not ceil_mode:
+            return tuple(map(tuple, padding))  # type: ignore[arg-type]
+        size = shape[1:-1] if self.channels_last else shape[2:]
+        return window_reach(size, kernel, stride, padding, dilation, ceil_mode)[1]
 
 
 class Differentiable(Engine):
@@ -187,8 +202,10 @@ class Differentiable(Engine):
     operators = tuple(SIGNATURES)
 
     @abstractmethod
-    def gradient(self, forward: Callable[[Tensor], Tensor], at: Tensor, grad: Tensor) -> Tensor:
-        """Return the gradient of sum(grad * forward(t)) by t, at ``at``."""
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
+        """Return the gradient of sum(grad * forward(t, *arguments)) by t, at ``at``."""
 
     def conv_input_grad(
         self,
@@ -202,14 +219,8 @@ class Differentiable(Engine):
         groups: int,
     ) -> Array:
         """Differentiate `convolve` by its input: what that is does not matter."""
-        x, last = like(w, input_shape), self.channels_last
-        conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=last)
-        weight = self.tensor(w)
-        return self._gradient(
-            grad,
-            x,
-            lambda t: self.convolve(t, weight, None, stride, padding, dilation, groups),
-        )
+        parameters = (self.tensor(w), None, stride, padding, dilation, groups)
+        return self._gradient(grad, like(grad, input_shape), self.convolve, *parameters)
 
     def conv_weight_grad(
         self,
@@ -223,32 +234,20 @@ class Differentiable(Engine):
         groups: int,
     ) -> Array:
         """Differentiate `convolve` by its weight: what that is does not matter."""
-        w, last = like(x, weight_shape), self.channels_last
-        conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=last)
-        t = self.tensor(x)
-        return self._gradient(
-            grad,
-            w,
-            lambda weight: self.convolve(t, weight, None, stride, padding, dilation, groups),
-        )
+        parameters = (self.tensor(x), stride, padding, dilation, groups)
+        return self._gradient(grad, like(grad, weight_shape), self._of_weight, *parameters)
 
     def conv_bias_grad(self, grad: Array) -> Array:
         """Differentiate a convolution with kernels of one element, whose bias is that of any."""
-        check_grad(grad)
-        dims = grad.ndim - 2
-        ones, none = (1,) * dims, ((0, 0),) * dims
+        ones = (1,) * (grad.ndim - 2)
         if self.channels_last:
             n, *out, o = grad.shape
             x, w = like(grad, (n, *out, 1)), like(grad, (*ones, 1, o))
         else:
             n, o, *out = grad.shape
             x, w = like(grad, (n, 1, *out)), like(grad, (o, 1, *ones))
-        t, weight = self.tensor(x), self.tensor(w)
-        return self._gradient(
-            grad,
-            like(grad, (o,)),
-            lambda bias: self.convolve(t, weight, bias, ones, none, ones, 1),
-        )
+        parameters = (self.tensor(x), self.tensor(w), ones, ((0, 0),) * len(ones), ones, 1)
+        return self._gradient(grad, like(grad, (o,)), self._of_bias, *parameters)
 
     def max_pool_grad(
         self,
@@ -262,16 +261,9 @@ class Differentiable(Engine):
         ceil_mode: bool,
     ) -> Array:
         """Differentiate `maximum`."""
-        last = self.channels_last
-        _, reach = pool_grad_size(
-            grad, x, kernel, stride, padding, dilation, ceil_mode, channels_last=last
-        )
-        fill = lowest(x.dtype)
-        return self._gradient(
-            grad,
-            x,
-            lambda t: self.maximum(t, kernel, stride, padding, reach, dilation, ceil_mode, fill),
-        )
+        reach = self._reach(x.shape, kernel, stride, padding, dilation, ceil_mode)
+        parameters = (kernel, stride, padding, reach, dilation, ceil_mode, lowest(x.dtype))
+        return self._gradient(grad, x, self.maximum, *parameters)
 
     def avg_pool_grad(
         self,
@@ -285,18 +277,22 @@ class Differentiable(Engine):
         count_include_pad: bool,
     ) -> Array:
         """Differentiate `average`: what its input is does not matter."""
-        x, undilated = like(grad, input_shape), (1,) * len(kernel)
-        _, reach = pool_grad_size(
-            grad, x, kernel, stride, padding, undilated, ceil_mode, channels_last=self.channels_last
-        )
-        return self._gradient(
-            grad,
-            x,
-            lambda t: self.average(t, kernel, stride, padding, reach, ceil_mode, count_include_pad),
-        )
+        x = like(grad, input_shape)
+        reach = self._reach(x.shape, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
+        parameters = (kernel, stride, padding, reach, ceil_mode, count_include_pad)
+        return self._gradient(grad, x, self.average, *parameters)
 
-    def _gradient(self, grad: Array, at: Array, forward: Callable[[Tensor], Tensor]) -> Array:
-        return self.array(self.gradient(forward, self.tensor(at), self.tensor(grad)), grad)
+    def _gradient(
+        self, grad: Array, at: Array, forward: Callable[..., Tensor], *arguments: Any
+    ) -> Array:
+        by, given = self.tensor(at), self.tensor(grad)
+        return self.array(self.gradient(forward, by, given, *arguments), grad)
+
+    def _of_weight(self, w: Tensor, t: Tensor, *parameters: Any) -> Tensor:
+        return self.convolve(t, w, None, *parameters)
+
+    def _of_bias(self, bias: Tensor, t: Tensor, w: Tensor, *parameters: Any) -> Tensor:
+        return self.convolve(t, w, bias, *parameters)
 
 
 def any_padding(padding: Padding) -> bool:
@@ -322,6 +318,55 @@ def windows_dropped(
         -(-(s + sum(pair) - k) // step) > (s + sum(read) - k) // step
         for s, k, step, pair, read in zip(size, kernel, stride, padding, reach, strict=True)
     )
+
+
+def biased(y: Tensor, bias: Tensor | None, *, channels_last: bool = False) -> Tensor:
+    """Return ``y`` and the bias, which a second operator of the engine adds.
+
+    Raises ValueError where that would broadcast or promote the bias, and Unsupported where it
+    rounds a second time: in the half formats.
+    """
+    if bias is None:
+        return y
+    channels = y.shape[-1 if channels_last else 1]
+    if tuple(bias.shape) != (channels,):
+        raise ValueError(f"bias: shape {tuple(bias.shape)}; must be ({channels},)")
+    if bias.dtype != y.dtype:
+        raise ValueError(f"bias: dtype {bias.dtype}; must be that of x, {y.dtype}")
+    refuse_second_rounding(bias, y.itemsize)
+    return y + (bias if channels_last else bias.reshape(-1, *(1,) * (y.ndim - 2)))
+
+
+def check_padded(size: Shape, padding: Padding, kernel: Shape | None = None) -> None:
+    """Check what an input of ``size`` that is padded first would hide; ``kernel`` is a pool's.
+
+    Raises ValueError for padding below 0 or beyond half of the kernel, and for an empty axis.
+    """
+    check_padding(len(size), padding)
+    if 0 in size:
+        raise ValueError(f"x: an empty spatial axis: {tuple(size)}")
+    if kernel and any(2 * max(p) > k for p, k in zip(padding, kernel, strict=True)):
+        raise ValueError(f"padding={padding!r}: more than half of kernel={kernel!r}")
+
+
+def check_groups(groups: int, channels: int, per_group: int) -> None:
+    """Check groups for an engine that counts them itself; ValueError where it would count others.
+
+    The weight reads ``per_group`` of the input's ``channels``.
+    """
+    if groups < 1 or channels != per_group * groups:
+        raise ValueError(
+            f"groups={groups!r}: the weight reads {per_group} channels a group, which does not "
+            f"suit {channels} channels of the input"
+        )
+
+
+def cropped(size: Shape, padding: Padding) -> tuple[slice, ...]:
+    """Return what ``padding`` leaves of axes of ``size``; ValueError where nothing, or for less."""
+    check_padding(len(size), padding)
+    if any(before + after >= s for s, (before, after) in zip(size, padding, strict=True)):
+        raise ValueError(f"padding={padding!r}: crops the whole output {tuple(size)}")
+    return tuple(slice(b, s - a) for s, (b, a) in zip(size, padding, strict=True))
 
 
 def refuse_second_rounding(bias: Tensor | None, itemsize: int) -> None:

@@ -13,344 +13,239 @@ One call makes one result: this file only translates. Which operator is called:
 
 lax has no bias: it is added by a second operator. In float16 and bfloat16 that, and the division of
 avg_pool, would round again what is rounded already, so that both are Unsupported there. Parameters
-are JAX's to judge; sizes are computed here, and so checked, for ceil_mode, avg_pool, conv_transpose
-and the gradients alone, and the shape of a bias, which addition would broadcast.
+are JAX's to judge. lax has no crops: negative padding is an argument like any other there.
 
 JAX turns float64 into float32 and int64 into int32 unless told not to: every call is made under
 `jax.enable_x64`. The rest is as JAX begins: on the CPU it computes in the dtype it is given. XLA
-(the family, which TensorFlow's jit_compile shares) compiles each new shape, which takes 40 to 300
-ms: tables of a short run compare few cases. Called eagerly each operator is compiled by itself;
-under jit XLA also optimizes across them, so that a gradient or a convolution with its bias is other
-code.
+(the family, which TensorFlow's jit_compile shares) compiles each new shape, which takes 30 to 300
+ms and 1 to 3 MiB: tables of a short run compare few cases, and all that is compiled is dropped
+(`jax.clear_caches`) after every `MOST` new calls. Called eagerly, each operator is compiled by
+itself; under jit XLA also optimizes across them, so that a gradient or a convolution with its bias
+is other code. `jax[emitters=off]` is jit without the emitters of loops that XLA has been given
+lately (the compiler option xla_cpu_use_fusion_emitters): the older ones write other code, and
+compile several times as fast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from implementations._common import (
-    Array,
-    Padding,
-    Shape,
-    conv_transpose_size,
-    divisors,
-    lowest,
-    native,
-    pool_size,
-)
-from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
+from implementations._common import Array, Padding, Shape, divisors, native, window_reach
+from implementations._engine import Differentiable, biased
 from implementations._jax_snippet import snippet
 
 if TYPE_CHECKING:
     from jax import Array as Tensor
 
-MAX_COMPILED = 256
-"""Compiled functions that `jax[jit]` keeps."""
+MOST = 128
+"""New calls after which what was compiled for them is dropped."""
 
 
-def _register(name: str, run: Callable[..., Array]) -> None:
-    """Register every operator as ``name``, with ``run(function, *arrays, **static)`` to call it."""
-    lax = implementation(
-        name,
-        family="xla",
-        package="jax",
-        extra="jax",
-        dtypes=DTYPES,
-        conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
-        snippet=snippet if run is _eagerly else None,
-    )
+class Jax(Differentiable):
+    """The operators of jax.lax, each compiled by itself."""
 
-    @lax
-    def conv(
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
+    def __init__(self) -> None:
+        self._seen: set[Hashable] = set()
+
+    def tensor(self, array: Array) -> Tensor:
+        """Return an array of JAX's."""
+        import jax
+        import jax.numpy as jnp
+
+        with jax.enable_x64(True):
+            return jnp.asarray(array.astype(native(array.dtype), copy=False))
+
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Return an array of NumPy's."""
+        return np.asarray(tensor)
+
+    def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call ``function``, and forget what was compiled for many calls before."""
+        import jax
+
+        call = function, *((a.shape, a.dtype) if isinstance(a, jax.Array) else a for a in arguments)
+        if call not in self._seen and len(self._seen) >= MOST:
+            self._seen.clear()
+            jax.clear_caches()
+        self._seen.add(call)
+        with jax.enable_x64(True):
+            return self.call(function, *arguments)
+
+    def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call ``function``."""
+        return function(*arguments)
+
+    def convolve(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
         stride: Shape,
         padding: Padding,
         dilation: Shape,
         groups: int,
-    ) -> Array:
+    ) -> Tensor:
         """lax.conv_general_dilated, and the bias added."""
-        arrays = _with_bias(x, w, bias, w.shape[:1])
-        return run(_conv, *arrays, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        from jax import lax
 
-    @lax
-    def conv_transpose(
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
+        y = lax.conv_general_dilated(
+            t, w, stride, padding, rhs_dilation=dilation, feature_group_count=groups
+        )
+        return biased(y, bias)
+
+    def transposed(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
         stride: Shape,
         padding: Padding,
         output_padding: Shape,
         dilation: Shape,
         groups: int,
-    ) -> Array:
+    ) -> Tensor:
         """lax.conv_transpose, and the bias added."""
-        conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
-        if groups > 1:
+        from jax import lax
+
+        if groups != 1:
             raise Unsupported("lax.conv_transpose has no groups")
-        pads = tuple(
+        ends = zip(w.shape[2:], padding, dilation, output_padding, strict=True)
+        pads = [
             (d * (k - 1) - before, d * (k - 1) - after + extra)
-            for k, (before, after), d, extra in zip(
-                w.shape[2:], padding, dilation, output_padding, strict=True
-            )
+            for k, (before, after), d, extra in ends
+        ]
+        # transpose_kernel flips the kernel and exchanges its channel axes, so that they are named
+        # here as those of the convolution which this is the transpose of: (O, I, *K).
+        axes = "DHW"[5 - t.ndim :]
+        y = lax.conv_transpose(
+            t,
+            w,
+            stride,
+            pads,
+            rhs_dilation=dilation,
+            dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"),
+            transpose_kernel=True,
         )
-        arrays = _with_bias(x, w, bias, w.shape[1:2])
-        return run(_conv_transpose, *arrays, stride=stride, padding=pads, dilation=dilation)
+        return biased(y, bias)
 
-    @lax
-    def max_pool(
-        x: Array,
-        *,
+    def maximum(
+        self,
+        t: Tensor,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
+        reach: Padding,
         dilation: Shape,
         ceil_mode: bool,
-    ) -> Array:
+        fill: float,
+    ) -> Tensor:
         """lax.reduce_window with lax.max."""
-        if ceil_mode:
-            _, padding = pool_size(x, kernel, stride, padding, dilation, ceil_mode)
-        return run(_max_pool, x, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+        from jax import lax
 
-    @lax
-    def avg_pool(
-        x: Array,
-        *,
+        windows = ((1, 1, *kernel), (1, 1, *stride), ((0, 0), (0, 0), *reach))
+        start = np.array(fill, t.dtype)
+        return lax.reduce_window(t, start, lax.max, *windows, window_dilation=(1, 1, *dilation))
+
+    def average(
+        self,
+        t: Tensor,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
+        reach: Padding,
         ceil_mode: bool,
         count_include_pad: bool,
-    ) -> Array:
+    ) -> Tensor:
         """lax.reduce_window with lax.add, divided."""
-        out, reach = pool_size(x, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
-        _not_twice(x, "divides the sum")
-        count = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)
-        by = count.astype(native(x.dtype))
-        return run(_avg_pool, x, by, kernel=kernel, stride=stride, padding=reach)
+        from jax import lax
 
-    @lax
-    def conv_input_grad(
-        grad: Array,
-        w: Array,
-        input_shape: Shape,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """jax.vjp through conv: what x is does not matter."""
-        x = like(w, input_shape)
-        conv_grad_size(grad, x, w, stride, padding, dilation, groups)
-        static = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        return run(_vjp, grad, x, w, forward=_conv, **static)
+        if t.dtype.itemsize == 2:
+            raise Unsupported("a second operator divides the sum and rounds to the half type again")
+        windows = ((1, 1, *kernel), (1, 1, *stride), ((0, 0), (0, 0), *reach))
+        sums = lax.reduce_window(t, np.zeros((), t.dtype), lax.add, *windows)
+        size, ones = t.shape[2:], (1,) * len(kernel)
+        out, _ = window_reach(size, kernel, stride, padding, ones, ceil_mode)
+        count = divisors(size, out, kernel, stride, padding, count_include_pad)
+        return sums / count.astype(t.dtype)
 
-    @lax
-    def conv_weight_grad(
-        grad: Array,
-        x: Array,
-        weight_shape: Shape,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """jax.vjp through conv: what the weight is does not matter."""
-        w = like(x, weight_shape)
-        conv_grad_size(grad, x, w, stride, padding, dilation, groups)
-        static = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        return run(_vjp, grad, w, x, forward=_conv_of_weight, **static)
+    def conv_bias_grad(self, grad: Array) -> Array:
+        """Differentiate the addition of a bias."""
+        y = self.tensor(np.zeros(grad.shape, grad.dtype))
+        return self._gradient(grad, np.zeros(grad.shape[1:2], grad.dtype), _added, y)
 
-    @lax
-    def conv_bias_grad(grad: Array) -> Array:
-        """jax.vjp through the addition of a bias."""
-        check_grad(grad)
-        _not_twice(grad, "adds the bias")
-        return run(_vjp, grad, like(grad, grad.shape[1:2]), like(grad, grad.shape), forward=_biased)
-
-    @lax
-    def max_pool_grad(
-        grad: Array,
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
-        """jax.vjp through max_pool."""
-        _, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
-        static = {"kernel": kernel, "stride": stride, "padding": reach, "dilation": dilation}
-        return run(_vjp, grad, x, forward=_max_pool, **static)
-
-    @lax
-    def avg_pool_grad(
-        grad: Array,
-        input_shape: Shape,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
-        """jax.vjp through avg_pool: what x is does not matter."""
-        x, undilated = like(grad, input_shape), (1,) * len(kernel)
-        out, reach = pool_grad_size(grad, x, kernel, stride, padding, undilated, ceil_mode)
-        _not_twice(grad, "divides the sum")
-        count = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)
-        by = count.astype(native(x.dtype))
-        static = {"kernel": kernel, "stride": stride, "padding": reach}
-        return run(_vjp, grad, x, by, forward=_avg_pool, **static)
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
+        """jax.vjp."""
+        return self.run(_vjp, at, grad, forward, *arguments)
 
 
-# --- the operators, of tensors ------------------------------------------------------------------
+class Jitted(Jax):
+    """Calls compiled whole, with the compiler's ``options``."""
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self._jit = lru_cache(MOST)(lambda *parts: _jitted(parts, options))
+
+    def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call the compiled ``function``."""
+        import jax
+
+        tensors = [argument for argument in arguments if isinstance(argument, jax.Array)]
+        parts = (_TENSOR if isinstance(part, jax.Array) else part for part in arguments)
+        return self._jit(function, *parts)(*tensors)
 
 
-def _conv(
-    t: Tensor,
-    w: Tensor,
-    *bias: Tensor,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Tensor:
-    from jax import lax
-
-    y = lax.conv_general_dilated(
-        t, w, stride, padding, rhs_dilation=dilation, feature_group_count=groups
-    )
-    return _biased(bias[0], y) if bias else y
+_TENSOR = object()
+"""Where an argument of a compiled function is a tensor."""
 
 
-def _conv_of_weight(w: Tensor, t: Tensor, **static: Any) -> Tensor:
-    return _conv(t, w, **static)
-
-
-def _conv_transpose(
-    t: Tensor, w: Tensor, *bias: Tensor, stride: Shape, padding: Padding, dilation: Shape
-) -> Tensor:
-    from jax import lax
-
-    # transpose_kernel flips the kernel and exchanges its channel axes, so that they are named here
-    # as those of the convolution which this is the transpose of: (O, I, *K).
-    axes = "DHW"[5 - t.ndim :]
-    y = lax.conv_transpose(
-        t,
-        w,
-        stride,
-        padding,
-        rhs_dilation=dilation,
-        dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"),
-        transpose_kernel=True,
-    )
-    return _biased(bias[0], y) if bias else y
-
-
-def _max_pool(
-    t: Tensor, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape
-) -> Tensor:
-    from jax import lax
-
-    start = np.array(lowest(t.dtype), t.dtype)
-    pads = ((0, 0), (0, 0), *padding)
-    return lax.reduce_window(
-        t,
-        start,
-        lax.max,
-        (1, 1, *kernel),
-        (1, 1, *stride),
-        pads,
-        window_dilation=(1, 1, *dilation),
-    )
-
-
-def _avg_pool(
-    t: Tensor, divisor: Tensor, *, kernel: Shape, stride: Shape, padding: Padding
-) -> Tensor:
-    from jax import lax
-
-    start = np.zeros((), t.dtype)
-    pads = ((0, 0), (0, 0), *padding)
-    return lax.reduce_window(t, start, lax.add, (1, 1, *kernel), (1, 1, *stride), pads) / divisor
-
-
-def _biased(bias: Tensor, y: Tensor) -> Tensor:
-    return y + bias.reshape(1, -1, *(1,) * (y.ndim - 2))
-
-
-def _vjp(
-    grad: Tensor, at: Tensor, *others: Tensor, forward: Callable[..., Tensor], **static: Any
-) -> Tensor:
-    """Return the gradient of sum(grad * forward(t, *others)) by t at ``at``."""
+def _jitted(parts: tuple[Any, ...], options: Mapping[str, Any] | None) -> Any:
+    """Return the first of ``parts``, a function of the others, compiled as one of its tensors."""
     import jax
 
-    _, back = jax.vjp(lambda t: forward(t, *others, **static), at)
+    function, *arguments = parts
+
+    def of_tensors(*tensors: Tensor) -> Tensor:
+        following = iter(tensors)
+        return function(*(next(following) if a is _TENSOR else a for a in arguments))
+
+    return jax.jit(of_tensors, compiler_options=options)
+
+
+def _added(bias: Tensor, y: Tensor) -> Tensor:
+    return biased(y, bias)
+
+
+def _vjp(at: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """Return the gradient of sum(grad * forward(t, *arguments)) by t at ``at``."""
+    import jax
+
+    _, back = jax.vjp(lambda t: forward(t, *arguments), at)
     (result,) = back(grad)
     return result
 
 
-# --- calling them -------------------------------------------------------------------------------
+def _register(name: str, engine: Jax, **declared: Any) -> None:
+    engine.register(
+        implementation(
+            name,
+            family="xla",
+            package="jax",
+            extra="jax",
+            dtypes=DTYPES,
+            conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
+            **declared,
+        )
+    )
 
 
-def _eagerly(function: Callable[..., Tensor], *arrays: Array, **static: Any) -> Array:
-    """Call ``function`` on the arrays as JAX's, and return its result as NumPy's."""
-    import jax
-
-    with jax.enable_x64(True):
-        return np.asarray(function(*map(_tensor, arrays), **static))
-
-
-def _compiled(function: Callable[..., Tensor], *arrays: Array, **static: Any) -> Array:
-    """Do the same with ``function`` compiled as a whole."""
-    import jax
-
-    with jax.enable_x64(True):
-        jitted = _jit(function, tuple(sorted(static.items())))
-        return np.asarray(jitted(*map(_tensor, arrays)))
-
-
-@lru_cache(MAX_COMPILED)
-def _jit(function: Callable[..., Tensor], static: tuple[tuple[str, Any], ...]) -> Any:
-    import jax
-
-    return jax.jit(partial(function, **dict(static)))
-
-
-def _tensor(array: Array) -> Tensor:
-    import jax.numpy as jnp
-
-    return jnp.asarray(array.astype(native(array.dtype), copy=False))
-
-
-def _with_bias(x: Array, w: Array, bias: Array | None, shape: Shape) -> tuple[Array, ...]:
-    """Return x, w and the bias if there is one, which must have ``shape``, for it is broadcast."""
-    if bias is None:
-        return x, w
-    if bias.shape != shape:
-        raise ValueError(f"bias: shape {bias.shape}; must be {shape}, one an output channel")
-    _not_twice(x, "adds the bias")
-    return x, w, bias
-
-
-def _not_twice(x: Array, what: str) -> None:
-    """Decline the half types, whose result a second operator would round again."""
-    if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
-        raise Unsupported(f"a second operator {what} and rounds to {x.dtype} again")
-
-
-_register("jax", _eagerly)
-_register("jax[jit]", _compiled)
+_register("jax", Jax(), snippet=snippet)
+_register("jax[jit]", Jitted())
+_register("jax[emitters=off]", Jitted({"xla_cpu_use_fusion_emitters": False}))

@@ -35,8 +35,10 @@ from implementations._engine import (
     Differentiable,
     Tensor,
     any_padding,
+    biased,
+    check_padded,
+    cropped,
     differ,
-    refuse_second_rounding,
     shared,
 )
 
@@ -94,13 +96,12 @@ class Mlx(Differentiable):
         """mlx.core.conv_general, then the bias."""
         import mlx.core as mx
 
-        dims = len(stride)
-        refuse_second_rounding(bias, t.itemsize)
+        dims = t.ndim - 2
         if not mx.issubdtype(t.dtype, mx.floating):
             raise Unsupported("convolutions of floating-point dtypes only")
         if dims == 3 and groups > 1:
             raise Unsupported("groups in one and two dimensions only")
-        low, high = ([pair[end] for pair in padding] for end in (0, 1))
+        low, high = map(list, zip(*padding, strict=True))
         weight = w.transpose(dims + 1, *range(dims), dims)  # (O, *K, C/groups)
         with mx.stream(mx.cpu):
             y = mx.conv_general(
@@ -111,7 +112,7 @@ class Mlx(Differentiable):
                 kernel_dilation=list(dilation),
                 groups=groups,
             )
-            return y if bias is None else y + bias
+            return biased(y, bias, channels_last=True)
 
     def transposed(
         self,
@@ -127,8 +128,7 @@ class Mlx(Differentiable):
         """mlx.core.conv_transposeNd, then the bias."""
         import mlx.core as mx
 
-        dims = len(stride)
-        refuse_second_rounding(bias, t.itemsize)
+        dims = t.ndim - 2
         if dims == 3 and groups > 1:
             raise Unsupported("groups in one and two dimensions only")
         function = (mx.conv_transpose1d, mx.conv_transpose2d, mx.conv_transpose3d)[dims - 1]
@@ -148,12 +148,9 @@ class Mlx(Differentiable):
                 output_padding=_axes(output_padding),
                 groups=groups,
             )
-            kept = (
-                slice(before - crop, size - (after - crop))
-                for size, (before, after), crop in zip(y.shape[1:-1], padding, both, strict=True)
-            )
-            y = y[:, *kept]
-            return y if bias is None else y + bias
+            rest = tuple((b - s, a - s) for (b, a), s in zip(padding, both, strict=True))
+            y = y[:, *cropped(y.shape[1:-1], rest)] if differ(padding) else y
+            return biased(y, bias, channels_last=True)
 
     def maximum(
         self,
@@ -172,9 +169,10 @@ class Mlx(Differentiable):
 
         if max(dilation) > 1:
             raise Unsupported("pools have no dilation")
-        pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[len(kernel) - 1]
+        pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[t.ndim - 3]
         with mx.stream(mx.cpu):
             if differ(reach) or (any_padding(reach) and not mx.issubdtype(t.dtype, mx.floating)):
+                check_padded(t.shape[1:-1], padding, kernel)
                 t, reach = _pad(t, reach, fill), ((0, 0),) * len(kernel)
             return pool(kernel, stride, shared(reach))(t)
 
@@ -196,18 +194,21 @@ class Mlx(Differentiable):
             raise Unsupported("padding always counts")
         if reach != tuple(map(tuple, padding)):
             raise Unsupported("no windows that reach beyond the padding")
-        pool = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[len(kernel) - 1]
+        pool = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[t.ndim - 3]
         with mx.stream(mx.cpu):
             if differ(padding):
+                check_padded(t.shape[1:-1], padding, kernel)
                 t, padding = _pad(t, padding, 0), ((0, 0),) * len(kernel)
             return pool(kernel, stride, shared(padding))(t)
 
-    def gradient(self, forward: Callable[[Tensor], Tensor], at: Tensor, grad: Tensor) -> Tensor:
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
         """mlx.core.vjp."""
         import mlx.core as mx
 
         with mx.stream(mx.cpu):
-            _, (result,) = mx.vjp(forward, [at], [grad])
+            _, (result,) = mx.vjp(lambda t: forward(t, *arguments), [at], [grad])
         return result
 
 

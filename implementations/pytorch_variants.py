@@ -23,7 +23,6 @@ import itertools
 import platform
 import shutil
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import wraps
@@ -37,6 +36,7 @@ from conformance.dtypes import DTYPES
 from conformance.signatures import SIGNATURES
 from conformance.snippets import Call
 from implementations._common import Array
+from implementations._kept import Kept
 from implementations._torch_snippet import snippet
 from implementations.pytorch import Torch
 
@@ -91,18 +91,16 @@ class OnDevice(Switched):
         """Return a tensor on the device."""
         return super().tensor(array).to(self._device)
 
-    def array(self, tensor: Tensor, x: Array) -> Array:
-        """Return the tensor, copied from the device, as an array of the dtype of ``x``."""
-        return super().array(tensor.cpu(), x)
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Return the memory of the tensor, copied from the device."""
+        return super().array(tensor.cpu(), like)
 
 
 class Compiled(Torch):
     """Calls compiled for their shapes and parameters."""
 
-    _KEPT = 256
-
     def __init__(self) -> None:
-        self._compiled: OrderedDict[Any, Callable[..., Tensor]] = OrderedDict()
+        self._compiled: Kept[Callable[..., Tensor]] = Kept()
         self._count = itertools.count()
 
     def register(self, implementation: Implementation) -> None:
@@ -124,11 +122,7 @@ class Compiled(Torch):
                 for a in arguments
             ),
         )
-        compiled = self._compiled.pop(key, None) or self._compile(function)
-        self._compiled[key] = compiled
-        if len(self._compiled) > self._KEPT:
-            self._compiled.popitem(last=False)
-        return compiled(*arguments)
+        return self._compiled.get(key, lambda: self._compile(function))(*arguments)
 
     def _compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Compile a copy, since all that is compiled of one code object shares a limit."""

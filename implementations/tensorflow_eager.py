@@ -10,9 +10,9 @@ in conv2d. It has no ceil_mode. So this happens around the call:
   ceil_mode reaches beyond it, only "SAME" divides rightly: it is called where it places the
   windows as the case does, and everything else is Unsupported.
 
-All parameters are checked here first, because output shape and padding are computed here. What is
-wrong after that is a gap of TensorFlow's, and Unsupported, if it is on the list of `_GAPS`; any
-other error is left to speak for itself. Measured with 2.21 on an x86 CPU:
+Parameters are TensorFlow's to judge, except for padding and for groups, which it is not told: they
+follow from the shape of the weight. An error is a gap of TensorFlow's, and Unsupported, if it is on
+the list of `_GAPS`; any other speaks for itself. Measured with 2.21 on an x86 CPU:
 
 - conv: no groups in three dimensions; there dilation in float32 and bfloat16 only.
 - conv_transpose: groups and dilation in float32 and bfloat16 only, groups not in three dimensions;
@@ -36,20 +36,16 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.registry import Implementation
-from conformance.signatures import SIGNATURES
-from implementations._common import (
-    Array,
-    Padding,
-    Shape,
-    conv_size,
-    conv_transpose_size,
-    is_same,
-    lowest,
-    native,
-    pool_size,
+from implementations._common import Array, Padding, Shape, check_padding, is_same, native
+from implementations._engine import (
+    Differentiable,
+    any_padding,
+    check_groups,
+    check_padded,
+    cropped,
+    refuse_second_rounding,
 )
-from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
+from implementations._gradients import like
 from implementations._tensorflow_snippet import snippet
 
 if TYPE_CHECKING:
@@ -62,272 +58,155 @@ _GAPS = re.compile(
 """What TensorFlow says where it has no kernel for a valid call."""
 
 
-class TensorFlow:
+class TensorFlow(Differentiable):
     """TensorFlow's operators; a subclass calls them another way (``tensorflow_xla.py``)."""
 
-    def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """Call what makes the result of tensors and parameters."""
-        return function(*arguments)
+    channels_last = True
 
-    def register(self, implementation: Implementation) -> None:
-        """Register every operator under ``implementation``."""
-        for operator in SIGNATURES:
-            implementation.register(operator, getattr(self, operator))
+    def tensor(self, array: Array) -> Tensor:
+        """Return a tensor with a copy of ``array``."""
+        tf = _tensorflow()
 
-    def conv(
+        return tf.convert_to_tensor(np.asarray(array, native(array.dtype), order="C"))
+
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Return the tensor as a new array."""
+        result: Array = tensor.numpy()
+        return np.array(result) if result.base is not None else result
+
+    def convolve(
         self,
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
         stride: Shape,
         padding: Padding,
         dilation: Shape,
         groups: int,
-    ) -> Array:
+    ) -> Tensor:
         """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
-        conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=True)
-        parameters = (_bias(bias), stride, padding, dilation, groups)
-        return _array(self.run(_conv, _tensor(x), _tensor(w), *parameters))  # (N, *out, O)
+        tf = _tensorflow()
 
-    def conv_transpose(
+        dims = t.ndim - 2
+        check_padding(dims, padding)
+        check_groups(groups, t.shape[-1], w.shape[-2])
+        if dims == 3 and groups > 1:
+            raise Unsupported("conv3d has no groups")
+        refuse_second_rounding(bias, t.dtype.size)
+        function = {1: tf.nn.conv1d, 2: tf.nn.conv2d, 3: tf.nn.conv3d}[dims]
+        pads: Any = "VALID"
+        if dims == 2 and any_padding(padding):
+            pads = [(0, 0), *padding, (0, 0)]
+        elif any_padding(padding):
+            check_padded(t.shape[1:-1], padding)
+            t = _pad(t, padding, 0)  # (N, *S + padding, C)
+        y = _call(function, t, w, _steps(stride), pads, dilations=_steps(dilation))
+        return y if bias is None else tf.nn.bias_add(y, bias)
+
+    def transposed(
         self,
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
         stride: Shape,
         padding: Padding,
         output_padding: Shape,
         dilation: Shape,
         groups: int,
-    ) -> Array:
+    ) -> Tensor:
         """tf.nn.conv1d_transpose, conv2d_transpose or conv3d_transpose, then tf.nn.bias_add."""
-        out = conv_transpose_size(
-            x, w, bias, stride, padding, output_padding, dilation, groups, channels_last=True
-        )
-        dims = len(stride)
+        tf = _tensorflow()
+
+        dims = t.ndim - 2
         if dims == 3 and groups > 1:
             raise Unsupported("conv3d_transpose has no groups")
-        if any(extra >= step for extra, step in zip(output_padding, stride, strict=True)):
+        if any(
+            s <= r < max(s, d) for r, s, d in zip(output_padding, stride, dilation, strict=True)
+        ):
             raise Unsupported("no output_padding of stride or more")
-        uncropped = (b + o + a for o, (b, a) in zip(out, padding, strict=True))
-        shape = (len(x), *uncropped, w.shape[-2] * groups)  # (N, *out + padding, O)
-        kept = tuple(slice(b, b + o) for o, (b, _) in zip(out, padding, strict=True))
-        parameters = (_bias(bias), shape, stride, dilation)
-        y = self.run(_conv_transpose, _tensor(x), _tensor(w), *parameters)
-        return np.array(_array(y)[:, *kept])  # (N, *out, O)
+        refuse_second_rounding(bias, t.dtype.size)
+        axes = zip(t.shape[1:-1], w.shape[:-2], stride, dilation, output_padding, strict=True)
+        whole = tuple((s - 1) * step + d * (k - 1) + extra + 1 for s, k, step, d, extra in axes)
+        functions = {1: tf.nn.conv1d_transpose, 2: tf.nn.conv2d_transpose}
+        y = _call(
+            functions.get(dims, tf.nn.conv3d_transpose),
+            *(t, w, (t.shape[0], *whole, w.shape[-2] * groups), _steps(stride), "VALID"),
+            dilations=_steps(dilation),
+        )
+        y = y[:, *cropped(whole, padding)] if any_padding(padding) else y
+        return y if bias is None else tf.nn.bias_add(y, bias)
 
-    def max_pool(
+    def maximum(
         self,
-        x: Array,
-        *,
+        t: Tensor,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
+        reach: Padding,
         dilation: Shape,
         ceil_mode: bool,
-    ) -> Array:
+        fill: float,
+    ) -> Tensor:
         """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
-        _, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=True)
-        parameters = (kernel, stride, reach, dilation, lowest(x.dtype))
-        return _array(self.run(_max_pool, _tensor(x), *parameters))
+        tf = _tensorflow()
 
-    def avg_pool(
+        check_padded(t.shape[1:-1], padding, kernel)
+        if any_padding(reach):
+            t = _pad(t, reach, fill)  # (N, *S + reach, C)
+        if all(d == 1 for d in dilation):
+            function = {1: tf.nn.max_pool1d, 2: tf.nn.max_pool2d, 3: tf.nn.max_pool3d}[t.ndim - 2]
+            return _call(function, t, kernel, stride, "VALID")
+        if max(stride) > 1:
+            raise Unsupported("no dilation together with a stride")
+        return _call(
+            tf.nn.pool, t, kernel, "MAX", strides=stride, padding="VALID", dilations=dilation
+        )
+
+    def average(
         self,
-        x: Array,
-        *,
+        t: Tensor,
         kernel: Shape,
         stride: Shape,
         padding: Padding,
+        reach: Padding,
         ceil_mode: bool,
         count_include_pad: bool,
-    ) -> Array:
+    ) -> Tensor:
         """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
-        undilated = (1,) * len(kernel)
-        sizes = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=True)
-        parameters = (kernel, stride, padding, sizes, count_include_pad)
-        return _array(self.run(_avg_pool, _tensor(x), *parameters))
+        tf = _tensorflow()
 
-    def conv_input_grad(
-        self,
-        grad: Array,
-        w: Array,
-        input_shape: Shape,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """GradientTape through conv: what x is does not matter."""
-        x = like(w, input_shape)
-        conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
-        parameters = (None, stride, padding, dilation, groups)
-        return self._gradient(grad, x, _conv, _tensor(w), *parameters)
-
-    def conv_weight_grad(
-        self,
-        grad: Array,
-        x: Array,
-        weight_shape: Shape,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """GradientTape through conv: what the weight is does not matter."""
-        w = like(x, weight_shape)
-        conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=True)
-        parameters = (stride, padding, dilation, groups)
-        return self._gradient(grad, w, _conv_of_weight, _tensor(x), *parameters)
+        check_padded(t.shape[1:-1], padding, kernel)
+        function = {1: tf.nn.avg_pool1d, 2: tf.nn.avg_pool2d, 3: tf.nn.avg_pool3d}[t.ndim - 2]
+        pads = "VALID"
+        if any_padding(padding) and count_include_pad:
+            if reach != tuple(map(tuple, padding)):
+                raise Unsupported("no windows that reach beyond padding that counts")
+            t = _pad(t, padding, 0)  # (N, *S + padding, C)
+        elif any_padding(reach):
+            size = tuple(t.shape[1:-1])
+            axes = zip(size, kernel, stride, reach, strict=True)
+            out = tuple((s + sum(pair) - k) // step + 1 for s, k, step, pair in axes)
+            if not is_same(size, out, kernel, stride, padding):
+                raise Unsupported('only "SAME" has a divisor without padding, and its own windows')
+            pads = "SAME"
+        return _call(function, t, kernel, stride, pads)
 
     def conv_bias_grad(self, grad: Array) -> Array:
-        """GradientTape through tf.nn.bias_add."""
-        check_grad(grad)
-        t = _tensor(like(grad, grad.shape))
+        """Differentiate tf.nn.bias_add."""
+        t = self.tensor(like(grad, grad.shape))
         return self._gradient(grad, like(grad, grad.shape[-1:]), _bias_added, t)
 
-    def max_pool_grad(
-        self,
-        grad: Array,
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
-        """GradientTape through max_pool."""
-        _, reach = pool_grad_size(
-            grad, x, kernel, stride, padding, dilation, ceil_mode, channels_last=True
-        )
-        parameters = (kernel, stride, reach, dilation, lowest(x.dtype))
-        return self._gradient(grad, x, _max_pool, *parameters)
-
-    def avg_pool_grad(
-        self,
-        grad: Array,
-        input_shape: Shape,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
-        """GradientTape through avg_pool: what x is does not matter."""
-        x, undilated = like(grad, input_shape), (1,) * len(kernel)
-        sizes = pool_grad_size(
-            grad, x, kernel, stride, padding, undilated, ceil_mode, channels_last=True
-        )
-        parameters = (kernel, stride, padding, sizes, count_include_pad)
-        return self._gradient(grad, x, _avg_pool, *parameters)
-
-    def _gradient(
-        self, grad: Array, at: Array, forward: Callable[..., Tensor], *arguments: Any
-    ) -> Array:
-        """Return the gradient of sum(grad * forward(t, ...)) by t, at the values of ``at``."""
-        return _array(self.run(_differentiated, _tensor(at), _tensor(grad), forward, *arguments))
-
-
-def _conv(
-    t: Tensor,
-    w: Tensor,
-    bias: Tensor | None,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Tensor:
-    tf = _tensorflow()
-
-    dims = len(stride)
-    if dims == 3 and groups > 1:
-        raise Unsupported("conv3d has no groups")
-    function = (tf.nn.conv1d, tf.nn.conv2d, tf.nn.conv3d)[dims - 1]
-    pads: Any = "VALID"
-    if dims == 2 and _any(padding):
-        pads = [(0, 0), *padding, (0, 0)]
-    elif _any(padding):
-        t = _pad(t, padding, 0)  # (N, *S + padding, C)
-    y = _call(function, t, w, _steps(stride), pads, dilations=_steps(dilation))
-    return y if bias is None else _bias_added(bias, y)
-
-
-def _conv_of_weight(
-    w: Tensor, t: Tensor, stride: Shape, padding: Padding, dilation: Shape, groups: int
-) -> Tensor:
-    return _conv(t, w, None, stride, padding, dilation, groups)
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
+        """tf.GradientTape."""
+        return self.run(_differentiated, at, grad, forward, *arguments)
 
 
 def _bias_added(bias: Tensor, t: Tensor) -> Tensor:
     tf = _tensorflow()
 
     return tf.nn.bias_add(t, bias)
-
-
-def _conv_transpose(
-    t: Tensor, w: Tensor, bias: Tensor | None, shape: Shape, stride: Shape, dilation: Shape
-) -> Tensor:
-    tf = _tensorflow()
-
-    functions = (tf.nn.conv1d_transpose, tf.nn.conv2d_transpose, tf.nn.conv3d_transpose)
-    y = _call(
-        functions[len(stride) - 1],
-        t,
-        w,
-        shape,
-        _steps(stride),
-        "VALID",
-        dilations=_steps(dilation),
-    )
-    return y if bias is None else _bias_added(bias, y)
-
-
-def _max_pool(
-    t: Tensor, kernel: Shape, stride: Shape, reach: Padding, dilation: Shape, fill: float
-) -> Tensor:
-    tf = _tensorflow()
-
-    if _any(reach):
-        t = _pad(t, reach, fill)  # (N, *S + reach, C)
-    if max(dilation) == 1:
-        function = (tf.nn.max_pool1d, tf.nn.max_pool2d, tf.nn.max_pool3d)[len(kernel) - 1]
-        return _call(function, t, kernel, stride, "VALID")
-    if max(stride) > 1:
-        raise Unsupported("no dilation together with a stride")
-    return _call(tf.nn.pool, t, kernel, "MAX", padding="VALID", dilations=dilation)
-
-
-def _avg_pool(
-    t: Tensor,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    sizes: tuple[Shape, Padding],
-    count_include_pad: bool,
-) -> Tensor:
-    tf = _tensorflow()
-
-    out, reach = sizes
-    function = (tf.nn.avg_pool1d, tf.nn.avg_pool2d, tf.nn.avg_pool3d)[len(kernel) - 1]
-    pads = "VALID"
-    if _any(padding) and count_include_pad:
-        if reach != tuple(map(tuple, padding)):
-            raise Unsupported("no windows that reach beyond padding that counts")
-        t = _pad(t, padding, 0)  # (N, *S + padding, C)
-    elif _any(reach):
-        if not is_same(tuple(t.shape[1:-1]), out, kernel, stride, padding):
-            raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
-        pads = "SAME"
-    return _call(function, t, kernel, stride, pads)
-
-
-def _any(padding: Padding) -> bool:
-    return any(map(any, padding))
 
 
 def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
@@ -376,13 +255,6 @@ def _call(function: Callable[..., Tensor], *arguments: Any, **parameters: Any) -
         raise Unsupported(f"{name} in {arguments[0].dtype.name}: {gap[0]}") from None
 
 
-def _tensor(array: Array) -> Tensor:
-    """Return a tensor with a copy of ``array``, which may lie anyhow in memory."""
-    tf = _tensorflow()
-
-    return tf.convert_to_tensor(np.ascontiguousarray(array, native(array.dtype)))
-
-
 def _differentiated(
     t: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: Any
 ) -> Tensor:
@@ -392,18 +264,6 @@ def _differentiated(
         tape.watch(t)
         y = forward(t, *arguments)
     return _call(tape.gradient, y, t, output_gradients=grad)
-
-
-def _bias(bias: Array | None) -> Tensor | None:
-    if bias is not None and bias.dtype.itemsize == 2:
-        raise Unsupported(f"a second operator adds the bias and rounds to {bias.dtype} again")
-    return None if bias is None else _tensor(bias)
-
-
-def _array(t: Tensor) -> Array:
-    """Return ``t`` as a new array."""
-    result: Array = t.numpy()
-    return result
 
 
 tensorflow = implementation(

@@ -2,7 +2,8 @@
 
 `tf.function(jit_compile=True)` around the whole call: the padding with tf.pad, the operator, the
 bias, and in a gradient the backward pass. XLA compiles it for these shapes and parameters: what is
-new is compiled (10 to 60 ms), and the last of it kept. The operators are XLA's own, on the CPU
+new is compiled (10 to 60 ms), and the last of it kept; of each shape some 0.2 MiB stay in the
+process all the same. The operators are XLA's own, on the CPU
 Eigen's contractions and loops that LLVM compiled: family `xla`, JAX's engine as well, so that
 agreement of the two is not the word of two witnesses.
 
@@ -13,13 +14,13 @@ where TensorFlow has none, such as dilated and grouped convolutions in every dty
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
 from conformance.snippets import Call
+from implementations._kept import Kept
 from implementations._tensorflow_snippet import snippet as eager
 from implementations.tensorflow_eager import TensorFlow
 
@@ -59,10 +60,8 @@ tensorflow = implementation(
 class Xla(TensorFlow):
     """Calls compiled for their shapes and parameters."""
 
-    _KEPT = 256
-
     def __init__(self) -> None:
-        self._compiled: OrderedDict[Any, Callable[..., Tensor]] = OrderedDict()
+        self._compiled: Kept[Callable[..., Tensor]] = Kept()
 
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call the compiled ``function``."""
@@ -70,11 +69,7 @@ class Xla(TensorFlow):
 
         tensors = [argument for argument in arguments if tf.is_tensor(argument)]
         parts = tuple(tf.TensorSpec(a.shape, a.dtype) if tf.is_tensor(a) else a for a in arguments)
-        key = function, parts
-        compiled = self._compiled.pop(key, None) or _compile(function, parts)
-        self._compiled[key] = compiled
-        if len(self._compiled) > self._KEPT:
-            self._compiled.popitem(last=False)
+        compiled = self._compiled.get((function, parts), lambda: _compile(function, parts))
         return compiled(*tensors)
 
 

@@ -11,8 +11,8 @@ the kernels itself. Family `tinygrad`.
 - avg_pool counts what `count_include_pad` says; `ceil_mode` is PyTorch's.
 - gradients: `Tensor.gradient`, which differentiates the graph.
 
-tinygrad checks shapes with assertions alone: arguments are checked here first. An empty batch and
-integers are accepted.
+Arguments are tinygrad's to judge, which has assertions alone for that. An empty batch and integers
+are accepted.
 """
 
 from __future__ import annotations
@@ -129,15 +129,17 @@ class Tinygrad(Differentiable):
             count_include_pad=count_include_pad,
         )
 
-    def gradient(self, forward: Callable[[Tensor], Tensor], at: Tensor, grad: Tensor) -> Tensor:
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
         """Tensor.gradient."""
-        (result,) = forward(at).gradient(at, gradient=grad)
+        (result,) = forward(at, *arguments).gradient(at, gradient=grad)
         return result
 
 
 def _flat(padding: Padding) -> Any:
     """Return ``padding`` as tinygrad takes it: both ends of the last axis first."""
-    return tuple(size for pair in reversed(padding) for size in pair)
+    return tuple(size for before, after in reversed(padding) for size in (before, after))
 
 
 Tinygrad().register(tinygrad)

@@ -13,6 +13,8 @@ oneDNN's convolutions: family `torch`.
 - max_pool, avg_pool: the input is padded first, with -inf as far as the last window of ceil_mode
   reaches, or with zeros, which count. No padding that does not count.
 - gradients: autograd through all of it. `torch.amax` splits a gradient among equal maxima.
+
+PyTorch sees images, columns and matrices, never a convolution: the arguments are checked here.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.case import Case
+from conformance.registry import Implementation
+from implementations._checks import checked
 from implementations._common import Array, Padding, Shape, native
-from implementations._engine import Differentiable, Tensor, any_padding
+from implementations._engine import Differentiable, Tensor, any_padding, biased, cropped
 
 
 def _supports(case: Case) -> bool | str:
@@ -43,6 +47,11 @@ torch_unfold = implementation(
 
 class Unfold(Differentiable):
     """Convolutions and pools of unfolded images."""
+
+    def register(self, implementation: Implementation) -> None:
+        """Register every operator, with its arguments checked."""
+        for operator in self.operators:
+            implementation.register(operator, checked(getattr(self, operator)))
 
     def tensor(self, array: Array) -> Tensor:
         """Return a copy as a tensor."""
@@ -71,8 +80,7 @@ class Unfold(Differentiable):
         n, rows, places = columns.shape
         columns = columns.reshape(n, groups, rows // groups, places)
         weight = w.reshape(groups, len(w) // groups, rows // groups)
-        y = (weight @ columns).reshape(n, len(w), *out)
-        return y if bias is None else y + bias.reshape(-1, *(1,) * len(out))
+        return biased((weight @ columns).reshape(n, len(w), *out), bias)
 
     def transposed(
         self,
@@ -102,10 +110,9 @@ class Unfold(Differentiable):
         images = F.fold(
             columns, _plane(whole), _plane(kernel), dilation=_plane(dilation), stride=_plane(stride)
         )
-        ends = zip(padding, output_padding, strict=True)
-        crop = tuple((-before, extra - after) for (before, after), extra in ends)
-        y = _pad(images.reshape(n, o, *whole), crop, 0)
-        return y if bias is None else y + bias.reshape(-1, *(1,) * len(kernel))
+        longer = tuple((0, extra) for extra in output_padding)
+        y = _pad(images.reshape(n, o, *whole), longer, 0)
+        return biased(y[:, :, *cropped(y.shape[2:], padding)], bias)
 
     def maximum(
         self,
@@ -138,13 +145,15 @@ class Unfold(Differentiable):
             raise Unsupported("no windows that reach beyond the padding")
         return _windows(_pad(t, padding, 0), kernel, stride, (1,) * len(kernel)).mean(2)
 
-    def gradient(self, forward: Callable[[Tensor], Tensor], at: Tensor, grad: Tensor) -> Tensor:
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
         """torch.autograd.grad."""
         import torch
 
         with torch.enable_grad():
             at = at.requires_grad_()
-            (result,) = torch.autograd.grad(forward(at), at, grad)
+            (result,) = torch.autograd.grad(forward(at, *arguments), at, grad)
         return result
 
 
@@ -168,7 +177,7 @@ def _unfolded(t: Tensor, kernel: Shape, stride: Shape, dilation: Shape) -> tuple
 
 
 def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
-    """Pad, and crop where padding is negative."""
+    """Pad the spatial axes."""
     import torch.nn.functional as F
 
     if not any_padding(padding):

@@ -1,0 +1,101 @@
+"""What PyTorch is known for, by its own kernels: each entry was found by a run, and shrunk."""
+
+from __future__ import annotations
+
+from conformance import KnownDifference
+from conformance.case import Case
+
+_VERSIONS = "==2.13"
+_HALF = ("float16", "bfloat16")
+_BROADCASTS = "a tuple of one number stands for all axes, and an empty one for the default"
+_CAST = "autograd converts the gradient that it is handed to the dtype of the result"
+_SUMS = "contributions that overlap are added up in the half format itself"
+
+
+def _cut(case: Case) -> bool:
+    """Stride, dilation, padding or kernel of one number, or none, for several axes."""
+    name, _, kind = case.invalid.partition("-")
+    parameters = ("kernel", "stride", "padding", "output_padding", "dilation")
+    return name in parameters and kind in ("too-short", "single", "empty")
+
+
+CONVOLUTIONS = (
+    KnownDifference(
+        "REJECT-14",
+        case="conv2d:float32:x=1,1,1,1:w=1,1,1,1:invalid=stride-too-short:integers@0",
+        where=_cut,
+        reason=_BROADCASTS,
+        versions=_VERSIONS,
+    ),
+    KnownDifference(
+        "REJECT-21",
+        case="conv2d:float32:x=1,1,1,1:w=1,1,1,1:invalid=no-channels:integers@0",
+        where={"operator": "conv", "invalid": "no-channels"},
+        reason="no input channels are taken, and the result has no output channels either",
+        versions=_VERSIONS,
+    ),
+    KnownDifference(
+        "RESULT-1",
+        case="conv_transpose2d:float16:x=1,1,1,2:w=1,1,1,2:normal@93",
+        where={"operator": "conv_transpose", "dtype": _HALF},
+        reason=_SUMS,
+        versions=_VERSIONS,
+    ),
+    KnownDifference(
+        "RESULT-1",
+        case="conv_input_grad2d:float16:x=1,1,3,2:w=1,1,2,1:normal@0",
+        where={"operator": "conv_input_grad", "dtype": _HALF},
+        reason=_SUMS,
+        versions=_VERSIONS,
+    ),
+    KnownDifference(
+        "RESULT-1",
+        case="conv_weight_grad2d:float16:x=2,1,1,2:w=1,1,1,2:normal@1",
+        where={"operator": "conv_weight_grad", "dtype": _HALF},
+        reason=_SUMS,
+        versions=_VERSIONS,
+    ),
+)
+POOLS = (
+    KnownDifference(
+        "REJECT-14",
+        case="max_pool2d:float32:x=1,1,1,1:kernel=1,1:invalid=stride-too-short:integers@0",
+        where=_cut,
+        reason=_BROADCASTS,
+        versions=_VERSIONS,
+    ),
+    KnownDifference(
+        "RESULT-1",
+        case="max_pool_grad2d:bfloat16:x=1,1,3,6:kernel=2,2:normal@1",
+        where={"operator": "max_pool_grad", "dtype": _HALF},
+        reason=_SUMS,
+        versions=_VERSIONS,
+    ),
+    KnownDifference(
+        "RESULT-1",
+        case="avg_pool_grad2d:float16:x=1,1,3,3:kernel=2,2:normal@1",
+        where={"operator": "avg_pool_grad", "dtype": _HALF},
+        reason=_SUMS,
+        versions=_VERSIONS,
+    ),
+    KnownDifference(
+        "REJECT-18",
+        case="max_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=grad-bool:integers@0",
+        where={"operator": "max_pool_grad", "invalid": "grad-bool"},
+        reason=_CAST,
+        versions=_VERSIONS,
+    ),
+    *(
+        KnownDifference(
+            requirement,
+            case="max_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=x-wider:integers@0",
+            where={
+                "operator": "max_pool_grad",
+                "invalid": ("x-wider", "x-narrower", "x-integer"),
+            },
+            reason=_CAST,
+            versions=_VERSIONS,
+        )
+        for requirement in ("REJECT-20", "DECLARE-5")
+    ),
+)
