@@ -11,16 +11,19 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from conformance.case import Case
 from conformance.isolation.callers import close_all, isolated
 from conformance.isolation.declared import load_for
 from conformance.isolation.environments import Environment
 from conformance.isolation.limits import Limits
 from conformance.judging import VIOLATES
+from conformance.registry import Implementation
 from conformance.running import acknowledged, pairwise, rows
 from conformance.running.block import run_block
 from conformance.running.cell import Block, Cell
@@ -182,27 +185,24 @@ def _execute(
 
     try:
         _judge_blocks(plan, progress, executor, take)
-    except KeyboardInterrupt:
+        entries = [
+            row
+            for one in plan.implementations
+            for row in acknowledged.rows(one, plan.known, covered, examples)
+        ]
+        file.add("known", entries)
+        failed = [
+            {"requirement": found.requirement, "operator": cell.operator, "case": found.case.id}
+            for cell in cells
+            for found in cell.violations
+        ]
+        failed += [row for row in entries if row["status"] == acknowledged.OCCURS]
+        if failed and len(plan.implementations) > 1:
+            progress(999, 1000, "asking every implementation about each difference")
+            file.add("witness", _ask_all(plan, smallest(failed), executor))
+    finally:  # an interrupt leaves what was judged so far
         verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
         file.add("implementation", rows.descriptions(plan, verdicts, notes))
-        raise
-    verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
-    entries = [
-        row
-        for one in plan.implementations
-        for row in acknowledged.rows(one, plan.known, covered, examples)
-    ]
-    file.add("known", entries)
-    failed = [
-        {"requirement": found.requirement, "operator": cell.operator, "case": found.case.id}
-        for cell in cells
-        for found in cell.violations
-    ]
-    failed += [row for row in entries if row["status"] == acknowledged.OCCURS]
-    if failed and len(plan.implementations) > 1:
-        progress(999, 1000, "asking every implementation about each difference")
-        file.add("witness", witnesses(plan.implementations, smallest(failed)))
-    file.add("implementation", rows.descriptions(plan, verdicts, notes))
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
     )
@@ -236,14 +236,21 @@ def _judge_blocks(
             if block.interrupted:
                 raise KeyboardInterrupt
         return
-    progress(0, total, "starting")
     left: list[Future[Block]] = [executor.submit(_in_pool, plan, *block) for block in wanted]
+    names = dict(zip(left, (f"{operator} {dims}-D" for operator, dims in wanted), strict=True))
+
+    def tell_pool() -> None:
+        begun = [name for future, name in names.items() if future in left and future.running()]
+        done = (len(wanted) - len(left)) * 1000
+        progress(done, total, ", ".join(begun) or "starting")
+
+    tell_pool()
     try:
-        for index, future in enumerate(as_completed(tuple(left))):
+        for future in as_completed(tuple(left)):
             block = future.result()
-            progress((index + 1) * 1000, total, f"{block.operator} {block.dims}-D is done")
             left.remove(future)
             take(block)
+            tell_pool()
             if block.interrupted:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -257,6 +264,31 @@ def _judge_blocks(
 def _in_pool(plan: Plan, operator: str, dims: int) -> Block:
     with interruptible():
         return run_block(plan, operator, dims)
+
+
+def _ask_all(
+    plan: Plan, cases: Mapping[tuple[str, str], Case], executor: Executor | None
+) -> list[dict[str, Any]]:
+    """Return what every implementation makes of each case, as rows of the run file.
+
+    In a pool the processes that have judged are asked, whose workers have loaded the engines.
+    """
+    if executor is None:
+        return list(witnesses(plan.implementations, cases))
+    asked = [executor.submit(_ask_in_pool, one, cases) for one in plan.implementations]
+    try:
+        return [row for future in asked for row in future.result()]
+    except KeyboardInterrupt:
+        interrupt_pool(asked, lambda found: None)
+        raise
+
+
+def _ask_in_pool(
+    one: Implementation, cases: Mapping[tuple[str, str], Case]
+) -> list[dict[str, Any]]:
+    with interruptible(), contextlib.suppress(KeyboardInterrupt):
+        return list(witnesses([one], cases))
+    return []
 
 
 def _now() -> str:
