@@ -92,6 +92,16 @@ def test_only_workers_import_a_plugin(capsys: Any) -> None:
     assert {"mine"} == set(run(capsys, "--plugin", plugin(more=more)))
 
 
+def test_a_condition_that_is_a_function_needs_the_process_that_has_it(capsys: Any) -> None:
+    case = "conv1d:float32:x=1,1,1:w=1,1,1:integers@0"
+    known = f'KnownDifference("CONV-5", case="{case}", where=lambda case: True, reason="mine")'
+    text = plugin(f", known=[{known}]")
+    Path(text).write_text("from conformance import KnownDifference\n" + Path(text).read_text())
+
+    assert "known=CONV-5: where is a function" in complaint(capsys, "--plugin", text)
+    assert {"mine"} == set(run(capsys, "--plugin", text, "--no-isolate"))
+
+
 def test_without_isolation_this_process_imports_a_plugin(capsys: Any) -> None:
     more = f"import os; assert os.getpid() == {os.getpid()}"
 

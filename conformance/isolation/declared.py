@@ -98,13 +98,24 @@ def declared_as(name: str, python: str, base: Implementation, limits: Limits) ->
         raise StartError(f"interpreter {python}: {what}: {ended.how}") from None
     process.stop()
     (plain,) = process.declared
-    one = replace(_declared(plain, place), name=name, snippet=base.snippet, known=base.known)
+    one = _declared(plain | {"known": []}, place)
+    one = replace(one, name=name, snippet=base.snippet, known=base.known)
     adopt(one)
     return one
 
 
 def _declared(plain: dict[str, Any], place: Place) -> Implementation:
-    """Return the implementation that a worker's declarations describe."""
+    """Return the implementation that a worker's declarations describe.
+
+    Raises `PluginError` for a known difference that only its own process could tell.
+    """
+    for entry in plain["known"]:
+        if entry["where"] is None:
+            raise PluginError(
+                f"{place.target[1]}: implementation '{plain['name']}': known={entry['requirement']}"
+                ": where is a function, which stays in its worker; write fields, or run it with "
+                "--no-isolate"
+            )
     fields = {key: value for key, value in plain.items() if key != "installed"}
     return Implementation(
         **fields

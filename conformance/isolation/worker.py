@@ -62,10 +62,7 @@ def serve(requests: int, answers: int, page: int) -> NoReturn:
         sys.path[:] = path
     warnings.simplefilter("ignore")  # said once a process, if at all: no part of an answer
     found = _load(target, name, pipe)
-    try:
-        declared = [declarations(one) for one in found]
-    except ConformanceError as problem:
-        _fail(pipe, str(problem))
+    declared = [declarations(one) for one in found]
     pipe.send(
         Frame().packed(
             *("hello", PROTOCOL, os.getpid(), platform.python_version(), np.__version__),
@@ -154,7 +151,7 @@ def declarations(one: Implementation) -> dict[str, Any]:
     }
     return found | {
         "conventions": dict(one.conventions),
-        "known": [_plain_known(entry, one) for entry in one.known],
+        "known": [_plain_known(entry) for entry in one.known],
         "declared_version": one.version,
         "supports": one.supports is not None,
         "installed": one.installed,
@@ -168,14 +165,11 @@ def declarations(one: Implementation) -> dict[str, Any]:
     }
 
 
-def _plain_known(entry: KnownDifference, one: Implementation) -> dict[str, Any]:
-    if callable(entry.where):
-        raise ConformanceError(
-            f"{one.origin}: implementation '{one.name}': known={entry.requirement}: where is a "
-            f"function, which stays in its worker; write fields, or run it with --no-isolate"
-        )
+def _plain_known(entry: KnownDifference) -> dict[str, Any]:
+    """Return an entry as plain values; its ``where`` as None if it is a function."""
+    where = None if callable(entry.where) else dict(entry.where)
     names = ("requirement", "case", "reason", "link", "versions", "fatal")
-    return {name: getattr(entry, name) for name in names} | {"where": dict(entry.where)}
+    return {name: getattr(entry, name) for name in names} | {"where": where}
 
 
 class _Server:
