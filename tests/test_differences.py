@@ -154,7 +154,7 @@ def test_every_engine_script_of_a_run_shows_what_it_claims(tmp_path: Path) -> No
     found = run(
         ["torch", "tensorflow"],
         operators=["conv_transpose", "max_pool"],
-        dims=[1],
+        dims=[2],
         dtypes=["float16", "float32"],
         checks=["result", "special"],
         suites=["edge"],
@@ -162,7 +162,7 @@ def test_every_engine_script_of_a_run_shows_what_it_claims(tmp_path: Path) -> No
         output=tmp_path,
     )
     tables = read(found.path)[1]
-    rows = [row for row in tables["known"] if row["status"] == "known difference"]
+    rows = [row for row in tables["known"] if row["message"]]  # those of the cells of this run
     rows += tables["violation"]
 
     assert {"torch", "tensorflow"} == {row["implementation"] for row in rows}
