@@ -103,4 +103,6 @@ def _copy(name: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"[{', '.join(map(plain, value))}]" if isinstance(value, tuple) else plain(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return f'"{value}"' if isinstance(value, str) else plain(value)

@@ -22,6 +22,7 @@ from conformance import implementation
 from implementations._common import Array
 from implementations._onnx_model import Node, register
 from implementations._onnx_snippet import opencv_net
+from implementations._opencv_known import KNOWN
 
 MAX_NETS = 128
 """Networks that are kept."""
@@ -50,6 +51,7 @@ opencv = implementation(
     extra="opencv",
     dtypes=("float32",),
     snippet=opencv_net,
-    conventions={"subnormal": "flush"},
+    conventions={"nan": "ignore", "pool_padding": "accept", "subnormal": "flush"},
+    known=KNOWN,
 )
 register(opencv, _run, constants=("w", "bias"), fixed=True)
