@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
-from conformance.snippets import Call, plain
+from conformance.snippets import Call
+from conformance.snippets import plain as written
+from implementations._openvino_call import attributes, function_name
+
+_SINGLE = ', {"INFERENCE_PRECISION_HINT": "f32"}'
 
 
-def snippet(call: Call) -> list[str] | None:
-    """Return the lines that compile a model of one operator and call it."""
-    return _script(call, ())
+def plain(call: Call) -> list[str] | None:
+    """Return the lines that compile a model of one operator, in float32, and call it."""
+    return _script(call, (), _SINGLE)
 
 
 def constant(call: Call) -> list[str] | None:
     """Return the same with the weight as a constant of the model."""
-    return _script(call, ("w",))
+    return None if call.dtype == "bfloat16" else _script(call, ("w",), _SINGLE)
 
 
-def _script(call: Call, constants: tuple[str, ...]) -> list[str] | None:
-    if call.dtype == "bfloat16" or call.arguments.get("bias") is not None:
-        return None  # NumPy has no bfloat16; a bias is a second operator
+def as_it_stands(call: Call) -> list[str] | None:
+    """Return the same with the precision that OpenVINO chooses by itself."""
+    return _script(call, (), "")
+
+
+def _script(call: Call, constants: tuple[str, ...], options: str) -> list[str]:
+    """Return the lines of a call; bfloat16 numbers are the upper halves of float32 ones."""
     names = [name for name, value in call.arguments.items() if value is not None]
-    arrays = {name: _array(call, name) for name in names}
     inputs = [name for name in names if name not in constants]
-    handed = ", ".join(arrays[name] for name in inputs)
-    nodes = ["p[0]", *(f"ops.constant({arrays[name]})" for name in constants)]
-    if len(inputs) == 2:
-        nodes.append("p[1]")
-    operator = f"ops.{_operator(call)}({', '.join(nodes)}, {_keywords(call)})"
-    options = '"CPU", {"INFERENCE_PRECISION_HINT": "f32"}'
+    handed = ", ".join(_array(call, name) for name in inputs)
+    bits, type_, result = "a", "a.dtype", ""
+    if call.dtype == "bfloat16":
+        half = "(np.array(a, order='C').view(np.uint32) >> 16).astype(np.int16)"
+        bits, type_ = f"ov.Tensor({half}, ov.Shape(a.shape), ov.Type.bf16)", "ov.Type.bf16"
+        result = ".view(np.uint16).astype(np.uint32) << 16).view(np.float32"
+    model = f"ov.Model([{_node(call, constants)}.output(0)], p, 'm')"
+    run = f"ov.Core().compile_model({model}, 'CPU'{options})([{bits} for a in given])[0]"
     return [
         "import openvino as ov, openvino.opset15 as ops",
-        f"p = [ops.parameter(list(a.shape), a.dtype) for a in ({handed},)]",
-        f"got = ov.Core().compile_model(ov.Model([{operator}.output(0)], p, 'm'), {options})"
-        f"([{handed}])[0]",
+        f"given = [{handed}]; p = [ops.parameter(list(a.shape), {type_}) for a in given]",
+        f"got = ({run}{result})",
     ]
+
+
+def _node(call: Call, constants: tuple[str, ...]) -> str:
+    """Return the operator's node, and one that adds the bias."""
+    several = call.parameters.get("groups", 1) != 1
+    nodes = ["p[0]"]
+    if "w" in constants:
+        nodes.append(f"ops.constant({_array(call, 'w')})")
+    elif "w" in call.arguments:
+        nodes.append("p[1]")
+    lists = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in attributes(call.parameters).items()
+    }
+    keywords = ", ".join(f"{name}={written(value)}" for name, value in lists.items())
+    node = f"ops.{function_name(call.operator, several)}({', '.join(nodes)}, {keywords})"
+    if call.arguments.get("bias") is None:
+        return node
+    shape = [1, -1, *[1] * call.dims]
+    return f"ops.add({node}, ops.reshape(p[-1], ops.constant(np.array({shape})), False))"
 
 
 def _array(call: Call, name: str) -> str:
@@ -42,33 +70,3 @@ def _array(call: Call, name: str) -> str:
         return name
     shape = call.arguments["w"].shape
     return f"w.reshape({(groups, shape[0] // groups, *shape[1:])})"
-
-
-def _operator(call: Call) -> str:
-    group = "group_" if call.parameters.get("groups", 1) > 1 else ""
-    return {
-        "conv": f"{group}convolution",
-        "conv_transpose": f"{group}convolution_backprop_data",
-        "max_pool": "max_pool",
-        "avg_pool": "avg_pool",
-    }[call.operator]
-
-
-def _keywords(call: Call) -> str:
-    p = call.parameters
-    found = {
-        "strides": p["stride"],
-        "pads_begin": tuple(before for before, _ in p["padding"]),
-        "pads_end": tuple(after for _, after in p["padding"]),
-    }
-    if "dilation" in p:
-        found["dilations"] = p["dilation"]
-    if "output_padding" in p:
-        found["output_padding"] = p["output_padding"]
-    if "kernel" in p:
-        found["kernel_shape"] = p["kernel"]
-        found["rounding_type"] = "ceil_torch" if p["ceil_mode"] else "floor"
-    if "count_include_pad" in p:
-        found["exclude_pad"] = not p["count_include_pad"]
-    lists = {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
-    return ", ".join(f"{name}={plain(value)}" for name, value in lists.items())

@@ -8,8 +8,9 @@ ceil_mode as rounding_type "ceil_torch", count_include_pad as exclude_pad. Which
 - conv_transpose: convolution_backprop_data, or group_convolution_backprop_data, likewise.
 - max_pool, avg_pool: max_pool (its first output), avg_pool.
 
-Nothing is padded, cropped or checked here but what says how the weights are laid out: groups that
-do not divide the channels. What OpenVINO itself refuses, an empty batch, is Unsupported.
+Nothing is padded, cropped or checked here but what OpenVINO does not see: groups that do not divide
+the weights, which are laid out by them, and the shape of the bias, which an addition would
+broadcast. What OpenVINO itself refuses, an empty batch, is Unsupported.
 Compiling takes 15 to 40 ms; models are kept, up to `MAX_MODELS` of them. There are no gradients.
 
 As it stands, OpenVINO computes in bfloat16 on CPUs that have it. `openvino` is told float32
@@ -25,15 +26,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from conformance import KnownDifference, Unsupported, implementation
 from conformance.dtypes import DTYPES
-from implementations._common import Array, Padding, Shape, native
-from implementations._openvino_snippet import constant, snippet
+from implementations import _openvino_snippet
+from implementations._common import Array, Shape, native
+from implementations._openvino_call import attributes, function_name, grouped
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Node
@@ -41,14 +43,16 @@ if TYPE_CHECKING:
 MAX_MODELS = 256
 """Compiled models that are kept."""
 
-Attributes = tuple[tuple[str, Any], ...]
+Attributes: TypeAlias = tuple[tuple[str, Any], ...]
+Run: TypeAlias = Callable[[str, list[Array], Attributes], Array]
+"""Runs an operator, by OpenVINO's name, on the arrays that there are."""
 
 _REFUSALS = ("Batch size is zero",)
 """What OpenVINO says where it refuses a valid case."""
 
 
-def _register(name: str, run: Callable[..., Array], *operators: str, **declared: Any) -> None:
-    """Register ``operators``, or all, as ``name``; ``run(build, arrays, attributes)`` runs them."""
+def _register(name: str, run: Run, *operators: str, **declared: Any) -> None:
+    """Register ``operators`` as ``name``, each as a model that ``run`` runs."""
     openvino = implementation(
         name,
         family="onednn",
@@ -58,186 +62,56 @@ def _register(name: str, run: Callable[..., Array], *operators: str, **declared:
         conventions={"nan": "ignore", "pool_padding": "accept"},
         **declared,
     )
-
-    def conv(
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """Convolution or group_convolution."""
-        _not_twice(bias)
-        attributes = _attributes(stride, padding, dilations=dilation)
-        return run(_conv, (x, _grouped(w, groups), bias), attributes)
-
-    def conv_transpose(
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """Convolution_backprop_data or group_convolution_backprop_data."""
-        _not_twice(bias)
-        attributes = _attributes(stride, padding, dilations=dilation, output_padding=output_padding)
-        return run(_conv_transpose, (x, _grouped(w, groups), bias), attributes)
-
-    def max_pool(
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
-        """max_pool, whose second output, the indices, is not asked for."""
-        rounding = _rounding(ceil_mode)
-        attributes = _attributes(
-            stride, padding, dilations=dilation, kernel_shape=kernel, rounding_type=rounding
-        )
-        return run(_max_pool, (x,), attributes)
-
-    def avg_pool(
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
-        """avg_pool."""
-        attributes = _attributes(
-            stride,
-            padding,
-            kernel_shape=kernel,
-            rounding_type=_rounding(ceil_mode),
-            exclude_pad=not count_include_pad,
-        )
-        return run(_avg_pool, (x,), attributes)
-
-    for function in (conv, conv_transpose, max_pool, avg_pool):
-        if not operators or function.__name__ in operators:
-            openvino(function)
+    for operator in operators:
+        openvino.register(operator, partial(_call, operator, run))
 
 
-# --- models -------------------------------------------------------------------------------------
-
-
-def _conv(x: Node, w: Node, *bias: Node, **attributes: Any) -> Node:
-    import openvino.opset15 as ops
-
-    grouped = len(w.shape) > len(x.shape)
-    y = (ops.group_convolution if grouped else ops.convolution)(x, w, **attributes)
-    return _biased(y, *bias)
-
-
-def _conv_transpose(x: Node, w: Node, *bias: Node, **attributes: Any) -> Node:
-    import openvino.opset15 as ops
-
-    grouped = len(w.shape) > len(x.shape)
-    function = ops.group_convolution_backprop_data if grouped else ops.convolution_backprop_data
-    return _biased(function(x, w, **attributes), *bias)
-
-
-def _max_pool(x: Node, **attributes: Any) -> Node:
-    import openvino.opset15 as ops
-
-    return ops.max_pool(x, **attributes)
-
-
-def _avg_pool(x: Node, **attributes: Any) -> Node:
-    import openvino.opset15 as ops
-
-    return ops.avg_pool(x, **attributes)
-
-
-def _biased(y: Node, *bias: Node) -> Node:
-    import openvino.opset15 as ops
-
-    if not bias:
-        return y
-    shape = (1, -1, *(1,) * (len(y.get_output_partial_shape(0)) - 2))
-    return ops.add(y, ops.reshape(bias[0], ops.constant(np.array(shape)), special_zero=False))
-
-
-def _not_twice(bias: Array | None) -> None:
-    """Decline a bias in the half types, which is added to what is rounded already."""
-    if bias is not None and bias.dtype.itemsize == 2:
-        raise Unsupported(f"a second operator adds the bias and rounds to {bias.dtype} again")
-
-
-def _attributes(stride: Shape, padding: Padding, **further: Any) -> Attributes:
-    """Return what every operator takes, and more; hashable, as what a compiled model is kept by."""
-    before, after = zip(*padding, strict=True) if padding else ((), ())
-    named = {"strides": stride, "pads_begin": before, "pads_end": after, **further}
-    return tuple((name, _fixed(value)) for name, value in named.items())
-
-
-def _fixed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, (list, tuple)) else value
-
-
-def _rounding(ceil_mode: bool) -> str:
-    return "ceil_torch" if ceil_mode else "floor"
-
-
-def _grouped(w: Array, groups: int) -> Array:
-    """Return ``w`` with its first axis divided into groups, where there are several."""
-    if groups == 1:
-        return w
-    if groups < 1 or len(w) % groups:
-        raise ValueError(f"groups={groups!r}: must divide the first axis of w{w.shape}")
-    return w.reshape(groups, len(w) // groups, *w.shape[1:])
+def _call(
+    operator: str,
+    run: Run,
+    x: Array,
+    w: Array | None = None,
+    bias: Array | None = None,
+    **parameters: Any,
+) -> Array:
+    arrays = [x]
+    if w is not None:
+        arrays.append(grouped(w, parameters["groups"]))
+    if w is not None and bias is not None:
+        if bias.dtype.itemsize == 2:
+            raise Unsupported(f"a second operator adds the bias and rounds to {bias.dtype} again")
+        channels = len(w) if operator == "conv" else w.shape[1] * parameters["groups"]
+        if bias.shape != (channels,):
+            raise ValueError(f"bias: shape {bias.shape}; must be ({channels},), or it is broadcast")
+        arrays.append(bias)
+    given = [np.ascontiguousarray(array, native(array.dtype)) for array in arrays]
+    several = w is not None and arrays[1].ndim > w.ndim
+    return run(function_name(operator, several), given, tuple(attributes(parameters).items()))
 
 
 # --- compiling and calling ----------------------------------------------------------------------
 
 
 def _kept(
-    build: Callable[..., Node],
-    arrays: tuple[Array | None, ...],
-    attributes: Attributes,
-    precision: str | None = "f32",
+    function: str, given: list[Array], values: Attributes, precision: str | None = "f32"
 ) -> Array:
     """Run a compiled model that is kept for the shapes, the dtype and the attributes."""
-    given = _native(arrays)
     key = tuple((str(array.dtype), array.shape) for array in given)
-    return _result(_compiled(build, key, attributes, precision), given)
+    return _result(_compiled(function, key, values, precision), given)
 
 
-def _constant(
-    build: Callable[..., Node], arrays: tuple[Array | None, ...], attributes: Attributes
-) -> Array:
+def _constant(function: str, given: list[Array], values: Attributes) -> Array:
     """Compile a model whose second input is a constant, and run it."""
-    given = _native(arrays)
     shapes = tuple((str(array.dtype), array.shape) for array in given)
-    model = _made(build, shapes, attributes, "f32", weight=given[1])
+    model = _made(function, shapes, values, "f32", weight=given[1])
     return _result(model, [given[0], *given[2:]])
 
 
-def _as_it_stands(
-    build: Callable[..., Node], arrays: tuple[Array | None, ...], attributes: Attributes
-) -> Array:
+def _as_it_stands(function: str, given: list[Array], values: Attributes) -> Array:
     """Run a model at the precision that OpenVINO chooses by itself, where that is bfloat16."""
     if "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise Unsupported("this CPU has no bfloat16, so that OpenVINO computes in float32")
-    return _kept(build, arrays, attributes, None)
-
-
-def _native(arrays: tuple[Array | None, ...]) -> list[Array]:
-    return [
-        np.ascontiguousarray(array, native(array.dtype)) for array in arrays if array is not None
-    ]
+    return _kept(function, given, values, None)
 
 
 def _result(model: CompiledModel, inputs: list[Array]) -> Array:
@@ -258,22 +132,22 @@ def _tensor(array: Array) -> Any:
 
 @lru_cache(MAX_MODELS)
 def _compiled(
-    build: Callable[..., Node],
+    function: str,
     shapes: tuple[tuple[str, Shape], ...],
-    attributes: Attributes,
+    values: Attributes,
     precision: str | None,
 ) -> CompiledModel:
-    return _made(build, shapes, attributes, precision)
+    return _made(function, shapes, values, precision)
 
 
 def _made(
-    build: Callable[..., Node],
+    function: str,
     shapes: tuple[tuple[str, Shape], ...],
-    attributes: Attributes,
+    values: Attributes,
     precision: str | None,
     weight: Array | None = None,
 ) -> CompiledModel:
-    """Return the compiled model of ``build`` on inputs of these dtypes and shapes."""
+    """Return the compiled model of one operator on inputs of these dtypes and shapes."""
     import openvino.opset15 as ops
     from openvino import Model, Type, op
 
@@ -288,11 +162,11 @@ def _made(
     options: dict[str, Any] = {"INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS") or 1)}
     if precision is not None:
         options["INFERENCE_PRECISION_HINT"] = precision
+    named = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+    y = getattr(ops, function)(*nodes[:2], **named)
     try:
-        named = {name: _listed(value) for name, value in attributes}
-        return _core().compile_model(
-            Model([build(*nodes, **named).output(0)], inputs, "model"), "CPU", options
-        )
+        model = Model([_biased(y, *nodes[2:]).output(0)], inputs, "model")
+        return _core().compile_model(model, "CPU", options)
     except RuntimeError as problem:
         for refusal in _REFUSALS:
             if refusal in str(problem):
@@ -300,12 +174,17 @@ def _made(
         raise
 
 
+def _biased(y: Node, *bias: Node) -> Node:
+    import openvino.opset15 as ops
+
+    if not bias:
+        return y
+    shape = (1, -1, *(1,) * (len(y.get_output_partial_shape(0)) - 2))
+    return ops.add(y, ops.reshape(bias[0], ops.constant(np.array(shape)), special_zero=False))
+
+
 def _is_bfloat16(array: Array) -> bool:
     return bool(array.dtype.name == "bfloat16")
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 @lru_cache(1)
@@ -358,12 +237,22 @@ _POOLS = [
     ),
 ]
 
-_register("openvino", _kept, snippet=snippet, known=[*_CONVOLUTIONS, *_POOLS])
+_ALL = ("conv", "conv_transpose", "max_pool", "avg_pool")
+_register(
+    "openvino", _kept, *_ALL, snippet=_openvino_snippet.plain, known=[*_CONVOLUTIONS, *_POOLS]
+)
 _register(
     "openvino[constant]",
     _constant,
     *("conv", "conv_transpose"),
-    snippet=constant,
+    snippet=_openvino_snippet.constant,
     known=_CONVOLUTIONS,
 )
-_register("openvino[bfloat16]", _as_it_stands, multiply="bfloat16", accumulate="float32")
+_register(
+    "openvino[bfloat16]",
+    _as_it_stands,
+    *_ALL,
+    multiply="bfloat16",
+    accumulate="float32",
+    snippet=_openvino_snippet.as_it_stands,
+)
