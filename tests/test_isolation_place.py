@@ -15,7 +15,7 @@ from conformance.isolation.place import module_of
 from conformance.isolation.worker import declarations
 from conformance.judging import Prepared
 from conformance.running.reproducer import script
-from implementations import ncnn_net, opencv_dnn
+from implementations import mlx, ncnn_net, opencv_dnn
 
 _WITH_A_FUNCTION = """
 from conformance import KnownDifference, implementation
@@ -49,8 +49,8 @@ def test_of_a_plugin_only_conditions_on_fields_reach_the_run(tmp_path: Path) -> 
 
 
 def test_inherited_functions_belong_to_the_module_that_registered_them() -> None:
-    assert "implementations._engine" == ncnn_net.winograd.functions["conv"].__module__
-    assert "implementations.ncnn_net" == module_of(ncnn_net.winograd)
+    assert "implementations._engine" == mlx.mlx.functions["conv"].__module__
+    assert "implementations.mlx" == module_of(mlx.mlx)
 
 
 def test_a_script_takes_an_inherited_function_from_its_implementation() -> None:
