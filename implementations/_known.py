@@ -24,12 +24,20 @@ def invalid(
     """Return the entry for invalid calls of the operator of ``case``.
 
     ``mistakes`` are the names of the calls that it covers (`conformance.rejection`), with blanks
-    between them; ``where`` narrows it further.
+    between them; one with a star stands for a mistake in any axis. ``where`` narrows it further.
     """
-    covered = {"operator": Case.parse(case).operator, "invalid": tuple(mistakes.split()), **where}
+    names = tuple(name for mistake in mistakes.split() for name in _in_any_axis(mistake))
+    covered = {"operator": Case.parse(case).operator, "invalid": names, **where}
     return KnownDifference(
         requirement, case=case, where=covered, reason=reason, versions=versions, fatal=fatal
     )
+
+
+def _in_any_axis(mistake: str) -> tuple[str, ...]:
+    name = mistake.removesuffix("*")
+    if name == mistake:
+        return (name,)
+    return name, f"{name}-last", f"{name}-{'both' if name.startswith('padding') else 'all'}"
 
 
 def has_window_of_padding_alone(case: Case) -> bool:

@@ -153,48 +153,47 @@ _INVALID = [
     _invalid(
         "REJECT-3",
         "conv1d:float32:x=1,1,1:w=1,1,1:invalid=stride-zero:integers@0",
-        "stride-zero stride-zero-last stride-zero-all",
+        "stride-zero*",
         _DIVIDED,
         fatal=True,
     ),
     _invalid(
         "REJECT-3",
         "conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=stride-zero:integers@0",
-        "stride-zero stride-zero-last stride-zero-all",
+        "stride-zero*",
         _DIVIDED,
         fatal=True,
     ),
     _invalid(
         "REJECT-3",
         "conv_transpose3d:float32:x=1,1,1,1,1:w=1,1,1,1,1:invalid=stride-negative-last:integers@0",
-        "stride-negative stride-negative-last stride-negative-all",
+        "stride-negative*",
         "the argument is not checked; some shapes end the process with SIGSEGV",
     ),
     _invalid(
         "REJECT-3",
         "max_pool1d:float32:x=1,1,1:kernel=1:invalid=stride-zero:integers@0",
-        "stride-zero stride-zero-last stride-zero-all",
+        "stride-zero*",
         _DIVIDED,
         fatal=True,
     ),
     _invalid(
         "REJECT-3",
         "avg_pool1d:float32:x=1,1,1:kernel=1:invalid=stride-zero:integers@0",
-        "stride-zero stride-zero-last stride-zero-all",
+        "stride-zero*",
         _DIVIDED,
         fatal=True,
     ),
     _invalid(
         "REJECT-4",
         "conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=dilation-zero:integers@0",
-        "dilation-zero dilation-zero-last dilation-zero-all "
-        "dilation-negative dilation-negative-last dilation-negative-all",
+        "dilation-zero* dilation-negative*",
         _UNCHECKED,
     ),
     _invalid(
         "REJECT-5",
         "conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=padding-negative:integers@0",
-        "padding-negative padding-negative-last padding-negative-both",
+        "padding-negative*",
         "negative padding makes the result larger",
     ),
     _invalid(
@@ -231,15 +230,13 @@ _INVALID = [
     _invalid(
         "REJECT-11",
         "conv_transpose1d:float32:x=1,1,2:w=1,1,1:invalid=output_padding-negative:integers@0",
-        "output_padding-negative output_padding-negative-last output_padding-negative-all "
-        "output_padding-too-large output_padding-too-large-last output_padding-too-large-all",
+        "output_padding-negative* output_padding-too-large*",
         _UNCHECKED,
     ),
     _invalid(
         "REJECT-12",
         "conv1d:float32:x=1,1,1:w=2,1,1:invalid=w-too-large:integers@0",
-        "w-too-large w-too-large-last w-too-large-all "
-        "dilation-too-large dilation-too-large-last dilation-too-large-all",
+        "w-too-large* dilation-too-large*",
         "a kernel beyond the padded input ends the process with SIGFPE or SIGSEGV, or gives a "
         "result, since a negative size is rounded towards zero",
     ),
@@ -253,14 +250,13 @@ _INVALID = [
     _invalid(
         "REJECT-12",
         "max_pool1d:float32:x=1,1,1:kernel=1:stride=2:invalid=kernel-too-large:integers@0",
-        "kernel-too-large kernel-too-large-last kernel-too-large-all "
-        "dilation-too-large dilation-too-large-last dilation-too-large-all",
+        "kernel-too-large* dilation-too-large*",
         "a negative size is rounded towards zero: there is one window",
     ),
     _invalid(
         "REJECT-12",
         "avg_pool1d:float32:x=1,1,1:kernel=1:stride=2:invalid=kernel-too-large:integers@0",
-        "kernel-too-large kernel-too-large-last kernel-too-large-all",
+        "kernel-too-large*",
         "a negative size is rounded towards zero: there is one window",
     ),
     *(
@@ -281,7 +277,7 @@ _INVALID = [
     _invalid(
         "REJECT-19",
         "max_pool1d:float32:x=1,1,3:kernel=1:invalid=padding-beyond-half:integers@0",
-        "padding-beyond-half padding-beyond-half-last padding-beyond-half-both",
+        "padding-beyond-half*",
         "padding is the lowest finite number, and windows that start beyond the input are kept",
     ),
     *(

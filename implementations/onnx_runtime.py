@@ -28,6 +28,7 @@ from conformance import Unsupported, implementation
 from implementations import _onnx_snippet
 from implementations._common import Array
 from implementations._onnx_model import Node, register
+from implementations._onnx_runtime_known import KNOWN, OF_CONSTANTS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -75,7 +76,8 @@ onnxruntime = implementation(
     package="onnxruntime",
     extra="onnxruntime",
     dtypes=("float32", "float64", "float16", "int8", "uint8"),
-    conventions={"nan": "ignore", "zero_channels": "empty_sum"},
+    conventions={"nan": "ignore"},
+    known=KNOWN,
     snippet=_onnx_snippet.runtime,
 )
 constant = implementation(
@@ -85,6 +87,7 @@ constant = implementation(
     extra="onnxruntime",
     dtypes=("float32", "float64", "float16"),
     conventions={"zero_channels": "empty_sum"},
+    known=OF_CONSTANTS,
     snippet=_onnx_snippet.runtime_constant,
 )
 register(onnxruntime, _run)
