@@ -13,7 +13,7 @@ One call makes one result: this file only translates. Which operator is called:
 
 lax has no bias: it is added by a second operator. In float16 and bfloat16 that, and the division of
 avg_pool, would round again what is rounded already, so that both are Unsupported there. Parameters
-are JAX's to judge. lax has no crops: negative padding is an argument like any other there.
+are JAX's to judge, but for padding and output_padding of conv_transpose, which it does not see.
 
 JAX turns float64 into float32 and int64 into int32 unless told not to: every call is made under
 `jax.enable_x64`. The rest is as JAX begins: on the CPU it computes in the dtype it is given. XLA
@@ -36,8 +36,17 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from implementations._common import Array, Padding, Shape, divisors, native, window_reach
+from implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    check_padding,
+    divisors,
+    native,
+    window_reach,
+)
 from implementations._engine import Differentiable, biased
+from implementations._jax_known import KNOWN
 from implementations._jax_snippet import snippet
 
 if TYPE_CHECKING:
@@ -115,6 +124,12 @@ class Jax(Differentiable):
 
         if groups != 1:
             raise Unsupported("lax.conv_transpose has no groups")
+        check_padding(t.ndim - 2, padding)
+        if any(
+            not 0 <= r < max(s, d)
+            for r, s, d in zip(output_padding, stride, dilation, strict=False)
+        ):
+            raise ValueError(f"output_padding={output_padding!r}: below stride or dilation")
         ends = zip(w.shape[2:], padding, dilation, output_padding, strict=True)
         pads = [
             (d * (k - 1) - before, d * (k - 1) - after + extra)
@@ -240,7 +255,12 @@ def _register(name: str, engine: Jax, **declared: Any) -> None:
             package="jax",
             extra="jax",
             dtypes=DTYPES,
-            conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
+            conventions={
+                "subnormal": "flush",
+                "zero_channels": "empty_sum",
+                "pool_padding": "accept",
+            },
+            known=KNOWN,
             **declared,
         )
     )

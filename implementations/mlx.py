@@ -30,7 +30,7 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from implementations import _lazy_snippets
-from implementations._common import Array, Padding, Shape, native
+from implementations._common import Array, Padding, Shape, check_axes, native
 from implementations._engine import (
     Differentiable,
     Tensor,
@@ -167,6 +167,7 @@ class Mlx(Differentiable):
         import mlx.core as mx
         import mlx.nn as nn
 
+        check_axes(t.ndim - 2, dilation=dilation)
         if max(dilation) > 1:
             raise Unsupported("pools have no dilation")
         pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[t.ndim - 3]

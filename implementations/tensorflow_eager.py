@@ -36,7 +36,15 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from implementations._common import Array, Padding, Shape, check_padding, is_same, native
+from implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    check_axes,
+    check_padding,
+    is_same,
+    native,
+)
 from implementations._engine import (
     Differentiable,
     any_padding,
@@ -45,7 +53,8 @@ from implementations._engine import (
     cropped,
     refuse_second_rounding,
 )
-from implementations._gradients import like
+from implementations._gradients import check_grad, like
+from implementations._tensorflow_known import KNOWN
 from implementations._tensorflow_snippet import snippet
 
 if TYPE_CHECKING:
@@ -150,10 +159,11 @@ class TensorFlow(Differentiable):
         """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
         tf = _tensorflow()
 
+        check_axes(t.ndim - 2, dilation=dilation)
         check_padded(t.shape[1:-1], padding, kernel)
         if any_padding(reach):
             t = _pad(t, reach, fill)  # (N, *S + reach, C)
-        if all(d == 1 for d in dilation):
+        if max(dilation) == 1:
             function = {1: tf.nn.max_pool1d, 2: tf.nn.max_pool2d, 3: tf.nn.max_pool3d}[t.ndim - 2]
             return _call(function, t, kernel, stride, "VALID")
         if max(stride) > 1:
@@ -192,7 +202,8 @@ class TensorFlow(Differentiable):
         return _call(function, t, kernel, stride, pads)
 
     def conv_bias_grad(self, grad: Array) -> Array:
-        """Differentiate tf.nn.bias_add."""
+        """Differentiate tf.nn.bias_add, which takes arrays of any number of axes."""
+        check_grad(grad)
         t = self.tensor(like(grad, grad.shape))
         return self._gradient(grad, like(grad, grad.shape[-1:]), _bias_added, t)
 
@@ -272,7 +283,8 @@ tensorflow = implementation(
     extra="tensorflow",
     layout="NHWC",
     dtypes=DTYPES,
-    conventions={"nan": "ignore", "subnormal": "flush"},
+    conventions={"nan": "ignore", "subnormal": "flush", "zero_channels": "empty_sum"},
     snippet=snippet,
+    known=KNOWN,
 )
 TensorFlow().register(tensorflow)

@@ -1,0 +1,157 @@
+"""What TensorFlow is known for, called eagerly: each entry was found by a run, and shrunk."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from conformance import KnownDifference
+
+_known = partial(KnownDifference, versions="==2.21")
+_HALF = ("float16", "bfloat16")
+_SUMS = "sums are accumulated in the half format itself"
+_LOWEST = "a maximum starts from the lowest finite number, not from -inf"
+_FULL = ("float32", "float64", "float16")
+_FRACTIONS = tuple(
+    f"{name}-fraction{axis}" for name in ("stride", "dilation", "kernel") for axis in ("", "-last")
+)
+
+KNOWN = (
+    _known(
+        "RESULT-3",
+        case="conv1d:float32:x=0,1,2:w=1,1,2:integers@0",
+        where={"operator": "conv", "batch": 0, "dtype": ("float32", "bfloat16")},
+        reason="with oneDNN, an empty batch comes back with the shape of the input",
+    ),
+    _known(
+        "DECLARE-1",
+        case="conv1d:float32:x=0,1,1:w=2,1,1:bias:integers@0",
+        where={"operator": "conv", "batch": 0, "dtype": ("float32", "bfloat16"), "bias": True},
+        reason="with oneDNN, an empty batch has the channels of the input, which no bias suits",
+    ),
+    _known(
+        "RESULT-1",
+        case="conv3d:float16:x=1,1,1,2,7:w=1,1,1,1,2:normal@0",
+        where={"operator": "conv", "dims": 3, "dtype": "float16"},
+        reason=_SUMS,
+    ),
+    _known(
+        "RESULT-1",
+        case="conv_transpose1d:float16:x=2,1,3:w=1,1,2:normal@2",
+        where={"operator": "conv_transpose", "dtype": "float16"},
+        reason=_SUMS,
+    ),
+    _known(
+        "MAXPOOL-1",
+        case="max_pool1d:float32:x=1,1,2:kernel=2:padding=1/1:dilation=3:integers@0",
+        where={"operator": "max_pool", "dtype": _FULL, "dilation": ">1", "padding": ">0"},
+        reason=_LOWEST,
+    ),
+    _known(
+        "MAXPOOL-11",
+        case="max_pool1d:float64:x=1,1,1:kernel=1:inf@8",
+        where={"operator": "max_pool", "dtype": _FULL, "data": "inf"},
+        reason=_LOWEST,
+    ),
+    _known(
+        "MAXPOOL-5",
+        case="max_pool1d:float64:x=1,1,1:kernel=1:nan@0",
+        where={"operator": "max_pool", "dtype": _FULL, "data": "nan"},
+        reason=_LOWEST,
+    ),
+    _known(
+        "RESULT-1",
+        case="avg_pool1d:float16:x=1,1,4:kernel=3:normal@22",
+        where={"operator": "avg_pool", "dtype": "float16"},
+        reason=_SUMS,
+    ),
+    _known(
+        "RESULT-1",
+        case="conv_input_grad1d:float16:x=1,1,3:w=1,1,2:wide@0",
+        where={"operator": "conv_input_grad", "dtype": "float16"},
+        reason=_SUMS,
+    ),
+    _known(
+        "RESULT-1",
+        case="conv_input_grad2d:bfloat16:x=1,1,1,1:w=1,1,1,2:padding=0/0,1/2:normal@2",
+        where={
+            "operator": ("conv_input_grad", "conv_weight_grad"),
+            "dims": 2,
+            "dtype": "bfloat16",
+            "padding": ">0",
+        },
+        reason="with padding given as numbers, " + _SUMS,
+    ),
+    _known(
+        "RESULT-1",
+        case="conv_weight_grad1d:float16:x=1,1,16:w=1,1,1:normal@1",
+        where={"operator": "conv_weight_grad", "dtype": "float16"},
+        reason=_SUMS,
+    ),
+    _known(
+        "SPECIAL-2",
+        case="conv_weight_grad3d:float64:x=1,1,1,1,2:w=1,1,1,1,2:nan@9",
+        where={
+            "operator": "conv_weight_grad",
+            "dims": 3,
+            "dtype": ("float64", "float16"),
+            "data": ("nan", "inf"),
+        },
+        reason="zeros around the gradient are multiplied with elements that it does not meet",
+    ),
+    _known(
+        "RESULT-1",
+        case="conv_bias_grad1d:bfloat16:x=1,1,4:normal@1",
+        where={"operator": "conv_bias_grad", "dtype": "bfloat16"},
+        reason=_SUMS,
+    ),
+    _known(
+        "RESULT-1",
+        case="max_pool_grad1d:bfloat16:x=1,1,6:kernel=3:normal@1",
+        where={"operator": "max_pool_grad", "dtype": _HALF},
+        reason=_SUMS,
+    ),
+    _known(
+        "GRAD-14",
+        case="max_pool_grad3d:float32:x=1,1,1,1,2:kernel=1,1,2:integers@0",
+        where={"operator": "max_pool_grad", "dims": 3},
+        reason="each of the tied maxima is given the whole gradient",
+    ),
+    _known(
+        "GRAD-14",
+        case="max_pool_grad1d:float32:x=1,1,2:kernel=2:padding=1/0:inf@0",
+        where={"operator": "max_pool_grad", "data": "inf", "padding": ">0"},
+        reason="padding of -inf, for want of padding of its own, ties with elements that are -inf",
+    ),
+    _known(
+        "RESULT-1",
+        case="avg_pool_grad1d:float16:x=1,1,3:kernel=3:integers@0",
+        where={"operator": "avg_pool_grad", "dtype": _HALF},
+        reason="gradients that overlap are divided and added up in the half format itself",
+    ),
+    _known(
+        "REJECT-12",
+        case="avg_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=kernel-too-large-last:integers@0",
+        where={
+            "operator": "avg_pool_grad",
+            "dims": 2,
+            "invalid": ("kernel-too-large-last", "kernel-too-large-all"),
+        },
+        reason="the gradient of a window larger than the input divides by zero",
+    ),
+    _known(
+        "REJECT-13",
+        case="avg_pool_grad1d:float32:x=1,1,1:kernel=1:invalid=grad-extra-axis:integers@0",
+        where={
+            "operator": ("avg_pool_grad", "max_pool_grad"),
+            "dims": 1,
+            "invalid": "grad-extra-axis",
+        },
+        reason="pools of one dimension are pools of two, and so are their gradients",
+    ),
+    _known(
+        "REJECT-17",
+        case="conv1d:float32:x=1,1,1:w=1,1,1:invalid=stride-fraction:integers@0",
+        where={"invalid": _FRACTIONS},
+        reason="fractions are rounded down",
+    ),
+)
