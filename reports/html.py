@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from reports import chart, text
 from reports.alike import MANY
@@ -186,6 +187,7 @@ def environment_of_templates() -> Environment:
         "percentage": text.percentage,
         "plural": text.plural,
         "requirement": text.requirement_title,
+        "breakable": lambda name: Markup("<wbr>[").join(map(escape, str(name).split("["))),
         "message": lambda value: text.shorten(value, _LONGEST_MESSAGE),
     }
     made.filters.update(filters)

@@ -504,7 +504,7 @@ class TestMarkdown:
 class Page(HTMLParser):
     """Collects the tags and attributes of a page, and checks that every tag is closed."""
 
-    VOID = ("meta", "br", "hr", "img", "link", "input")
+    VOID = ("meta", "br", "wbr", "hr", "img", "link", "input")
 
     def __init__(self, page: str) -> None:
         super().__init__()

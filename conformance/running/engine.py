@@ -185,24 +185,24 @@ def _execute(
 
     try:
         _judge_blocks(plan, progress, executor, take)
+    finally:  # an interrupt leaves what was judged so far
+        verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
+        file.add("implementation", rows.descriptions(plan, verdicts, notes))
         entries = [
             row
             for one in plan.implementations
             for row in acknowledged.rows(one, plan.known, covered, examples)
         ]
         file.add("known", entries)
-        failed = [
-            {"requirement": found.requirement, "operator": cell.operator, "case": found.case.id}
-            for cell in cells
-            for found in cell.violations
-        ]
-        failed += [row for row in entries if row["status"] == acknowledged.OCCURS]
-        if failed and len(plan.implementations) > 1:
-            progress(999, 1000, "asking every implementation about each difference")
-            file.add("witness", _ask_all(plan, smallest(failed), executor))
-    finally:  # an interrupt leaves what was judged so far
-        verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
-        file.add("implementation", rows.descriptions(plan, verdicts, notes))
+    failed = [
+        {"requirement": found.requirement, "operator": cell.operator, "case": found.case.id}
+        for cell in cells
+        for found in cell.violations
+    ]
+    failed += [row for row in entries if row["status"] == acknowledged.OCCURS]
+    if failed and len(plan.implementations) > 1:
+        progress(999, 1000, "asking every implementation about each difference")
+        file.add("witness", _ask_all(plan, smallest(failed), executor))
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
     )
