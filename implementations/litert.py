@@ -10,11 +10,15 @@ Padding is "SAME" where that places the windows as the case does, and "VALID" ot
 padding with zeros, or for max_pool with -inf, as far as the last window of ceil_mode reaches. The
 transposed convolutions compute the whole output, and a slice crops it.
 
-- conv: no groups in three dimensions. A missing bias is zeros, as TensorFlow's converter writes
-  it: without, the optimized DEPTHWISE_CONV_2D ends the process.
+- conv: the number of groups is that of the input's channels in the weight's; none in three
+  dimensions. A missing bias is zeros, as TensorFlow's converter writes it: without, the optimized
+  DEPTHWISE_CONV_2D ends the process.
 - conv_transpose: no groups; dilation in three dimensions only; output_padding less than the stride.
 - max_pool: no dilation. avg_pool: padding that does not count only with "SAME", and zeros that
   count only where no window reaches beyond them.
+
+Arguments are LiteRT's to judge, or its schema's, but what it has no parameter for and what is done
+here: groups, padding, output_padding, and the dilation of all but convolutions.
 
 Three ways to run the same model, that differ in their kernels: `litert`, as it comes, hands the
 operators that the library XNNPACK knows to it (family `xnnpack`); `litert[xnnpack=off]` has its
@@ -30,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from conformance import Unsupported, implementation
+from conformance.case import Case
 from conformance.registry import Implementation
 from conformance.snippets import Call
 from implementations._common import (
@@ -44,11 +49,17 @@ from implementations._common import (
     pool_size,
 )
 from implementations._engine import any_padding
+from implementations._litert_known import KNOWN
 from implementations._litert_snippet import written
 from implementations._quiet import quiet
 from implementations._tflite_model import Constant, Node, one_node
 
 _SAME, _VALID = 0, 1
+_CONVENTIONS = {
+    "AUTO": {"subnormal": "flush"},
+    "BUILTIN_WITHOUT_DEFAULT_DELEGATES": {"nan": "ignore", "subnormal": "flush"},
+    "BUILTIN_REF": {"nan": "ignore"},
+}
 _RESOLVERS = {
     "litert": "AUTO",
     "litert[xnnpack=off]": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
@@ -191,8 +202,6 @@ class Litert:
         fill: float | None,
     ) -> Array:
         dims = len(kernel)
-        if dims == 3:
-            raise Unsupported("no pools of three dimensions")
         x, kind = _padded(x, kernel, stride, padding, reach, fill)
         options = _steps(dims, stride, "stride") | {"padding": kind}
         options |= _steps(dims, kernel, "filter", names=_POOLED)
@@ -281,6 +290,8 @@ def _padded(
     """
     if not any_padding(reach):
         return x, _VALID
+    if 0 in x.shape[1:]:
+        raise ValueError(f"x: shape {x.shape}; padding would fill the empty axis")
     size = x.shape[1:-1]
     out = tuple(
         (s + before + after - k) // step + 1
@@ -342,6 +353,11 @@ def _steps(
     }
 
 
+def _supports(case: Case) -> bool | str:
+    """Decline pools of three dimensions, which LiteRT has no operators for."""
+    return case.kernel is None or len(case.kernel) < 3 or "no pools of three dimensions"
+
+
 class _Recorder(Litert):
     """Says which model it would run, instead of running it."""
 
@@ -373,7 +389,9 @@ for _name, _resolver in _RESOLVERS.items():
             extra="litert",
             layout="NHWC",
             dtypes=("float32",),
-            conventions={} if _resolver == "BUILTIN_REF" else {"subnormal": "flush"},
+            conventions=_CONVENTIONS[_resolver],
+            known=KNOWN[_resolver],
             snippet=partial(_write, _resolver),
+            supports=_supports,
         )
     )

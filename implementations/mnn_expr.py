@@ -6,7 +6,8 @@ the axes of a parameter from the last to the first (width, then height), and com
 layout NC4HW4, to which inputs are converted. float32 alone. Its own kernels: family `mnn`.
 
 There are operators of two spatial dimensions only. One dimension is computed as two with a height
-of 1, as MNN's converter does; three are declined.
+of 1, as MNN's converter does; three are declined. Arguments are MNN's to judge, but for what is
+computed here: padding of which the two ends differ, crops, output_padding, dilation of the pools.
 
 - conv: stride, dilation and groups are parameters; padding is one number an axis, in the mode
   CAFFE. Where the two ends of an axis differ the input is padded with zeros first. A missing bias
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance import KnownDifference, Unsupported, implementation
+from conformance import Unsupported, implementation
 from conformance.case import Case
 from implementations._common import (
     Array,
@@ -42,6 +43,7 @@ from implementations._common import (
     window_reach,
 )
 from implementations._engine import any_padding, differ, shared, windows_dropped
+from implementations._mnn_known import KNOWN
 from implementations._mnn_snippet import snippet
 from implementations._quiet import quiet
 
@@ -59,28 +61,8 @@ mnn = implementation(
     dtypes=("float32",),
     snippet=snippet,
     supports=_supports,
-    known=[
-        KnownDifference(
-            "CONV-6",
-            case="conv1d:float32:x=1,2,1:w=4,1,1:groups=2:integers@0",
-            where={"operator": "conv", "groups": ">1"},
-            reason="the argument group is used for depthwise convolutions alone; otherwise the "
-            "weight is read as that of one group, beyond its end",
-        ),
-        KnownDifference(
-            "TRANSPOSE-6",
-            case="conv_transpose1d:float32:x=1,2,1:w=2,2,1:groups=2:integers@0",
-            where={"operator": "conv_transpose", "groups": ">1"},
-            reason="the argument group is used for depthwise convolutions alone; otherwise the "
-            "result has the channels of one group",
-        ),
-        KnownDifference(
-            "DECLARE-1",
-            case="max_pool1d:float32:x=0,1,1:kernel=1:integers@0",
-            where={"batch": 0},
-            reason="the result of an empty batch cannot be read: Var.read raises",
-        ),
-    ],
+    conventions={"pool_padding": "accept"},
+    known=KNOWN,
 )
 
 
@@ -98,6 +80,7 @@ def conv(
     """MNN.expr.conv2d."""
     expr, flat = _mnn(), x.ndim == w.ndim == 3
     if differ(padding):
+        check_padding(x.ndim - 2, padding)
         x, padding = _padded(x, padding, 0), ((0, 0),) * len(padding)
     y = expr.conv2d(
         _variable(x, flat),
@@ -235,8 +218,11 @@ def _mnn() -> Any:
 
 
 def _padded(x: Array, padding: Padding, fill: float) -> Array:
-    """Return ``x`` with ``padding``, which is checked because it is not MNN that applies it."""
-    check_padding(x.ndim - 2, padding)
+    """Return ``x`` with ``padding``, which is not MNN's."""
+    if not any_padding(padding):
+        return x
+    if 0 in x.shape[1:]:
+        raise ValueError(f"x: shape {x.shape}; padding would fill the empty axis")
     return padded(x, padding, fill, native(x.dtype))
 
 

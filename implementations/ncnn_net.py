@@ -14,6 +14,9 @@ ncnn has no batch: each sample runs by itself. Its own kernels: family `ncnn`.
 - avg_pool: the same; with ceil_mode the padding mode is "full", which rounds up. It drops no window
   that starts beyond the input: where one would be, the case is declined.
 
+Arguments are ncnn's to judge, but for what its formats do not say: that x has a batch, that weights
+and bias are float32, how many numbers a bias has, and that parameters are whole numbers.
+
 Defaults that matter: 3x3 convolutions with stride 1 and more than 8 channels go through Winograd.
 `ncnn[winograd=off]` is the same engine without. The options for half formats are on, and change
 nothing on x86: the results are those of float32. Nets are given one
@@ -43,6 +46,7 @@ from conformance.registry import Implementation
 from implementations import _ncnn_snippet
 from implementations._common import Array, Padding, Shape, check_axes, native, window_reach
 from implementations._engine import windows_dropped
+from implementations._ncnn_known import KNOWN
 
 WINOGRAD_AMPLIFICATION = 2356.0
 
@@ -54,6 +58,8 @@ winograd = implementation(
     dtypes=("float32",),
     error="normwise",
     amplification=WINOGRAD_AMPLIFICATION,
+    conventions={"pool_padding": "accept"},
+    known=KNOWN,
     snippet=_ncnn_snippet.winograd,
 )
 direct = implementation(
@@ -62,6 +68,8 @@ direct = implementation(
     package="ncnn",
     extra="ncnn",
     dtypes=("float32",),
+    conventions={"pool_padding": "accept"},
+    known=KNOWN,
     snippet=_ncnn_snippet.direct,
 )
 
