@@ -135,15 +135,6 @@ _XNNPACK = [
         where={"operator": "avg_pool", "data": "inf"},
         reason=_DROPPED,
     ),
-    *(
-        _known(
-            "DECLARE-1",
-            case=f"{operator}1d:float32:x=0,1,2:kernel=2:integers@0",
-            where={"operator": operator, "batch": 0},
-            reason="a pool of an empty batch cannot be prepared, or its result be read",
-        )
-        for operator in ("max_pool", "avg_pool")
-    ),
     _invalid(
         "REJECT-13",
         "max_pool2d:float32:x=1,1,1,1:kernel=1,1:invalid=x-extra-axis:integers@0",
