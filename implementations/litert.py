@@ -397,6 +397,7 @@ for _name, _resolver in _RESOLVERS.items():
             dtypes=("float32",),
             conventions=_CONVENTIONS[_resolver],
             known=KNOWN[_resolver],
+            settings=f"OpResolverType.{_resolver}, one thread, weights and bias as constants",
             snippet=partial(_write, _resolver),
             supports=partial(_supports, _resolver),
         )

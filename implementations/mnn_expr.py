@@ -63,6 +63,7 @@ mnn = implementation(
     supports=_supports,
     conventions={"pool_padding": "accept"},
     known=KNOWN,
+    settings="MNN.expr's operators, which do not use Winograd, in float32 on the CPU",
 )
 
 

@@ -61,6 +61,7 @@ winograd = implementation(
     conventions={"pool_padding": "accept"},
     known=KNOWN,
     snippet=_ncnn_snippet.winograd,
+    settings="one thread; Winograd where ncnn chooses it, as by default",
 )
 direct = implementation(
     "ncnn[winograd=off]",
@@ -71,6 +72,7 @@ direct = implementation(
     conventions={"pool_padding": "accept"},
     known=KNOWN,
     snippet=_ncnn_snippet.direct,
+    settings="one thread; without Winograd",
 )
 
 _DIMS = {1: "1D", 2: "", 3: "3D"}
