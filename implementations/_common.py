@@ -141,7 +141,8 @@ def window_reach(
         if ceil_mode and last * step >= s + before:
             last -= 1
         out.append(last + 1)
-        reach.append((before, max(after, last * step - room + after)))
+        end = last * step - room + after  # below `after` where a window less than fits is kept
+        reach.append((before, end if last < room // step else max(after, end)))
     return tuple(out), tuple(reach)
 
 

@@ -1,4 +1,4 @@
-"""What TensorFlow is known for, called eagerly: each entry was found by a run, and shrunk."""
+"""What TensorFlow is known for: each entry was found by a run, and shrunk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FRACTIONS = tuple(
     f"{name}-fraction{axis}" for name in ("stride", "dilation", "kernel") for axis in ("", "-last")
 )
 
-KNOWN = (
+EAGER = (
     _known(
         "RESULT-3",
         case="conv1d:float32:x=0,1,2:w=1,1,2:integers@0",
@@ -154,4 +154,26 @@ KNOWN = (
         where={"invalid": _FRACTIONS},
         reason="fractions are rounded down",
     ),
+    _known(
+        "DECLARE-5",
+        case="conv1d:float32:x=2,4,4:w=6,4,3:bias:invalid=no-channels:integers@0",
+        where={"operator": "conv", "invalid": "no-channels"},
+        reason="no channels are an empty sum in pools and conv_transpose alone",
+    ),
 )
+
+COMPILED = (
+    _known(
+        "DECLARE-1",
+        case="conv3d:float32:x=1,1,1,1,2:w=1,1,1,1,2:dilation=1,2,1:integers@0",
+        where={"operator": "conv", "dims": 3, "dilation": ">1"},
+        reason="the shape function of Conv3D exchanges the dilations of height and width",
+    ),
+    _known(
+        "DECLARE-5",
+        case="conv_transpose1d:float32:x=2,4,4:w=4,3,3:bias:invalid=no-channels:integers@0",
+        where={"operator": "conv_transpose", "invalid": "no-channels"},
+        reason="no channels are an empty sum in conv_transpose, and refused by conv",
+    ),
+)
+"""What it is known for compiled by XLA."""

@@ -5,13 +5,14 @@ Each function mirrors its namesake in ``pytorch.py``: the same operator, the sam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from conformance.snippets import Call, plain
-from implementations._common import Padding, Shape, conv_transpose_size, pool_size
+from implementations._common import Padding, Shape, conv_transpose_size, pool_size, window_reach
 
 _IMPORT = "import torch, torch.nn.functional as F"
 _HANDED_OVER = ("contiguous", "fortran", "strided", "offset")
@@ -23,6 +24,71 @@ def snippet(call: Call) -> list[str] | None:
     if call.operator in _FORWARD:
         return [_IMPORT, f"got = {_back(call, _FORWARD[call.operator](call, _tensor(call, 'x')))}"]
     return _gradient(call)
+
+
+def without_mkldnn(call: Call) -> list[str] | None:
+    """Return the same lines, without oneDNN."""
+    lines = snippet(call)
+    return lines and [f"{lines[0]}; torch.backends.mkldnn.enabled = False", *lines[1:]]
+
+
+def channels_last(call: Call) -> list[str] | None:
+    """Return the same lines with images and weights in the memory format channels_last."""
+    lines = snippet(call)
+    suffix = "_3d" if call.dims == 3 else ""
+    ordered = f".contiguous(memory_format=torch.channels_last{suffix})"
+    tensors = [_tensor(call, name) for name in ("x", "w", "grad") if name in call.arguments]
+    if call.operator != "conv_bias_grad":  # else it is the bias, of one axis
+        tensors.append("requires_grad=True)")
+    for tensor in tensors if lines else ():
+        lines = [line.replace(tensor, tensor + ordered) for line in lines or ()]
+    return lines
+
+
+def compiled(call: Call) -> list[str] | None:
+    """Return the same lines of a pool, which is compiled."""
+    lines = snippet(call)
+    if lines is None or "pool" not in call.operator:
+        return None
+    y = _FORWARD[call.operator.removesuffix("_grad")](call, "t")
+    function = f"torch.compile(lambda t: {y}, fullgraph=True, dynamic=False)"
+    if call.operator in _FORWARD:
+        x = _tensor(call, "x")
+        return [_IMPORT, f"got = {_back(call, f'{function}({x})')}"]
+    return [line.replace(y, f"{function}(t)") for line in lines]
+
+
+def unfolded(call: Call) -> list[str] | None:
+    """Return the lines that make a call with torch.nn.functional.unfold, as `torch[unfold]` does.
+
+    For conv and the pools, whose columns are windows.
+    """
+    if call.operator not in ("conv", "max_pool", "avg_pool") or call.invalid or call.dims > 2:
+        return None
+    p, x = call.parameters, call.arguments["x"]
+    kernel = p["kernel"] if "kernel" in p else call.arguments["w"].shape[2:]
+    dilation = p.get("dilation", (1,) * call.dims)
+    sizes = (x.shape[2:], kernel, p["stride"], p["padding"], dilation, p.get("ceil_mode", False))
+    out, reach = window_reach(*sizes)
+    fill = "-torch.inf" if call.operator == "max_pool" else "0"
+    pads = [end for pair in reversed(reach) for end in pair]
+    plane = [(1,) * (2 - call.dims) + tuple(v) for v in (kernel, dilation, p["stride"])]
+    n, size = len(x), tuple(s + sum(pair) for s, pair in zip(x.shape[2:], reach, strict=True))
+    image = (*x.shape[:2], *(1,) * (2 - call.dims), *size)
+    made = f"F.pad({_tensor(call, 'x')}, {pads}, value={fill}).reshape({image})"
+    window, apart, steps = map(plain, plane)
+    columns = f"columns = F.unfold({made}, {window}, {apart}, 0, {steps})"
+    if call.operator == "conv":
+        groups, o = p["groups"], len(call.arguments["w"])
+        weight = f"{_tensor(call, 'w')}.reshape({groups}, {o // groups}, -1)"
+        windows = f"columns.reshape({n}, {groups}, -1, columns.shape[-1])"
+        y = f"({weight} @ {windows}).reshape({(n, o, *out)})"
+        if call.arguments["bias"] is not None:
+            y = f"({y} + {_tensor(call, 'bias')}.reshape({(-1, *(1,) * call.dims)}))"
+    else:
+        reduced = "amax(2)" if call.operator == "max_pool" else "mean(2)"
+        y = f"columns.reshape({(*x.shape[:2], math.prod(kernel), *out)}).{reduced}"
+    return [_IMPORT, columns, f"got = {_back(call, y)}"] if n else None
 
 
 def _conv(call: Call, t: str, w: str = "", bias: str = "") -> str:

@@ -47,7 +47,7 @@ from implementations._common import (
 )
 from implementations._engine import Differentiable, biased
 from implementations._jax_known import KNOWN
-from implementations._jax_snippet import snippet
+from implementations._jax_snippet import compiled, snippet
 
 if TYPE_CHECKING:
     from jax import Array as Tensor
@@ -266,6 +266,7 @@ def _register(name: str, engine: Jax, **declared: Any) -> None:
     )
 
 
+_OLDER = {"xla_cpu_use_fusion_emitters": False}
 _register("jax", Jax(), snippet=snippet)
-_register("jax[jit]", Jitted())
-_register("jax[emitters=off]", Jitted({"xla_cpu_use_fusion_emitters": False}))
+_register("jax[jit]", Jitted(), snippet=compiled())
+_register("jax[emitters=off]", Jitted(_OLDER), snippet=compiled(_OLDER))

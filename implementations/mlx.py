@@ -41,6 +41,7 @@ from implementations._engine import (
     differ,
     shared,
 )
+from implementations._mlx_known import KNOWN
 
 mlx = implementation(
     "mlx",
@@ -50,7 +51,8 @@ mlx = implementation(
     layout="NHWC",
     dtypes=DTYPES,
     snippet=_lazy_snippets.mlx,
-    conventions={"tie": "split"},
+    conventions={"tie": "split", "pool_padding": "accept"},
+    known=KNOWN,
 )
 
 
@@ -173,7 +175,7 @@ class Mlx(Differentiable):
         pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[t.ndim - 3]
         with mx.stream(mx.cpu):
             if differ(reach) or (any_padding(reach) and not mx.issubdtype(t.dtype, mx.floating)):
-                check_padded(t.shape[1:-1], padding, kernel)
+                check_padded(t.shape[1:-1], padding)
                 t, reach = _pad(t, reach, fill), ((0, 0),) * len(kernel)
             return pool(kernel, stride, shared(reach))(t)
 
@@ -198,7 +200,7 @@ class Mlx(Differentiable):
         pool = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[t.ndim - 3]
         with mx.stream(mx.cpu):
             if differ(padding):
-                check_padded(t.shape[1:-1], padding, kernel)
+                check_padded(t.shape[1:-1], padding)
                 t, padding = _pad(t, padding, 0), ((0, 0),) * len(kernel)
             return pool(kernel, stride, shared(padding))(t)
 

@@ -34,10 +34,9 @@ from conformance import Implementation, implementation
 from conformance.case import Case
 from conformance.dtypes import DTYPES
 from conformance.signatures import SIGNATURES
-from conformance.snippets import Call
+from implementations import _torch_known, _torch_snippet
 from implementations._common import Array
 from implementations._kept import Kept
-from implementations._torch_snippet import snippet
 from implementations.pytorch import Torch
 
 if TYPE_CHECKING:
@@ -180,21 +179,30 @@ def _nvidia() -> bool:
     )
 
 
-def _without_mkldnn(call: Call) -> list[str] | None:
-    """Return PyTorch's own call, made without oneDNN."""
-    lines = snippet(call)
-    if lines is None:
-        return None
-    return [f"{lines[0]}; torch.backends.mkldnn.enabled = False", *lines[1:]]
-
-
 def _variant(name: str, **declared: Any) -> Implementation:
     return implementation(name, package="torch", extra="torch", **{"dtypes": DTYPES} | declared)
 
 
-ChannelsLast().register(_variant("torch[channels_last]", supports=_has_format))
-Switched(_mkldnn_off, _nnpack_off).register(_variant("torch[mkldnn=off]", snippet=_without_mkldnn))
-Compiled().register(_variant("torch[compile]", dtypes=("float32",)))
+_BOTH = [*_torch_known.CONVOLUTIONS, *_torch_known.POOLS]
+ChannelsLast().register(
+    _variant(
+        "torch[channels_last]",
+        supports=_has_format,
+        snippet=_torch_snippet.channels_last,
+        known=_BOTH,
+    )
+)
+Switched(_mkldnn_off, _nnpack_off).register(
+    _variant("torch[mkldnn=off]", snippet=_torch_snippet.without_mkldnn, known=_BOTH)
+)
+Compiled().register(
+    _variant(
+        "torch[compile]",
+        dtypes=("float32",),
+        snippet=_torch_snippet.compiled,
+        known=[one for one in _torch_known.POOLS if one.requirement != "RESULT-1"],
+    )
+)
 if _nvidia():
     _half = ("float32", "float16", "bfloat16")
     OnDevice("cuda").register(

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from conformance import implementation
+from implementations import _scipy_snippet
 from implementations._common import (
     Array,
     Padding,
@@ -75,6 +76,7 @@ scipy = implementation(
     extra="scipy",
     dtypes=("float32", "float64", "int32", "int64"),
     supports=_supports,
+    snippet=_scipy_snippet.direct,
 )
 fft = implementation(
     "scipy[fft]",
@@ -84,6 +86,7 @@ fft = implementation(
     error="normwise",
     amplification=27.0 * MAX_DOUBLINGS + 4.0,
     supports=_transforms,
+    snippet=_scipy_snippet.fourier,
 )
 
 

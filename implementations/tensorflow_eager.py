@@ -54,7 +54,7 @@ from implementations._engine import (
     refuse_second_rounding,
 )
 from implementations._gradients import check_grad, like
-from implementations._tensorflow_known import KNOWN
+from implementations._tensorflow_known import EAGER
 from implementations._tensorflow_snippet import snippet
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 _GAPS = re.compile(
     r"not supported on CPU|do(es)? not yet support [\w ]+|currently only supports [\w ]+"
     r"|Value for attr 'T' of \w+ is not in the list|Could not find device for node"
+    r"|has DataType \w+ not in list of allowed values"
 )
 """What TensorFlow says where it has no kernel for a valid call."""
 
@@ -258,7 +259,7 @@ def _call(function: Callable[..., Tensor], *arguments: Any, **parameters: Any) -
 
     try:
         return function(*arguments, **parameters)
-    except tf.errors.OpError as problem:
+    except (tf.errors.OpError, TypeError) as problem:
         gap = _GAPS.search(str(problem))
         if gap is None:
             raise
@@ -285,6 +286,6 @@ tensorflow = implementation(
     dtypes=DTYPES,
     conventions={"nan": "ignore", "subnormal": "flush", "zero_channels": "empty_sum"},
     snippet=snippet,
-    known=KNOWN,
+    known=EAGER,
 )
 TensorFlow().register(tensorflow)

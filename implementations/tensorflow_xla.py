@@ -21,6 +21,7 @@ from conformance import implementation
 from conformance.dtypes import DTYPES
 from conformance.snippets import Call
 from implementations._kept import Kept
+from implementations._tensorflow_known import COMPILED
 from implementations._tensorflow_snippet import snippet as eager
 from implementations.tensorflow_eager import TensorFlow
 
@@ -53,6 +54,7 @@ tensorflow = implementation(
     layout="NHWC",
     dtypes=DTYPES,
     snippet=_snippet,
+    known=COMPILED,
     conventions={"nan": "ignore", "subnormal": "flush"},
 )
 

@@ -18,15 +18,19 @@ are accepted.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from conformance import implementation
+from conformance import KnownDifference, implementation
 from conformance.dtypes import DTYPES
 from implementations import _lazy_snippets
 from implementations._common import Array, Padding, Shape, native
 from implementations._engine import Differentiable, Tensor
+
+_known = partial(KnownDifference, versions="==0.14")
+_BIAS = "the bias is added to a sum that is rounded to the half format already"
 
 tinygrad = implementation(
     "tinygrad",
@@ -35,6 +39,38 @@ tinygrad = implementation(
     extra="tinygrad",
     dtypes=DTYPES,
     snippet=_lazy_snippets.tinygrad,
+    conventions={
+        "pool_padding": "accept",
+        "zero_channels": "empty_sum",
+        "mixed_dtypes": "promote",
+    },
+    known=[
+        _known(
+            "CONV-7",
+            case="conv1d:float16:x=1,1,2:w=1,1,2:bias:normal@1",
+            where={"operator": "conv", "dtype": ("float16", "bfloat16"), "bias": True},
+            reason=_BIAS,
+        ),
+        _known(
+            "TRANSPOSE-7",
+            case="conv_transpose1d:float16:x=1,1,4:w=1,1,2:bias:normal@1",
+            where={"operator": "conv_transpose", "dtype": ("float16", "bfloat16"), "bias": True},
+            reason=_BIAS,
+        ),
+        _known(
+            "MAXPOOL-5",
+            case="max_pool2d:float16:x=1,1,1,2:kernel=1,2:nan@1",
+            where={"operator": "max_pool", "data": "nan"},
+            reason="of two elements the first wins unless the second is greater: a NaN counts only "
+            "where it comes first",
+        ),
+        _known(
+            "RESULT-1",
+            case="avg_pool1d:float16:x=1,2,6:kernel=4:stride=3:ceil_mode:integers@1",
+            where={"operator": "avg_pool", "dtype": ("float16", "bfloat16")},
+            reason="the sum is rounded to the half format before it is divided",
+        ),
+    ],
 )
 
 

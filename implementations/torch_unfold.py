@@ -30,6 +30,7 @@ from conformance.registry import Implementation
 from implementations._checks import checked
 from implementations._common import Array, Padding, Shape, native
 from implementations._engine import Differentiable, Tensor, any_padding, biased, cropped
+from implementations._torch_snippet import unfolded
 
 
 def _supports(case: Case) -> bool | str:
@@ -42,6 +43,7 @@ torch_unfold = implementation(
     extra="torch",
     supports=_supports,
     conventions={"tie": "split"},
+    snippet=unfolded,
 )
 
 

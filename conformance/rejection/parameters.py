@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.operators import OPERATORS
+from conformance.operators import GRADIENTS, OPERATORS
 from conformance.rejection.mutation import Arguments, Mutation, having, resized
 
 Value: TypeAlias = Callable[[Case, int, Any], Any]
@@ -211,7 +211,13 @@ def _padding(
             pairs = [list(pair) for pair in a["padding"]]
             for end in {"": (0,), "-last": (1,), "-both": (0, 1)}[suffix]:
                 pairs[axis][end] = value(case, axis, pairs[axis][end])
-            return {"padding": tuple(map(tuple, pairs))}
+            changed = tuple((before, after) for before, after in pairs)
+            if convention is None or case.operator not in GRADIENTS:
+                return {"padding": changed}
+            # Who accepts the padding must be handed the gradient that is due then.
+            forward = GRADIENTS[case.operator].forward
+            size = forward.output_shape(case.replace(padding=changed))[2 + axis]
+            return {"padding": changed, "grad": resized(a["grad"], 2 + axis, size)}
 
         yield Mutation(
             name=f"padding-{kind}{suffix}",
