@@ -39,24 +39,26 @@ from conformance import Unsupported, implementation
 from conformance.case import Case
 from conformance.registry import Implementation
 from conformance.snippets import Call
-from implementations._common import (
-    Array,
-    Padding,
-    Shape,
-    check_axes,
-    check_padding,
-    is_same,
-    native,
-    padded,
-    pool_size,
-)
+from implementations._common import Array, Padding, Shape, check_axes, check_padding, native, padded
 from implementations._engine import any_padding
+from implementations._litert_arguments import (
+    FILTER,
+    VALID,
+    bias_or_zeros,
+    check_groups,
+    extent,
+    fields,
+    plain,
+    pool_reach,
+    with_height,
+    with_padding,
+    without_padding,
+)
 from implementations._litert_known import KNOWN
 from implementations._litert_snippet import written
 from implementations._quiet import quiet
 from implementations._tflite_model import Constant, Node, one_node
 
-_SAME, _VALID = 0, 1
 _CONVENTIONS = {
     "AUTO": {"subnormal": "flush"},
     "BUILTIN_WITHOUT_DEFAULT_DELEGATES": {"nan": "ignore", "subnormal": "flush"},
@@ -93,24 +95,26 @@ class Litert:
     ) -> Array:
         """CONV_2D, DEPTHWISE_CONV_2D or CONV_3D."""
         dims, o = len(stride), w.shape[-1]
-        _check_groups(x, w, groups)
+        check_groups(x, w, groups)
         if dims == 3 and groups > 1:
             raise Unsupported("CONV_3D has no groups")
         check_padding(dims, padding)
-        x, kind = _padded(x, _extent(w.shape[:-2], dilation), stride, padding, padding, 0)
-        options = _steps(dims, stride, "stride") | _steps(dims, dilation, "dilation", "Factor")
+        x, kind = with_padding(x, extent(w.shape[:-2], dilation), stride, padding, padding, 0)
+        options = fields(dims, stride, "stride") | fields(dims, dilation, "dilation", "Factor")
         options["padding"] = kind
         name = "Conv3D" if dims == 3 else "Conv2D"
         operator = "CONV_3D" if dims == 3 else "CONV_2D"
         if dims == 1:
-            w = _heightened(w, 0)
+            w = with_height(w, 0)
         if dims < 3 and groups > 1 and w.shape[-2] == 1:
             operator, name = "DEPTHWISE_CONV_2D", "DepthwiseConv2D"
             options["depthMultiplier"] = o // groups
             w = w.reshape(1, *w.shape[:2], o)  # (1, KH, KW, O)
         elif dims < 3:
             w = np.moveaxis(w, -1, 0)  # (O, KH, KW, C/groups)
-        return self._run(operator, f"{name}Options", options, (None, w, _bias(bias, w, o)), x, dims)
+        return self._run(
+            operator, f"{name}Options", options, (None, w, bias_or_zeros(bias, w, o)), x, dims
+        )
 
     def conv_transpose(
         self,
@@ -133,10 +137,10 @@ class Litert:
             raise Unsupported("transposed convolutions have no groups")
         if any(extra >= step for extra, step in zip(output_padding, stride, strict=True)):
             raise Unsupported("no output_padding of stride or more")
-        options = _steps(dims, stride, "stride") | {"padding": _VALID}
+        options = fields(dims, stride, "stride") | {"padding": VALID}
         if dims == 3:
             operator, name = "CONV_3D_TRANSPOSE", "Conv3D"
-            options |= _steps(dims, dilation, "dilation", "Factor")
+            options |= fields(dims, dilation, "dilation", "Factor")
         else:
             operator, name = "TRANSPOSE_CONV", "TransposeConv"
             check_axes(dims, dilation=dilation)
@@ -145,15 +149,15 @@ class Litert:
         whole = tuple(
             (s - 1) * step + k + extra
             for s, k, step, extra in zip(
-                x.shape[1:-1], _extent(w.shape[:-2], dilation), stride, output_padding, strict=True
+                x.shape[1:-1], extent(w.shape[:-2], dilation), stride, output_padding, strict=True
             )
         )
         if dims == 1:
-            w, whole = _heightened(w, 0), (1, *whole)
+            w, whole = with_height(w, 0), (1, *whole)
         if dims < 3:
             w = np.moveaxis(w, -2, 0)  # (O, KH, KW, C)
         shape = np.array([len(x), *whole, o], np.int32)
-        inputs = (shape, w, None, _bias(bias, w, o))
+        inputs = (shape, w, None, bias_or_zeros(bias, w, o))
         return self._run(operator, f"{name}Options", options, inputs, x, dims, padding)
 
     def max_pool(
@@ -170,7 +174,7 @@ class Litert:
         check_axes(len(kernel), dilation=dilation)
         if max(dilation) > 1:
             raise Unsupported("pools have no dilation")
-        reach = _reach(x, kernel, stride, padding, ceil_mode)
+        reach = pool_reach(x, kernel, stride, padding, ceil_mode)
         return self._pool("MAX_POOL_2D", x, kernel, stride, padding, reach, -np.inf)
 
     def avg_pool(
@@ -184,7 +188,7 @@ class Litert:
         count_include_pad: bool,
     ) -> Array:
         """AVERAGE_POOL_2D."""
-        reach = _reach(x, kernel, stride, padding, ceil_mode)
+        reach = pool_reach(x, kernel, stride, padding, ceil_mode)
         counted = any_padding(padding) and count_include_pad
         if counted and reach != padding:
             raise Unsupported("no windows that reach beyond padding that counts")
@@ -204,9 +208,9 @@ class Litert:
         fill: float | None,
     ) -> Array:
         dims = len(kernel)
-        x, kind = _padded(x, kernel, stride, padding, reach, fill)
-        options = _steps(dims, stride, "stride") | {"padding": kind}
-        options |= _steps(dims, kernel, "filter", names=_POOLED)
+        x, kind = with_padding(x, kernel, stride, padding, reach, fill)
+        options = fields(dims, stride, "stride") | {"padding": kind}
+        options |= fields(dims, kernel, "filter", names=FILTER)
         return self._run(operator, "Pool2DOptions", options, (None,), x, dims)
 
     def _run(
@@ -220,16 +224,16 @@ class Litert:
         crop: Padding = (),
     ) -> Array:
         """Run a model of one operator; of ``arrays``, its inputs, None stands for ``x``."""
-        inputs = tuple(None if a is None else Constant.of(_plain(a)) for a in arrays)
+        inputs = tuple(None if a is None else Constant.of(plain(a)) for a in arrays)
         node = Node(operator, options, tuple(values.items()), inputs)
-        x = _plain(x)
+        x = plain(x)
         if dims == 1:
-            x = _heightened(x, 1)
+            x = with_height(x, 1)
         interpreter = _interpreter(node, x.shape, x.dtype.name, self._resolver)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
         interpreter.invoke()
         result: Array = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-        return _cropped(np.array(result[:, 0]) if dims == 1 else result, crop)
+        return without_padding(np.array(result[:, 0]) if dims == 1 else result, crop)
 
 
 @lru_cache(maxsize=128)
@@ -251,108 +255,11 @@ def _litert() -> Any:
     with quiet():
         from ai_edge_litert import interpreter
 
-        options = _steps(2, (1, 1), "stride") | _steps(2, (1, 1), "filter", names=_POOLED)
+        options = fields(2, (1, 1), "stride") | fields(2, (1, 1), "filter", names=FILTER)
         node = Node("MAX_POOL_2D", "Pool2DOptions", tuple(options.items()), (None,))
         first = one_node(node, (1, 1, 1, 1), "float32")
         interpreter.Interpreter(model_content=first).allocate_tensors()
     return interpreter
-
-
-# --- what LiteRT has no parameter for -------------------------------------------------------------
-
-
-def _check_groups(x: Array, w: Array, groups: int) -> None:
-    """Raise where LiteRT would find another number of groups in the channels than ``groups``."""
-    c, per_group = x.shape[-1], w.shape[-2]
-    if per_group and c % per_group == 0 and c // per_group != groups:
-        raise ValueError(f"groups={groups!r}: w{w.shape} has {per_group} of the {c} channels each")
-    check_axes(1, groups=(groups,))
-
-
-def _reach(x: Array, kernel: Shape, stride: Shape, padding: Padding, ceil_mode: bool) -> Padding:
-    """Return the padding that the windows read, checked where there is any."""
-    check_padding(len(kernel), padding)
-    if not ceil_mode and not any_padding(padding):
-        return padding
-    ones = (1,) * len(kernel)
-    return pool_size(x, kernel, stride, padding, ones, ceil_mode, channels_last=True)[1]
-
-
-def _padded(
-    x: Array,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    reach: Padding,
-    fill: float | None,
-) -> tuple[Array, int]:
-    """Return the input, which may be padded, and the kind of padding of the operator.
-
-    ``kernel`` is its extent, dilated. Without ``fill`` only "SAME" will do.
-    """
-    if not any_padding(reach):
-        return x, _VALID
-    if 0 in x.shape[1:]:
-        raise ValueError(f"x: shape {x.shape}; padding would fill the empty axis")
-    size = x.shape[1:-1]
-    out = tuple(
-        (s + before + after - k) // step + 1
-        for s, k, step, (before, after) in zip(size, kernel, stride, reach, strict=True)
-    )
-    if is_same(size, out, kernel, stride, padding):
-        return x, _SAME
-    if fill is None:
-        raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
-    return padded(x, reach, fill, native(x.dtype), first=1), _VALID
-
-
-def _cropped(y: Array, padding: Padding) -> Array:
-    """Return what is left of a transposed convolution's whole output."""
-    if not any_padding(padding):
-        return y
-    ends = [
-        (before, size - after) for size, (before, after) in zip(y.shape[1:-1], padding, strict=True)
-    ]
-    if any(first >= last for first, last in ends):
-        raise ValueError(f"padding={padding!r}: crops the whole output {y.shape}")
-    return np.array(y[:, *(slice(*pair) for pair in ends)])
-
-
-def _bias(bias: Array | None, w: Array, channels: int) -> Array:
-    return np.zeros(channels, w.dtype) if bias is None else bias
-
-
-def _extent(kernel: Shape, dilation: Shape) -> Shape:
-    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-
-
-def _plain(array: Array) -> Array:
-    """Return ``array`` as LiteRT can read it."""
-    return np.array(array, native(array.dtype), order="C")
-
-
-def _heightened(array: Array, axis: int) -> Array:
-    """Return an array of one spatial dimension, which is ``axis``, with a height of 1."""
-    if array.ndim != 3:
-        raise ValueError(f"shape {array.shape}: one spatial axis, so three axes")
-    return np.expand_dims(array, axis)
-
-
-_AXES = ("W", "H", "D")
-_POOLED = ("Width", "Height")
-
-
-def _steps(
-    dims: int, values: Shape, kind: str, suffix: str = "", names: tuple[str, ...] = _AXES
-) -> dict[str, int]:
-    """Return one field an axis, the last axis first; a height that there is not is 1."""
-    if len(values) != dims:
-        raise ValueError(f"{kind}={values!r}: must have {dims} entries, one a spatial axis")
-    several = (1, *values) if dims == 1 else values
-    return {
-        f"{kind}{axis}{suffix}": value
-        for axis, value in zip(names[: len(several)], reversed(several), strict=True)
-    }
 
 
 def _supports(resolver: str, case: Case) -> bool | str:

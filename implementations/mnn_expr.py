@@ -42,7 +42,14 @@ from implementations._common import (
     padded,
     window_reach,
 )
-from implementations._engine import any_padding, differ, shared, windows_dropped
+from implementations._engine import (
+    any_padding,
+    check_padded,
+    cropped,
+    differ,
+    shared,
+    windows_dropped,
+)
 from implementations._mnn_known import KNOWN
 from implementations._mnn_snippet import snippet
 from implementations._quiet import quiet
@@ -127,13 +134,8 @@ def conv_transpose(
     if not differ(padding):
         return result
     check_padding(x.ndim - 2, padding)
-    rest = tuple(
-        (before - crop, size - (after - crop))
-        for size, (before, after), crop in zip(result.shape[2:], padding, both, strict=True)
-    )
-    if any(first >= last for first, last in rest):
-        raise ValueError(f"padding={padding!r}: crops the whole output")
-    return np.array(result[:, :, *(slice(*ends) for ends in rest)])
+    rest = tuple((b - crop, a - crop) for (b, a), crop in zip(padding, both, strict=True))
+    return np.array(result[:, :, *cropped(result.shape[2:], rest)])
 
 
 @mnn
@@ -222,8 +224,7 @@ def _padded(x: Array, padding: Padding, fill: float) -> Array:
     """Return ``x`` with ``padding``, which is not MNN's."""
     if not any_padding(padding):
         return x
-    if 0 in x.shape[1:]:
-        raise ValueError(f"x: shape {x.shape}; padding would fill the empty axis")
+    check_padded(x.shape[2:], padding)
     return padded(x, padding, fill, native(x.dtype))
 
 
