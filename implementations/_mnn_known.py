@@ -42,7 +42,7 @@ _UNCHECKED = "the argument is not checked"
 _LENGTH = "a bias of another length is read beyond its end, or not to it"
 _CHANNELS = "channels are not compared: an array is read beyond its end, or not to it"
 _DIVIDED = "the process ends with SIGFPE"
-_UNREAD = "a list whose first entry is no whole number ends the process with SIGSEGV"
+_UNREAD = "not every entry of a list is checked: one that is no number ends the process"
 
 _VALID = [
     _known(
