@@ -237,20 +237,14 @@ def _judge_blocks(
                 raise KeyboardInterrupt
         return
     left: list[Future[Block]] = [executor.submit(_in_pool, plan, *block) for block in wanted]
-    names = dict(zip(left, (f"{operator} {dims}-D" for operator, dims in wanted), strict=True))
-
-    def tell_pool() -> None:
-        begun = [name for future, name in names.items() if future in left and future.running()]
-        done = (len(wanted) - len(left)) * 1000
-        progress(done, total, ", ".join(begun) or "starting")
-
-    tell_pool()
+    operator, dims = wanted[0]
+    progress(0, total, f"{operator} {dims}-D and others")
     try:
-        for future in as_completed(tuple(left)):
+        for index, future in enumerate(as_completed(tuple(left))):
             block = future.result()
+            progress((index + 1) * 1000, total, f"{block.operator} {block.dims}-D is done")
             left.remove(future)
             take(block)
-            tell_pool()
             if block.interrupted:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
