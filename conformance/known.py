@@ -93,6 +93,10 @@ class KnownDifference:
     """Whether the call ends its process, or never comes back: of the cases that it may show in the
     smallest alone is called, for each of the others would cost a worker, or all the time there is.
     """
+    unsteady: bool = False
+    """Whether the result differs from call to call, as memory that was never written does: then
+    other bits from the same call (REPEAT-1 to REPEAT-3, REJECT-2) are the same difference.
+    """
 
     def __post_init__(self) -> None:
         self._check()
@@ -132,8 +136,9 @@ class KnownDifference:
         for name in ("requirement", "case", "reason", "link", "versions"):
             if not isinstance(getattr(self, name), str):
                 raise RegistrationError(f"{head}: {name}={getattr(self, name)!r}; a text")
-        if not isinstance(self.fatal, bool):
-            raise RegistrationError(f"{head}: fatal={self.fatal!r}; True or False")
+        for name in ("fatal", "unsteady"):
+            if not isinstance(getattr(self, name), bool):
+                raise RegistrationError(f"{head}: {name}={getattr(self, name)!r}; True or False")
         if self.requirement not in requirements():
             raise RegistrationError(f"{head}: no such requirement; cite one of SPEC.md: 'CONV-5'")
         if not self.reason.strip():

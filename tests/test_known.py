@@ -155,6 +155,15 @@ def test_an_entry_covers_what_a_probe_of_its_convention_shows(case: str, require
     assert 1 == covering(known, mixed)
 
 
+@pytest.mark.parametrize(("unsteady", "place"), [(True, 0), (False, None)])
+def test_other_bits_from_the_same_call_are_an_unsteady_difference(
+    unsteady: bool, place: int | None
+) -> None:
+    repeated = Verdict("mine", Case.parse(DILATED), VIOLATES, "REPEAT-2", "bits", history="turns")
+
+    assert place == covering([entry(unsteady=unsteady)], repeated)
+
+
 def test_an_entry_that_no_longer_occurs_is_stale(judged: Judged) -> None:
     found = judged(kernels.conv, entry())
 
@@ -274,6 +283,7 @@ def test_versions_are_compared_by_their_numbers(
         ({"versions": "2.14"}, "versions='2.14'; write comparisons"),
         ({"link": None}, "link=None; a text"),
         ({"fatal": "yes"}, "fatal='yes'; True or False"),
+        ({"unsteady": 1}, "unsteady=1; True or False"),
     ],
 )
 def test_a_mistake_is_told_where_it_is_made(changes: dict[str, Any], expected: str) -> None:

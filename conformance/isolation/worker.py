@@ -168,7 +168,7 @@ def declarations(one: Implementation) -> dict[str, Any]:
 def _plain_known(entry: KnownDifference) -> dict[str, Any]:
     """Return an entry as plain values; its ``where`` as None if it is a function."""
     where = None if callable(entry.where) else dict(entry.where)
-    names = ("requirement", "case", "reason", "link", "versions", "fatal")
+    names = ("requirement", "case", "reason", "link", "versions", "fatal", "unsteady")
     return {name: getattr(entry, name) for name in names} | {"where": where}
 
 

@@ -172,10 +172,16 @@ def covering(known: Sequence[KnownDifference], verdict: Verdict) -> int | None:
     if verdict.history and requirement in WRONG_RESULT:
         return None  # wrong after other calls is another matter than wrong
     cited = citable(requirement, verdict.case)
+    other_bits = bool(verdict.history) and requirement in _OTHER_BITS
     for place, entry in enumerate(known):
-        if entry.requirement in cited and entry.holds(verdict.case):
+        meant = entry.requirement in cited or (other_bits and entry.unsteady)
+        if meant and entry.holds(verdict.case):
             return place
     return None
+
+
+_OTHER_BITS = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "REJECT-2")
+"""Requirements that one call, made again, gives the same bits."""
 
 
 def kind_of(verdict: Verdict) -> str:

@@ -14,13 +14,14 @@ Each entry is a table, whose fields are those of `conformance.known.KnownDiffere
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from conformance.errors import RegistrationError
 from conformance.known import KnownDifference
 from conformance.spec.tables import Table, parse, read, show
 
 _TEXTS = ("implementation", "requirement", "case", "reason")
-_FIELDS = (*_TEXTS, "where", "link", "versions", "fatal")
+_FIELDS = (*_TEXTS, "where", "link", "versions", "fatal", "unsteady")
 
 
 def read_known(path: str | Path) -> dict[str, tuple[KnownDifference, ...]]:
@@ -37,16 +38,19 @@ def read_known(path: str | Path) -> dict[str, tuple[KnownDifference, ...]]:
                 raise table.failure(
                     f"{field} is missing; each entry has {', '.join(_TEXTS)}, where"
                 )
-        texts = {name: table.text(name) for name in (*_TEXTS, "link", "versions") if name in values}
+        texts: dict[str, Any] = {
+            name: table.text(name) for name in (*_TEXTS, "link", "versions") if name in values
+        }
         name = texts.pop("implementation")
         if not isinstance(values["where"], dict):
             raise table.error("where", 'a table, such as {operator = "conv", groups = ">1"}')
-        fatal = values.get("fatal", False)
-        if not isinstance(fatal, bool):
-            raise table.error("fatal", "true or false")
+        flags = {name: values.get(name, False) for name in ("fatal", "unsteady")}
+        for flag, value in flags.items():
+            if not isinstance(value, bool):
+                raise table.error(flag, "true or false")
         try:
             entry = KnownDifference(
-                texts.pop("requirement"), where=values["where"], fatal=fatal, **texts
+                texts.pop("requirement"), where=values["where"], **flags, **texts
             )
         except RegistrationError as problem:
             raise table.failure(str(problem)) from None
