@@ -31,11 +31,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from conformance import KnownDifference, Unsupported, implementation
+from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from implementations import _openvino_snippet
 from implementations._common import Array, Shape, native
 from implementations._openvino_call import attributes, function_name, grouped
+from implementations._openvino_known import KNOWN, OF_CONVOLUTIONS
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Node
@@ -163,8 +164,8 @@ def _made(
     if precision is not None:
         options["INFERENCE_PRECISION_HINT"] = precision
     named = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
-    y = getattr(ops, function)(*nodes[:2], **named)
     try:
+        y = getattr(ops, function)(*nodes[:2], **named)
         model = Model([_biased(y, *nodes[2:]).output(0)], inputs, "model")
         return _core().compile_model(model, "CPU", options)
     except RuntimeError as problem:
@@ -194,59 +195,14 @@ def _core() -> Any:
     return Core()
 
 
-_SINGLE = "the CPU device computes float64 in float32"
-_WHOLE = "the CPU device computes these integers in int32 or float32"
-_CONVOLUTIONS = [
-    KnownDifference(
-        "RESULT-1",
-        case="conv1d:float64:x=1,1,1:w=1,1,1:normal@0",
-        where={"operator": "conv", "dtype": "float64"},
-        reason=_SINGLE,
-    ),
-    KnownDifference(
-        "RESULT-1",
-        case="conv_transpose1d:float64:x=1,1,1:w=1,1,1:normal@0",
-        where={"operator": "conv_transpose", "dtype": "float64"},
-        reason=_SINGLE,
-    ),
-    KnownDifference(
-        "INTEGER-1",
-        case="conv1d:int32:x=1,1,1:w=1,1,1:integers@2",
-        where={"operator": "conv", "dtype": ("int32", "int64")},
-        reason=_WHOLE,
-    ),
-]
-_POOLS = [
-    KnownDifference(
-        "MAXPOOL-4",
-        case="max_pool1d:float64:x=1,1,1:kernel=1:normal@0",
-        where={"operator": "max_pool", "dtype": "float64"},
-        reason=_SINGLE,
-    ),
-    KnownDifference(
-        "INTEGER-2",
-        case="max_pool1d:int32:x=1,2,1:kernel=1:integers@0",
-        where={"operator": "max_pool", "dtype": ("int32", "int64")},
-        reason=_WHOLE,
-    ),
-    KnownDifference(
-        "RESULT-1",
-        case="avg_pool1d:float64:x=1,1,1:kernel=1:normal@0",
-        where={"operator": "avg_pool", "dtype": "float64"},
-        reason=_SINGLE,
-    ),
-]
-
 _ALL = ("conv", "conv_transpose", "max_pool", "avg_pool")
-_register(
-    "openvino", _kept, *_ALL, snippet=_openvino_snippet.plain, known=[*_CONVOLUTIONS, *_POOLS]
-)
+_register("openvino", _kept, *_ALL, snippet=_openvino_snippet.plain, known=KNOWN)
 _register(
     "openvino[constant]",
     _constant,
     *("conv", "conv_transpose"),
     snippet=_openvino_snippet.constant,
-    known=_CONVOLUTIONS,
+    known=OF_CONVOLUTIONS,
 )
 _register(
     "openvino[bfloat16]",
