@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from conformance import implementation
 from implementations._common import Array
 from implementations._onnx_model import Node, register
+from implementations._onnx_reference_known import KNOWN
 from implementations._onnx_snippet import evaluator
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ onnx_reference = implementation(
     package="onnx",
     extra="onnx",
     dtypes=("float32", "float64", "float16", "bfloat16", "int8", "uint8"),
-    conventions={"nan": "ignore", "zero_channels": "empty_sum"},
+    conventions={"nan": "ignore", "pool_padding": "accept", "zero_channels": "empty_sum"},
     snippet=evaluator,
+    known=KNOWN,
 )
 register(onnx_reference, _run)
