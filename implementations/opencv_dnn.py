@@ -2,7 +2,10 @@
 
 The node is Conv, ConvTranspose, MaxPool or AveragePool, whose attributes are the suite's parameters
 (padding of both ends, dilation, groups, output_padding, ceil_mode, count_include_pad), so nothing
-is emulated, padded, cropped or checked here (`implementations._onnx_model`).
+is emulated, padded, cropped or checked here (`implementations._onnx_model`), but for one thing: a
+negative stride of Conv or a pool. OpenCV 5.0 refuses it too, but has written beyond its memory by
+then, so that some later call, of anything, ends the process.
+
 `cv2.dnn.readNetFromONNX` reads it with the default engine of OpenCV 5; its classic engine and its
 new one gave the same bits in 1 to 3 dimensions, with and without `Net.enableWinograd`. Weights are
 constants of the model, as in any model that OpenCV runs: a network is built for parameters, shapes
@@ -30,6 +33,9 @@ MAX_NETS = 128
 
 def _run(node: Node, inputs: dict[str, Array]) -> Array:
     """Run a network on a copy; its result is copied: the next call writes to the same memory."""
+    strides = dict(node.attributes)["strides"]
+    if node.operator != "conv_transpose" and any(isinstance(s, int) and s < 0 for s in strides):
+        raise ValueError(f"stride={strides!r}: OpenCV refuses it, with its memory damaged")
     net = _net(node)
     net.setInput(np.array(inputs["x"], order="C"))
     result = net.forward()
