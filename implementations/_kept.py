@@ -26,3 +26,18 @@ class Kept(Generic[_Compiled]):
         if len(self._compiled) > self._most:
             self._compiled.popitem(last=False)
         return compiled
+
+
+class Forgetting:
+    """Clears the caches of an engine that has no bound for them, after ``most`` new calls."""
+
+    def __init__(self, most: int = MOST // 2) -> None:
+        self._most = most
+        self._seen: set[Hashable] = set()
+
+    def __call__(self, call: Hashable, clear: Callable[[], None]) -> None:
+        """Note a ``call`` by what the engine compiles for; ``clear`` first where it is too many."""
+        if call not in self._seen and len(self._seen) >= self._most:
+            self._seen.clear()
+            clear()
+        self._seen.add(call)

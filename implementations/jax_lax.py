@@ -19,7 +19,7 @@ JAX turns float64 into float32 and int64 into int32 unless told not to: every ca
 `jax.enable_x64`. The rest is as JAX begins: on the CPU it computes in the dtype it is given. XLA
 (the family, which TensorFlow's jit_compile shares) compiles each new shape, which takes 30 to 300
 ms and 1 to 3 MiB: tables of a short run compare few cases, and all that is compiled is dropped
-(`jax.clear_caches`) after every `MOST` new calls. Called eagerly, each operator is compiled by
+(`jax.clear_caches`) after every 128 new calls. Called eagerly, each operator is compiled by
 itself; under jit XLA also optimizes across them, so that a gradient or a convolution with its bias
 is other code. `jax[emitters=off]` is jit without the emitters of loops that XLA has been given
 lately (the compiler option xla_cpu_use_fusion_emitters): the older ones write other code, and
@@ -28,8 +28,7 @@ compile several times as fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,19 +47,17 @@ from implementations._common import (
 from implementations._engine import Differentiable, biased
 from implementations._jax_known import KNOWN
 from implementations._jax_snippet import compiled, snippet
+from implementations._kept import Forgetting, Kept
 
 if TYPE_CHECKING:
     from jax import Array as Tensor
-
-MOST = 128
-"""New calls after which what was compiled for them is dropped."""
 
 
 class Jax(Differentiable):
     """The operators of jax.lax, each compiled by itself."""
 
     def __init__(self) -> None:
-        self._seen: set[Hashable] = set()
+        self._forget = Forgetting()
 
     def tensor(self, array: Array) -> Tensor:
         """Return an array of JAX's."""
@@ -79,10 +76,7 @@ class Jax(Differentiable):
         import jax
 
         call = function, *((a.shape, a.dtype) if isinstance(a, jax.Array) else a for a in arguments)
-        if call not in self._seen and len(self._seen) >= MOST:
-            self._seen.clear()
-            jax.clear_caches()
-        self._seen.add(call)
+        self._forget(call, jax.clear_caches)
         with jax.enable_x64(True):
             return self.call(function, *arguments)
 
@@ -206,15 +200,17 @@ class Jitted(Jax):
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self._jit = lru_cache(MOST)(lambda *parts: _jitted(parts, options))
+        self._options = options
+        self._compiled: Kept[Callable[..., Tensor]] = Kept()
 
     def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call the compiled ``function``."""
         import jax
 
         tensors = [argument for argument in arguments if isinstance(argument, jax.Array)]
-        parts = (_TENSOR if isinstance(part, jax.Array) else part for part in arguments)
-        return self._jit(function, *parts)(*tensors)
+        others = (_TENSOR if isinstance(part, jax.Array) else part for part in arguments)
+        parts = (function, *others)
+        return self._compiled.get(parts, lambda: _jitted(parts, self._options))(*tensors)
 
 
 _TENSOR = object()

@@ -37,6 +37,7 @@ from conformance import KnownDifference, Unsupported, implementation
 from conformance.dtypes import FLOATS
 from implementations._common import Array, Padding, Shape, check_axes, native, padded
 from implementations._engine import Engine, Tensor, biased, check_groups, check_padded, cropped
+from implementations._kept import Forgetting
 from implementations._keras_snippet import snippet
 
 if TYPE_CHECKING:
@@ -181,11 +182,16 @@ class Keras(Engine):
         return _run("average_pool", t, pool_size=kernel, strides=stride)
 
 
+_forget = Forgetting()
+
+
 def _run(operator: str, *arrays: Array, **parameters: Any) -> Array:
     """Call an operator of keras.ops, without padding."""
     import jax
 
     function = getattr(_keras().ops, operator)
+    shapes = tuple((array.shape, array.dtype) for array in arrays)
+    _forget((operator, shapes, tuple(parameters.items())), jax.clear_caches)
     with jax.enable_x64(True):
         y: Array = function(*arrays, padding="valid", data_format="channels_last", **parameters)
     return y
