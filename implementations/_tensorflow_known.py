@@ -87,16 +87,19 @@ EAGER = (
         where={"operator": "conv_weight_grad", "dtype": "float16"},
         reason=_SUMS,
     ),
-    _known(
-        "SPECIAL-2",
-        case="conv_weight_grad3d:float64:x=1,1,1,1,2:w=1,1,1,1,2:nan@9",
-        where={
-            "operator": "conv_weight_grad",
-            "dims": 3,
-            "dtype": ("float64", "float16"),
-            "data": ("nan", "inf"),
-        },
-        reason="zeros around the gradient are multiplied with elements that it does not meet",
+    *(
+        _known(
+            requirement,
+            case=f"conv_weight_grad3d:float64:x=1,1,1,1,2:w=1,1,1,1,2:{data}@9",
+            where={
+                "operator": "conv_weight_grad",
+                "dims": 3,
+                "dtype": ("float64", "float16"),
+                "data": ("nan", "inf"),
+            },
+            reason="zeros around the gradient are multiplied with elements that it does not meet",
+        )
+        for requirement, data in (("SPECIAL-1", "nan"), ("SPECIAL-3", "inf"))
     ),
     _known(
         "RESULT-1",
@@ -116,11 +119,17 @@ EAGER = (
         where={"operator": "max_pool_grad", "dims": 3},
         reason="each of the tied maxima is given the whole gradient",
     ),
-    _known(
-        "GRAD-14",
-        case="max_pool_grad1d:float32:x=1,1,2:kernel=2:padding=1/0:inf@0",
-        where={"operator": "max_pool_grad", "data": "inf", "padding": ">0"},
-        reason="padding of -inf, for want of padding of its own, ties with elements that are -inf",
+    *(
+        _known(
+            requirement,
+            case=case,
+            where={"operator": "max_pool_grad", "data": "inf", "padding": ">0"},
+            reason="padding of -inf, for want of padding of its own, ties with elements of -inf",
+        )
+        for requirement, case in (
+            ("GRAD-14", "max_pool_grad1d:float32:x=1,1,2:kernel=2:padding=1/0:inf@0"),
+            ("SPECIAL-3", "max_pool_grad2d:float32:x=1,1,1,1:kernel=1,2:padding=0/0,1/0:inf@0"),
+        )
     ),
     _known(
         "RESULT-1",
@@ -137,6 +146,15 @@ EAGER = (
             "invalid": ("kernel-too-large-last", "kernel-too-large-all"),
         },
         reason="the gradient of a window larger than the input divides by zero",
+    ),
+    _known(
+        "REJECT-12",
+        case="max_pool1d:float64:x=1,1,1:kernel=1:invalid=kernel-too-large:integers@0",
+        where={
+            "operator": "max_pool",
+            "invalid": ("kernel-too-large", "kernel-too-large-last", "kernel-too-large-all"),
+        },
+        reason="windows larger than the input give an array of size zero",
     ),
     _known(
         "REJECT-13",
