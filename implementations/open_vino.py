@@ -196,11 +196,19 @@ def _core() -> Any:
 
 
 _ALL = ("conv", "conv_transpose", "max_pool", "avg_pool")
-_register("openvino", _kept, *_ALL, snippet=_openvino_snippet.plain, known=KNOWN)
+_register(
+    "openvino",
+    _kept,
+    *_ALL,
+    settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
+    snippet=_openvino_snippet.plain,
+    known=KNOWN,
+)
 _register(
     "openvino[constant]",
     _constant,
     *("conv", "conv_transpose"),
+    settings="INFERENCE_PRECISION_HINT f32; weights are constants",
     snippet=_openvino_snippet.constant,
     known=OF_CONVOLUTIONS,
 )
@@ -210,5 +218,6 @@ _register(
     *_ALL,
     multiply="bfloat16",
     accumulate="float32",
+    settings="no INFERENCE_PRECISION_HINT, as by default: bfloat16 where the CPU has it",
     snippet=_openvino_snippet.as_it_stands,
 )

@@ -56,6 +56,7 @@ opencv = implementation(
     package="opencv-python-headless",
     extra="opencv",
     dtypes=("float32",),
+    settings="cv2.dnn's default engine, Winograd as by default; weights are constants",
     snippet=opencv_net,
     conventions={"nan": "ignore", "pool_padding": "accept", "subnormal": "flush"},
     known=KNOWN,
