@@ -257,6 +257,7 @@ def _register(name: str, engine: Jax, **declared: Any) -> None:
                 "pool_padding": "accept",
             },
             known=KNOWN,
+            settings="jax.enable_x64: left alone, JAX makes float32 of float64, int32 of int64",
             **declared,
         )
     )

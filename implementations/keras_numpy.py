@@ -62,6 +62,7 @@ keras = implementation(
     "keras",
     family="xla",
     package="keras",
+    settings="Keras's NumPy backend, whose operators are jax.lax's; jax.enable_x64",
     extra="keras",
     layout="NHWC",
     dtypes=FLOATS,

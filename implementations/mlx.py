@@ -47,6 +47,7 @@ mlx = implementation(
     "mlx",
     family="mlx",
     package="mlx",
+    settings="a stream of the CPU",
     extra="mlx",
     layout="NHWC",
     dtypes=DTYPES,

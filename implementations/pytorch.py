@@ -225,6 +225,7 @@ def _tensor(array: Array) -> Tensor:
 pytorch = implementation(
     "torch",
     package="torch",
+    settings="oneDNN and NNPACK where PyTorch chooses them, as by default",
     extra="torch",
     dtypes=DTYPES,
     snippet=snippet,

@@ -187,17 +187,24 @@ _BOTH = [*_torch_known.CONVOLUTIONS, *_torch_known.POOLS]
 ChannelsLast().register(
     _variant(
         "torch[channels_last]",
+        settings="memory format channels_last or channels_last_3d",
         supports=_has_format,
         snippet=_torch_snippet.channels_last,
         known=_BOTH,
     )
 )
 Switched(_mkldnn_off, _nnpack_off).register(
-    _variant("torch[mkldnn=off]", snippet=_torch_snippet.without_mkldnn, known=_BOTH)
+    _variant(
+        "torch[mkldnn=off]",
+        settings="torch.backends.mkldnn and nnpack off",
+        snippet=_torch_snippet.without_mkldnn,
+        known=_BOTH,
+    )
 )
 Compiled().register(
     _variant(
         "torch[compile]",
+        settings="torch.compile, shapes and parameters constant",
         dtypes=("float32",),
         snippet=_torch_snippet.compiled,
         known=[one for one in _torch_known.POOLS if one.requirement != "RESULT-1"],

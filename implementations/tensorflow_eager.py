@@ -281,6 +281,7 @@ def _differentiated(
 tensorflow = implementation(
     "tensorflow",
     package="tensorflow",
+    settings="oneDNN where TensorFlow chooses it, as by default on x86",
     extra="tensorflow",
     layout="NHWC",
     dtypes=DTYPES,

@@ -50,6 +50,7 @@ tensorflow = implementation(
     "tensorflow[xla]",
     family="xla",
     package="tensorflow",
+    settings="tf.function(jit_compile=True)",
     extra="tensorflow",
     layout="NHWC",
     dtypes=DTYPES,

@@ -36,6 +36,7 @@ tinygrad = implementation(
     "tinygrad",
     family="tinygrad",
     package="tinygrad",
+    settings="device CPU; no Winograd, as by default",
     extra="tinygrad",
     dtypes=DTYPES,
     snippet=_lazy_snippets.tinygrad,
