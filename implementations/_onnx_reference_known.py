@@ -220,6 +220,11 @@ _ROWS = (
         "dtype-bool dtype-object dtype-str",
     ),
     ("REJECT-18", "avg_pool", "kernel=1:invalid=dtype-bool", "dtype-bool dtype-object"),
+    (
+        *("REJECT-19", "max_pool", "kernel=1:stride=2:invalid=padding-beyond-half"),
+        "padding-beyond-half*",
+    ),
+    ("REJECT-19", "avg_pool", "kernel=1:invalid=padding-beyond-half", "padding-beyond-half*"),
     *(
         (
             *("REJECT-20", operator, "w=1,1,1:invalid=w-wider"),
@@ -246,13 +251,6 @@ _INVALID = [
         ":integers@0",
         "padding-negative*",
         _UNCHECKED,
-        versions=_VERSIONS,
-    ),
-    invalid(
-        "REJECT-19",
-        "max_pool1d:float32:x=1,1,1:kernel=1:stride=2:invalid=padding-beyond-half:integers@0",
-        "padding-beyond-half*",
-        _ALONE,
         versions=_VERSIONS,
     ),
     invalid(

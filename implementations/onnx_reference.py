@@ -48,7 +48,7 @@ onnx_reference = implementation(
     package="onnx",
     extra="onnx",
     dtypes=("float32", "float64", "float16", "bfloat16", "int8", "uint8"),
-    conventions={"nan": "ignore", "pool_padding": "accept", "zero_channels": "empty_sum"},
+    conventions={"nan": "ignore", "zero_channels": "empty_sum"},
     snippet=evaluator,
     known=KNOWN,
 )
