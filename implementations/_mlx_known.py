@@ -142,6 +142,8 @@ KNOWN = (
                 "output_padding-single",
                 "stride-empty",
                 "dilation-empty",
+                "stride-too-short",
+                "dilation-too-short",
             ),
         },
         reason="a tuple of one number stands for all axes, and an empty one for ones",

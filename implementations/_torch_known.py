@@ -86,7 +86,7 @@ POOLS = (
     *(
         KnownDifference(
             requirement,
-            case="max_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=x-wider:integers@0",
+            case=case,
             where={
                 "operator": "max_pool_grad",
                 "invalid": ("x-wider", "x-narrower", "x-integer"),
@@ -94,6 +94,51 @@ POOLS = (
             reason=_CAST,
             versions=_VERSIONS,
         )
-        for requirement in ("REJECT-20", "DECLARE-5")
+        for requirement, case in (
+            (
+                "REJECT-20",
+                "max_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=x-wider:integers@0",
+            ),
+            (
+                "DECLARE-5",
+                "max_pool_grad2d:float32:x=2,5,5,6:kernel=3,2:stride=2,1:invalid=x-wider:integers@0",
+            ),
+        )
     ),
+    KnownDifference(
+        "GRAD-14",
+        case="max_pool_grad2d:float32:x=1,1,1,2:kernel=1,2:padding=0/0,1/0:inf@0",
+        where={"operator": "max_pool_grad", "data": "inf", "padding": ">0"},
+        reason="padding of -inf, where its own is alike at both ends, ties with elements of -inf",
+        versions=_VERSIONS,
+    ),
+)
+CHANNELS_LAST = (
+    KnownDifference(
+        "DECLARE-1",
+        case="max_pool2d:int8:x=1,2,12,11:kernel=1,1:integers@0",
+        where={"operator": "max_pool", "dtype": ("int8", "uint8")},
+        reason="refuses images of more elements than the dtype can count",
+        versions=_VERSIONS,
+    ),
+    KnownDifference(
+        "GRAD-14",
+        case="max_pool_grad3d:float32:x=1,2,2,1,2:kernel=1,1,2:inf@0",
+        where={"operator": "max_pool_grad", "data": "inf"},
+        reason="a window of -inf alone gives its gradient to an element that is not in it",
+        versions=_VERSIONS,
+    ),
+)
+WITHOUT_MKLDNN = tuple(
+    KnownDifference(
+        requirement,
+        case=f"conv_transpose1d:float32:x=1,1,1:w=1,1,1:bias:invalid={kinds[0]}:integers@0",
+        where={"operator": "conv_transpose", "invalid": kinds},
+        reason="the bias may have any dtype, and is converted",
+        versions=_VERSIONS,
+    )
+    for requirement, kinds in (
+        ("REJECT-18", ("bias-bool",)),
+        ("REJECT-20", ("bias-wider", "bias-narrower", "bias-integer")),
+    )
 )

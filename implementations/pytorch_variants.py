@@ -190,7 +190,7 @@ ChannelsLast().register(
         settings="memory format channels_last or channels_last_3d",
         supports=_has_format,
         snippet=_torch_snippet.channels_last,
-        known=_BOTH,
+        known=[*_BOTH, *_torch_known.CHANNELS_LAST],
     )
 )
 Switched(_mkldnn_off, _nnpack_off).register(
@@ -198,7 +198,7 @@ Switched(_mkldnn_off, _nnpack_off).register(
         "torch[mkldnn=off]",
         settings="torch.backends.mkldnn and nnpack off",
         snippet=_torch_snippet.without_mkldnn,
-        known=_BOTH,
+        known=[*_BOTH, *_torch_known.WITHOUT_MKLDNN],
     )
 )
 Compiled().register(
