@@ -198,6 +198,22 @@ KNOWN = (
         for requirement in ("REJECT-21", "DECLARE-5")
     ),
     _known(
+        "REJECT-21",
+        case="conv2d:float64:x=1,1,1,1:w=1,1,1,1:invalid=no-channels:integers@0",
+        where={"operator": "conv", "invalid": "no-channels"},
+        reason="a convolution of no channels divides by their number",
+    ),
+    _known(
+        "REJECT-5",
+        case="conv3d:float32:x=1,1,2,1,1:w=1,1,1,1,1:invalid=padding-negative:integers@0",
+        where={
+            "operator": "conv",
+            "dims": 3,
+            "invalid": ("padding-negative", "padding-negative-last", "padding-negative-both"),
+        },
+        reason="negative padding crops",
+    ),
+    _known(
         "REJECT-5",
         case="conv_transpose3d:float32:x=1,1,1,1,1:w=1,1,1,1,1:invalid=padding-negative-both:integers@0",
         where={
