@@ -32,6 +32,15 @@ def _reaches_beyond(case: Case) -> bool:
     )
 
 
+def _extends_a_kernel_of_one(case: Case) -> bool:
+    """A kernel of 1 in conv_transpose, padding before, output_padding a stride beyond after."""
+    axes = zip(case.window, case.stride, case.padding, case.output_padding, strict=True)
+    return case.operator == "conv_transpose" and any(
+        kernel == 1 and before > 0 and extra - after >= step
+        for kernel, step, (before, after), extra in axes
+    )
+
+
 _SINGLE = "the CPU device computes float64 in float32"
 _WHOLE = "the CPU device computes these integers in int32 or float32"
 _UNWRITTEN = "nothing is added up: the result is memory that was never written"
@@ -46,6 +55,13 @@ _CONVOLUTIONS = [
             reason=_SINGLE,
         )
         for operator in ("conv", "conv_transpose")
+    ),
+    _known(
+        "TRANSPOSE-9",
+        case="conv_transpose1d:float32:x=1,1,1:w=1,1,1:padding=1/0:output_padding=1:dilation=2"
+        ":integers@0",
+        where=_extends_a_kernel_of_one,
+        reason="what output_padding adds holds elements that padding has cropped",
     ),
     _known(
         "SPECIAL-7",
@@ -91,6 +107,18 @@ _POOLS = [
         case="max_pool1d:float32:x=1,1,2:kernel=2:padding=1/1:dilation=3:integers@0",
         where=_pools_padding_alone,
         reason="a window of padding alone gives the lowest finite number, in int16 zero",
+    ),
+    _known(
+        "MAXPOOL-5",
+        case="max_pool1d:float32:x=1,1,1:kernel=1:nan@0",
+        where={"operator": "max_pool", "dtype": "float32", "data": "nan"},
+        reason="a window of NaN alone gives the lowest finite number",
+    ),
+    _known(
+        "MAXPOOL-11",
+        case="max_pool1d:float32:x=1,1,1:kernel=1:inf@1",
+        where={"operator": "max_pool", "dtype": ("float32", "float64"), "data": "inf"},
+        reason="a window of -inf gives the lowest finite number",
     ),
     _known(
         "AVGPOOL-6",
