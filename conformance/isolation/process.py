@@ -174,9 +174,14 @@ class Process:
         return int.from_bytes(self._page[16:24], sys.byteorder)
 
     def send(self, data: bytes) -> None:
-        """Hand a frame over; what does not fit into the pipe goes while answers are waited for."""
-        self._outbox.append(memoryview(data))
-        self._write()
+        """Hand a frame over; what does not fit into the pipe goes while answers are waited for.
+
+        What is sent to a worker that is gone is lost, as what it had taken up is: once the answers
+        that it has left are taken, receiving says how it ended.
+        """
+        if not self.gone:
+            self._outbox.append(memoryview(data))
+            self._write()
 
     def _write(self) -> None:
         while self._outbox:
