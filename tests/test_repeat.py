@@ -378,3 +378,20 @@ def test_histories_leave_out_a_dtype_that_has_no_arrays_here(
     relive(unregistered("mine", {"conv": kernels.conv}, declared), Case.parse(CONV), "dtypes")
 
     assert [("float32",)] == asked
+
+
+def test_a_narrow_accumulator_is_not_taken_for_something_that_is_kept() -> None:
+    """Its error depends on the data: that the call before had less of it tells nothing."""
+    case = Case.parse("avg_pool_grad1d:bfloat16:x=1,1,5:kernel=3:stride=2:integers@18")
+
+    def avg_pool_grad(grad: Any, input_shape: Any, **call: Any) -> Any:
+        share = (grad.astype(np.float32) / 3).astype(grad.dtype)
+        y = np.zeros(input_shape, grad.dtype)
+        for window in range(grad.shape[-1]):
+            y[..., 2 * window : 2 * window + 3] += share[..., window, None]
+        return y
+
+    one = unregistered("mine", {"avg_pool_grad": avg_pool_grad}, {"dtypes": ("bfloat16",)})
+    found = [relive(one, case, name) for name in ("data", "turns")]
+
+    assert ["RESULT-1"] * 2 == [verdict.requirement for verdict in found if verdict]

@@ -129,6 +129,10 @@ def _supported(one: Implementation, made: History) -> History:
     )
 
 
+_NARROWER = {"float16": "float16", "bfloat16": "bfloat16", "float64": "float32"}
+"""The accumulator, narrower than usual, that good engines are known to have for a dtype."""
+
+
 def judge_history(
     one: Implementation,
     made: History,
@@ -292,9 +296,11 @@ class _Judged:
             self._wrong[i] = self._failure(self.steps[i].prepared, self.answers[i].seen)
         return self._wrong[i]
 
-    def _failure(self, prepared: Prepared, seen: Observation) -> Verdict | None:
+    def _failure(
+        self, prepared: Prepared, seen: Observation, accuracy: Accuracy | None = None
+    ) -> Verdict | None:
         plain = replace(seen, changed=(), shared=())  # a single call shows those
-        found, _ = verdict(self.one.name, self.accuracy, prepared, plain)
+        found, _ = verdict(self.one.name, accuracy or self.accuracy, prepared, plain)
         return found if found.failed else None
 
     def _why(self, i: int) -> str:
@@ -335,6 +341,18 @@ class _Judged:
             for made in _mixtures(mine, self.steps[j].prepared)
         )
 
+    def _rounded(self, i: int) -> bool:
+        """Whether the answer is off by no more than a narrower accumulator explains.
+
+        Such an error is a matter of the data: that another call has less of it tells nothing.
+        """
+        prepared = self.steps[i].prepared
+        narrower = _NARROWER.get(prepared.case.dtype)
+        if narrower is None or self.accuracy.accumulate or self.accuracy.multiply:
+            return False
+        accuracy = replace(self.accuracy, accumulate=narrower, multiply=narrower)
+        return self._failure(prepared, self.answers[i].seen, accuracy) is None
+
     def _history_is_to_blame(self, i: int, through: Perform) -> bool:
         """Whether the answer is wrong because of earlier calls, and not whatever they were.
 
@@ -345,7 +363,9 @@ class _Judged:
         mine = self.steps[i].prepared
         case, first = mine.case, self.steps[0].prepared.case
         if case.replace(x=first.x, seed=first.seed, bias=first.bias) == first:
-            return self._stale(i) or self._mixed(i) or self._right(_longer(mine), through)
+            if self._stale(i) or self._mixed(i):
+                return True
+            return not self._rounded(i) and self._right(_longer(mine), through)
         evidence = self._stale(i) or self._mixed(i)
         if (case.operator, case.dtype) != (first.operator, first.dtype):
             return evidence
