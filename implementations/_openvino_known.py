@@ -44,6 +44,7 @@ def _extends_a_kernel_of_one(case: Case) -> bool:
 _SINGLE = "the CPU device computes float64 in float32"
 _WHOLE = "the CPU device computes these integers in int32 or float32"
 _UNWRITTEN = "nothing is added up: the result is memory that was never written"
+_BEYOND = "it is accepted, unless a window of padding alone would be divided by 0"
 _DEFAULT = "an empty list is taken for the default"
 
 _CONVOLUTIONS = [
@@ -210,11 +211,12 @@ _INVALID = [
             "avg_pool1d:float32:x=1,1,1:kernel=1:invalid=dtype-bool:integers@0",
         )
     ),
-    _invalid(
-        "REJECT-19",
-        "max_pool1d:float32:x=1,1,1:kernel=1:invalid=padding-beyond-half:integers@0",
-        "padding-beyond-half*",
-        "a window of padding alone gives the lowest finite number",
+    *(
+        _invalid("REJECT-19", case, "padding-beyond-half*", _BEYOND)
+        for case in (
+            "max_pool1d:float32:x=1,1,1:kernel=1:invalid=padding-beyond-half:integers@0",
+            "avg_pool1d:float32:x=1,1,1:kernel=1:invalid=padding-beyond-half:integers@0",
+        )
     ),
     _invalid(
         "REJECT-21",

@@ -60,7 +60,7 @@ def _register(name: str, run: Run, *operators: str, **declared: Any) -> None:
         package="openvino",
         extra="openvino",
         dtypes=DTYPES,
-        conventions={"nan": "ignore", "pool_padding": "accept"},
+        conventions={"nan": "ignore"},
         **declared,
     )
     for operator in operators:
