@@ -296,8 +296,8 @@ class Differentiable(Engine):
 
 
 def any_padding(padding: Padding) -> bool:
-    """Whether there is padding at all."""
-    return any(map(any, padding))
+    """Whether there is padding at all; what is no number counts as some, for others to refuse."""
+    return any(end != 0 for pair in padding for end in pair)
 
 
 def differ(padding: Padding) -> bool:

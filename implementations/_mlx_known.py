@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from conformance import KnownDifference
+from conformance.case import Case
 
 _known = partial(KnownDifference, versions="==0.32.4")
 _HALF = ("float16", "bfloat16")
@@ -144,6 +145,8 @@ KNOWN = (
                 "dilation-empty",
                 "stride-too-short",
                 "dilation-too-short",
+                "padding-too-short",
+                "output_padding-too-short",
             ),
         },
         reason="a tuple of one number stands for all axes, and an empty one for ones",
@@ -156,6 +159,7 @@ KNOWN = (
             "invalid": "groups-zero",
         },
         reason="channels are divided by the number of groups, whatever it is",
+        fatal=True,
     ),
     _known(
         "REJECT-15",
@@ -165,50 +169,92 @@ KNOWN = (
     ),
     *(
         _known(
-            requirement,
+            "REJECT-20",
             case=case,
             where={
-                "operator": ("max_pool_grad", "conv_input_grad", "conv_weight_grad"),
+                "operator": operators,
                 "invalid": tuple(
                     f"{name}-{kind}"
                     for name in ("x", "w")
                     for kind in ("wider", "narrower", "integer")
                 ),
             },
-            reason=_CAST,
+            reason=reason,
         )
-        for requirement, case in (
+        for operators, reason, case in (
             (
-                "REJECT-20",
+                ("max_pool_grad", "conv_input_grad", "conv_weight_grad"),
+                _CAST,
                 "max_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=x-wider:integers@0",
             ),
             (
-                "DECLARE-5",
-                "max_pool_grad1d:float32:x=2,5,5:kernel=3:stride=2:invalid=x-wider:integers@0",
+                ("conv", "conv_transpose"),
+                "dtypes are promoted to a common one, in most calls",
+                "conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=w-narrower:integers@0",
             ),
+        )
+    ),
+    _known(
+        "REJECT-21",
+        case="max_pool2d:float32:x=2,5,5,6:kernel=3,2:stride=2,1:invalid=no-channels:integers@0",
+        where={"operator": ("max_pool", "avg_pool"), "invalid": "no-channels"},
+        reason="pools take no channels for an empty sum; convolutions refuse them",
+    ),
+    *(
+        _known(
+            "REJECT-21",
+            case=case,
+            where={"operator": Case.parse(case).operator, "invalid": "no-channels"},
+            reason="a convolution of no channels divides by their number",
+            fatal=True,
+        )
+        for case in (
+            "conv2d:float64:x=1,1,1,1:w=1,1,1,1:invalid=no-channels:integers@0",
+            "conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=no-channels:integers@0",
         )
     ),
     *(
         _known(
-            requirement,
-            case="max_pool2d:float32:x=2,5,5,6:kernel=3,2:stride=2,1:invalid=no-channels:integers@0",
-            where={"operator": ("max_pool", "avg_pool"), "invalid": "no-channels"},
-            reason="pools take no channels for an empty sum; convolutions refuse them",
+            "REJECT-15",
+            case=case,
+            where={
+                "operator": Case.parse(case).operator,
+                "invalid": ("w-empty", "w-empty-last", "w-without-outputs"),
+            },
+            reason="the BLAS refuses a matrix without rows or columns, and ends the process",
+            fatal=True,
         )
-        for requirement in ("REJECT-21", "DECLARE-5")
+        for case in (
+            "conv1d:float32:x=1,1,1:w=1,1,1:invalid=w-without-outputs:integers@0",
+            "conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=w-empty:integers@0",
+        )
     ),
     _known(
-        "REJECT-21",
-        case="conv2d:float64:x=1,1,1,1:w=1,1,1,1:invalid=no-channels:integers@0",
-        where={"operator": "conv", "invalid": "no-channels"},
-        reason="a convolution of no channels divides by their number",
+        "REJECT-15",
+        case="conv_transpose1d:float32:x=1,1,1:w=1,1,2:invalid=x-empty:integers@0",
+        where={"operator": "conv_transpose", "invalid": ("x-empty", "x-empty-last")},
+        reason="an axis without elements counts as one whose elements are zero",
+    ),
+    *(
+        _known(
+            "REJECT-19",
+            case=case,
+            where={
+                "operator": (Case.parse(case).operator, f"{Case.parse(case).operator}_grad"),
+                "invalid": tuple(f"padding-beyond-half{axes}" for axes in ("", "-last", "-both")),
+            },
+            reason="padding beyond half of a window is accepted, in most calls",
+        )
+        for case in (
+            "max_pool1d:float32:x=1,1,1:kernel=1:invalid=padding-beyond-half:integers@0",
+            "avg_pool1d:float32:x=1,1,1:kernel=1:invalid=padding-beyond-half:integers@0",
+        )
     ),
     _known(
         "REJECT-5",
-        case="conv3d:float32:x=1,1,2,1,1:w=1,1,1,1,1:invalid=padding-negative:integers@0",
+        case="conv1d:float32:x=1,1,2:w=1,1,1:invalid=padding-negative:integers@0",
         where={
             "operator": "conv",
-            "dims": 3,
             "invalid": ("padding-negative", "padding-negative-last", "padding-negative-both"),
         },
         reason="negative padding crops",

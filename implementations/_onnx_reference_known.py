@@ -42,6 +42,15 @@ _ZEROS = "a dilated weight is filled up with zeros, which are multiplied by NaN 
 _UNCHECKED = "arguments are not checked: what NumPy makes of them is returned"
 
 _VALID = [
+    _known(
+        "DECLARE-5",
+        case=(
+            "conv_transpose1d:float32:x=2,4,4:w=4,3,2:stride=3:padding=1/2:output_padding=1"
+            ":dilation=2:groups=2:invalid=no-channels:integers@0"
+        ),
+        where={"operator": "conv_transpose", "invalid": "no-channels"},
+        reason="no channels are an empty sum, but not in groups",
+    ),
     *(
         _known(
             requirement,

@@ -52,7 +52,7 @@ mlx = implementation(
     layout="NHWC",
     dtypes=DTYPES,
     snippet=_lazy_snippets.mlx,
-    conventions={"tie": "split", "pool_padding": "accept"},
+    conventions={"tie": "split"},
     known=KNOWN,
 )
 
@@ -135,6 +135,8 @@ class Mlx(Differentiable):
         if dims == 3 and groups > 1:
             raise Unsupported("groups in one and two dimensions only")
         function = (mx.conv_transpose1d, mx.conv_transpose2d, mx.conv_transpose3d)[dims - 1]
+        if groups < 1:
+            raise ValueError(f"groups={groups}: must be 1 or more, to take the weight apart")
         # (*K, O/groups, C), whose last axis counts groups first, as (O, *K, C/groups)
         *kernel, o, c = w.shape
         weight = w.reshape(*kernel, o, groups, c // groups)

@@ -218,9 +218,12 @@ class Isolated:
 
     def _limit(self, sent: Iterable[_Sent]) -> float:
         """Return the seconds that any of the calls may take."""
-        slowest = self._slowest if self._answered >= _MANY else None
         work = max(one.work for one in sent)
-        return self.limits.of_call(work, first=self._fresh, slowest=slowest)
+        if self._answered < _MANY:
+            return self.limits.of_call(work, first=self._fresh)
+        loading = min(self.limits.loading, 10.0 + 5 * self.startup)  # it has been loaded before
+        limits = replace(self.limits, loading=loading)
+        return limits.of_call(work, first=self._fresh, slowest=self._slowest)
 
     def _guilty(self, sent: deque[_Sent]) -> _Sent:
         """Return the call that was being made when the worker ended."""

@@ -132,6 +132,8 @@ def examples(
 
 
 def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example:
+    if entry.requirement == "DECLARE-5":  # several probes show it, and no case alone
+        return Example(judged=False, occurs=False)
     verdict = found = Verdict(one.name, case, CONFORMS, entry.requirement)
     for history in _HISTORIES.get(check_of(entry.requirement), ("",)):
         found = replace(found, history=history)
