@@ -21,14 +21,12 @@ JAX turns float64 into float32 and int64 into int32 unless told not to: every ca
 ms and 1 to 3 MiB: tables of a short run compare few cases, and all that is compiled is dropped
 (`jax.clear_caches`) after every 128 new calls. Called eagerly, each operator is compiled by
 itself; under jit XLA also optimizes across them, so that a gradient or a convolution with its bias
-is other code. `jax[emitters=off]` is jit without the emitters of loops that XLA has been given
-lately (the compiler option xla_cpu_use_fusion_emitters): the older ones write other code, and
-compile several times as fast.
+is other code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -196,11 +194,10 @@ class Jax(Differentiable):
 
 
 class Jitted(Jax):
-    """Calls compiled whole, with the compiler's ``options``."""
+    """Calls compiled whole."""
 
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._options = options
         self._compiled: Kept[Callable[..., Tensor]] = Kept()
 
     def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
@@ -210,14 +207,14 @@ class Jitted(Jax):
         tensors = [argument for argument in arguments if isinstance(argument, jax.Array)]
         others = (_TENSOR if isinstance(part, jax.Array) else part for part in arguments)
         parts = (function, *others)
-        return self._compiled.get(parts, lambda: _jitted(parts, self._options))(*tensors)
+        return self._compiled.get(parts, lambda: _jitted(parts))(*tensors)
 
 
 _TENSOR = object()
 """Where an argument of a compiled function is a tensor."""
 
 
-def _jitted(parts: tuple[Any, ...], options: Mapping[str, Any] | None) -> Any:
+def _jitted(parts: tuple[Any, ...]) -> Any:
     """Return the first of ``parts``, a function of the others, compiled as one of its tensors."""
     import jax
 
@@ -227,7 +224,7 @@ def _jitted(parts: tuple[Any, ...], options: Mapping[str, Any] | None) -> Any:
         following = iter(tensors)
         return function(*(next(following) if a is _TENSOR else a for a in arguments))
 
-    return jax.jit(of_tensors, compiler_options=options)
+    return jax.jit(of_tensors)
 
 
 def _added(bias: Tensor, y: Tensor) -> Tensor:
@@ -263,7 +260,5 @@ def _register(name: str, engine: Jax, **declared: Any) -> None:
     )
 
 
-_OLDER = {"xla_cpu_use_fusion_emitters": False}
 _register("jax", Jax(), snippet=snippet)
-_register("jax[jit]", Jitted(), snippet=compiled())
-_register("jax[emitters=off]", Jitted(_OLDER), snippet=compiled(_OLDER))
+_register("jax[jit]", Jitted(), snippet=compiled)
