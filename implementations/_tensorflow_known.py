@@ -151,7 +151,7 @@ EAGER = (
         "REJECT-12",
         case="max_pool1d:float64:x=1,1,1:kernel=1:invalid=kernel-too-large:integers@0",
         where={
-            "operator": "max_pool",
+            "operator": ("max_pool", "avg_pool"),
             "invalid": ("kernel-too-large", "kernel-too-large-last", "kernel-too-large-all"),
         },
         reason="windows larger than the input give an array of size zero",

@@ -121,7 +121,12 @@ class Compiled(Torch):
                 for a in arguments
             ),
         )
-        return self._compiled.get(key, lambda: self._compile(function))(*arguments)
+        compiled = self._compiled.get(key, lambda: self._compile(function))
+        try:
+            return compiled(*arguments)
+        except torch._dynamo.exc.Unsupported:
+            function(*arguments)  # raises what the compiler has seen raised, and hides
+            raise
 
     def _compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Compile a copy, since all that is compiled of one code object shares a limit."""

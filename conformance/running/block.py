@@ -45,7 +45,7 @@ RELATIONS_SHARE = 0.1
 """Of a cell's time budget, which is spent on relations after the cases (`checks.relations`)."""
 
 
-LONGEST = 4.0
+LONGEST = 3.0
 """Times its budget, which a cell takes until enough was compared to say something of it."""
 
 

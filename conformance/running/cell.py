@@ -72,7 +72,7 @@ class Cell:
             return VIOLATES
         if self.known:
             return acknowledged.OCCURS
-        if self.reached and self.unsupported == self.reached:
+        if self.unsupported and not self.nonzero:  # invalid calls alone were compared
             return UNSUPPORTED
         if self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
             return INCONCLUSIVE
