@@ -184,14 +184,18 @@ COMPILED = (
     _known(
         "DECLARE-1",
         case="conv3d:float32:x=1,1,1,1,2:w=1,1,1,1,2:dilation=1,2,1:integers@0",
-        where={"operator": "conv", "dims": 3, "dilation": ">1"},
+        where={
+            "operator": ("conv", "conv_input_grad", "conv_weight_grad"),
+            "dims": 3,
+            "dilation": ">1",
+        },
         reason="the shape function of Conv3D exchanges the dilations of height and width",
     ),
     _known(
         "DECLARE-5",
         case="conv_transpose1d:float32:x=2,4,4:w=4,3,3:bias:invalid=no-channels:integers@0",
-        where={"operator": ("conv_transpose", "avg_pool"), "invalid": "no-channels"},
-        reason="no channels are an empty sum in conv_transpose and avg_pool, and refused by conv",
+        where={"operator": ("conv_transpose", "max_pool", "avg_pool"), "invalid": "no-channels"},
+        reason="no channels are an empty sum in conv_transpose and some pools, and refused by conv",
     ),
 )
 """What it is known for compiled by XLA."""
