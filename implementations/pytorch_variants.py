@@ -9,7 +9,8 @@
   well. Pools become loops in C++ that the compiler wrote; convolutions stay the library calls that
   `torch` makes, and are left out. Shapes and parameters are constants of the compiled code: what is
   new is compiled, in float32 alone since that takes 0.5 to 4 s (a C++ compiler is needed), and the
-  last of it kept.
+  last of it kept. The gradient of avg_pool in three dimensions, whose taps it writes out one by
+  one, would take minutes and is declined.
 - `torch[cuda]`, `torch[cuda-tf32=off]`, `torch[cuda-cudnn=off]`: on an NVIDIA GPU, by default with
   convolutions in TF32, then in full float32, then without cuDNN.
 - `torch[mps]`: on an Apple GPU.
@@ -178,6 +179,11 @@ def _has_format(case: Case) -> bool | str:
     return case.dims > 1 or "channels_last needs two spatial dimensions"
 
 
+def _compiles(case: Case) -> bool | str:
+    minutes = case.operator == "avg_pool_grad" and case.dims == 3
+    return not minutes or "the taps of its windows are unrolled, which compiles for minutes"
+
+
 def _nvidia() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or (
         sys.platform == "win32" and shutil.which("nvidia-smi") is not None
@@ -211,6 +217,7 @@ Compiled().register(
         "torch[compile]",
         settings="torch.compile, shapes and parameters constant",
         dtypes=("float32",),
+        supports=_compiles,
         snippet=_torch_snippet.compiled,
         known=[one for one in _torch_known.POOLS if one.requirement != "RESULT-1"],
     )

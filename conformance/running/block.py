@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -32,6 +32,10 @@ from conformance.running.causes import explain
 from conformance.running.cell import MIN_COMPARED, Block, Cell, count
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
+
+PROOF_SECONDS = 5.0
+"""Time for proving an adapter; engines that compile for seconds are proven on fewer cases."""
+
 
 LAYER_SHARE = 0.1
 """Of a cell's time budget, which an implementation has for each large case (`running.layers`)."""
@@ -128,7 +132,18 @@ def disprove(one: Implementation, plan: Plan, operator: str, dims: int) -> Verdi
         return None
     known = tuple(acknowledged.applicable(one, plan.known).values())
     cases = proof.simplest(plan.spec, operator, dims, dtype)
-    return proof.disprove(one, map(Prepared.of, cases), lambda p: judge_prepared(one, p)[0], known)
+    prepared = _as_far_as(PROOF_SECONDS, map(Prepared.of, cases))
+    return proof.disprove(one, prepared, lambda p: judge_prepared(one, p)[0], known)
+
+
+def _as_far_as(seconds: float, cases: Iterable[Prepared]) -> Iterator[Prepared]:
+    """Yield cases until the time is over; the first, which may import and compile, is free."""
+    deadline = math.inf
+    for case in cases:
+        if time.perf_counter() > deadline:
+            return
+        yield case
+        deadline = min(deadline, time.perf_counter() + seconds)
 
 
 def unjudged(
