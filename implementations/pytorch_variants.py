@@ -219,7 +219,7 @@ Compiled().register(
         dtypes=("float32",),
         supports=_compiles,
         snippet=_torch_snippet.compiled,
-        known=[one for one in _torch_known.POOLS if one.requirement != "RESULT-1"],
+        known=_torch_known.COMPILED,
     )
 )
 if _nvidia():
