@@ -154,7 +154,7 @@ def test_every_engine_script_of_a_run_shows_what_it_claims(tmp_path: Path) -> No
     found = run(
         ["torch", "tensorflow"],
         operators=["conv_transpose", "max_pool"],
-        dims=[2],
+        dims=[1, 2],
         dtypes=["float16", "float32"],
         checks=["result", "special"],
         suites=["edge"],
