@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from conformance import Unsupported
+from conformance.case import Case
 from conformance.checks import check_for, check_of
 from conformance.errors import ConformanceError
-from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
+from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES, Prepared
 from conformance.registry import Implementation, implementation
 from conformance.running import block
 from conformance.running.causes import Violation
@@ -434,6 +435,16 @@ def test_many_cells_share_what_a_tier_has_for_all_of_them() -> None:
     tier = Tier(examples=1, seconds=2.0, total=100.0, suites=())
 
     assert [2.0, 2.0, 0.5] == [budget(tier, cells) for cells in (1, 50, 200)]
+
+
+def test_an_adapter_is_proven_on_as_many_cases_as_the_time_has(clock: Clock) -> None:
+    simplest = [Prepared.of(Case.parse("conv1d:float32:x=1,1,1:w=1,1,1:integers@0"))] * 10
+    proven = 0
+    for _ in block._as_far_as(2.5, simplest):
+        proven += 1
+        clock.now += 1.0
+
+    assert 4 == proven  # the first, which may import and compile, is free
 
 
 def test_a_budget_of_next_to_nothing_ends_after_the_first_call_that_counts(

@@ -208,6 +208,17 @@ def test_threads_of_a_worker_wait_asleep_unless_the_user_has_said_how(
     assert b"OMP_WAIT_POLICY=ACTIVE" in found[1]
 
 
+def test_a_call_has_as_long_as_the_calls_before_it_suggest() -> None:
+    limits = Limits(seconds=30.0, loading=60.0)
+
+    assert 30.0 == limits.of_call(0, first=False)
+    assert 90.0 == limits.of_call(0, first=True)
+    assert 10.0 == limits.of_call(0, first=False, slowest=0.001)
+    assert 25.0 == limits.of_call(0, first=False, slowest=0.5)
+    assert 30.0 == limits.of_call(0, first=False, slowest=5.0)
+    assert 30.0 + 2e-5 * 10**6 == limits.of_call(10**6, first=False, slowest=5.0)
+
+
 def marked(mark: str) -> list[str]:
     """Return the processes, this one apart, whose environment has a mark."""
     found = []
