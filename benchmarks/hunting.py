@@ -77,6 +77,7 @@ def default_plan(
         suites=tier.suites,
         examples=tier.examples if examples is None else examples,
         seconds=tier.seconds if seconds is None else seconds,
+        clock=tier.seconds if seconds is None else seconds,
         seed=seed,
         tier="default",
         spec=spec,

@@ -62,5 +62,9 @@ def check_declarations(new: Implementation, amplification: float | None) -> None
             raise RegistrationError(f"{where}: known={entry!r}; a list of KnownDifference(...)")
     if not isinstance(new.settings, str):
         raise RegistrationError(f"{where}: settings={new.settings!r}; one line of text")
+    for key in ("shape_seconds", "work_seconds"):
+        value = getattr(new, key)
+        if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
+            raise RegistrationError(f"{where}: {key}={value!r}; seconds, 0 or more")
     if new.snippet is not None and not callable(new.snippet):
         raise RegistrationError(f"{where}: snippet must be a function of a call")

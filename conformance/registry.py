@@ -59,6 +59,10 @@ class Implementation:
     """Differences that are expected, each with its reason (`conformance.known`)."""
     settings: str = ""
     """How its engine was told to compute, where its users may have it otherwise: one line."""
+    shape_seconds: float = 0.0
+    """What the first call of a shape takes, about, where its engine compiles for each,"""
+    work_seconds: float = 0.0
+    """and what a multiply-accumulate does, where it is slow: budgets are spent on them."""
     functions: dict[str, Function] = field(default_factory=dict)
     place: Place | None = None
     """Where a worker finds it, if its calls are made in one."""
@@ -204,6 +208,8 @@ def implementation(
     version: str | None = None,
     known: Iterable[KnownDifference] = (),
     settings: str = "",
+    shape_seconds: float = 0.0,
+    work_seconds: float = 0.0,
 ) -> Implementation:
     """Return the implementation called ``name``, to decorate its functions with.
 
@@ -219,6 +225,9 @@ def implementation(
     of the reports (`conformance.snippets`). ``known`` lists differences that are expected, each
     with its reason, which are then reported apart (`conformance.known`). ``settings`` says, in the
     reports, how the engine was told to compute, where its users may have it otherwise.
+    ``shape_seconds`` is what the first call of a shape takes, about, where the engine compiles for
+    each, and ``work_seconds`` what a multiply-accumulate takes, where that is more than some
+    nanoseconds: a budget is spent on what is declared, so that two runs judge the same cases.
 
     Calls with the same name in one file share one implementation. Raises `RegistrationError`.
     """
@@ -241,6 +250,8 @@ def implementation(
         declared_version=version,
         known=tuple(known),
         settings=settings,
+        shape_seconds=shape_seconds,
+        work_seconds=work_seconds,
     )
     check_declarations(new, amplification)
     earlier = _registry.get(name)
@@ -380,6 +391,8 @@ def _declarations(one: Implementation) -> tuple[object, ...]:
         _location(one.snippet),
         one.declared_version,
         one.settings,
+        one.shape_seconds,
+        one.work_seconds,
     )
 
 

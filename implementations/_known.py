@@ -49,6 +49,18 @@ def has_window_of_padding_alone(case: Case) -> bool:
     )
 
 
+def has_windows_of_padding_alone(case: Case) -> bool:
+    """Whether no window reads the input, on some axis."""
+    return any(
+        all(
+            not 0 <= start + k * d < size
+            for start in range(-before, size + after - d * (kernel - 1), step)
+            for k in range(kernel)
+        )
+        for size, kernel, step, d, (before, after) in _axes(case)
+    )
+
+
 def has_window_beyond_the_input(case: Case) -> bool:
     """Whether rounding the output of a pool up adds a window that starts beyond the input."""
     return case.ceil_mode and any(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from conformance import KnownDifference
+from implementations._known import invalid
 
-_known = partial(KnownDifference, versions="==2.21")
+_VERSIONS = "==2.21"
+_known = partial(KnownDifference, versions=_VERSIONS)
+_invalid = partial(invalid, versions=_VERSIONS)
 _HALF = ("float16", "bfloat16")
 _SUMS = "sums are accumulated in the half format itself"
 _LOWEST = "a maximum starts from the lowest finite number, not from -inf"
@@ -14,6 +17,7 @@ _FULL = ("float32", "float64", "float16")
 _FRACTIONS = tuple(
     f"{name}-fraction{axis}" for name in ("stride", "dilation", "kernel") for axis in ("", "-last")
 )
+_ONE = ("stride-too-short", "stride-single", "dilation-too-short", "dilation-single")
 
 EAGER = (
     _known(
@@ -137,6 +141,89 @@ EAGER = (
         where={"operator": "avg_pool_grad", "dtype": _HALF},
         reason="gradients that overlap are divided and added up in the half format itself",
     ),
+    _invalid(
+        "REJECT-12",
+        "conv1d:float64:x=1,1,1:w=1,1,1:invalid=w-too-large:integers@0",
+        "w-too-large* dilation-too-large*",
+        "without oneDNN, kernels larger than the input give an array of size zero",
+        dtype="float64",
+    ),
+    _invalid(
+        "REJECT-15",
+        "conv1d:float64:x=1,1,1:w=1,1,1:invalid=w-without-outputs:integers@0",
+        "w-without-outputs x-empty*",
+        "without oneDNN, empty axes give an array of size zero",
+        dtype="float64",
+    ),
+    _invalid(
+        "REJECT-15",
+        "conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=x-empty:integers@0",
+        "w-without-outputs w-empty* x-empty*",
+        "empty axes give an array of zeros, or of size zero",
+    ),
+    _invalid(
+        "REJECT-7",
+        "conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=groups-negative:integers@0",
+        "groups-negative",
+        "an output of a negative number of channels aborts the process",
+        fatal=True,
+    ),
+    _invalid(
+        "REJECT-12",
+        "max_pool_grad1d:float32:x=1,1,2:kernel=2:invalid=dilation-too-large:integers@0",
+        "dilation-too-large*",
+        "the gradient of a dilated window larger than the input divides by zero",
+        fatal=True,
+        dims=1,
+    ),
+    *(
+        _invalid(
+            "REJECT-12",
+            f"{operator}3d:float32:x=1,1,1,1,1:kernel=1,1,1:invalid=kernel-too-large-last:integers@0",
+            "kernel-too-large-last kernel-too-large-all",
+            "the gradient of a window larger than the input divides by zero",
+            fatal=True,
+            dims=3,
+            dtype=("float32", "bfloat16"),
+        )
+        for operator in ("max_pool_grad", "avg_pool_grad")
+    ),
+    _invalid(
+        "REJECT-13",
+        "avg_pool_grad3d:float32:x=1,1,1,1,1:kernel=1,1,1:invalid=grad-without-batch:integers@0",
+        "grad-without-batch",
+        "the number of axes of the gradient is not checked, and aborts the process",
+        fatal=True,
+        dims=3,
+        dtype=("float32", "bfloat16"),
+    ),
+    _invalid(
+        "REJECT-13",
+        "avg_pool_grad3d:float32:x=1,1,1,1,1:kernel=1,1,1:invalid=grad-extra-axis:integers@0",
+        "grad-extra-axis",
+        "the number of axes of the gradient is not checked",
+        dims=3,
+    ),
+    _invalid(
+        "REJECT-16",
+        "avg_pool_grad3d:float32:x=1,1,1,1,1:kernel=1,1,1:invalid=grad-longer:integers@0",
+        "grad-longer* grad-shorter* grad-one-position grad-more-channels grad-one-channel "
+        "input-shape-size*",
+        "the shape of the gradient is not checked: what it lacks is read from beyond it",
+        dims=3,
+    ),
+    *(
+        _known(
+            "REJECT-14",
+            case=f"{operator}2d:float32:x=1,1,1,1:{window}:invalid=stride-too-short:integers@0",
+            where={"operator": operators, "invalid": _ONE},
+            reason="a list of one number stands for all axes",
+        )
+        for operator, window, operators in (
+            ("conv", "w=1,1,1,1", ("conv", "conv_input_grad", "conv_weight_grad")),
+            ("max_pool", "kernel=1,1", ("max_pool", "avg_pool", "avg_pool_grad")),
+        )
+    ),
     _known(
         "REJECT-12",
         case="avg_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=kernel-too-large-last:integers@0",
@@ -165,6 +252,16 @@ EAGER = (
             "invalid": "grad-extra-axis",
         },
         reason="pools of one dimension are pools of two, and so are their gradients",
+    ),
+    _known(
+        "REJECT-13",
+        case="conv_input_grad1d:float32:x=1,1,1:w=1,1,1:invalid=grad-extra-axis:integers@0",
+        where={
+            "operator": ("conv_input_grad", "conv_weight_grad"),
+            "dims": 1,
+            "invalid": "grad-extra-axis",
+        },
+        reason="convolutions of one dimension are those of two, and so are their gradients",
     ),
     _known(
         "REJECT-17",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from conformance import KnownDifference
+from conformance.case import Case
+from implementations._known import has_windows_of_padding_alone
 
 _VERSIONS = "==2.13"
 _CONVOLUTIONS = ("conv", "conv_transpose", "conv_input_grad", "conv_weight_grad")
@@ -16,6 +18,14 @@ _CUT = tuple(
     for name in ("kernel", "stride", "padding", "output_padding", "dilation")
     for kind in ("too-short", "single", "empty")
 )
+
+
+def _pads_dilated_groups(case: Case) -> bool:
+    """A dilated conv3d in groups, with a bias, in which no window of some axis reads the input."""
+    dilated = case.groups > 1 and case.bias and max(case.dilation) > 1
+    convolves = case.operator == "conv" and case.dims == 3
+    return convolves and dilated and has_windows_of_padding_alone(case)
+
 
 CONVOLUTIONS = (
     KnownDifference(
@@ -102,6 +112,15 @@ POOLS = (
     ),
 )
 CHANNELS_LAST = (
+    KnownDifference(
+        "PROCESS-1",
+        case="conv3d:float32:x=1,2,1,2,1:w=4,1,1,1,1:bias:stride=1,1,2:padding=0/0,0/0,1/1:"
+        "dilation=1,1,2:groups=2:integers@0",
+        where=_pads_dilated_groups,
+        reason="reads an address that is none",
+        versions=_VERSIONS,
+        fatal=True,
+    ),
     KnownDifference(
         "DECLARE-1",
         case="max_pool2d:int8:x=1,2,12,11:kernel=1,1:integers@0",

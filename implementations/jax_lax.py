@@ -260,5 +260,5 @@ def _register(name: str, engine: Jax, **declared: Any) -> None:
     )
 
 
-_register("jax", Jax(), snippet=snippet)
-_register("jax[jit]", Jitted(), snippet=compiled)
+_register("jax", Jax(), snippet=snippet, shape_seconds=0.15)
+_register("jax[jit]", Jitted(), snippet=compiled, shape_seconds=0.1)

@@ -66,6 +66,7 @@ keras = implementation(
     extra="keras",
     layout="NHWC",
     dtypes=FLOATS,
+    shape_seconds=0.04,
     conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
     supports=_supports,
     snippet=snippet,

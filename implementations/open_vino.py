@@ -201,6 +201,7 @@ _register(
     _kept,
     *_ALL,
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
+    shape_seconds=0.02,
     snippet=_openvino_snippet.plain,
     known=KNOWN,
 )
@@ -209,6 +210,7 @@ _register(
     _constant,
     *("conv", "conv_transpose"),
     settings="INFERENCE_PRECISION_HINT f32; weights are constants",
+    shape_seconds=0.03,
     snippet=_openvino_snippet.constant,
     known=OF_CONVOLUTIONS,
 )
@@ -219,5 +221,6 @@ _register(
     multiply="bfloat16",
     accumulate="float32",
     settings="no INFERENCE_PRECISION_HINT, as by default: bfloat16 where the CPU has it",
+    shape_seconds=0.02,
     snippet=_openvino_snippet.as_it_stands,
 )

@@ -216,6 +216,7 @@ Compiled().register(
     _variant(
         "torch[compile]",
         settings="torch.compile, shapes and parameters constant",
+        shape_seconds=2.0,
         dtypes=("float32",),
         supports=_compiles,
         snippet=_torch_snippet.compiled,

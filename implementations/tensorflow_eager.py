@@ -128,6 +128,7 @@ class TensorFlow(Differentiable):
         tf = _tensorflow()
 
         dims = t.ndim - 2
+        check_padding(dims, padding)
         if dims == 3 and groups > 1:
             raise Unsupported("conv3d_transpose has no groups")
         if any(

@@ -51,6 +51,7 @@ tensorflow = implementation(
     family="xla",
     package="tensorflow",
     settings="tf.function(jit_compile=True)",
+    shape_seconds=0.05,
     extra="tensorflow",
     layout="NHWC",
     dtypes=DTYPES,

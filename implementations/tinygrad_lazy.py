@@ -18,7 +18,7 @@ are accepted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from subprocess import CalledProcessError
 from typing import Any
 
@@ -38,6 +38,7 @@ tinygrad = implementation(
     family="tinygrad",
     package="tinygrad",
     settings="device CPU; no Winograd, as by default",
+    shape_seconds=0.4,
     extra="tinygrad",
     dtypes=DTYPES,
     snippet=_lazy_snippets.tinygrad,
@@ -86,11 +87,9 @@ class Tinygrad(Differentiable):
 
         array = np.array(array, native(array.dtype), order="C")
         if array.dtype.name == "bfloat16":
-            bits = Tensor(array.view(np.uint16), device="CPU")
-            try:
-                return bits.bitcast(dtypes.bfloat16).realize()
-            except CalledProcessError:
-                raise Unsupported("this clang does not compile bfloat16 for this target") from None
+            if not _compiles_bfloat16():
+                raise Unsupported("this clang does not compile bfloat16 for this target")
+            return Tensor(array.view(np.uint16), device="CPU").bitcast(dtypes.bfloat16).realize()
         return Tensor(array, device="CPU").realize()
 
     def array(self, tensor: Tensor, like: Array) -> Array:
@@ -178,6 +177,18 @@ class Tinygrad(Differentiable):
         """Tensor.gradient."""
         (result,) = forward(at, *arguments).gradient(at, gradient=grad)
         return result
+
+
+@lru_cache(1)
+def _compiles_bfloat16() -> bool:
+    """Whether the compiler knows bfloat16 on this machine: asking takes longer than a call."""
+    from tinygrad import Tensor, dtypes
+
+    try:
+        Tensor(np.zeros(1, np.uint16), device="CPU").bitcast(dtypes.bfloat16).realize()
+    except CalledProcessError:
+        return False
+    return True
 
 
 def _flat(padding: Padding) -> Any:

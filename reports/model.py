@@ -108,7 +108,7 @@ class Report:
 
     @property
     def ended(self) -> tuple[Implementation, ...]:
-        """Those that were no longer called at some point, with a note that says why."""
+        """Those that were no longer called at some point, or in some cells: the note says why."""
         return tuple(i for i in self.implementations if i.note and i.verdict != NOT_INSTALLED)
 
     @property

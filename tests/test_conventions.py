@@ -30,7 +30,7 @@ def of(operator: str, function: Callable[..., Any] | None = None, **declared: An
 
 def seen(one: Implementation, convention: str, dtype: str = "float32") -> Followed:
     (operator,) = one.functions
-    found = {f.convention: f for f in probe(one, operator, 2, dtype, 60.0)}
+    found = {f.convention: f for f in probe(one, operator, 2, dtype)}
     return found[convention]
 
 
@@ -290,6 +290,6 @@ def test_an_alternative_that_is_not_declared_is_a_convention_and_a_mixture_a_def
 
 
 def test_only_what_is_declared_otherwise_is_a_mismatch() -> None:
-    found = probe(of("max_pool", ignoring_nan_in_lanes), "max_pool", 2, "float32", 60.0)
+    found = probe(of("max_pool", ignoring_nan_in_lanes), "max_pool", 2, "float32")
 
     assert ["DECLARE-5"] == [v.requirement for v in mismatches(of("max_pool"), found)]

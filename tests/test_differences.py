@@ -10,8 +10,10 @@ import pytest
 from conformance import KnownDifference, Unsupported
 from conformance.case import Case
 from conformance.cli import main
+from conformance.judging import Prepared
 from conformance.registry import get
 from conformance.running.engine import run
+from conformance.running.engine_script import engine_script
 from conformance.running.reproduction import reproduces
 from conformance.running.runfile import read
 from reports import Report, load
@@ -178,6 +180,7 @@ def test_every_engine_script_of_a_run_shows_what_it_claims(tmp_path: Path) -> No
 # --- reproduction ---------------------------------------------------------------------------------
 
 CASE = Case.parse("conv1d:float32:x=1,1,2:w=1,1,1:integers@0")
+RIGHT = f"import numpy as np\ngot = np.array({Prepared.of(CASE).reference.exact.tolist()}, 'f4')"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +199,9 @@ CASE = Case.parse("conv1d:float32:x=1,1,2:w=1,1,1:integers@0")
         ),
         ("import numpy as np\ngot, exact = np.float32(2), 1.0", "got 2.0, exact 1.0"),
         ("import numpy as np\ngot, exact = np.float32(1), 1.0", ""),
+        (f"{RIGHT}.astype(float)", ""),  # an engine may show its numbers as it likes,
+        (f"{RIGHT}.astype(float); print(got.dtype)", "returned dtype float64"),  # or tells
+        (f"{RIGHT}; print(got.dtype)", ""),
     ],
 )
 def test_what_a_script_shows_is_judged(script: str, expected: str) -> None:
@@ -205,6 +211,16 @@ def test_what_a_script_shows_is_judged(script: str, expected: str) -> None:
 
     assert told.startswith(expected)
     assert bool(expected) == bool(told)
+
+
+def test_a_script_shows_the_dtype_where_that_is_wrong() -> None:
+    one = unregistered("mine", {"conv": kernels.conv}, {"snippet": lambda call: ["got = x * w"]})
+    prepared = Prepared.of(CASE)
+
+    script = engine_script(one, prepared, "returned dtype float64 where float32 is due")
+
+    assert 'print("got", got.dtype, "where float32 is due")' == script.splitlines()[-1]
+    assert "got.dtype" not in engine_script(one, prepared, "returned shape (1,)")
 
 
 def test_a_script_that_hangs_is_ended() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import textwrap
 from collections.abc import Callable
@@ -16,9 +17,9 @@ from conformance import Unsupported
 from conformance.case import Case
 from conformance.checks import check_for, check_of
 from conformance.errors import ConformanceError
-from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES, Prepared
+from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registry import Implementation, implementation
-from conformance.running import block
+from conformance.running import block, pace
 from conformance.running.causes import Violation
 from conformance.running.cell import INCONCLUSIVE, MIN_COMPARED, Cell
 from conformance.running.engine import Run, run
@@ -407,28 +408,96 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(block, "time", made)
+    monkeypatch.setattr(pace, "time", made)
     return made
 
 
-def slow(clock: Clock, name: str = "slow") -> Implementation:
+def slow(clock: Clock, name: str = "slow", **declared: Any) -> Implementation:
+    """Return an implementation whose calls take a second each."""
+
     def conv(*arguments: Any, **call: Any) -> Array:
         clock.now += 1.0
         return kernels.conv(*arguments, **call)
 
-    return of(conv, name)
+    return of(conv, name, **declared)
 
 
-def test_a_time_budget_cuts_a_cell(small: Small, clock: Clock) -> None:
-    (cell,) = small(slow(clock), seconds=11.5).cells
+def test_a_budget_is_spent_on_what_new_shapes_are_declared_to_take(small: Small) -> None:
+    (cell,) = small(right(shape_seconds=1.0), seconds=11.5).cells
 
-    assert (13, True) == (cell.reached, cell.planned > 13)  # the first call may import: it is free
+    assert (12, False) == (cell.reached, cell.stopped)
+    assert 12 < cell.planned
 
 
-def test_a_cell_goes_on_until_enough_was_compared(small: Small, clock: Clock) -> None:
-    (cell,) = small(slow(clock), seconds=4.5).cells
+def test_what_is_declared_takes_the_place_of_the_clock(small: Small, clock: Clock) -> None:
+    (cell,) = small(slow(clock, shape_seconds=0.9), seconds=11.5).cells
+    (same,) = small(right(shape_seconds=0.9), seconds=11.5).cells
+
+    assert (same.reached, False) == (cell.reached, cell.stopped)
+
+
+def test_data_and_memory_of_a_shape_that_was_called_cost_nothing_more() -> None:
+    case = Case.parse("conv1d:float32:x=1,1,9:w=1,1,3:normal@1")
+    spending = pace.Budget(right(shape_seconds=1.0), 2.5, math.inf)
+
+    assert spending.affords_case(case)
+    assert spending.affords_case(case.replace(data="integers", seed=3, memory="fortran"))
+    assert spending.affords_case(case.replace(stride=(2,)))
+    assert spending.affords_case(case.replace(stride=(3,)), called=False)
+    assert not spending.affords_case(case.replace(dilation=(2,)))
+
+
+def test_work_is_reckoned_at_what_it_is_declared_to_take() -> None:
+    one = right(work_seconds=1e-3)
+
+    assert 1.0 == pytest.approx(pace.of_call(one, 2000) - pace.of_call(one, 1000))
+    assert pace.of_call(one, 0) == pace.of_call(right(), 0)
+
+
+def test_a_cell_goes_on_until_enough_was_compared(small: Small) -> None:
+    (cell,) = small(right(shape_seconds=1.0), seconds=4.5).cells
 
     assert (MIN_COMPARED, "conforms") == (cell.nonzero, cell.verdict)
+
+
+def test_the_clock_ends_what_would_take_many_times_as_long(small: Small, clock: Clock) -> None:
+    found = small(slow(clock), seconds=3.5, examples=100)
+    (cell,) = found.cells
+
+    assert (True, True) == (cell.stopped, MIN_COMPARED <= cell.nonzero < 15)
+    assert 40 < cell.planned
+    note = next(row["note"] for row in read(found.path)[1]["implementation"])
+    assert note.startswith("too slow for its cases: the clock ended conv 1-D float32, at")
+
+
+def test_the_clock_lets_go_on_what_takes_a_few_times_as_long(small: Small, clock: Clock) -> None:
+    (cell,) = small(slow(clock), seconds=11.5).cells
+
+    assert (cell.planned, False) == (cell.reached, cell.stopped)
+
+
+def test_the_first_call_may_import_and_compile(clock: Clock) -> None:
+    case = Case.parse("conv1d:float32:x=1,1,9:w=1,1,3:normal@1")
+    cold, warm = (pace.Budget(right(), 1.0, 0.05, warm=warm) for warm in (False, True))
+
+    assert [True, True] == [budget.affords_case(case) for budget in (cold, warm)]
+    clock.now += 1.0
+    assert [True, False] == [budget.affords_case(case) for budget in (cold, warm)]
+    clock.now += 1.0
+    assert not cold.affords_case(case)
+
+
+def test_what_would_take_too_long_at_the_pace_of_what_came_before_is_not_begun(
+    clock: Clock,
+) -> None:
+    small, large = (Case.parse(f"conv1d:float32:x=1,1,{n}:w=1,1,1:normal@1") for n in (9, 999_999))
+    budget = pace.Budget(right(), 1e6, 1.0, warm=True)
+
+    assert budget.affords_relations(small)
+    clock.now += 1.0
+    assert budget.affords_relations(small)
+    assert not budget.affords_relations(large)
+    assert budget.stopped
 
 
 def test_many_cells_share_what_a_tier_has_for_all_of_them() -> None:
@@ -437,35 +506,33 @@ def test_many_cells_share_what_a_tier_has_for_all_of_them() -> None:
     assert [2.0, 2.0, 0.5] == [budget(tier, cells) for cells in (1, 50, 200)]
 
 
-def test_an_adapter_is_proven_on_as_many_cases_as_the_time_has(clock: Clock) -> None:
-    simplest = [Prepared.of(Case.parse("conv1d:float32:x=1,1,1:w=1,1,1:integers@0"))] * 10
-    proven = 0
-    for _ in block._as_far_as(2.5, simplest):
-        proven += 1
-        clock.now += 1.0
-
-    assert 4 == proven  # the first, which may import and compile, is free
-
-
-def test_a_budget_of_next_to_nothing_ends_after_the_first_call_that_counts(
-    small: Small, clock: Clock
+@pytest.mark.parametrize(("seconds", "proven"), [(0.0, 10), (2.0, 2), (20.0, 1)])
+def test_an_adapter_is_proven_on_as_many_shapes_as_the_budget_has(
+    seconds: float, proven: int
 ) -> None:
-    (cell,) = small(slow(clock), seconds=1e-9).cells
+    sizes = [Case.parse(f"conv1d:float32:x=1,1,{n}:w=1,1,1:integers@0") for n in range(1, 11)]
+    found = list(block._affordable(right(shape_seconds=seconds), sizes))
 
-    assert 2 == cell.reached
-
-
-def test_a_slow_implementation_takes_no_time_from_another(small: Small, clock: Clock) -> None:
-    cells = small(slow(clock), right("quick"), seconds=4.5).cells
-
-    assert cells[1].planned == cells[1].reached
+    assert sizes[:proven] == found
 
 
-def test_a_pair_counts_what_both_reached(small: Small, clock: Clock) -> None:
-    found = small(slow(clock), right("quick"), seconds=11.5)
+def test_a_budget_of_next_to_nothing_is_spent_by_the_first_case(small: Small) -> None:
+    (cell,) = small(right(), seconds=1e-9).cells
+
+    assert 1 == cell.reached
+
+
+def test_a_slow_implementation_takes_no_time_from_another(small: Small) -> None:
+    cells = small(right("slow", shape_seconds=2.0), right("quick"), seconds=4.5).cells
+
+    assert cells[0].reached < cells[1].reached == cells[1].planned
+
+
+def test_a_pair_counts_what_both_reached(small: Small) -> None:
+    found = small(right("slow", shape_seconds=1.0), right("quick"), seconds=11.5)
     (pair,) = read(found.path)[1]["pair"]
 
-    assert 13 == pair["cases"]
+    assert 12 == pair["cases"]
 
 
 # --- causes ---------------------------------------------------------------------------------------

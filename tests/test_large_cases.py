@@ -176,17 +176,34 @@ def test_shapes_are_generated_from_the_seed(operator: str) -> None:
 def test_a_layer_that_there_is_no_time_for_is_judged_in_part() -> None:
     layer = Layer("mine", Case.parse(CONV))
     one = unregistered("kernel", {"conv": kernels.conv}, {})
-    (found,) = judge_layers([one], [layer], 1e-6)
+    (found,) = judge_layers([one], [layer], 1e-6, 1e-6)
 
     assert CONFORMS == found.verdict.status
     assert 0 < found.share < 0.1
     assert layer.case.w == found.verdict.case.w
 
 
+def test_what_a_part_shows_to_take_too_long_is_not_called() -> None:
+    layer = Layer("mine", Case.parse(CONV))
+    one = unregistered("kernel", {"conv": kernels.conv}, {})
+    (found,) = judge_layers([one], [layer], math.inf, 1e-6)
+
+    assert 0 < found.share < 0.1
+
+
+def test_as_much_of_a_layer_is_judged_as_the_declared_pace_affords() -> None:
+    layer = Layer("mine", Case.parse(CONV))
+    whole = 1e-6 * OPERATORS["conv"].work(layer.case)
+    one = unregistered("kernel", {"conv": kernels.conv}, {"work_seconds": 1e-6})
+    (found,) = judge_layers([one], [layer], whole / 2, math.inf)
+
+    assert 0.3 < found.share < 0.6
+
+
 def test_with_time_it_is_judged_in_full() -> None:
     layer = Layer("mine", Case.parse(CONV))
     one = unregistered("kernel", {"conv": kernels.conv}, {})
-    (found,) = judge_layers([one], [layer], math.inf)
+    (found,) = judge_layers([one], [layer], math.inf, math.inf)
 
     assert (1, layer.case) == (found.share, found.verdict.case)
 

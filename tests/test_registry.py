@@ -159,6 +159,8 @@ def test_one_dtype_may_be_given_as_its_name() -> None:
         ({"error": "normwise", "amplification": 0}, "amplification=0; a positive number"),
         ({"error": "normwise", "amplification": float("nan")}, "amplification=nan; a positive"),
         ({"error": "normwise", "amplification": "2"}, "amplification='2'; a positive number"),
+        ({"shape_seconds": -1}, "shape_seconds=-1; seconds, 0 or more"),
+        ({"work_seconds": "2"}, "work_seconds='2'; seconds, 0 or more"),
         ({"supports": "float32"}, "supports must be a function of a case"),
     ],
     ids=str,

@@ -318,15 +318,21 @@ def test_large_cases_move_with_the_seed() -> None:
 def test_a_case_that_is_not_supported_is_passed_over() -> None:
     one = unregistered("mine", {"conv": CORRECT["conv"]}, {"supports": lambda case: "never"})
 
-    assert [] == list(survey(one, cases("conv", 1, ("float32",), seed=0), 10.0))
+    assert [] == list(survey(one, cases("conv", 1, ("float32",), seed=0), lambda case: True))
 
 
-def test_what_new_shapes_cost_too_much_for_is_left_out() -> None:
+def test_what_cannot_be_afforded_is_left_out() -> None:
     one = unregistered("mine", {"conv": CORRECT["conv"]}, {})
-    chosen = cases("conv", 1, ("float32",), seed=0)[:1]
+    chosen = cases("conv", 1, ("float32",), seed=0)
+    asked: list[Case] = []
 
-    assert [] == list(survey(one, chosen, seconds=1.0, call=10.0))
-    assert [] != list(survey(one, chosen, seconds=1.0, call=1e-6))
+    def first_alone(case: Case) -> bool:
+        asked.append(case)
+        return len(asked) == 1
+
+    found = {verdict.case for verdict in survey(one, chosen, first_alone)}
+
+    assert (2, {asked[0]}) == (len(asked), found)
 
 
 def test_a_run_reports_what_only_large_shapes_show(

@@ -11,7 +11,6 @@ give, that holds for sums which tell them apart.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -75,20 +74,20 @@ def probe(
     operator: str,
     dims: int,
     dtype: str,
-    seconds: float,
+    go_on: Callable[[Case], bool] = lambda case: True,
     judge: Judge = judge_prepared,
 ) -> list[Followed]:
-    """Return what ``one`` follows of each convention of an operator, as far as the time reaches.
+    """Return what ``one`` follows of each convention of an operator.
 
-    What has little to do with the dtype is probed in the first that it declares.
+    Each is probed once, if it applies, and again as long as ``go_on`` says of the next case. What
+    has little to do with the dtype is probed in the first that it declares.
     """
-    deadline = time.perf_counter() + seconds
     found = []
     for name, requirement, cases in _probes(operator, dims, dtype):
         if dtype != one.dtypes[0] and name not in _OF_EACH_DTYPE:
             continue
         declared, alternatives = _alternatives(one, name, dtype)
-        found.append(_seen(one, name, requirement, declared, alternatives, cases, judge, deadline))
+        found.append(_seen(one, name, requirement, declared, alternatives, cases, judge, go_on))
     return found
 
 
@@ -111,7 +110,7 @@ def _seen(
     alternatives: Alternatives,
     cases: Sequence[Prepared],
     judge: Judge,
-    deadline: float,
+    go_on: Callable[[Case], bool],
 ) -> Followed:
     variants = {
         alternative: replace(one, known=(), **changes)
@@ -121,10 +120,10 @@ def _seen(
     first = differs = None
     free = declared not in alternatives
     for prepared in cases:
-        if seen and time.perf_counter() > deadline:
-            break
         if one.gap(prepared.case) is not None:
             continue
+        if not go_on(prepared.case) and seen:
+            break
         verdicts = _under_each(variants, prepared, judge)
         if name == "byte_order":
             verdicts = {n: _either(n, v) for n, v in verdicts.items()}

@@ -30,23 +30,28 @@ from conformance.registry import Implementation
 from conformance.running import acknowledged, layers, pairwise, proof
 from conformance.running.causes import explain
 from conformance.running.cell import MIN_COMPARED, Block, Cell, count
+from conformance.running.pace import Budget
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
 
 PROOF_SECONDS = 5.0
-"""Time for proving an adapter; engines that compile for seconds are proven on fewer cases."""
+"""Budget for proving an adapter; engines that compile for seconds are proven on fewer cases."""
 
 
 LAYER_SHARE = 0.1
-"""Of a cell's time budget, which an implementation has for each large case (`running.layers`)."""
+"""Of a cell's budget, which an implementation has for each large case (`running.layers`)."""
 
 
 MOST_WRONG = 0.05
 """The share of wrong cases in a cell up to which it is judged on large ones, too."""
 
 
+HISTORIES_SHARE = 0.5
+"""Of a cell's budget, which is spent on histories before the cases (`checks.repeat`),"""
 RELATIONS_SHARE = 0.1
-"""Of a cell's time budget, which is spent on relations after the cases (`checks.relations`)."""
+"""on relations after the cases (`checks.relations`),"""
+PROBING_SHARE = 0.1
+"""and on conventions that were probed once (`checks.conventions`)."""
 
 
 LONGEST = 3.0
@@ -54,11 +59,7 @@ LONGEST = 3.0
 
 
 HISTORIES = 8
-"""Cases of a cell that are called again and again (`conformance.checks.repeat`)."""
-
-
-PROBING = 0.1
-"""Of a cell's time budget, what probing conventions may take."""
+"""Cases of a cell that are called again and again."""
 
 
 def run_block(
@@ -132,18 +133,17 @@ def disprove(one: Implementation, plan: Plan, operator: str, dims: int) -> Verdi
         return None
     known = tuple(acknowledged.applicable(one, plan.known).values())
     cases = proof.simplest(plan.spec, operator, dims, dtype)
-    prepared = _as_far_as(PROOF_SECONDS, map(Prepared.of, cases))
+    prepared = map(Prepared.of, _affordable(one, cases))
     return proof.disprove(one, prepared, lambda p: judge_prepared(one, p)[0], known)
 
 
-def _as_far_as(seconds: float, cases: Iterable[Prepared]) -> Iterator[Prepared]:
-    """Yield cases until the time is over; the first, which may import and compile, is free."""
-    deadline = math.inf
-    for case in cases:
-        if time.perf_counter() > deadline:
+def _affordable(one: Implementation, cases: Iterable[Case]) -> Iterator[Case]:
+    """Yield cases until the budget for a proof is spent; the first is free."""
+    budget = Budget(one, PROOF_SECONDS, PROOF_SECONDS)
+    for number, case in enumerate(cases):
+        if not budget.affords_case(case) and number:
             return
         yield case
-        deadline = min(deadline, time.perf_counter() + seconds)
 
 
 def unjudged(
@@ -216,31 +216,37 @@ def _judge_cell(
     for verdict in judge_histories(one, [p for _, p in mine], plan):
         if _behind(verdict) & wanted:
             failures.append(verdict)
-    begun = time.perf_counter()
+    budget = _budget(one, plan)
     with contextlib.closing(judge_each(one, (p for _, p in mine))) as judged:
         for (index, p), (verdict, output) in zip(mine, judged, strict=False):
             if check_for(p.case) == "result":
                 outputs[index] = output
-            if not cell.reached:  # the first call may import and compile: that is not budgeted
-                begun = time.perf_counter()
             count(cell, verdict, p)
             cell.seconds = time.perf_counter() - started
             if verdict.failed and _behind(verdict) & wanted:
                 failures.append(verdict)
             elif verdict.status == UNSUPPORTED:
                 gaps[one.name, verdict.message] += 1
+            called, done = one.gap(p.case) is None, cell.reached / len(mine)
             enough = 1.0 if cell.nonzero >= MIN_COMPARED else LONGEST
-            if time.perf_counter() - begun > enough * plan.seconds:
+            if not budget.affords_case(p.case, called=called, done=done, enough=enough):
                 break
+    cell.stopped = budget.stopped
     # They say little about results that are wrong already.
-    if not failures and caller_of(one).lost is None:
-        call = (time.perf_counter() - begun) / max(1, cell.compared)
-        related = judge_relations(one, cell.operator, cell.dims, cell.dtype, plan, call)
+    if not failures and not cell.stopped and caller_of(one).lost is None:
+        related = judge_relations(one, cell.operator, cell.dims, cell.dtype, plan)
         failures += [verdict for verdict in related if verdict.failed]
     cell.seconds = time.perf_counter() - started
     if "declare" in wanted and cell.reached and caller_of(one).lost is None:
-        cell.conventions = probe(one, cell.operator, cell.dims, cell.dtype, PROBING * plan.seconds)
+        go_on = _budget(one, plan, PROBING_SHARE, warm=True).affords_case
+        cell.conventions = probe(one, cell.operator, cell.dims, cell.dtype, go_on)
         failures += mismatches(one, cell.conventions)
+
+
+def _budget(one: Implementation, plan: Plan, share: float = 1.0, *, warm: bool = False) -> Budget:
+    """Return the budget of an implementation for a cell, or for a share of what that may take."""
+    clock = plan.clock + MIN_COMPARED * one.shape_seconds
+    return Budget(one, share * plan.seconds, share * clock, warm=warm)
 
 
 def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Block) -> None:
@@ -271,8 +277,8 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
     listed = {one.name: acknowledged.applicable(one, plan.known) for one in mine}
     mine = [acknowledged.spared(one, listed[one.name].values()) for one in mine]
     failures: dict[str, list[Verdict]] = {one.name: [] for one in mine}
-    budget = plan.seconds * LAYER_SHARE * len(chosen)
-    for found in layers.judge_layers(mine, chosen, budget):
+    share = LAYER_SHARE * len(chosen)
+    for found in layers.judge_layers(mine, chosen, share * plan.seconds, share * plan.clock):
         block.layers.append(found)
         verdict = found.verdict
         cell = cells[verdict.implementation]
@@ -323,12 +329,12 @@ def judge_histories(
     ]
     if not {"repeat", "purity", "reject", "declare"} & {*plan.checks} or not ordinary:
         return
-    begun = math.inf  # the first history may import and compile: that is not budgeted
-    for name, case in histories_of(ordinary):
-        if caller_of(one).lost is not None or time.perf_counter() - begun > plan.seconds / 2:
+    budget = _budget(one, plan, HISTORIES_SHARE)
+    for number, (name, case) in enumerate(histories_of(ordinary)):
+        afforded = budget.affords_history(case)
+        if caller_of(one).lost is not None or (number and not afforded):
             break
-        verdict = relive(one, case, name, seconds=plan.seconds)
-        begun = min(begun, time.perf_counter())
+        verdict = relive(one, case, name, seconds=plan.clock)
         if verdict is not None:
             yield verdict
 
@@ -348,14 +354,12 @@ def histories_of(ordinary: Sequence[Case]) -> Iterator[tuple[str, Case]]:
 
 
 def judge_relations(
-    one: Implementation, operator: str, dims: int, dtype: str, plan: Plan, call: float = 0.0
+    one: Implementation, operator: str, dims: int, dtype: str, plan: Plan
 ) -> Iterator[Verdict]:
-    """Yield what relations say of a cell: of shapes too large for a reference, above all.
-
-    ``call`` are the seconds that a call of a new shape takes.
-    """
+    """Yield what relations say of a cell: of shapes too large for a reference, above all."""
     if "relations" not in plan.checks:
         return
     made = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
     mine = [case for case in made if case.dtype == dtype]
-    yield from relations.survey(one, mine, plan.seconds * RELATIONS_SHARE, call)
+    budget = _budget(one, plan, RELATIONS_SHARE, warm=True)
+    yield from relations.survey(one, mine, budget.affords_relations)

@@ -57,6 +57,8 @@ class Cell:
     """Those failures by the place of the entry in the implementation's list."""
     conventions: list[Followed] = field(default_factory=list)
     """Which alternative of each convention was seen to be followed."""
+    stopped: bool = False
+    """Whether the clock ended it, so that another run may judge other cases."""
     adapter_wrong: bool = False
     """Whether nothing was judged, because the adapter fails the simplest cases."""
 

@@ -187,7 +187,7 @@ def _execute(
         _judge_blocks(plan, progress, executor, take)
     finally:  # an interrupt leaves what was judged so far
         verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
-        file.add("implementation", rows.descriptions(plan, verdicts, notes))
+        file.add("implementation", rows.descriptions(plan, cells, notes))
         entries = [
             row
             for one in plan.implementations

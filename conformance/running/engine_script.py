@@ -147,6 +147,8 @@ def _result(one: Implementation, prepared: Prepared, message: str) -> Sequence[s
     (exact,) = to_layout((prepared.reference.exact,), one.layout, (role,))
     if exact.size <= _PRINTED:
         text = f"np.array({numbers(exact)})" if exact.size else f"np.empty({exact.shape})"
+        if message.startswith("returned dtype"):
+            return [f"exact = {text}", f'print("got", got.dtype, "where {case.dtype} is due")']
         return [f"exact = {text}", 'print("got", got, "exact", exact)']
     at = re.search(r"worst at \[([0-9, ]+)\]", message)
     if at is None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -22,15 +23,14 @@ from conformance.large.judging import Large, is_large, judge_large
 from conformance.large.layers import SUITE, smaller
 from conformance.operators import FORWARD, OPERATORS
 from conformance.registry import Implementation
+from conformance.running.pace import PATIENCE, of_call
 from conformance.spec import Spec
 from conformance.spec.ranges import Ranges
 
 DTYPE = "float32"
 """The dtype of layers."""
-PROBE = 1 / 64
-"""The share of a layer that an implementation is tried on first."""
-_OVERHEAD = 1e-3
-"""Seconds of judging a case that do not grow with it."""
+PROBE, _PART = 1 / 64, 1 / 8
+"""The shares of a layer that an implementation is tried on first, and next if that took long."""
 
 SHAPES = Ranges(
     dtypes=(DTYPE,),
@@ -119,30 +119,46 @@ def _work(case: Case) -> int:
 
 
 def judge_layers(
-    judges: Sequence[Implementation], layers: Iterable[Layer], seconds: float
+    judges: Sequence[Implementation], layers: Iterable[Layer], seconds: float, clock: float
 ) -> Iterator[LayerVerdict]:
-    """Yield what came of each implementation on each layer; ``seconds`` is the budget of each."""
+    """Yield what came of each implementation on each layer.
+
+    Each has a budget of ``seconds``, as `running.pace` reckons; what would, at the pace of a small
+    part, take `PATIENCE` times the ``clock`` is not called.
+    """
     left = {one.name: seconds for one in judges}
     for layer in layers:
-        whole: Large | None = None
-        probe = Large.of(smaller(layer.case, PROBE))
+        part = lru_cache(maxsize=None)(partial(_part, layer.case))
         for one in judges:
-            if left[one.name] <= 0:
-                continue
-            found = _judge(one, layer, probe)
-            left[one.name] -= found.seconds
-            estimate = max(0.0, found.seconds - _OVERHEAD) / found.share
-            if found.verdict.failed or found.verdict.status == UNSUPPORTED or found.share == 1:
+            if left[one.name] > 0:
+                found, spent = _judge_as_far(one, layer, part, left[one.name], PATIENCE * clock)
+                left[one.name] -= spent
                 yield found
-                continue
-            if estimate <= left[one.name]:
-                whole = whole or Large.of(layer.case)
-                found = _judge(one, layer, whole)
-            elif left[one.name] > 2 * PROBE * estimate:
-                share = left[one.name] / estimate
-                found = _judge(one, layer, Large.of(smaller(layer.case, share)))
-            left[one.name] -= found.seconds
-            yield found
+
+
+def _judge_as_far(
+    one: Implementation, layer: Layer, part: Callable[[float], Large], left: float, most: float
+) -> tuple[LayerVerdict, float]:
+    """Judge the smallest part, then as much as what is ``left`` affords; return what that spent."""
+    work = _work(layer.case)
+    spent = of_call(one, PROBE * work)
+    affordable = (left - spent) / of_call(one, work)
+    share = 1.0 if affordable >= 1 else affordable
+    found = _judge(one, layer, part(PROBE))
+    steps = [share]
+    if found.seconds * share / found.share > most:  # it may be the call that takes long, not more
+        steps.insert(0, _PART)
+    for step in steps:
+        enough = step <= max(2 * PROBE, found.share) or found.seconds * step / found.share > most
+        if enough or found.verdict.failed or found.verdict.status == UNSUPPORTED:
+            break
+        found = _judge(one, layer, part(step))
+        spent += of_call(one, step * work)
+    return found, spent
+
+
+def _part(case: Case, share: float) -> Large:
+    return Large.of(case if share == 1 else smaller(case, share))
 
 
 def _judge(one: Implementation, layer: Layer, large: Large) -> LayerVerdict:

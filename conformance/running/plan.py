@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ class Plan:
     suites: tuple[str, ...]
     examples: int
     seconds: float
+    """What the calls of a cell may be reckoned at (`running.pace`)."""
     seed: int
     tier: str
     spec: Spec
@@ -40,6 +42,8 @@ class Plan:
     """Names, or globs, of the layers of networks that are judged."""
     shapes: int = 0
     """Large shapes that are generated, an operator and dimension."""
+    clock: float = math.inf
+    """The seconds that a cell may take before it matters how long it would."""
 
 
 _WITHOUT_EXAMPLES = {"reject", "special"}
@@ -120,6 +124,7 @@ def resolve(
         shapes=limits.shapes * count // max(1, limits.examples),
         examples=count,
         seconds=budget(limits, cells) if seconds is None else seconds,
+        clock=limits.seconds if seconds is None else seconds,
         seed=seed,
         tier=tier,
         spec=spec,

@@ -101,11 +101,26 @@ def overall(one: Implementation, cells: Sequence[Cell]) -> str:
 
 
 def descriptions(
-    plan: Plan, verdicts: Mapping[str, str], notes: Mapping[str, str]
+    plan: Plan, cells: Sequence[Cell], notes: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each implementation: its declarations, verdict and note."""
     for one in plan.implementations:
-        yield _describe(one, verdicts[one.name], notes.get(one.name, ""))
+        note = notes.get(one.name) or _stopped(one, cells)
+        yield _describe(one, overall(one, cells), note)
+
+
+def _stopped(one: Implementation, cells: Sequence[Cell]) -> str:
+    """Return what is to be said of cells that the clock ended, nothing where there are none."""
+    stopped = [cell for cell in cells if cell.implementation == one.name and cell.stopped]
+    if not stopped:
+        return ""
+    first = min(stopped, key=lambda cell: (cell.operator, cell.dims, cell.dtype))
+    named = f"{first.operator} {first.dims}-D {first.dtype}"
+    others = f" and {len(stopped) - 1} other cells" if len(stopped) > 1 else ""
+    return (
+        f"too slow for its cases: the clock ended {named}{others}, at other cases in another run; "
+        f"what shape_seconds= or work_seconds= declares ends it at the same ones"
+    )
 
 
 def _describe(one: Implementation, verdict: str, note: str) -> dict[str, Any]:

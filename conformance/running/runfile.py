@@ -26,8 +26,9 @@ SCHEMA = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- verdict: conforms | violates | known difference | unsupported | inconclusive | not installed |
--- adapter wrong (it fails the simplest cases, so that its engine was not judged). settings: how the
--- engine was told to compute, where its users may have it otherwise.
+-- adapter wrong (it fails the simplest cases, so that its engine was not judged). note: why it was
+-- not called (any more), or that the clock ended some of its cells. settings: how the engine was
+-- told to compute, where its users may have it otherwise.
 CREATE TABLE implementation (
     name TEXT PRIMARY KEY, family TEXT NOT NULL, version TEXT NOT NULL, layout TEXT NOT NULL,
     accumulate TEXT, multiply TEXT, error TEXT NOT NULL, verdict TEXT NOT NULL, note TEXT NOT NULL,

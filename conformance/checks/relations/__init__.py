@@ -8,8 +8,7 @@ one after the other, and judged afterwards.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -185,33 +184,19 @@ _LARGE = 64
 """The size from which on an axis is worth taking apart."""
 _SMALL = 20_000
 """Multiply-accumulates of a case up to which every relation is cheap."""
-_CALLS = 50_000
-"""What the calls of a case cost besides, in multiply-accumulates of a quick implementation."""
 
 
 def _work(case: Case) -> int:
     return OPERATORS[case.operator].work(case)
 
 
-_SEVERAL = 8
-"""Calls that the relations of one case usually take."""
-
-
 def survey(
-    one: Implementation, chosen: Sequence[Case], seconds: float, call: float = 0.0
+    one: Implementation, chosen: Sequence[Case], afford: Callable[[Case], bool]
 ) -> Iterator[Verdict]:
-    """Yield the verdicts on ``chosen``, the cheapest first, as far as ``seconds`` probably reach.
-
-    A case is left out where, at the pace of the one before, it would take too long; the first,
-    where calls of small shapes that are new take so long (``call``, in seconds) that it would.
-    """
-    deadline = time.monotonic() + seconds
-    pace = call * _SEVERAL / _CALLS
+    """Yield the verdicts on ``chosen``, the cheapest first, up to one that it cannot ``afford``."""
     for case in sorted(chosen, key=_work):
-        cost = _work(case) + _CALLS
-        begun = time.monotonic()
-        if begun + pace * cost > deadline:
+        if one.gap(case) is not None:
+            continue
+        if not afford(case):
             return
-        if one.gap(case) is None:
-            yield from relate(one, case, chosen=telling(case))
-        pace = (time.monotonic() - begun) / cost
+        yield from relate(one, case, chosen=telling(case))
