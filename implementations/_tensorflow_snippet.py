@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from conformance.snippets import Call, plain
-from implementations._common import Padding, Shape, conv_transpose_size, pool_size
+from implementations._common import Padding, Shape, window_reach
 
 _IMPORT = "import tensorflow as tf"
 
@@ -41,14 +39,14 @@ def _conv(call: Call, t: str, w: str = "") -> str:
 def _conv_transpose(call: Call, t: str) -> str:
     padding, w = call.parameters["padding"], call.arguments["w"]
     x = call.arguments["x"]
-    names = ("stride", "padding", "output_padding", "dilation", "groups")
-    parameters = (call.parameters[name] for name in names)
-    out = conv_transpose_size(x, w, call.arguments["bias"], *parameters, channels_last=True)
-    whole = (b + o + a for o, (b, a) in zip(out, padding, strict=True))
+    sizes = x.shape[1:-1], w.shape[:-2]
+    names = ("stride", "dilation", "output_padding")
+    axes = zip(*sizes, *(call.parameters[name] for name in names), strict=True)
+    whole = [(s - 1) * step + d * (k - 1) + extra + 1 for s, k, step, d, extra in axes]
     shape = (len(x), *whole, w.shape[-2] * call.parameters["groups"])
     stride, dilation = (_steps(call.parameters[name]) for name in ("stride", "dilation"))
     dilations = f", dilations={dilation}" if max(dilation) > 1 else ""
-    crop = ", ".join(f"{b}:{b + o}" for o, (b, _) in zip(out, padding, strict=True))
+    crop = ", ".join(f"{b}:{s - a}" for s, (b, a) in zip(whole, padding, strict=True))
     crop = f"[:, {crop}]" if _any(padding) else ""
     arguments = f"{t}, {_tensor(call, 'w')}, {shape}, {stride}, 'VALID'{dilations}"
     return f"tf.nn.conv{call.dims}d_transpose({arguments}){crop}"
@@ -56,7 +54,7 @@ def _conv_transpose(call: Call, t: str) -> str:
 
 def _max_pool(call: Call, t: str) -> str:
     stride, dilation = call.parameters["stride"], call.parameters["dilation"]
-    _, reach = _pool(call, dilation)
+    reach = _reach(call, dilation)
     if _any(reach):
         integer = not call.dtype.startswith(("float", "bfloat"))
         t = _pad(call, t, reach, f"tf.{call.dtype}.min" if integer else "-np.inf")
@@ -68,7 +66,7 @@ def _max_pool(call: Call, t: str) -> str:
 
 def _avg_pool(call: Call, t: str) -> str:
     padding, pads = call.parameters["padding"], "'VALID'"
-    _, reach = _pool(call, (1,) * call.dims)
+    reach = _reach(call, (1,) * call.dims)
     if _any(padding) and call.parameters["count_include_pad"]:
         t = _pad(call, t, padding, "0")
     elif _any(reach):
@@ -109,15 +107,14 @@ _FORWARD: dict[str, Callable[[Call, str], str]] = {
 }
 
 
-def _pool(call: Call, dilation: Shape) -> tuple[Shape, Padding]:
-    """Return the output size of a pool, and the padding that its windows read."""
-    names = ("kernel", "stride", "padding")
-    kernel, stride, padding = (call.parameters[name] for name in names)
+def _reach(call: Call, dilation: Shape) -> Padding:
+    """Return the padding that the windows of a pool read."""
+    kernel, stride, padding = (call.parameters[name] for name in ("kernel", "stride", "padding"))
+    if not call.parameters["ceil_mode"]:
+        return tuple(padding)
     x = call.arguments.get("x")
-    if x is None:  # avg_pool_grad knows the shape alone, and the size needs no more
-        x = np.broadcast_to(np.float32(0), call.arguments["input_shape"])
-    ceil_mode = call.parameters["ceil_mode"]
-    return pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=True)
+    shape = call.arguments["input_shape"] if x is None else x.shape
+    return window_reach(shape[1:-1], kernel, stride, padding, dilation, ceil_mode=True)[1]
 
 
 def _pad(call: Call, t: str, padding: Padding, fill: str) -> str:
