@@ -24,8 +24,8 @@ _HISTORY = 10
 """Calls of a history (`checks.histories`), most with data of their own,"""
 _RELATED = 8
 """and of a case of the relations; some are of shapes that were not called before."""
-_MAKING = 4e-3
-"""Seconds that it takes to make them."""
+_MAKING = 1e-3
+"""Seconds that it takes to make the data of each."""
 _USUAL = 50_000
 """What a call costs besides its work, in multiply-accumulates."""
 PATIENCE = 10.0
@@ -71,11 +71,11 @@ class Budget:
     def affords_history(self, case: Case) -> bool:
         """Spend what a history of ``case`` takes."""
         work = _HISTORY * _work(case)
-        return self._affords(_HISTORY, work, 2, _MAKING + work * _REFERENCE)
+        return self._affords(_HISTORY, work, 2, _HISTORY * _MAKING + work * _REFERENCE)
 
     def affords_relations(self, case: Case) -> bool:
         """Spend what the relations of ``case`` take."""
-        return self._affords(_RELATED, _RELATED * _work(case), _RELATED, _MAKING)
+        return self._affords(_RELATED, _RELATED * _work(case), _RELATED, _RELATED * _MAKING)
 
     def _affords(
         self,
