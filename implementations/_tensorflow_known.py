@@ -199,18 +199,26 @@ EAGER = (
     ),
     _invalid(
         "REJECT-13",
-        "avg_pool_grad3d:float32:x=1,1,1,1,1:kernel=1,1,1:invalid=grad-extra-axis:integers@0",
+        "avg_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=grad-extra-axis:integers@0",
         "grad-extra-axis",
         "the number of axes of the gradient is not checked",
-        dims=3,
+        dims=(2, 3),
     ),
     _invalid(
         "REJECT-16",
-        "avg_pool_grad3d:float32:x=1,1,1,1,1:kernel=1,1,1:invalid=grad-longer:integers@0",
+        "avg_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=grad-longer:integers@0",
         "grad-longer* grad-shorter* grad-one-position grad-more-channels grad-one-channel "
         "input-shape-size*",
         "the shape of the gradient is not checked: what it lacks is read from beyond it",
-        dims=3,
+        dims=(2, 3),
+    ),
+    _invalid(
+        "REJECT-12",
+        "max_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=kernel-too-large-last:integers@0",
+        "kernel-too-large-last kernel-too-large-all",
+        "the gradient of a window larger than the input divides by zero",
+        fatal=True,
+        dims=2,
     ),
     *(
         _known(
@@ -233,6 +241,7 @@ EAGER = (
             "invalid": ("kernel-too-large-last", "kernel-too-large-all"),
         },
         reason="the gradient of a window larger than the input divides by zero",
+        fatal=True,
     ),
     _known(
         "REJECT-12",

@@ -75,7 +75,7 @@ scipy = implementation(
     package="scipy",
     extra="scipy",
     dtypes=("float32", "float64", "int32", "int64"),
-    work_seconds=5e-8,
+    work_seconds=2e-8,
     supports=_supports,
     snippet=_scipy_snippet.direct,
 )

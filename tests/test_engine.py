@@ -149,6 +149,8 @@ def test_a_plugin_alone_is_judged(
         ({"suites": ["edges"]}, "suite 'edges' is unknown; known are "),
         ({"tier": "quick"}, "tier 'quick' is unknown; known are "),
         ({"examples": -1}, "examples=-1; a whole number, 0 or more"),
+        ({"seconds": 0.0}, "seconds=0.0; a number above 0"),
+        ({"seconds": float("nan")}, "seconds=nan; a number above 0"),
     ],
 )
 def test_a_selection_that_names_nothing_is_an_error(

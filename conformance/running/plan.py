@@ -99,6 +99,8 @@ def resolve(
     count = limits.examples if examples is None else examples
     if count < 0:
         raise ConformanceError(f"examples={count}; a whole number, 0 or more")
+    if seconds is not None and not seconds > 0:
+        raise ConformanceError(f"seconds={seconds}; a number above 0")
     asked = _choose("check", checks, limits.checks, CHECKS)
     if not count and not wanted and not _WITHOUT_EXAMPLES & set(asked):
         raise ConformanceError(
