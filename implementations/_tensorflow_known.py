@@ -219,6 +219,7 @@ EAGER = (
         "the gradient of a window larger than the input divides by zero",
         fatal=True,
         dims=2,
+        dtype=("float32", "bfloat16"),
     ),
     *(
         _known(
@@ -238,6 +239,7 @@ EAGER = (
         where={
             "operator": "avg_pool_grad",
             "dims": 2,
+            "dtype": ("float32", "bfloat16"),
             "invalid": ("kernel-too-large-last", "kernel-too-large-all"),
         },
         reason="the gradient of a window larger than the input divides by zero",
