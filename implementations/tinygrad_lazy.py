@@ -49,6 +49,19 @@ tinygrad = implementation(
         "tie": "split",
     },
     known=[
+        *(
+            _known(
+                "REJECT-20",
+                case=f"{operator}1d:float32:x=1,1,1:{window}:invalid={mistake}:integers@0",
+                where={"operator": operator, "invalid": mistake},
+                reason="a gradient has the dtype of what it is taken by, whatever the others have",
+            )
+            for operator, window, mistake in (
+                ("conv_input_grad", "w=1,1,1", "w-wider"),
+                ("conv_weight_grad", "w=1,1,1", "x-wider"),
+                ("max_pool_grad", "kernel=1", "x-wider"),
+            )
+        ),
         _known(
             "CONV-7",
             case="conv1d:float16:x=1,1,2:w=1,1,2:bias:normal@1",

@@ -293,3 +293,22 @@ def test_only_what_is_declared_otherwise_is_a_mismatch() -> None:
     found = probe(of("max_pool", ignoring_nan_in_lanes), "max_pool", 2, "float32")
 
     assert ["DECLARE-5"] == [v.requirement for v in mismatches(of("max_pool"), found)]
+
+
+def test_what_no_alternative_allows_is_a_violation_of_what_its_case_is() -> None:
+    def off_by_one(x: Array, w: Array, bias: Array | None, **parameters: Any) -> Array:
+        arrays = [a for a in (x, w, bias) if a is not None]
+        x, w, *rest = (a.astype(np.float32) for a in arrays)
+        mixed = len({a.dtype for a in arrays}) > 1
+        return kernels.conv(x, w, rest[0] if rest else None, **parameters) + np.float32(mixed)
+
+    one = of("conv", off_by_one)
+    found = [f for f in probe(one, "conv", 1, "float32") if f.convention == "mixed_dtypes"]
+
+    assert [NEITHER] == [f.followed for f in found]
+    (verdict,) = mismatches(one, found)
+    assert ("REJECT-20", True, found[0].case) == (
+        verdict.requirement,
+        verdict.failed,
+        verdict.case,
+    )

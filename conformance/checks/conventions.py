@@ -67,6 +67,8 @@ class Followed:
     case: Case | None = None
     """The first case that does not agree with what is declared; else the first that could tell."""
     message: str = ""
+    failed: Verdict | None = None
+    """The verdict on the first case that no alternative allows, where none is ever allowed."""
 
 
 def probe(
@@ -94,11 +96,15 @@ def probe(
 def mismatches(one: Implementation, found: Sequence[Followed]) -> Iterator[Verdict]:
     """Yield a violation of DECLARE-5 for each convention that another is followed of, or several.
 
-    What no alternative allows is a violation by itself, and so is a bound that does not hold.
+    What no alternative allows is a violation by itself, of what its case is. A bound that does not
+    hold is for the cases to show.
     """
     for seen in found:
-        wrong = not seen.agrees and seen.followed != NEITHER
-        if wrong and seen.convention in conventions() and seen.case is not None:
+        if seen.agrees or seen.convention not in conventions() or seen.case is None:
+            continue
+        if seen.failed is not None:
+            yield seen.failed
+        else:
             yield Verdict(one.name, seen.case, VIOLATES, "DECLARE-5", seen.message)
 
 
@@ -117,7 +123,7 @@ def _seen(
         for alternative, changes in alternatives.items()
     }
     common, seen, any_allowed = set(alternatives), 0, False
-    first = differs = None
+    first = differs = failed = None
     free = declared not in alternatives
     for prepared in cases:
         if one.gap(prepared.case) is not None:
@@ -135,6 +141,7 @@ def _seen(
         any_allowed |= bool(allowed)
         if differs is None and not (declared in allowed or (free and allowed)):
             differs = prepared.case
+            failed = verdicts.get(declared)
         common &= allowed
     followed = next((a for a in alternatives if a in common), MIXED)
     if not seen:
@@ -144,7 +151,8 @@ def _seen(
     agrees = not seen or declared in common or (free and bool(common))
     case = differs or first
     text = "" if agrees else f"{name}: {declared} is declared, {followed} followed"
-    return Followed(name, requirement, declared, followed, agrees, seen, case, text)
+    neither = failed if followed == NEITHER else None
+    return Followed(name, requirement, declared, followed, agrees, seen, case, text, neither)
 
 
 def _under_each(
