@@ -142,8 +142,9 @@ def _judge_as_far(
     """Judge the smallest part, then as much as what is ``left`` affords; return what that spent."""
     work = _work(layer.case)
     spent = of_call(one, PROBE * work)
-    affordable = (left - spent) / of_call(one, work)
-    share = 1.0 if affordable >= 1 else affordable
+    share = min(1.0, (left - spent) / of_call(one, work))
+    if share > 2 * PROBE:  # even where the clock forbids it: the next layer is to have the same
+        spent += of_call(one, share * work)
     found = _judge(one, layer, part(PROBE))
     steps = [share]
     if found.seconds * share / found.share > most:  # it may be the call that takes long, not more
@@ -153,7 +154,6 @@ def _judge_as_far(
         if enough or found.verdict.failed or found.verdict.status == UNSUPPORTED:
             break
         found = _judge(one, layer, part(step))
-        spent += of_call(one, step * work)
     return found, spent
 
 
