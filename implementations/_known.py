@@ -49,7 +49,7 @@ def has_window_of_padding_alone(case: Case) -> bool:
     )
 
 
-def has_windows_of_padding_alone(case: Case) -> bool:
+def has_axis_of_padding_alone(case: Case) -> bool:
     """Whether no window reads the input, on some axis."""
     return any(
         all(

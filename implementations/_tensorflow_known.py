@@ -179,14 +179,15 @@ EAGER = (
     *(
         _invalid(
             "REJECT-12",
-            f"{operator}3d:float32:x=1,1,1,1,1:kernel=1,1,1:invalid=kernel-too-large-last:integers@0",
+            f"{operator}{dims}d:float32:x={x}:kernel={kernel}:invalid=kernel-too-large-last:integers@0",
             "kernel-too-large-last kernel-too-large-all",
             "the gradient of a window larger than the input divides by zero",
             fatal=True,
-            dims=3,
+            dims=dims,
             dtype=("float32", "bfloat16"),
         )
         for operator in ("max_pool_grad", "avg_pool_grad")
+        for dims, x, kernel in ((2, "1,1,1,1", "1,1"), (3, "1,1,1,1,1", "1,1,1"))
     ),
     _invalid(
         "REJECT-13",
@@ -212,15 +213,6 @@ EAGER = (
         "the shape of the gradient is not checked: what it lacks is read from beyond it",
         dims=(2, 3),
     ),
-    _invalid(
-        "REJECT-12",
-        "max_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=kernel-too-large-last:integers@0",
-        "kernel-too-large-last kernel-too-large-all",
-        "the gradient of a window larger than the input divides by zero",
-        fatal=True,
-        dims=2,
-        dtype=("float32", "bfloat16"),
-    ),
     *(
         _known(
             "REJECT-14",
@@ -232,18 +224,6 @@ EAGER = (
             ("conv", "w=1,1,1,1", ("conv", "conv_input_grad", "conv_weight_grad")),
             ("max_pool", "kernel=1,1", ("max_pool", "avg_pool", "avg_pool_grad")),
         )
-    ),
-    _known(
-        "REJECT-12",
-        case="avg_pool_grad2d:float32:x=1,1,1,1:kernel=1,1:invalid=kernel-too-large-last:integers@0",
-        where={
-            "operator": "avg_pool_grad",
-            "dims": 2,
-            "dtype": ("float32", "bfloat16"),
-            "invalid": ("kernel-too-large-last", "kernel-too-large-all"),
-        },
-        reason="the gradient of a window larger than the input divides by zero",
-        fatal=True,
     ),
     _known(
         "REJECT-12",

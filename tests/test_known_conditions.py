@@ -9,10 +9,10 @@ import pytest
 from conformance.case import Case
 from conformance.registry import implementations
 from implementations._known import (
+    has_axis_of_padding_alone,
     has_window_beyond_the_input,
     has_window_beyond_the_padding,
     has_window_of_padding_alone,
-    has_windows_of_padding_alone,
     invalid,
 )
 
@@ -23,9 +23,9 @@ from implementations._known import (
         (has_window_of_padding_alone, "x=1,1,2:kernel=2:padding=1/1:dilation=3", True),
         (has_window_of_padding_alone, "x=1,1,3:kernel=2:padding=1/1:dilation=3", False),
         (has_window_of_padding_alone, "x=1,1,2:kernel=2:padding=1/1", False),
-        (has_windows_of_padding_alone, "x=1,1,1:kernel=2:stride=2:padding=1/1:dilation=2", True),
-        (has_windows_of_padding_alone, "x=1,1,2:kernel=2:stride=2:padding=1/1:dilation=2", False),
-        (has_windows_of_padding_alone, "x=1,1,1:kernel=2:stride=1:padding=1/1:dilation=2", True),
+        (has_axis_of_padding_alone, "x=1,1,1:kernel=2:stride=2:padding=1/1:dilation=2", True),
+        (has_axis_of_padding_alone, "x=1,1,2:kernel=2:stride=2:padding=1/1:dilation=2", False),
+        (has_axis_of_padding_alone, "x=1,1,1:kernel=2:stride=1:padding=1/1:dilation=2", True),
         (has_window_beyond_the_input, "x=1,1,2:kernel=1:stride=2:ceil_mode", True),
         (has_window_beyond_the_input, "x=1,1,3:kernel=1:stride=2:ceil_mode", False),
         (has_window_beyond_the_input, "x=1,1,2:kernel=1:stride=2", False),
