@@ -20,7 +20,7 @@ from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.large.judging import judge_any
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.running.block import judge_histories, judge_relations
 from conformance.running.causes import Violation, explain, kind_of
 from conformance.running.plan import Plan

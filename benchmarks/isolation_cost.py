@@ -15,13 +15,13 @@ from time import perf_counter
 
 from benchmarks.measure import interleaved, print_table, summary
 from conformance.case import Case
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
-from conformance.isolation.callers import caller_of, close_all, isolated
+from conformance.isolation.dispatch import caller_of, close_all, isolated
 from conformance.isolation.limits import Limits
 from conformance.judging import Prepared, judge_each
 from conformance.operators import FORWARD
-from conformance.registry import Implementation, get
-from conformance.spec.ranges import Ranges
+from conformance.registration.registry import Implementation, get
 
 EXAMPLES = 100
 """Cases an operator and dimension."""

@@ -23,7 +23,7 @@ from conformance.cases.data import make_inputs
 from conformance.judging import Accuracy
 from conformance.large.contraction import convolve, project_weight, working
 from conformance.large.projection import Projection
-from conformance.registry import get
+from conformance.registration.registry import get
 from conformance.spec import NETWORKS, load
 
 LAYERS = {

@@ -10,10 +10,10 @@ from typing import TypeAlias
 from benchmarks.measure import interleaved, print_table, summary, use_one_core
 from conformance.case import Case
 from conformance.cases.data import make_inputs
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
 from conformance.operators import OPERATORS
 from conformance.operators.base import Inputs
-from conformance.spec.ranges import Ranges
 
 CASES = 300
 ROUNDS = 5

@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 
 from conformance.case import Case
-from conformance.registry import get
-from conformance.running.reproduction import reproduces
+from conformance.registration.registry import get
 from conformance.running.runfile import read
+from tests.reproduction import reproduces
 
 
 def main(path: str) -> int:

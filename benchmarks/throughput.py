@@ -31,12 +31,12 @@ from conformance import Unsupported
 from conformance.calling import from_layout, to_layout
 from conformance.case import Case
 from conformance.cases.data import make_inputs
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
 from conformance.checks import check_for, derived
 from conformance.operators import FORWARD
-from conformance.registry import get
+from conformance.registration.registry import get
 from conformance.signatures import SIGNATURES
-from conformance.spec.ranges import Ranges
 
 ROUNDS = 3
 DTYPES = ("float32", "float64")

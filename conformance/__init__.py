@@ -17,13 +17,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from conformance.errors import ConformanceError, Unsupported
-from conformance.registry import Implementation, implementation
+from conformance.registration.registry import Implementation, implementation
 
 if TYPE_CHECKING:
     from conformance.case import Case
     from conformance.judging import Verdict, judge
     from conformance.known import KnownDifference
-    from conformance.running.engine import Run, run
+    from conformance.running.run import Run, run
 
 __all__ = [
     "Case",
@@ -41,10 +41,10 @@ __all__ = [
 _HOMES = {
     "Case": "conformance.case",
     "KnownDifference": "conformance.known",
-    "Run": "conformance.running.engine",
+    "Run": "conformance.running.run",
     "Verdict": "conformance.judging",
     "judge": "conformance.judging",
-    "run": "conformance.running.engine",
+    "run": "conformance.running.run",
 }
 
 

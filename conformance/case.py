@@ -66,7 +66,7 @@ class Case:
     memory: str = "contiguous"
     """One of MEMORY_LAYOUTS, for every array, or for one of them: ``reversed-w``."""
     invalid: str = ""
-    """The name of what makes the call invalid (`conformance.rejection`), empty for a valid call."""
+    """The name of what makes the call invalid (`conformance.cases.invalid`), or empty."""
 
     def __post_init__(self) -> None:
         dims = self.dims
@@ -159,9 +159,9 @@ def validate(case: Case) -> None:
     _check_types(case)
     OPERATORS[case.operator].validate(case)
     if case.invalid:
-        from conformance import rejection
+        from conformance.cases import invalid
 
-        if not rejection.applies(case):
+        if not invalid.applies(case):
             raise _error(case, "invalid", "the name of a mistake that can be made in this call")
 
 

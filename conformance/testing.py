@@ -24,11 +24,11 @@ import numpy as np
 from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
-from conformance.isolation.callers import caller_of, isolated
+from conformance.isolation.dispatch import caller_of, isolated
 from conformance.isolation.limits import Limits
 from conformance.judging import Prepared, Verdict, judge_each
 from conformance.known import KnownDifference
-from conformance.registry import Implementation, find
+from conformance.registration.registry import Implementation, find
 from conformance.running import acknowledged
 from conformance.running.causes import explain
 from conformance.running.plan import Plan

@@ -12,7 +12,12 @@ for a layer before this one. Run it with `python examples/learn_edge_kernel.py`.
 
 import numpy as np
 
-from implementations.im2col import conv, conv_bias_grad, conv_input_grad, conv_weight_grad
+from conformance.implementations.im2col import (
+    conv,
+    conv_bias_grad,
+    conv_input_grad,
+    conv_weight_grad,
+)
 
 PARAMETERS = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
 

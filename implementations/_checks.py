@@ -10,8 +10,19 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from implementations._common import Array, Shape, conv_size, conv_transpose_size, pool_size
-from implementations._gradients import check_grad, conv_grad_size, like, pool_grad_size
+from conformance.implementations._common import (
+    Array,
+    Shape,
+    conv_size,
+    conv_transpose_size,
+    pool_size,
+)
+from conformance.implementations._gradients import (
+    check_grad,
+    conv_grad_size,
+    like,
+    pool_grad_size,
+)
 
 
 def checked(function: Callable[..., Array]) -> Callable[..., Array]:

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from implementations._common import Array, Padding, Shape, conv_size, native, pool_size
+from conformance.implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    conv_size,
+    native,
+    pool_size,
+)
 
 
 def conv_grad_size(

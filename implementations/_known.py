@@ -23,8 +23,9 @@ def invalid(
 ) -> KnownDifference:
     """Return the entry for invalid calls of the operator of ``case``.
 
-    ``mistakes`` are the names of the calls that it covers (`conformance.rejection`), with blanks
-    between them; one with a star stands for a mistake in any axis. ``where`` narrows it further.
+    ``mistakes`` are the names of the calls that it covers (`conformance.cases.invalid`), with
+    blanks between them; one with a star stands for a mistake in any axis.
+    ``where`` narrows it further.
     """
     names = tuple(name for mistake in mistakes.split() for name in _in_any_axis(mistake))
     covered = {"operator": Case.parse(case).operator, "invalid": names, **where}

@@ -10,7 +10,7 @@ from functools import partial
 
 from conformance import KnownDifference
 from conformance.case import Case
-from implementations._known import invalid
+from conformance.implementations._known import invalid
 
 _VERSIONS = ">=2.3, <2.4"
 _known = partial(KnownDifference, versions=_VERSIONS)

@@ -6,7 +6,7 @@ from functools import partial
 
 from conformance import KnownDifference
 from conformance.case import Case
-from implementations._known import invalid
+from conformance.implementations._known import invalid
 
 _VERSIONS = ">=3.6, <3.7"
 _known = partial(KnownDifference, versions=_VERSIONS)

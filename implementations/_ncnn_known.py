@@ -6,7 +6,7 @@ from functools import partial
 
 from conformance import KnownDifference
 from conformance.case import Case
-from implementations._known import has_window_beyond_the_padding, invalid
+from conformance.implementations._known import has_window_beyond_the_padding, invalid
 
 _VERSIONS = "==1.0.20261020"
 _known = partial(KnownDifference, versions=_VERSIONS)

@@ -6,7 +6,7 @@ from functools import partial
 
 from conformance import KnownDifference
 from conformance.case import Case
-from implementations._known import (
+from conformance.implementations._known import (
     has_window_beyond_the_padding,
     has_window_of_padding_alone,
     invalid,

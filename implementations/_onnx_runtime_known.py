@@ -6,7 +6,7 @@ from functools import partial
 
 from conformance import KnownDifference
 from conformance.case import Case
-from implementations._known import has_window_of_padding_alone, invalid
+from conformance.implementations._known import has_window_of_padding_alone, invalid
 
 _VERSIONS = ">=1.32, <1.33"
 _known = partial(KnownDifference, versions=_VERSIONS)

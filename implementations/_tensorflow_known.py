@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from conformance import KnownDifference
-from implementations._known import invalid
+from conformance.implementations._known import invalid
 
 _VERSIONS = "==2.21"
 _known = partial(KnownDifference, versions=_VERSIONS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance import KnownDifference
 from conformance.case import Case
-from implementations._known import has_axis_of_padding_alone
+from conformance.implementations._known import has_axis_of_padding_alone
 
 _VERSIONS = "==2.13"
 _CONVOLUTIONS = ("conv", "conv_transpose", "conv_input_grad", "conv_weight_grad")

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
-from implementations._common import (
+from conformance.implementations._common import (
     Array,
     Padding,
     Shape,
@@ -51,7 +51,12 @@ from implementations._common import (
     padded,
     pool_size,
 )
-from implementations._gradients import bias_grad, conv_grad_size, like, pool_grad_size
+from conformance.implementations._gradients import (
+    bias_grad,
+    conv_grad_size,
+    like,
+    pool_grad_size,
+)
 
 im2col = implementation("im2col", family="numpy", dtypes=DTYPES)
 

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from implementations._common import (
+from conformance.implementations._common import (
     Array,
     Padding,
     Shape,
@@ -56,7 +56,12 @@ from implementations._common import (
     native,
     pool_size,
 )
-from implementations._gradients import bias_grad, conv_grad_size, like, pool_grad_size
+from conformance.implementations._gradients import (
+    bias_grad,
+    conv_grad_size,
+    like,
+    pool_grad_size,
+)
 
 kernel_matrix = implementation("kernel-matrix", family="numpy", dtypes=DTYPES)
 

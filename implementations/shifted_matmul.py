@@ -29,7 +29,7 @@ import numpy as np
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
-from implementations._common import (
+from conformance.implementations._common import (
     Array,
     Padding,
     Shape,
@@ -42,7 +42,12 @@ from implementations._common import (
     padded,
     pool_size,
 )
-from implementations._gradients import bias_grad, conv_grad_size, like, pool_grad_size
+from conformance.implementations._gradients import (
+    bias_grad,
+    conv_grad_size,
+    like,
+    pool_grad_size,
+)
 
 shifted_matmul = implementation("shifted-matmul", family="numpy", layout="NHWC", dtypes=DTYPES)
 

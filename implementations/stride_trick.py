@@ -39,7 +39,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from implementations._common import (
+from conformance.implementations._common import (
     Array,
     Padding,
     Shape,
@@ -52,7 +52,12 @@ from implementations._common import (
     padded,
     pool_size,
 )
-from implementations._gradients import bias_grad, conv_grad_size, like, pool_grad_size
+from conformance.implementations._gradients import (
+    bias_grad,
+    conv_grad_size,
+    like,
+    pool_grad_size,
+)
 
 stride_trick = implementation("stride-trick", family="numpy", dtypes=DTYPES)
 

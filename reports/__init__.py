@@ -3,10 +3,10 @@
 `load` reads a run file into a `Report`; each form of output is one module with one function::
 
     from reports import load
-    from reports.as_json import as_json      # a dict, for strict JSON
-    from reports.html import html            # one self-contained page
-    from reports.markdown import markdown    # for the summary of a CI job
-    from reports.terminal import show        # tables on a rich console
+    from conformance.reports.as_json import as_json      # a dict, for strict JSON
+    from conformance.reports.html import html            # one self-contained page
+    from conformance.reports.markdown import markdown    # for the summary of a CI job
+    from conformance.reports.terminal import show        # tables on a rich console
 
     report = load("convformance-run/run.sqlite")
     print(markdown(report))
@@ -17,6 +17,6 @@ string of a report is free of control characters, and each form escapes what it 
 
 from __future__ import annotations
 
-from reports.model import Report, load
+from conformance.reports.model import Report, load
 
 __all__ = ["Report", "load"]

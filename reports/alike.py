@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.model import Report
-from reports.rows import Pair
+from conformance.reports.model import Report
+from conformance.reports.rows import Pair
 
 MANY = 10
 """With more implementations than this, a square of all pairs is no longer read at a glance."""

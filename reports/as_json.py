@@ -7,8 +7,8 @@ from collections import defaultdict
 from dataclasses import asdict
 from typing import Any
 
-from reports.model import Report
-from reports.rows import Cell, Violation
+from conformance.reports.model import Report
+from conformance.reports.rows import Cell, Violation
 
 _CELL = (
     *("operator", "dims", "dtype", "planned", "reached", "compared", "unsupported"),

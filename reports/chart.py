@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reports.text import seconds
+from conformance.reports.text import seconds
 
 _WIDEST_LINEAR = 20.0
 """Slowest over fastest up to which a linear axis, whose bars start at zero, still shows both."""

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from conformance.errors import ConformanceError
+from conformance.reports.model import Report
+from conformance.reports.order import FAILED, by_operator, largest
+from conformance.reports.rows import Convention, Known, Violation, Witness
+from conformance.reports.text import one_line, plural
 from conformance.requirements import requirement
-from reports.model import Report
-from reports.order import FAILED, by_operator, largest
-from reports.rows import Convention, Known, Violation, Witness
-from reports.text import one_line, plural
 
 CONVENTION, DEFECT, KNOWN = "convention", "defect", "known difference"
 

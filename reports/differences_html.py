@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from itertools import groupby
 
-from reports.differences import choices, differences
-from reports.differences_markdown import sentence
-from reports.headline import INCOMPLETE, environment
-from reports.html import environment_of_templates
-from reports.model import Report
+from conformance.reports.differences import choices, differences
+from conformance.reports.differences_markdown import sentence
+from conformance.reports.headline import INCOMPLETE, environment
+from conformance.reports.html import environment_of_templates
+from conformance.reports.model import Report
 
 
 def differences_html(report: Report) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.differences import (
+from conformance.reports.differences import (
     CONVENTION,
     DEFECT,
     KNOWN,
@@ -12,11 +12,11 @@ from reports.differences import (
     choices,
     differences,
 )
-from reports.headline import INCOMPLETE
-from reports.markdown import escaped, fenced, folded, table, verdict_of
-from reports.model import Report
-from reports.order import FAILED
-from reports.text import multiple, one_line, plural, shorten
+from conformance.reports.headline import INCOMPLETE
+from conformance.reports.markdown import escaped, fenced, folded, table, verdict_of
+from conformance.reports.model import Report
+from conformance.reports.order import FAILED
+from conformance.reports.text import multiple, one_line, plural, shorten
 
 _LONGEST_MESSAGE = 2000
 _KINDS = {

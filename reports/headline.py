@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from reports.model import Report
-from reports.order import ADAPTER_WRONG, FAILED, largest
-from reports.rows import Implementation
-from reports.text import multiple, one_line, plural
+from conformance.reports.model import Report
+from conformance.reports.order import ADAPTER_WRONG, FAILED, largest
+from conformance.reports.rows import Implementation
+from conformance.reports.text import multiple, one_line, plural
 
 INCOMPLETE = "The run is incomplete: it ended before its closing record."
 

@@ -14,14 +14,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from reports import chart, text
-from reports.alike import MANY
-from reports.differences import choices
-from reports.headline import INCOMPLETE, baseline, environment, headline, overall
-from reports.large import NOTE, counts, outcome
-from reports.model import Report, Summary
-from reports.order import ADAPTER_WRONG, FAILED, by_dtype
-from reports.rows import Cell, Implementation, Pair, Timing
+from conformance.reports import chart, text
+from conformance.reports.alike import MANY
+from conformance.reports.differences import choices
+from conformance.reports.headline import INCOMPLETE, baseline, environment, headline, overall
+from conformance.reports.large import NOTE, counts, outcome
+from conformance.reports.model import Report, Summary
+from conformance.reports.order import ADAPTER_WRONG, FAILED, by_dtype
+from conformance.reports.rows import Cell, Implementation, Pair, Timing
 
 _LONGEST_MESSAGE = 20_000
 _CLASSES = {"conforms": "good", "inconclusive": "unsure", "known difference": "unsure"}
@@ -169,7 +169,7 @@ def _heat(pair: Pair) -> int:
 def environment_of_templates() -> Environment:
     """Return the templates, with the filters that they use."""
     made = Environment(
-        loader=PackageLoader("reports"),
+        loader=PackageLoader("conformance.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

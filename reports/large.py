@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.model import Report
-from reports.order import FAILED, by_operator
-from reports.rows import Large
-from reports.text import percentage
+from conformance.reports.model import Report
+from conformance.reports.order import FAILED, by_operator
+from conformance.reports.rows import Large
+from conformance.reports.text import percentage
 
 NOTE = (
     "Layers of networks and large generated shapes, whose elements are all checked by a random "

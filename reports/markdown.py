@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
-from reports.alike import MANY, alike, clans
-from reports.differences import choices
-from reports.headline import INCOMPLETE, baseline, environment, headline, overall
-from reports.large import NOTE, counts, outcome
-from reports.model import Finding, Report
-from reports.order import ADAPTER_WRONG, FAILED
-from reports.text import (
+from conformance.reports.alike import MANY, alike, clans
+from conformance.reports.differences import choices
+from conformance.reports.headline import INCOMPLETE, baseline, environment, headline, overall
+from conformance.reports.large import NOTE, counts, outcome
+from conformance.reports.model import Finding, Report
+from conformance.reports.order import ADAPTER_WRONG, FAILED
+from conformance.reports.text import (
     NONE,
     multiple,
     number,

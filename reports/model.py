@@ -9,9 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from conformance.running.runfile import read
-from reports.order import by_cell, by_operator, largest, natural, worst_verdict
-from reports.rows import (
+from conformance.reports.order import by_cell, by_operator, largest, natural, worst_verdict
+from conformance.reports.rows import (
     Cell,
     Convention,
     Gap,
@@ -24,7 +23,8 @@ from reports.rows import (
     Witness,
     read_rows,
 )
-from reports.text import clean
+from conformance.reports.text import clean
+from conformance.running.runfile import read
 
 NOT_INSTALLED = "not installed"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from conformance.reports.rows import Cell
 from conformance.signatures import SIGNATURES
-from reports.rows import Cell
 
 FAILED = ("violates", "crashed", "timed out", "rejected")
 """Verdicts that make an implementation fail."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from conformance.errors import RunFileError
-from reports.text import clean, one_line
+from conformance.reports.text import clean, one_line
 
 Row = TypeVar("Row")
 

@@ -13,14 +13,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reports.alike import MANY, alike, clans
-from reports.differences import choices
-from reports.headline import INCOMPLETE, baseline, environment, headline
-from reports.large import NOTE, counts
-from reports.model import Finding, Report
-from reports.order import ADAPTER_WRONG, FAILED
-from reports.rows import Cell, Timing
-from reports.text import (
+from conformance.reports.alike import MANY, alike, clans
+from conformance.reports.differences import choices
+from conformance.reports.headline import INCOMPLETE, baseline, environment, headline
+from conformance.reports.large import NOTE, counts
+from conformance.reports.model import Finding, Report
+from conformance.reports.order import ADAPTER_WRONG, FAILED
+from conformance.reports.rows import Cell, Timing
+from conformance.reports.text import (
     NONE,
     multiple,
     number,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance import registry
+from conformance.registration import registry
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def empty_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of cached banks, which is the test's own and not there yet."""
-    from conformance.cases import bank
+    from conformance.running import cache
 
     folder = tmp_path / "cache" / "banks"
-    monkeypatch.setattr(bank, "cache_folder", lambda: folder)
+    monkeypatch.setattr(cache, "cache_folder", lambda: folder)
     return folder

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from verdicts import of_output, on_inputs, right
 
-from conformance import registry
 from conformance.case import Case
 from conformance.judging import Accuracy, Prepared, Verdict
 from conformance.operators import OPERATORS, nonfinite
+from conformance.registration import registry
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Round = Callable[[Array], Array]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
-from conformance.registry import Implementation, implementations
-from conformance.running.proof import disprove, dtype_of, simplest
+from conformance.registration.registry import Implementation, implementations
+from conformance.running.adapter_check import disprove, dtype_of, simplest
 from conformance.spec import load
 
 ADAPTERS = [one for one in implementations().values() if one.package is not None]

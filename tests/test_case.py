@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.case import MEMORY_LAYOUTS, RECIPES, SPECIAL_RECIPES, Case, validate
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
 from conformance.dtypes import FLOATS
 from conformance.errors import CaseError
 from conformance.operators import OPERATORS
 from conformance.spec import load
-from conformance.spec.ranges import Ranges
 
 CONV = Case(operator="conv", x=(2, 4, 5, 7), w=(6, 2, 3, 2), groups=2)
 POOL = Case(operator="avg_pool", x=(1, 2, 9), kernel=(3,))

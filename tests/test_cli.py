@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from conformance import registry
 from conformance.cli import main
+from conformance.registration import registry
 from conformance.timing.threads import VARIABLES
 
 PLUGIN = """
@@ -25,7 +25,7 @@ from conformance import Unsupported, implementation
 def conv(x, w, bias, *, stride, padding, dilation, groups):
     {body}
 """
-RIGHT = """from implementations.im2col import conv as im2col
+RIGHT = """from conformance.implementations.im2col import conv as im2col
     return im2col(x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)"""
 BROKEN = f"{RIGHT} + (max(dilation) > 1)"
 TINY = (

@@ -11,12 +11,12 @@ import pytest
 
 from conformance.checks.conventions import MIXED, NEITHER, Followed, mismatches, probe
 from conformance.judging import judge
-from conformance.registry import Implementation
-from conformance.running.engine import run
+from conformance.registration.registry import Implementation
+from conformance.reports import load
+from conformance.reports.differences import choices, differences
+from conformance.reports.differences_markdown import differences_markdown
+from conformance.running.run import run
 from conformance.running.runfile import read
-from reports import load
-from reports.differences import choices, differences
-from reports.differences_markdown import differences_markdown
 from tests.defects import gradient_kernels, kernels, unregistered
 
 Array = np.ndarray[Any, Any]

@@ -13,11 +13,11 @@ import pytest
 from conformance.case import Case, validate
 from conformance.cases.coverage import measure, measure_generated, valid_combinations
 from conformance.cases.features import FEATURES, Labels, labels
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
 from conformance.errors import CaseError, ConformanceError
 from conformance.operators import FORWARD
 from conformance.operators.geometry import conv_size
-from conformance.spec.ranges import Ranges
 
 DEFAULT = Ranges()
 SEEDS = range(3)

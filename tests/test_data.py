@@ -10,10 +10,10 @@ import pytest
 
 from conformance.case import RECIPES, SPECIAL_RECIPES, Case
 from conformance.cases.data import make_inputs, sums_are_exact
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
 from conformance.dtypes import FLOATS, FORMATS, numpy_dtype
 from conformance.operators import FORWARD, OPERATORS
-from conformance.spec.ranges import Ranges
 
 CASES = {
     "conv": "conv2d:{dtype}:x=3,4,9,8:w=6,2,3,2:bias:padding=1/1,0/0:groups=2:{data}@{seed}",

@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 
 from benchmarks.hunting import default_plan, glance, hunt
-from conformance import registry
+from conformance.cases.invalid import cases as invalid_cases
 from conformance.checks import CHECKS as CHECKS_OF_THE_SUITE
 from conformance.checks import check_of
 from conformance.judging import judge
 from conformance.operators import OPERATORS
-from conformance.rejection import cases as invalid_cases
+from conformance.registration import registry
 from conformance.signatures import SIGNATURES
 from tests.correct import Correct, correct
 from tests.defects import CHECKS, Defect, catches, defects, unregistered

@@ -11,16 +11,16 @@ from conformance import KnownDifference, Unsupported
 from conformance.case import Case
 from conformance.cli import main
 from conformance.judging import Prepared
-from conformance.registry import get
-from conformance.running.engine import run
-from conformance.running.engine_script import engine_script
-from conformance.running.reproduction import reproduces
+from conformance.registration.registry import get
+from conformance.reports import Report, load
+from conformance.reports.differences import DEFECT, KNOWN, differences
+from conformance.reports.differences_html import differences_html, prose
+from conformance.reports.differences_markdown import differences_markdown
+from conformance.running.run import run
 from conformance.running.runfile import read
-from reports import Report, load
-from reports.differences import DEFECT, KNOWN, differences
-from reports.differences_html import differences_html, prose
-from reports.differences_markdown import differences_markdown
+from conformance.scripts.engine import engine_script
 from tests.defects import kernels, unregistered
+from tests.reproduction import reproduces
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 

@@ -18,13 +18,13 @@ from conformance.case import Case
 from conformance.checks import check_for, check_of
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
-from conformance.registry import Implementation, implementation
-from conformance.running import block, pace
+from conformance.registration.registry import Implementation, implementation
+from conformance.running import block, budget
 from conformance.running.causes import Violation
 from conformance.running.cell import INCONCLUSIVE, MIN_COMPARED, Cell
-from conformance.running.engine import Run, run
-from conformance.running.plan import budget
+from conformance.running.plan import budget as budget_of_cell
 from conformance.running.rows import NOT_INSTALLED
+from conformance.running.run import Run, run
 from conformance.running.runfile import read
 from conformance.spec import Tier
 from tests.defects import kernels, unregistered
@@ -410,7 +410,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(pace, "time", made)
+    monkeypatch.setattr(budget, "time", made)
     return made
 
 
@@ -440,7 +440,7 @@ def test_what_is_declared_takes_the_place_of_the_clock(small: Small, clock: Cloc
 
 def test_data_and_memory_of_a_shape_that_was_called_cost_nothing_more() -> None:
     case = Case.parse("conv1d:float32:x=1,1,9:w=1,1,3:normal@1")
-    spending = pace.Budget(right(shape_seconds=1.0), 2.5, math.inf)
+    spending = budget.Budget(right(shape_seconds=1.0), 2.5, math.inf)
 
     assert spending.affords_case(case)
     assert spending.affords_case(case.replace(data="integers", seed=3, memory="fortran"))
@@ -452,8 +452,8 @@ def test_data_and_memory_of_a_shape_that_was_called_cost_nothing_more() -> None:
 def test_work_is_reckoned_at_what_it_is_declared_to_take() -> None:
     one = right(work_seconds=1e-3)
 
-    assert 1.0 == pytest.approx(pace.of_call(one, 2000) - pace.of_call(one, 1000))
-    assert pace.of_call(one, 0) == pace.of_call(right(), 0)
+    assert 1.0 == pytest.approx(budget.of_call(one, 2000) - budget.of_call(one, 1000))
+    assert budget.of_call(one, 0) == budget.of_call(right(), 0)
 
 
 def test_a_cell_goes_on_until_enough_was_compared(small: Small) -> None:
@@ -480,11 +480,11 @@ def test_the_clock_lets_go_on_what_takes_a_few_times_as_long(small: Small, clock
 
 def test_the_first_call_may_import_and_compile(clock: Clock) -> None:
     case = Case.parse("conv1d:float32:x=1,1,9:w=1,1,3:normal@1")
-    cold, warm = (pace.Budget(right(), 1.0, 0.05, warm=warm) for warm in (False, True))
+    cold, warm = (budget.Budget(right(), 1.0, 0.05, warm=warm) for warm in (False, True))
 
-    assert [True, True] == [budget.affords_case(case) for budget in (cold, warm)]
+    assert [True, True] == [spending.affords_case(case) for spending in (cold, warm)]
     clock.now += 1.0
-    assert [True, False] == [budget.affords_case(case) for budget in (cold, warm)]
+    assert [True, False] == [spending.affords_case(case) for spending in (cold, warm)]
     clock.now += 1.0
     assert not cold.affords_case(case)
 
@@ -493,19 +493,19 @@ def test_what_would_take_too_long_at_the_pace_of_what_came_before_is_not_begun(
     clock: Clock,
 ) -> None:
     small, large = (Case.parse(f"conv1d:float32:x=1,1,{n}:w=1,1,1:normal@1") for n in (9, 999_999))
-    budget = pace.Budget(right(), 1e6, 1.0, warm=True)
+    spending = budget.Budget(right(), 1e6, 1.0, warm=True)
 
-    assert budget.affords_relations(small)
+    assert spending.affords_relations(small)
     clock.now += 1.0
-    assert budget.affords_relations(small)
-    assert not budget.affords_relations(large)
-    assert budget.stopped
+    assert spending.affords_relations(small)
+    assert not spending.affords_relations(large)
+    assert spending.stopped
 
 
 def test_many_cells_share_what_a_tier_has_for_all_of_them() -> None:
     tier = Tier(examples=1, seconds=2.0, total=100.0, suites=())
 
-    assert [2.0, 2.0, 0.5] == [budget(tier, cells) for cells in (1, 50, 200)]
+    assert [2.0, 2.0, 0.5] == [budget_of_cell(tier, cells) for cells in (1, 50, 200)]
 
 
 @pytest.mark.parametrize(("seconds", "proven"), [(0.0, 10), (2.0, 2), (20.0, 1)])

@@ -15,10 +15,10 @@ from conformance import implementation
 from conformance.calling import to_layout
 from conformance.case import Case
 from conformance.judging import Prepared, judge_prepared
-from conformance.registry import get
-from conformance.running.engine_script import MOST_LINES, engine_script
+from conformance.registration.registry import get
+from conformance.registration.snippets import Call
+from conformance.scripts.engine import MOST_LINES, engine_script
 from conformance.signatures import SIGNATURES
-from conformance.snippets import Call
 from tests.defects import kernels
 
 CASES = (

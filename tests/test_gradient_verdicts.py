@@ -14,17 +14,17 @@ from verdicts import of_output, right
 
 from conformance.calling import from_layout, observe, to_layout
 from conformance.case import Case
-from conformance.cases import bank
 from conformance.cases.data import make_inputs
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
 from conformance.judging import Accuracy, Prepared, judge, judge_prepared
 from conformance.operators import GRADIENTS, ties
 from conformance.operators.pool_gradient import MaxPoolGrad
-from conformance.registry import Implementation, get, implementation
-from conformance.running.reproducer import script
+from conformance.registration.registry import Implementation, get, implementation
+from conformance.running import cache
 from conformance.running.shrink import shrink
+from conformance.scripts.standalone import script
 from conformance.signatures import SIGNATURES
-from conformance.spec.ranges import Ranges
 from tests.correct import correct
 
 NUMPY = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
@@ -127,9 +127,9 @@ def test_a_reproducer_of_a_gradient_runs(
 
 def test_a_bank_keeps_the_shapes_that_gradients_are_handed(cache_folder: Path) -> None:
     found = [Case.parse("avg_pool_grad1d:float32:x=1,2,6:kernel=2:integers@1")]
-    bank.prepare(lambda: found, "gradients", cached=True)
+    cache.prepare(lambda: found, "gradients", cached=True)
 
-    again = bank.prepare(list, "gradients", cached=True)
+    again = cache.prepare(list, "gradients", cached=True)
 
     assert [p.inputs[1] for p in again] == [(1, 2, 6)]
 

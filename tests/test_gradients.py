@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from conformance.case import Case, validate
 from conformance.cases.data import make_inputs
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
 from conformance.operators import FORWARD, GRADIENTS
 from conformance.operators.base import Reference
 from conformance.operators.pool import AvgPool
 from conformance.operators.pool_gradient import MaxPoolGrad
-from conformance.spec.ranges import Ranges
 
 drawn = settings(max_examples=60, deadline=None)
 every_gradient = pytest.mark.parametrize("operator", GRADIENTS)

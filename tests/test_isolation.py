@@ -14,15 +14,15 @@ import pytest
 
 from conformance.case import Case
 from conformance.checks.repeat import relive
+from conformance.implementations.im2col import conv as right
 from conformance.isolation import process
-from conformance.isolation.callers import caller_of, close_all
+from conformance.isolation.dispatch import caller_of, close_all
 from conformance.isolation.limits import Limits
 from conformance.isolation.place import Place, moved
 from conformance.isolation.process import Process
 from conformance.judging import Prepared, Verdict, judge_each
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.running.causes import explain
-from implementations.im2col import conv as right
 from tests.defects import unregistered
 
 KERNELS = Path(__file__).parent / "hostile" / "kernels.py"

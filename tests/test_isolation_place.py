@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from conformance.case import Case
-from conformance.isolation.callers import place_of
+from conformance.implementations.engines.mlx import adapter as mlx
+from conformance.implementations.engines.ncnn import adapter as ncnn_net
+from conformance.isolation.dispatch import place_of
 from conformance.isolation.limits import Limits
 from conformance.isolation.place import module_of
 from conformance.judging import Prepared
-from conformance.running.reproducer import script
-from implementations import mlx, ncnn_net
+from conformance.scripts.standalone import script
 
 
 def test_a_worker_loads_the_module_that_registered_it() -> None:
     place = place_of(ncnn_net.winograd, Limits())
 
-    assert ("module", "implementations.ncnn_net") == place.target
+    assert ("module", "conformance.implementations.engines.ncnn.adapter") == place.target
 
 
 def test_inherited_functions_belong_to_the_module_that_registered_them() -> None:
-    assert "implementations._engine" == mlx.mlx.functions["conv"].__module__
-    assert "implementations.mlx" == module_of(mlx.mlx)
+    assert "conformance.implementations.engines.adapter" == mlx.mlx.functions["conv"].__module__
+    assert "conformance.implementations.engines.mlx.adapter" == module_of(mlx.mlx)
 
 
 def test_a_script_takes_an_inherited_function_from_its_implementation() -> None:

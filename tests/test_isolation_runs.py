@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import registry
 from conformance.cli import main
-from conformance.isolation.callers import close_all
+from conformance.isolation.dispatch import close_all
+from conformance.registration import registry
 
 KERNELS = Path(__file__).parent / "hostile" / "kernels.py"
 SMALL = (
@@ -28,7 +28,7 @@ SMALL = (
 )
 RIGHT = """
 from conformance import implementation
-from implementations.im2col import conv as right
+from conformance.implementations.im2col import conv as right
 mine = implementation("mine"{declared})
 {more}
 @mine

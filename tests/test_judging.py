@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from verdicts import of_output, on_inputs, right
 
-from conformance import registry
 from conformance.case import Case
 from conformance.errors import CaseError, RegistrationError, Unsupported
 from conformance.judging import Prepared, Verdict, judge, judge_prepared
 from conformance.operators import FORWARD
+from conformance.registration import registry
 from tests.defects import kernels, unregistered
 
 Judged = Callable[..., Verdict]

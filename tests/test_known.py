@@ -14,9 +14,9 @@ from conformance.case import Case
 from conformance.cli import main
 from conformance.errors import ConformanceError, RegistrationError, SpecError
 from conformance.judging import VIOLATES, Verdict
-from conformance.registry import implementation
+from conformance.registration.registry import implementation
 from conformance.running.causes import covering
-from conformance.running.engine import Run, run
+from conformance.running.run import Run, run
 from conformance.running.runfile import read
 from conformance.spec.known_differences import read_known
 from conformance.testing import checks

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from conformance.case import Case
-from conformance.registry import implementations
-from implementations._known import (
+from conformance.implementations._known import (
     has_axis_of_padding_alone,
     has_window_beyond_the_input,
     has_window_beyond_the_padding,
     has_window_of_padding_alone,
     invalid,
 )
+from conformance.registration.registry import implementations
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from conformance.errors import SpecError
 from conformance.judging import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES, Verdict
 from conformance.large.judging import WORK, Large, is_large, judge_any, judge_large
 from conformance.operators import OPERATORS
-from conformance.running.engine import run
+from conformance.reports import load as load_report
+from conformance.reports.html import html
+from conformance.reports.markdown import markdown
 from conformance.running.layers import Layer, chosen, judge_layers
+from conformance.running.run import run
 from conformance.spec import load
-from reports import load as load_report
-from reports.html import html
-from reports.markdown import markdown
 from tests.defects import kernels, unregistered
 
 Array = np.ndarray[Any, Any]

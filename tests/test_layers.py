@@ -6,9 +6,9 @@ import pytest
 
 from conformance.case import Case, validate
 from conformance.errors import ConformanceError
-from conformance.large.layers import choose, smaller
 from conformance.operators import OPERATORS
 from conformance.spec import Spec, load
+from conformance.spec.layers import choose, smaller
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from conformance.reports import Report, load
+from conformance.reports.alike import MANY, alike, clans
+from conformance.reports.html import html
+from conformance.reports.markdown import markdown
+from conformance.reports.terminal import show
 from conformance.running.runfile import RunFile
-from reports import Report, load
-from reports.alike import MANY, alike, clans
-from reports.html import html
-from reports.markdown import markdown
-from reports.terminal import show
 from tests.test_reports import cell, implementation, pair
 
 NAMES = [f"engine-{letter}[a-long-variant]" for letter in "abcdefghijklmnopqrstuvwxy"]

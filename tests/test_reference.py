@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from conformance.case import RECIPES, Case
 from conformance.cases.data import make_inputs
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS, nonfinite
 from conformance.operators.base import Reference
-from conformance.spec.ranges import Ranges
 
 Inputs = tuple[Any, ...]
 Pair = tuple[Reference, Any]

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from conformance import registry
 from conformance.case import Case
 from conformance.errors import ConformanceError, PluginError, RegistrationError
-from conformance.plugins import load_plugin
-from conformance.registry import find, get, implementation, implementations
+from conformance.registration import registry
+from conformance.registration.plugins import load_plugin
+from conformance.registration.registry import find, get, implementation, implementations
 
 HERE = str(Path(__file__).resolve())
 CONV = Case.parse("conv1d:float32:x=1,1,3:w=1,1,1:normal@0")

@@ -10,23 +10,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conformance import rejection
 from conformance.calling import Observation, observe, to_layout
 from conformance.case import Case, validate
+from conformance.cases import invalid
 from conformance.cases.data import make_inputs
+from conformance.cases.invalid import MUTATIONS
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases as drawn_cases
 from conformance.dtypes import DTYPES, FLOATS
 from conformance.errors import CaseError
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS
-from conformance.registry import get
-from conformance.rejection import MUTATIONS
+from conformance.registration.registry import get
 from conformance.requirements import conventions, requirements
 from conformance.signatures import SIGNATURES
-from conformance.spec.ranges import Ranges
 
 NUMPY = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
 TIER = {
-    (operator, dims): rejection.cases(operator, dims, DTYPES)
+    (operator, dims): invalid.cases(operator, dims, DTYPES)
     for operator in OPERATORS
     for dims in (1, 2, 3)
 }
@@ -35,13 +35,13 @@ EVERY = [case for cases in TIER.values() for case in cases]
 
 def called(case: Case) -> dict[str, Any]:
     """Return the arguments of an invalid case by name."""
-    inputs, parameters = rejection.apply(case, make_inputs(case), case.parameters)
+    inputs, parameters = invalid.apply(case, make_inputs(case), case.parameters)
     return dict(zip(SIGNATURES[case.operator].arguments, inputs, strict=True)) | parameters
 
 
 def attempted(name: str, case: Case) -> Observation:
     one, signature = get(name), SIGNATURES[case.operator]
-    inputs, parameters = rejection.apply(case, make_inputs(case), case.parameters)
+    inputs, parameters = invalid.apply(case, make_inputs(case), case.parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return observe(
@@ -300,7 +300,7 @@ def test_the_other_dtypes_take_turns() -> None:
 
 
 def test_a_dtype_that_the_operator_does_not_take_is_left_out() -> None:
-    assert [] == rejection.cases("avg_pool", 2, ("int8",))
+    assert [] == invalid.cases("avg_pool", 2, ("int8",))
 
 
 @pytest.mark.parametrize("operator", FORWARD)
@@ -308,7 +308,7 @@ def test_a_dtype_that_the_operator_does_not_take_is_left_out() -> None:
 def test_an_input_without_batch_is_so_in_both_layouts(operator: str, dims: int) -> None:
     """(C, *S) for one implementation is (*S, C) for another: the axis that misses is the batch."""
     case = next(c for c in TIER[operator, dims] if c.invalid == "x-without-batch")
-    inputs, _ = rejection.apply(case, make_inputs(case), case.parameters)
+    inputs, _ = invalid.apply(case, make_inputs(case), case.parameters)
     last = to_layout(inputs, "NHWC", SIGNATURES[operator].roles)[0]
 
     assert case.x[1:] == inputs[0].shape
@@ -319,7 +319,7 @@ def test_the_arguments_handed_in_stay_as_they_were() -> None:
     """Prepared inputs are shared by all implementations."""
     for case in EVERY:
         inputs, parameters = make_inputs(case), case.parameters
-        rejection.apply(case, inputs, parameters)
+        invalid.apply(case, inputs, parameters)
 
         assert parameters == case.parameters
         for mine, fresh in zip(inputs, make_inputs(case), strict=True):
@@ -344,12 +344,12 @@ def test_the_arguments_handed_in_stay_as_they_were() -> None:
     ],
 )
 def test_a_description_shows_what_was_handed_over(case: str, expected: str) -> None:
-    assert expected == rejection.describe(
+    assert expected == invalid.describe(
         Case.parse(f"conv2d:float32:x=1,2,5,6:w=3,2,2,3:{case}:integers@0")
     )
 
 
-@pytest.mark.parametrize("function", [rejection.describe, rejection.applies])
+@pytest.mark.parametrize("function", [invalid.describe, invalid.applies])
 def test_an_unknown_mutation_is_an_error_that_names_similar_ones(function: Any) -> None:
     case = Case(operator="conv", x=(1, 1, 3), w=(1, 1, 2), invalid="stride-null")
 
@@ -360,18 +360,18 @@ def test_an_unknown_mutation_is_an_error_that_names_similar_ones(function: Any) 
 def test_a_mutation_of_another_operator_does_not_apply() -> None:
     case = Case(operator="conv", x=(1, 1, 3), w=(1, 1, 2), invalid="kernel-zero")
 
-    assert not rejection.applies(case)
+    assert not invalid.applies(case)
     with pytest.raises(CaseError, match="does not apply; it applies to max_pool, avg_pool"):
-        rejection.apply(case, make_inputs(case), case.parameters)
+        invalid.apply(case, make_inputs(case), case.parameters)
 
 
 def test_a_mutation_that_the_base_case_has_nothing_for_does_not_apply() -> None:
     """A bias that is not there cannot be too long."""
     case = Case(operator="conv", x=(1, 1, 3), w=(1, 1, 2), invalid="bias-too-long")
 
-    assert not rejection.applies(case)
+    assert not invalid.applies(case)
     with pytest.raises(CaseError, match="does not apply; give the base case"):
-        rejection.describe(case)
+        invalid.describe(case)
 
 
 def test_the_base_of_every_case_is_valid() -> None:

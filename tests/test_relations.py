@@ -16,7 +16,7 @@ from conformance.errors import Unsupported
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES, Verdict
 from conformance.operators import OPERATORS
 from conformance.requirements import requirements
-from conformance.running.engine import run
+from conformance.running.run import run
 from tests.defects import kernels, unregistered
 from tests.defects.witness import CORRECT
 

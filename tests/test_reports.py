@@ -17,15 +17,15 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from conformance.errors import RunFileError
+from conformance.reports import Report, load
+from conformance.reports.as_json import as_json
+from conformance.reports.chart import axis
+from conformance.reports.headline import environment, headline
+from conformance.reports.html import html
+from conformance.reports.markdown import markdown
+from conformance.reports.terminal import show
+from conformance.reports.text import clean, multiple, share
 from conformance.running.runfile import RunFile
-from reports import Report, load
-from reports.as_json import as_json
-from reports.chart import axis
-from reports.headline import environment, headline
-from reports.html import html
-from reports.markdown import markdown
-from reports.terminal import show
-from reports.text import clean, multiple, share
 
 CASE = "conv2d:float32:x=2,3,5,7:w=4,3,3,3:bias:stride=2,1:padding=1/0,0/0:normal@17"
 HOSTILE = (

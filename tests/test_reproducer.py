@@ -11,8 +11,8 @@ import pytest
 
 from conformance.case import Case
 from conformance.judging import Prepared
-from conformance.plugins import load_plugin
-from conformance.running.reproducer import script
+from conformance.registration.plugins import load_plugin
+from conformance.scripts.standalone import script
 from tests.defects import kernels, unregistered
 
 PLUGIN = """

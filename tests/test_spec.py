@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from conformance.case import Case
+from conformance.cases.ranges import LIMITS
 from conformance.errors import SpecError
 from conformance.spec import Ranges, Spec, load
-from conformance.spec.ranges import LIMITS
 
 CASE = """
 [[case]]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.cases.plan import least_work
+from conformance.cases.draft import least_work
 from conformance.checks import CHECKS
 from conformance.errors import SpecError
 from conformance.spec import Ranges, Tier, load

@@ -7,9 +7,9 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from conformance import ConformanceError, implementation
-from conformance.isolation.callers import close_all
-from conformance.plugins import load_plugin
-from conformance.registry import get
+from conformance.isolation.dispatch import close_all
+from conformance.registration.plugins import load_plugin
+from conformance.registration.registry import get
 from conformance.testing import checks, parametrize_with_checks
 
 pytest_plugins = ["pytester"]
@@ -17,7 +17,7 @@ pytest_plugins = ["pytester"]
 SUITE = """
 from conformance import Unsupported, implementation
 from conformance.testing import parametrize_with_checks
-from implementations.im2col import conv as im2col
+from conformance.implementations.im2col import conv as im2col
 
 @implementation("{name}", dtypes=("float32",))
 def conv(x, w, bias, *, stride, padding, dilation, groups):
@@ -134,15 +134,15 @@ def test_a_function_that_is_not_registered_is_a_clear_error(pytester: pytest.Pyt
 def test_the_replay_command_of_a_shared_implementation_needs_no_plugin(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conformance.running import reproducer
+    from conformance.scripts import standalone
 
     file = pytester.makepyfile(
         shared=SUITE.partition("@parametrize")[0].format(name="shared", body=BROKEN)
     )
     (one,) = load_plugin(file)
     module = one.functions["conv"].__module__
-    entry = EntryPoint("shared", module, reproducer.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(reproducer, "entry_points", lambda group: [entry])
+    entry = EntryPoint("shared", module, standalone.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(standalone, "entry_points", lambda group: [entry])
     (check,) = (check for check in checks(one, examples=5, suites=()) if check.dims == 1)
     with pytest.raises(AssertionError) as caught:
         check(one)

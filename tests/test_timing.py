@@ -18,7 +18,7 @@ import pytest
 from conformance import Unsupported
 from conformance.case import Case
 from conformance.errors import ConformanceError
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.running.runfile import read
 from conformance.spec import Spec, load
 from conformance.timing import rounds

@@ -17,7 +17,7 @@ from conformance import Unsupported
 from conformance.calling import Array, from_layout, to_layout
 from conformance.case import Case, validate
 from conformance.errors import CaseError
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.signatures import SIGNATURES
 
 Compare = Callable[[Array, Array], bool]

@@ -13,7 +13,7 @@ from conformance.calling import Array
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.operators import GRADIENTS
-from conformance.registry import get
+from conformance.registration.registry import get
 
 TOLERANCE = 1e-2
 INPUTS = 5

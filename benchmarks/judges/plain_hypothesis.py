@@ -20,7 +20,7 @@ from conformance import Unsupported
 from conformance.case import Case
 from conformance.dtypes import numpy_dtype
 from conformance.operators import GRADIENTS, OPERATORS
-from conformance.registry import Implementation, get
+from conformance.registration.registry import Implementation, get
 
 EXAMPLES = 100
 """What Hypothesis draws by default."""

@@ -17,6 +17,7 @@ from functools import lru_cache, reduce
 from typing import TypeAlias
 
 from conformance.case import Case
+from conformance.cases.draft import pool_padding
 from conformance.cases.features import (
     FEATURES,
     Labels,
@@ -27,11 +28,10 @@ from conformance.cases.features import (
     grouping_label,
     labels,
 )
-from conformance.cases.plan import pool_padding
+from conformance.cases.ranges import Ranges
 from conformance.errors import ConformanceError
 from conformance.operators import FORWARD
 from conformance.operators.geometry import conv_size, span, transpose_size
-from conformance.spec.ranges import Ranges
 
 Axis: TypeAlias = tuple[int, int, int, int, tuple[int, int], int]
 """Size, kernel, stride, dilation, padding and output_padding."""

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from conformance.case import Case
+from conformance.cases.ranges import Ranges
 from conformance.operators.geometry import conv_size, span, transpose_size
-from conformance.spec.ranges import Ranges
 
 Labels: TypeAlias = tuple[str, ...]
 """Labels of different features, such as ``("dims=2", "stride=different")``."""

@@ -3,7 +3,7 @@
 A strategy first draws the class of each parameter (no stride, the same stride on every axis,
 different strides, ...), every class about as often as the others, then a value of that class. So
 rare combinations of classes are met early (`conformance.cases.coverage` measures how many). Input
-sizes follow from what is drawn (`conformance.cases.plan`), so that no draw has to be thrown away;
+sizes follow from what is drawn (`conformance.cases.draft`), so that no draw has to be thrown away;
 every list is sorted from simple to complex, so that a failing case shrinks towards the smallest
 shape with default parameters and integer data.
 """
@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from conformance.case import RECIPES, Case, Padding, Shape
-from conformance.cases.plan import Plan, fit, pool_padding
+from conformance.cases.draft import Plan, fit, pool_padding
+from conformance.cases.ranges import Ranges
 from conformance.dtypes import FLOATS
 from conformance.errors import ConformanceError
 from conformance.operators import GRADIENTS, OPERATORS
-from conformance.spec.ranges import Ranges
 
 T = TypeVar("T")
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]

@@ -63,15 +63,14 @@ def derived(
     For the dtypes that only some implementations have ``claimed``, ordinary cases are taken over.
     ``count`` is how many cases were generated; there are twice as many sizes at most.
     """
-    from conformance import rejection
-    from conformance.cases import sizes
+    from conformance.cases import invalid, sizes
 
     ordinary = [case for case in cases if case.x[0] > 0 and OPERATORS[operator].work(case) < 20_000]
     return [
         *_layouts(operator, ordinary),
         *_specials(operator, dims, dtypes, ordinary),
         *_small(ordinary),
-        *rejection.cases(operator, dims, tuple(dtypes)),
+        *invalid.cases(operator, dims, tuple(dtypes)),
         *_few(sizes.cases(operator, dims, dtypes), 2 * count),
         *(_claimed(operator, claimed, cases) if count >= _CLAIMED_CASES else ()),
     ]

@@ -33,7 +33,7 @@ from conformance.judging import (
 )
 from conformance.judging.verdicts import verdict
 from conformance.operators import GRADIENTS, OPERATORS
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.requirements import conventions
 
 MIXED, NEITHER, NOT_APPLICABLE = "mixed", "neither", "not applicable"
@@ -302,11 +302,11 @@ def _case(operator: str, dims: int, channels: int, dtype: str, recipe: str, seed
 
 def _acceptable(operator: str, dims: int, dtype: str) -> dict[str, list[Case]]:
     """Return the calls that a convention lets an implementation accept, by convention."""
-    from conformance import rejection
+    from conformance.cases import invalid
 
     found: dict[str, list[Case]] = {}
-    for case in rejection.cases(operator, dims, (dtype,)):
-        convention = rejection.MUTATIONS[case.invalid].convention
+    for case in invalid.cases(operator, dims, (dtype,)):
+        convention = invalid.MUTATIONS[case.invalid].convention
         if convention is not None:
             found.setdefault(convention[0], []).append(case)
     return found

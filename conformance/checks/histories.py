@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from conformance import rejection
 from conformance.calling import Array, Call, Inputs
 from conformance.case import Case
+from conformance.cases import invalid
 from conformance.checks.variations import other_operators, parameters_changed
 from conformance.dtypes import FORMATS, INTEGERS
 from conformance.judging import Prepared
@@ -54,7 +54,7 @@ class Step:
         case, inputs = self.prepared.case, self.prepared.inputs
         parameters: Mapping[str, Any] = case.parameters
         if case.invalid:
-            inputs, parameters = rejection.apply(case, inputs, parameters)
+            inputs, parameters = invalid.apply(case, inputs, parameters)
         return Call(self.what, case.operator, inputs, parameters, self.refill, self.like)
 
 
@@ -193,14 +193,14 @@ def _rejected(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -
     a = first.prepared
     possible = [
         name
-        for name, mutation in rejection.MUTATIONS.items()
+        for name, mutation in invalid.MUTATIONS.items()
         if mutation.changes(a.case, a.inputs, a.case.parameters) is not None
     ]
     yield first
     apart = max(1, len(possible) // _MISTAKES)
     for name in possible[case.seed % apart :: apart][:_MISTAKES]:
-        invalid = Prepared.of(a.case.replace(invalid=name))
-        yield Step(f"an invalid call ({name})", invalid, "REJECT-2", own=True)
+        invalid_call = Prepared.of(a.case.replace(invalid=name))
+        yield Step(f"an invalid call ({name})", invalid_call, "REJECT-2", own=True)
         yield _back(first, f"the first call repeated after an invalid one ({name})", "REJECT-2")
 
 

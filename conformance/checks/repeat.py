@@ -24,7 +24,7 @@ from conformance.calling import Answer, Array, Call, HistoryEnded, Observation
 from conformance.case import Case, Shape
 from conformance.checks.histories import CALLS, LONG, SHORT, History, Step, history
 from conformance.dtypes import available
-from conformance.isolation.callers import caller_of
+from conformance.isolation.dispatch import caller_of
 from conformance.judging import (
     CRASHED,
     VIOLATES,
@@ -35,7 +35,7 @@ from conformance.judging import (
     verdict,
 )
 from conformance.operators import GRADIENTS, OPERATORS
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.signatures import ROLES
 
 __all__ = ["CALLS", "endure", "judge_history", "relive", "repeat"]

@@ -13,7 +13,7 @@ import click
 from conformance.cli import options
 
 if TYPE_CHECKING:
-    from conformance.registry import Implementation
+    from conformance.registration.registry import Implementation
 
 
 @click.command("list")
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @options.as_json
 def command(plugins: tuple[str, ...], as_json: bool) -> None:
     """List every implementation with version, family and operators. Imports no backend."""
-    from conformance.plugins import load_plugin
-    from conformance.registry import broken, implementations
+    from conformance.registration.plugins import load_plugin
+    from conformance.registration.registry import broken, implementations
 
     with options.keep_stdout():
         for plugin in plugins:

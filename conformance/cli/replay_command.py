@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from conformance import rejection
 from conformance.case import Case
+from conformance.cases import invalid
 from conformance.checks import check_for, check_of
 from conformance.checks.relations import relate, telling
 from conformance.checks.repeat import endure, repeat
 from conformance.cli import options
-from conformance.isolation.callers import close_all, isolated
-from conformance.isolation.declared import load_for
+from conformance.isolation.dispatch import close_all, isolated
+from conformance.isolation.remote_plugins import load_for
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.large.judging import Large, is_large, judge_large
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation, get, implementations
+from conformance.registration.registry import Implementation, get, implementations
 from conformance.running.causes import cited_requirement
-from conformance.running.reproducer import large_script, relation_script, script
+from conformance.scripts.standalone import large_script, relation_script, script
 
 if TYPE_CHECKING:
     from conformance.calling import Array
@@ -127,7 +127,7 @@ def _print(
     for name, value in zip(arguments, prepared.inputs, strict=True):
         _show(name, value)
     if case.invalid:
-        click.echo(f"invalid   {rejection.describe(case)}: the call must raise")
+        click.echo(f"invalid   {invalid.describe(case)}: the call must raise")
     elif isinstance(prepared, Large):
         click.echo(
             "exact     not computed in full: every element is checked by a random projection, and\n"

@@ -11,7 +11,7 @@ import click
 from conformance.cli import options
 
 if TYPE_CHECKING:
-    from reports import Report
+    from conformance.reports import Report
 
 
 @click.command("report")
@@ -32,9 +32,9 @@ def command(
     as_json: bool,
 ) -> int:
     """Print the tables of RUN_FILE (default: convformance-run/run.sqlite)."""
-    from reports import load
-    from reports.html import html as to_html
-    from reports.markdown import markdown as to_markdown
+    from conformance.reports import load
+    from conformance.reports.html import html as to_html
+    from conformance.reports.markdown import markdown as to_markdown
 
     report = load(run_file)
     for target, render in ((markdown, to_markdown), (html, to_html)):
@@ -47,11 +47,11 @@ def command(
     if differences is not None:
         _write_differences(report, differences)
     if as_json:
-        from reports.as_json import as_json as to_json
+        from conformance.reports.as_json import as_json as to_json
 
         click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
     elif markdown is None and html is None and differences is None:
-        from reports.terminal import show
+        from conformance.reports.terminal import show
 
         show(report)
     return 0
@@ -59,8 +59,8 @@ def command(
 
 def _write_differences(report: Report, target: str) -> None:
     """Write the differences page as the target's name says; into a folder in both forms."""
-    from reports.differences_html import differences_html
-    from reports.differences_markdown import differences_markdown
+    from conformance.reports.differences_html import differences_html
+    from conformance.reports.differences_markdown import differences_markdown
 
     if target == "-":
         click.echo(differences_markdown(report), nl=False)

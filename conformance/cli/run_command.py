@@ -89,7 +89,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Judge implementations on generated and curated cases; exit with 1 if one violates."""
-    from conformance.running.engine import run
+    from conformance.running.run import run
 
     folder = options.folder(output)
     try:
@@ -121,19 +121,19 @@ def command(
         where = f"; what was judged so far is in {folder / 'run.sqlite'}" if folder.exists() else ""
         print(f"convformance: interrupted{where}", file=sys.stderr)
         return 130
-    from reports import load
-    from reports.html import html
-    from reports.markdown import markdown
+    from conformance.reports import load
+    from conformance.reports.html import html
+    from conformance.reports.markdown import markdown
 
     report = load(result.path)
     options.write(folder / "report.md", markdown(report))
     options.write(folder / "report.html", html(report))
     if as_json:
-        from reports.as_json import as_json as to_json
+        from conformance.reports.as_json import as_json as to_json
 
         click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
     else:
-        from reports.terminal import show
+        from conformance.reports.terminal import show
 
         show(report)
         click.echo(f"written: {result.path}, {folder / 'report.md'}, {folder / 'report.html'}")

@@ -61,8 +61,8 @@ def command(
     thread_pools.set_environment(threads)  # before NumPy and any engine are loaded
     if list_layers:
         return _list_layers(layers, spec, as_json)
+    from conformance.reports import load
     from conformance.timing.timed_run import time
-    from reports import load
 
     folder = options.folder(output)
     with progress.shown() as tell, options.keep_stdout():
@@ -84,11 +84,11 @@ def command(
         )
     report = load(timings.path)
     if as_json:
-        from reports.as_json import as_json as to_json
+        from conformance.reports.as_json import as_json as to_json
 
         click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
     else:
-        from reports.terminal import show
+        from conformance.reports.terminal import show
 
         show(report)
         click.echo(f"\nwritten: {timings.path}")
@@ -96,8 +96,8 @@ def command(
 
 
 def _list_layers(patterns: tuple[str, ...], spec: str | None, as_json: bool) -> int:
-    from conformance.large.layers import choose
     from conformance.spec import load
+    from conformance.spec.layers import choose
 
     found = choose(patterns or ("*",), load(spec), dtype="float32", seed=0)
     if as_json:

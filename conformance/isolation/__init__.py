@@ -1,7 +1,7 @@
 """Isolation: an implementation in a process of its own, so that what ends it is a finding.
 
 - `conformance.isolation.process`: one worker process, from its start to its end.
-- `conformance.isolation.caller`: makes the calls of a run there, and starts it again.
+- `conformance.isolation.worker_caller`: makes the calls of a run there, and starts it again.
 - `conformance.isolation.worker`: what runs in it, guarded by `conformance.isolation.guardian`.
 - `conformance.isolation.wire`: how calls and answers cross over. PROTOCOL.md describes it all.
 """

@@ -1,9 +1,10 @@
 """What a worker's interpreter runs first, by file path: nothing of this environment is on its path.
 
 Written so that old interpreters can read it, and say what is wrong in one line. The arguments are
-the root of the package and five file descriptors (`conformance.isolation.process`).
+the folders of packages and five file descriptors (`conformance.isolation.process`).
 """
 
+import json
 import os
 import pickle
 import struct
@@ -19,7 +20,7 @@ def refuse(answers, reason):
     os._exit(0)
 
 
-def main(root, *numbers):
+def main(packages, *numbers):
     """Split into a guardian and the worker that it guards, and serve."""
     requests, answers, control, status, page = [int(number) for number in numbers]
     if sys.version_info < OLDEST:
@@ -31,10 +32,8 @@ def main(root, *numbers):
     guardian = by_location("convformance_guardian", os.path.join(folder, "guardian.py"))
     guardian.guard(control, status, (requests, answers, page))
     os.pwrite(page, b"\1", 8)  # from here on it is the implementation that may end the process
-    for package in ("conformance", "implementations"):
-        place = os.path.join(root, package, "__init__.py")
-        if os.path.exists(place):
-            by_location(package, place, run=False)
+    for package, folder in sorted(json.loads(packages).items()):
+        by_location(package, os.path.join(folder, "__init__.py"), run=False)
     try:
         import numpy  # noqa: F401
     except ImportError as problem:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance.errors import SpecError
-from conformance.isolation.declared import declared_as
 from conformance.isolation.limits import Limits
-from conformance.registry import Implementation, get
+from conformance.isolation.remote_plugins import declared_as
+from conformance.registration.registry import Implementation, get
 
 _FIELDS = ("name", "python")
 _TABLES = "write [[environment]] tables"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.isolation.limits import Limits
-from conformance.registry import Implementation, restore
+from conformance.registration.registry import Implementation, restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Elsewhere:
 
         Raises `conformance.calling.CallEnded` where the call ends the worker.
         """
-        from conformance.isolation.callers import invoke
+        from conformance.isolation.dispatch import invoke
 
         return invoke(self.place, self.operator, arguments, parameters)
 

@@ -6,6 +6,8 @@ Nothing that outlives the processes is made: pipes, and files that have no name.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import json
 import mmap
 import os
 import re
@@ -17,17 +19,18 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO, Any
 
-import conformance
 from conformance.calling.observing import CRASH, HANG, MEMORY, one_line
 from conformance.errors import ConformanceError
 from conformance.isolation import AVAILABLE, PROTOCOL
 from conformance.isolation.place import Place
 from conformance.isolation.wire import Frame, Inbox, WireError
+from conformance.registration.registry import ENTRY_POINT_GROUP
 
-_ROOT = Path(conformance.__file__).parent.parent
 _ENTRY = Path(__file__).with_name("entry.py")
 _CHUNK = 1 << 20
 _TICK = 0.02
@@ -102,7 +105,7 @@ class Process:
         page.truncate(mmap.PAGESIZE)
         self._page = mmap.mmap(page.fileno(), mmap.PAGESIZE)
         theirs = (requests, answers, control, status, page.fileno())
-        command = [python, "-u", "-E", str(_ENTRY), str(_ROOT)]
+        command = [python, "-u", "-E", str(_ENTRY), _packages()]
         try:
             self._guardian = subprocess.Popen(
                 [*command, *map(str, theirs)],
@@ -383,3 +386,17 @@ def _deepest(stderr: str) -> str:
     for found in theirs or frames:
         return f", in {found['what']} ({found['file']}:{found['line']})"
     return ""
+
+
+@cache
+def _packages() -> str:
+    """Return the folders of this package, and of those beneath it that lie elsewhere, as JSON.
+
+    In an editable install the implementations do. Workers load them by location.
+    """
+    own = __name__.partition(".")[0]
+    modules = [entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)]
+    names = {own, *(m.rpartition(".")[0] for m in modules if m.startswith(f"{own}."))}
+    names |= {".".join(name.split(".")[:length]) for name in names for length in (1, 2)}
+    specs = [spec for name in sorted(names) if (spec := importlib.util.find_spec(name))]
+    return json.dumps({s.name: str(Path(s.origin).parent) for s in specs if s.origin})

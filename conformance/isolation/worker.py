@@ -20,7 +20,6 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from conformance import registry
 from conformance.calling.history import Answer, Call, perform
 from conformance.calling.observing import Observation, observe, one_line
 from conformance.case import Case
@@ -28,8 +27,9 @@ from conformance.errors import ConformanceError, RegistrationError
 from conformance.isolation import PROTOCOL
 from conformance.isolation.wire import Frame, Inbox, observed, take
 from conformance.known import KnownDifference
-from conformance.plugins import load_plugin
-from conformance.registry import Implementation
+from conformance.registration import registry
+from conformance.registration.plugins import load_plugin
+from conformance.registration.registry import Implementation
 from conformance.signatures import SIGNATURES
 
 _CHUNK = 1 << 20

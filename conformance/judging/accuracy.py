@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,6 @@ def _conventional(case: Case) -> str:
     """Return the requirement that a probe of a convention, which made ``case``, is about."""
     if not case.invalid:
         return attribute(case)
-    from conformance.rejection import MUTATIONS
+    from conformance.cases.invalid import MUTATIONS
 
     return MUTATIONS[case.invalid].requirement

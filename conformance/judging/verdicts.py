@@ -23,19 +23,19 @@ from conformance.calling import (
 from conformance.case import Case, validate
 from conformance.cases.data import memory_ways
 from conformance.dtypes import numpy_dtype
-from conformance.isolation.callers import caller_of
+from conformance.isolation.dispatch import caller_of
 from conformance.judging.accepted import accepted
 from conformance.judging.accuracy import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
 from conformance.operators import OPERATORS
 from conformance.operators.pool_gradient import MaxPoolGrad
-from conformance.registry import Implementation, find
+from conformance.registration.registry import Implementation, find
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from conformance.rejection import Mutation
+    from conformance.cases.invalid import Mutation
 
 CONFORMS, VIOLATES, UNSUPPORTED, CRASHED = "conforms", "violates", "unsupported", "crashed"
 TIMED_OUT = "timed out"
@@ -144,11 +144,11 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
     if gap is not None:
         return gap
     if case.invalid:
-        from conformance import rejection
+        from conformance.cases import invalid
 
-        inputs, parameters = rejection.apply(case, prepared.inputs, case.parameters)
+        inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
         # What must raise is not looked at; what a convention accepts is, and such calls are small.
-        room = _ACCEPTED if _accepts(implementation, rejection.MUTATIONS[case.invalid]) else 0
+        room = _ACCEPTED if _accepts(implementation, invalid.MUTATIONS[case.invalid]) else 0
         return Request(case.operator, inputs, parameters, implementation.layout, nbytes=room)
     return Request(
         case.operator,
@@ -222,32 +222,32 @@ def _judge_rejection(
     implementation: Implementation, prepared: Prepared, seen: Observation
 ) -> Verdict:
     """Judge an invalid call: it must raise, whatever it raises, and leave its inputs alone."""
-    from conformance import rejection
+    from conformance.cases import invalid
 
     case, name = prepared.case, implementation.name
-    mutation = rejection.MUTATIONS[case.invalid]
+    mutation = invalid.MUTATIONS[case.invalid]
     if seen.ended is not None:
         status, _, words = ENDED[seen.ended]
-        text = f"{words} instead of raising ({rejection.describe(case)}): {seen.how}"
+        text = f"{words} instead of raising ({invalid.describe(case)}): {seen.how}"
         return Verdict(name, case, status, mutation.requirement, text)
     if seen.changed:
-        text = f"a call that is invalid ({rejection.describe(case)}) changed its inputs"
+        text = f"a call that is invalid ({invalid.describe(case)}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
     if seen.unsupported is not None:
         return Verdict(name, case, CONFORMS, message=f"declined: {seen.unsupported}")
     if seen.raised is not None:
         return Verdict(name, case, CONFORMS)
     if mutation.convention is not None and _accepts(implementation, mutation):
-        inputs, parameters = rejection.apply(case, prepared.inputs, case.parameters)
+        inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
         due = accepted(case, mutation.convention[0], inputs, parameters)
         if due is None:
             return Verdict(name, case, CONFORMS)
         found, _ = verdict(name, Accuracy.of(implementation), due, seen)
         if not found.failed:
             return Verdict(name, case, CONFORMS)
-        text = f"accepted {rejection.describe(case)}, as it declares, but {found.message}"
+        text = f"accepted {invalid.describe(case)}, as it declares, but {found.message}"
         return Verdict(name, case, VIOLATES, mutation.requirement, text)
-    output, what = seen.output, rejection.describe(case)
+    output, what = seen.output, invalid.describe(case)
     kind = output.kind if isinstance(output, Foreign) else type(output).__name__
     shape = f" of shape {output.shape}" if isinstance(output, np.ndarray) else ""
     text = f"accepted what is invalid ({what}) and returned a {kind}{shape}"

@@ -15,12 +15,12 @@ from conformance.calling import Array, Inputs, Observation, Request
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.dtypes import FLOATS
-from conformance.isolation.callers import call_once
+from conformance.isolation.dispatch import call_once
 from conformance.judging import Accuracy, Prepared, Verdict, judge_prepared, verdict
 from conformance.judging.verdicts import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.large.projection import Verifier, array_problem, verifier
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 
 WORK = 4_000_000
 """Multiply-accumulates from which on a case is judged without its full reference."""

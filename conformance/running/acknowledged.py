@@ -14,9 +14,9 @@ from conformance.checks.relations import RELATED
 from conformance.errors import CaseError, RegistrationError
 from conformance.judging import CONFORMS, UNSUPPORTED, Verdict
 from conformance.known import KnownDifference
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.running.causes import again, covering, engine_script_of, script_of
-from conformance.running.reproducer import replay_command
+from conformance.scripts.standalone import replay_command
 
 OCCURS, STALE = "known difference", "stale"
 NOT_JUDGED, OTHER_VERSION = "not judged", "other version"

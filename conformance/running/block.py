@@ -16,8 +16,8 @@ from conformance.checks import check_for, check_of, relations
 from conformance.checks.conventions import mismatches, probe
 from conformance.checks.histories import SHORT
 from conformance.checks.repeat import relive
-from conformance.isolation.callers import caller_of
-from conformance.isolation.declared import ask_ahead
+from conformance.isolation.dispatch import caller_of
+from conformance.isolation.remote_plugins import ask_ahead
 from conformance.judging import (
     UNSUPPORTED,
     Prepared,
@@ -26,11 +26,11 @@ from conformance.judging import (
     judge_prepared,
 )
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation
-from conformance.running import acknowledged, layers, pairwise, proof
+from conformance.registration.registry import Implementation
+from conformance.running import acknowledged, adapter_check, layers, pairwise
+from conformance.running.budget import Budget
 from conformance.running.causes import explain
 from conformance.running.cell import MIN_COMPARED, Block, Cell, count
-from conformance.running.pace import Budget
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
 
@@ -128,13 +128,13 @@ class _Clock:
 
 def disprove(one: Implementation, plan: Plan, operator: str, dims: int) -> Verdict | None:
     """Return what shows that the adapter of an operator is wrong, or None (`running.proof`)."""
-    dtype = proof.dtype_of(one)
+    dtype = adapter_check.dtype_of(one)
     if one.package is None or dtype is None:
         return None
     known = tuple(acknowledged.applicable(one, plan.known).values())
-    cases = proof.simplest(plan.spec, operator, dims, dtype)
+    cases = adapter_check.simplest(plan.spec, operator, dims, dtype)
     prepared = map(Prepared.of, _affordable(one, cases))
-    return proof.disprove(one, prepared, lambda p: judge_prepared(one, p)[0], known)
+    return adapter_check.disprove(one, prepared, lambda p: judge_prepared(one, p)[0], known)
 
 
 def _affordable(one: Implementation, cases: Iterable[Case]) -> Iterator[Case]:
@@ -157,7 +157,7 @@ def unjudged(
         if dtype not in plan.claimed or dtype in one.dtypes
     ]
     for cell in cells[:1]:
-        cell.violating, cell.violations = 1, [proof.violation(one, wrong)]
+        cell.violating, cell.violations = 1, [adapter_check.violation(one, wrong)]
     return cells
 
 

@@ -12,16 +12,16 @@ from conformance.checks import check_for, check_of
 from conformance.checks.relations import RELATED, relate
 from conformance.checks.repeat import relive
 from conformance.dtypes import FLOATS, available
-from conformance.isolation.callers import caller_of
+from conformance.isolation.dispatch import caller_of
 from conformance.judging import CONFORMS, CRASHED, TIMED_OUT, Prepared, Verdict, attribute
 from conformance.judging.attribution import WRONG_RESULT, citable
 from conformance.known import KnownDifference
 from conformance.large.judging import is_large, judge_any
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation
-from conformance.running.engine_script import engine_script
-from conformance.running.reproducer import large_script, relation_script, replay_command, script
+from conformance.registration.registry import Implementation
 from conformance.running.shrink import shrink
+from conformance.scripts.engine import engine_script
+from conformance.scripts.standalone import large_script, relation_script, replay_command, script
 
 MAX_CAUSES = 4
 """Different causes of failure of one check that are shrunk in one cell."""

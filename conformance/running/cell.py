@@ -17,7 +17,7 @@ from conformance.judging import (
     Prepared,
     Verdict,
 )
-from conformance.running import acknowledged, pairwise, proof
+from conformance.running import acknowledged, adapter_check, pairwise
 from conformance.running.causes import Violation
 from conformance.running.layers import LayerVerdict
 
@@ -69,7 +69,7 @@ class Cell:
         Or that the adapter is wrong, where it is, and nothing was judged.
         """
         if self.adapter_wrong:
-            return proof.ADAPTER_WRONG
+            return adapter_check.ADAPTER_WRONG
         if self.violating:
             return VIOLATES
         if self.known:

@@ -17,15 +17,15 @@ from functools import lru_cache, partial
 import numpy as np
 
 from conformance.case import Case
-from conformance.cases import bank
+from conformance.cases.ranges import Ranges
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.large.judging import Large, is_large, judge_large
-from conformance.large.layers import SUITE, smaller
 from conformance.operators import FORWARD, OPERATORS
-from conformance.registry import Implementation
-from conformance.running.pace import PATIENCE, of_call
+from conformance.registration.registry import Implementation
+from conformance.running import cache
+from conformance.running.budget import PATIENCE, of_call
 from conformance.spec import Spec
-from conformance.spec.ranges import Ranges
+from conformance.spec.layers import SUITE, smaller
 
 DTYPE = "float32"
 """The dtype of layers."""
@@ -101,8 +101,10 @@ def chosen(
         if case.operator == operator and case.dims == dims
     }
     if shapes and operator in FORWARD:
-        name = bank.key(large=SHAPES, operator=operator, dims=dims, count=shapes, seed=seed)
-        largest = bank.listed(lambda: _generated(operator, dims, shapes, seed), name, cached=cached)
+        name = cache.key(large=SHAPES, operator=operator, dims=dims, count=shapes, seed=seed)
+        largest = cache.listed(
+            lambda: _generated(operator, dims, shapes, seed), name, cached=cached
+        )
         found |= {case.id: Layer(case.id, case) for case in largest}
     return sorted(found.values(), key=lambda layer: _work(layer.case))
 

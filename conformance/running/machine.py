@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 
 
 def machine(used: Sequence[Implementation]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
 from conformance.known import KnownDifference
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation, find, get, implementations
+from conformance.registration.registry import Implementation, find, get, implementations
 from conformance.running import acknowledged
 from conformance.spec import Spec, Tier
 

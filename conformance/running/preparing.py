@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from conformance.case import Case
-from conformance.cases import bank
 from conformance.checks import check_for, derived
 from conformance.dtypes import FLOATS, INTEGERS
 from conformance.judging import (
@@ -14,6 +13,7 @@ from conformance.judging import (
 )
 from conformance.large.judging import is_large
 from conformance.operators import GRADIENTS
+from conformance.running import cache
 from conformance.running.plan import Plan
 
 _EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations", "process"}
@@ -40,7 +40,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         found = [case for case in _interleaved(cases, further) if check_for(case) in wanted]
         return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
 
-    name = bank.key(
+    name = cache.key(
         spec=plan.spec.digest,
         operator=operator,
         dims=dims,
@@ -50,7 +50,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         examples=plan.examples,
         seed=plan.seed,
     )
-    return bank.prepare(make_cases, name, cached=plan.cache)
+    return cache.prepare(make_cases, name, cached=plan.cache)
 
 
 def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.running import acknowledged
+from conformance.running.adapter_check import ADAPTER_WRONG
 from conformance.running.cell import INCONCLUSIVE, Block, Cell
 from conformance.running.layers import LayerVerdict
 from conformance.running.plan import Plan
-from conformance.running.proof import ADAPTER_WRONG
 from conformance.running.runfile import RunFile
 
 NOT_INSTALLED = "not installed"

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from conformance.case import Case
-from conformance.isolation.callers import caller_of
+from conformance.isolation.dispatch import caller_of
 from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.running.causes import named_requirement
-from conformance.running.engine_script import engine_script
+from conformance.scripts.engine import engine_script
 
 SECONDS = 10.0
 """Time that one implementation gets for all of these cases: some compile for each shape."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from conformance.errors import RegistrationError
 from conformance.known import KnownDifference
-from conformance.spec.tables import Table, parse, read, show
+from conformance.toml import Table, parse, read, show
 
 _TEXTS = ("implementation", "requirement", "case", "reason")
 _FIELDS = (*_TEXTS, "where", "link", "versions", "fatal", "unsteady")

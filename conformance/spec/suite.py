@@ -10,7 +10,7 @@ from typing import Any
 from conformance.case import Case, validate
 from conformance.errors import CaseError
 from conformance.operators import FORWARD
-from conformance.spec.tables import Table, parse, plural, show
+from conformance.toml import Table, parse, plural, show
 
 _TUPLES = {"kernel": 1, "stride": 1, "dilation": 1, "output_padding": 0}
 """Fields with one whole number a spatial axis, and the least that it may be."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.judging import CONFORMS
-from conformance.large.layers import Layer
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
+from conformance.spec.layers import Layer
 from conformance.timing.rounds import Contender
 
 

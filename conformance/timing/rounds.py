@@ -21,10 +21,10 @@ from conformance.calling import Array, Inputs, one_line, to_layout
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.errors import Unsupported
-from conformance.large.layers import smaller
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 from conformance.signatures import SIGNATURES
+from conformance.spec.layers import smaller
 
 SETS = 3
 """Different inputs that calls take turns with."""

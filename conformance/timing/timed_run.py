@@ -20,14 +20,14 @@ import numpy as np
 from conformance.dtypes import FLOATS, numpy_dtype
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
-from conformance.large.layers import Layer, choose
 from conformance.large.projection import verifier
-from conformance.plugins import load_plugin
-from conformance.registry import Implementation, find
-from conformance.registry import implementations as registered
+from conformance.registration.plugins import load_plugin
+from conformance.registration.registry import Implementation, find
+from conformance.registration.registry import implementations as registered
 from conformance.running.machine import machine
 from conformance.running.runfile import RunFile
 from conformance.spec import Spec, load
+from conformance.spec.layers import Layer, choose
 from conformance.timing import threads as thread_pools
 from conformance.timing.figures import LayerTiming, Skipped, figures, with_peak
 from conformance.timing.rounds import Bench, Contender, admit, measure

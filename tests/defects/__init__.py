@@ -23,8 +23,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from conformance import registry
-from conformance.registry import Implementation, implementation
+from conformance.registration import registry
+from conformance.registration.registry import Implementation, implementation
 
 Function = Callable[..., Any]
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from conformance import rejection
 from conformance.calling.memory import place, spread
 from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case
+from conformance.cases import invalid
 from conformance.cases.data import make_inputs
+from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
 from conformance.errors import Unsupported
 from conformance.operators import GRADIENTS, OPERATORS
-from conformance.spec.ranges import Ranges
 from tests.defects import Defect, Function, gradient_kernels, kernels
 
 CORRECT: Mapping[str, Function] = {
@@ -133,12 +133,12 @@ def _call(case: Case) -> Call:
     def inputs() -> Sequence[Any]:
         arrays = make_inputs(case)
         if case.invalid:
-            arrays = rejection.apply(case, arrays, case.parameters)[0]
+            arrays = invalid.apply(case, arrays, case.parameters)[0]
         return [_placed(a, case.memory) if isinstance(a, np.ndarray) else a for a in arrays]
 
     parameters = case.parameters
     if case.invalid:
-        parameters = rejection.apply(case, make_inputs(case), case.parameters)[1]
+        parameters = invalid.apply(case, make_inputs(case), case.parameters)[1]
     return Call(case.operator, inputs, parameters)
 
 
@@ -176,7 +176,7 @@ def _scripts(defect: Defect) -> Iterator[list[Call]]:
 def _rejected(operator: str) -> Iterator[list[Call]]:
     """Yield invalid calls, each with a valid one after it."""
     for dims in (1, 2):
-        for case in rejection.cases(operator, dims, ("float32",)):
+        for case in invalid.cases(operator, dims, ("float32",)):
             yield [_call(case), _call(case.replace(invalid=""))]
     for case in _examples(operator, "float32")[:3]:
         for index, value in enumerate(make_inputs(case)):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from conformance import implementation
-from implementations.im2col import conv as right
+from conformance.implementations.im2col import conv as right
 
 
 def segfault() -> None:

@@ -20,12 +20,12 @@ from conformance.checks.relations.claims import Call, Claim, Relation, widened
 from conformance.checks.relations.shapes import cases
 from conformance.checks.relations.tolerance import error
 from conformance.errors import CaseError
-from conformance.isolation.callers import call_once
+from conformance.isolation.dispatch import call_once
 from conformance.judging import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES, Accuracy, Verdict
 from conformance.judging.verdicts import ENDED
 from conformance.large.projection import array_problem
 from conformance.operators import OPERATORS
-from conformance.registry import Implementation
+from conformance.registration.registry import Implementation
 
 __all__ = [
     "RELATED",

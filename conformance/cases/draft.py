@@ -1,0 +1,217 @@
+"""A plan: what generation draws of a case. The sizes of its arrays follow, so every plan is valid.
+
+Input sizes are computed from the output's: no draw has to be thrown away, and every output is as
+small as the ranges ask for. A plan that costs too much is cut down within the ranges (`fit`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from conformance.case import Case, Padding, Shape
+from conformance.cases.ranges import Ranges
+from conformance.operators import FORWARD
+from conformance.operators.geometry import span, transpose_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One drawn value of each quantity; tuples have one entry a spatial axis."""
+
+    operator: str
+    kernel: Shape
+    stride: Shape
+    dilation: Shape
+    padding: Padding
+    out: Shape
+    """The least output size (conv_transpose: input size)."""
+    rest: Shape
+    """Input rows after the last window (conv_transpose: output_padding)."""
+    batch: int = 1
+    groups: int = 1
+    inner: int = 1
+    """Input channels of a group."""
+    outer: int = 1
+    """Output channels of a group; a pooling has as many outputs as inputs."""
+    width: tuple[int, int] | None = None
+    """An axis and the input size that it has at least."""
+    bias: bool = False
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    dtype: str = "float32"
+    data: str = "integers"
+    seed: int = 0
+
+    def case(self) -> Case:
+        """Return the case: valid for any values, since sizes grow until something is computed."""
+        sizes = tuple(self._size(axis) for axis in range(len(self.kernel)))
+        x = (self.batch, self.groups * self.inner, *sizes)
+        w, window = None, None
+        if self.operator == "conv":
+            w = (self.groups * self.outer, self.inner, *self.kernel)
+        elif self.operator == "conv_transpose":
+            w = (self.groups * self.inner, self.outer, *self.kernel)
+        else:
+            window = self.kernel
+        return Case(
+            operator=self.operator,
+            x=x,
+            w=w,
+            bias=self.bias,
+            kernel=window,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.rest if self.operator == "conv_transpose" else (),
+            dilation=self.dilation,
+            groups=self.groups,
+            ceil_mode=self.ceil_mode,
+            count_include_pad=self.count_include_pad,
+            dtype=self.dtype,
+            data=self.data,
+            seed=self.seed,
+        )
+
+    def _size(self, axis: int) -> int:
+        """Return the input size along ``axis``, by whole strides larger where padding is large."""
+        out, rest, stride = self.out[axis], self.rest[axis], self.stride[axis]
+        kernel, dilation, padding = self.kernel[axis], self.dilation[axis], self.padding[axis]
+        if self.operator == "conv_transpose":
+            size = out
+            missing = 1 - transpose_size(size, kernel, stride, padding, dilation, rest)
+            size += max(0, -(-missing // stride))  # what the padding crops beyond everything
+        else:
+            size = (out - 1) * stride + span(kernel, dilation) - sum(padding) + rest
+            size += max(0, -(-(1 - size) // stride) * stride)
+        if self.width is not None and self.width[0] == axis:
+            return max(size, self.width[1])
+        return size
+
+
+def cost(case: Case) -> int:
+    """Return what judging ``case`` costs, in multiply-accumulates.
+
+    One for each of them, one for an input element, and eight for an output element: measured, an
+    output element takes about as long to make, bound and compare as eight to accumulate.
+    """
+    operator = FORWARD[case.operator]
+    output = math.prod(operator.output_shape(case))
+    return operator.work(case) + math.prod(case.x) + 8 * output
+
+
+def fit(plan: Plan, ranges: Ranges) -> Case:
+    """Return the case of ``plan``, cut down within ``ranges`` until it costs at most their work.
+
+    The spec's reader has made sure that this is possible (`least_work`). Outputs are cut before
+    batch and channels, and parameters last, so that a case seldom loses what it was drawn for.
+    """
+    case = plan.case()
+    while cost(case) > ranges.work:
+        smaller = next(_smaller(plan, ranges), None)
+        if smaller is None:
+            return case
+        plan = smaller
+        case = plan.case()
+    return case
+
+
+def least_work(ranges: Ranges) -> int:
+    """Return a ``work`` that lets `fit` succeed for every plan drawn from ``ranges``.
+
+    Each of the three costs is a product over axes of what one axis gives, so that the largest over
+    the kernel sizes bounds it. The largest number of dimensions and the dearest channels decide.
+    """
+    groups = min((g for g in ranges.groups if g > 1), default=1)
+    batch = min(_positive(ranges.batch), default=0)
+    inner = min(ranges.channels)
+    outer = max(inner, min(ranges.multiplier))
+    dims = max(ranges.dims)
+    bound = 0
+    for name, operator in FORWARD.items():
+        axes = [_smallest_axis(name, kernel, ranges) for kernel in ranges.kernel]
+        work = max(map(operator.work, axes)) ** dims
+        size = max(axis.x[2] for axis in axes) ** dims
+        out = max(operator.output_shape(axis)[2] for axis in axes) ** dims
+        bound = max(bound, inner * outer * work + inner * size + 8 * outer * out)
+    return batch * groups * bound
+
+
+def pool_padding(values: Iterable[int], kernel: int) -> tuple[int, ...]:
+    """Return ``values``, sorted, cut to half of a pooling window, the most that is valid there."""
+    return tuple(sorted({min(value, kernel // 2) for value in values}))
+
+
+def _smallest_axis(operator: str, kernel: int, ranges: Ranges) -> Case:
+    """Return the case in one dimension, with one channel, that `fit` ends at for a kernel."""
+    pooling = not FORWARD[operator].has_weight
+    pad = min(pool_padding(ranges.padding, kernel) if pooling else ranges.padding)
+    dilation = 1 if operator == "avg_pool" else min(ranges.dilation)
+    return Plan(
+        operator=operator,
+        kernel=(kernel,),
+        stride=(min(ranges.stride),),
+        dilation=(dilation,),
+        padding=((pad, pad),),
+        out=(min(ranges.output),),
+        rest=(0,),
+        ceil_mode=pooling,
+    ).case()
+
+
+def _smaller(plan: Plan, ranges: Ranges) -> Iterator[Plan]:
+    """Yield ``plan`` with one quantity lowered by one allowed value, what matters least first."""
+    lower = [_below(ranges.output, out) for out in plan.out]
+    if any(lower):
+        axis = max((o, a) for a, o in enumerate(plan.out) if lower[a])[1]
+        yield replace(plan, out=(*plan.out[:axis], lower[axis], *plan.out[axis + 1 :]))
+    if batch := _below(_positive(ranges.batch), plan.batch):
+        yield replace(plan, batch=batch)
+    depthwise = plan.groups > 1 and plan.inner == 1
+    channels = (*ranges.channels, *ranges.boundary_channels)
+    if FORWARD[plan.operator].has_weight and (
+        outer := _below(ranges.multiplier if depthwise else channels, plan.outer)
+    ):
+        yield replace(plan, outer=outer)
+    if inner := _below(channels, plan.inner):
+        yield replace(plan, inner=inner)
+    several = [
+        g for g in (*ranges.groups, *(ranges.boundary_channels if depthwise else ())) if g > 1
+    ]
+    if groups := _below(several, plan.groups):
+        yield replace(plan, groups=groups)
+    if plan.width is not None:
+        axis, size = plan.width
+        width = _below(ranges.boundary_widths, size)
+        yield replace(plan, width=(axis, width) if width else None)
+    yield from _plainer(plan, ranges)
+
+
+def _plainer(plan: Plan, ranges: Ranges) -> Iterator[Plan]:
+    """Yield ``plan`` with the parameters that enlarge arrays at their smallest values."""
+    dims = len(plan.kernel)
+    pooling = not FORWARD[plan.operator].has_weight
+    pads = [
+        min(pool_padding(ranges.padding, size) if pooling else ranges.padding)
+        for size in plan.kernel
+    ]
+    dilation = 1 if plan.operator == "avg_pool" else min(ranges.dilation)
+    plain: dict[str, Any] = {
+        "padding": tuple((pad, pad) for pad in pads),
+        "rest": (0,) * dims,
+        "dilation": (dilation,) * dims,
+        "stride": (min(ranges.stride),) * dims,
+    }
+    for name, value in plain.items():
+        if getattr(plan, name) != value:
+            yield replace(plan, **{name: value})
+
+
+def _below(values: Sequence[int], value: int) -> int:
+    """Return the largest of ``values`` below ``value``, or 0 if there is none."""
+    return max((v for v in values if v < value), default=0)
+
+
+def _positive(values: Sequence[int]) -> list[int]:
+    return [value for value in values if value > 0]

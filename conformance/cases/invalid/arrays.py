@@ -1,0 +1,283 @@
+"""Mistakes in the arrays: axes, channels, groups, bias and dtypes that do not fit or do not exist.
+
+Where an implementation that checks nothing would broadcast, truncate or convert, the mistake is
+chosen so that it can: one channel for many, a weight for two groups, a bias of one element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import numpy as np
+
+from conformance.calling import Array
+from conformance.case import Case
+from conformance.cases.invalid.mistake import Arguments, Mutation, having, resized
+from conformance.signatures import SIGNATURES
+
+_FORWARD = ("conv", "conv_transpose", "max_pool", "avg_pool")
+
+
+def mutations() -> Iterator[Mutation]:
+    """Yield the mistakes that are made in x, w and bias, or between them and groups."""
+    yield from _axes()
+    yield from _empty()
+    yield from _channels()
+    yield from _groups()
+    yield from _bias()
+    yield from _dtypes()
+
+
+def _axes() -> Iterator[Mutation]:
+    changes: dict[str, Callable[[Array], Array | None]] = {
+        "without-batch": lambda array: array[0] if len(array) else None,
+        "extra-axis": lambda array: array[..., None],
+    }
+    for name in ("x", "w"):
+        for kind, change in changes.items():
+            if (name, kind) == ("w", "without-batch"):
+                kind, change = "missing-axis", lambda array: array[..., 0]
+            yield Mutation(
+                name=f"{name}-{kind}",
+                requirement="REJECT-13",
+                summary=f"{name} with another number of axes than the call needs",
+                operators=having(name),
+                change=partial(_only, name, change),
+            )
+
+
+def _empty() -> Iterator[Mutation]:
+    for name in ("x", "w"):
+        for suffix, which in {"": 0, "-last": -1}.items():
+            yield Mutation(
+                name=f"{name}-empty{suffix}",
+                requirement="REJECT-15",
+                summary=f"{name} with an empty spatial axis",
+                operators=having(name),
+                change=partial(_emptied, name, which),
+            )
+    yield Mutation(
+        name="w-without-outputs",
+        requirement="REJECT-15",
+        summary="a weight without output channels",
+        operators=("conv", "conv_transpose"),
+        change=_without_outputs,
+    )
+    yield Mutation(
+        name="no-channels",
+        requirement="REJECT-21",
+        summary="no input channels",
+        operators=_FORWARD,
+        change=_without_channels,
+        convention=("zero_channels", "empty_sum"),
+    )
+
+
+def _channels() -> Iterator[Mutation]:
+    sizes: dict[str, Callable[[int, int], int]] = {
+        "more-channels": lambda channels, step: channels + step,
+        "fewer-channels": lambda channels, step: channels - step,
+        "half-channels": lambda channels, step: channels // 2,
+        "one-channel": lambda channels, step: 1,
+    }
+    for kind, size in sizes.items():
+        yield Mutation(
+            name=f"w-{kind}",
+            requirement="REJECT-9",
+            summary="channels of the weight that do not match the input's",
+            operators=having("w"),
+            change=partial(_with_input_channels, size),
+        )
+    yield Mutation(
+        name="x-one-channel",
+        requirement="REJECT-9",
+        summary="channels of the input that do not match the weight's",
+        operators=("conv", "conv_transpose", "conv_weight_grad"),
+        change=lambda case, a: {"x": resized(a["x"], 1, 1)} if case.x[1] > 1 else None,
+    )
+
+
+def _groups() -> Iterator[Mutation]:
+    shared = "groups that do not divide the"
+    for name, requirement, summary, operators, change in (
+        ("indivisible", "REJECT-8", f"{shared} input channels", having("groups"), _indivisible),
+        ("not-dividing-x", "REJECT-8", f"{shared} input channels", ("conv",), _one_more_input),
+        ("not-dividing-w", "REJECT-8", f"{shared} output channels", ("conv",), _one_more_output),
+        ("not-of-w", "REJECT-9", "a weight for another number of groups", ("conv",), _other_groups),
+    ):
+        yield Mutation(f"groups-{name}", requirement, summary, operators, change)
+
+
+def _bias() -> Iterator[Mutation]:
+    shapes: dict[str, Callable[[int], tuple[int, ...]]] = {
+        "of-one": lambda o: (1,),
+        "too-short": lambda o: (o - 1,),
+        "too-long": lambda o: (o + 1,),
+        "column": lambda o: (o, 1),
+        "row": lambda o: (1, o),
+        "scalar": lambda o: (),
+    }
+    for kind, shape in shapes.items():
+        yield Mutation(
+            name=f"bias-{kind}",
+            requirement="REJECT-10",
+            summary="a bias that has not one element an output channel",
+            operators=having("bias"),
+            change=partial(_reshaped_bias, shape),
+        )
+
+
+_WIDER = {"float16": "float32", "bfloat16": "float32", "float32": "float64"}
+_WIDER |= {"int8": "int16", "int16": "int32", "int32": "int64", "uint8": "int16"}
+_NARROWER = {"float64": "float32", "float32": "float16", "int64": "int32", "int32": "int16"}
+_INTEGER = dict.fromkeys(("float16", "bfloat16", "float32", "float64"), "int32")
+
+
+def _dtypes() -> Iterator[Mutation]:
+    """Yield arrays that hold no numbers, and arrays of different dtypes."""
+    for kind, what in {"bool": "booleans", "object": "objects", "str": "strings"}.items():
+        yield Mutation(
+            name=f"dtype-{kind}",
+            requirement="REJECT-18",
+            summary=f"arrays of {what}",
+            operators=having(),
+            change=partial(_all_of, kind),
+        )
+        for name in ("x", "w", "bias", "grad"):  # the others are as they should be
+            yield Mutation(
+                name=f"{name}-{kind}",
+                requirement="REJECT-18",
+                summary=f"one array of {what}",
+                operators=tuple(o for o in having(name) if len(_arrays_of(o)) > 1),
+                change=partial(_one_of, name, kind),
+            )
+    for name in ("w", "bias", "x"):
+        for kind, table in {"wider": _WIDER, "narrower": _NARROWER, "integer": _INTEGER}.items():
+            yield Mutation(
+                name=f"{name}-{kind}",
+                requirement="REJECT-20",
+                summary="not the dtype of the other arrays",
+                # x alone is mixed with nothing; beside w, it is w that differs.
+                operators=having(name, *(("grad",) if name == "x" else ())),
+                change=partial(_converted, name, table),
+                convention=("mixed_dtypes", "promote"),
+            )
+
+
+# --- how each is made ---------------------------------------------------------------------------
+
+
+def _only(
+    name: str, change: Callable[[Array], Array | None], case: Case, a: Arguments
+) -> Arguments | None:
+    changed = change(a[name])
+    return None if changed is None else {name: changed}
+
+
+def _emptied(name: str, which: int, case: Case, a: Arguments) -> Arguments | None:
+    """Empty the first (0) or the last (-1) spatial axis."""
+    if which and case.dims == 1:
+        return None
+    return {name: resized(a[name], range(2, a[name].ndim)[which], 0)}
+
+
+def _input_axis(case: Case) -> int:
+    """Return the axis of the weight that goes with the input's channels."""
+    return 0 if case.operator == "conv_transpose" else 1
+
+
+def _output_axis(case: Case) -> int:
+    return 1 - _input_axis(case)
+
+
+def _without_outputs(case: Case, a: Arguments) -> Arguments:
+    return {"w": resized(a["w"], _output_axis(case), 0), **_bias_of(0, a)}
+
+
+def _bias_of(outputs: int, a: Arguments) -> Arguments:
+    """Return a bias to suit, where the call has one: it is not the mistake."""
+    bias: Array | None = a.get("bias")
+    return {} if bias is None else {"bias": resized(bias, 0, outputs)}
+
+
+def _without_channels(case: Case, a: Arguments) -> Arguments:
+    empty = {"x": resized(a["x"], 1, 0)}
+    return empty | {"w": resized(a["w"], _input_axis(case), 0)} if "w" in a else empty
+
+
+def _with_input_channels(
+    size: Callable[[int, int], int], case: Case, a: Arguments
+) -> Arguments | None:
+    """Change w's channels: by a whole group's where that is what its axis counts."""
+    w: Array = a["w"]
+    axis = _input_axis(case)
+    channels = w.shape[axis]
+    changed = size(channels, case.groups if axis == 0 else 1)
+    return {"w": resized(w, axis, changed)} if 0 < changed != channels else None
+
+
+def _one_more_input(case: Case, a: Arguments) -> Arguments | None:
+    """One input channel more than the groups share: rounded down, the weight still fits."""
+    return {"x": resized(a["x"], 1, case.x[1] + 1)} if case.groups > 1 else None
+
+
+def _indivisible(case: Case, a: Arguments) -> Arguments:
+    """The smallest number of groups that does not divide the input channels."""
+    groups = next(g for g in range(2, case.x[1] + 2) if case.x[1] % g)
+    transposed = case.operator == "conv_transpose"
+    return {"groups": groups, **(_bias_of(a["w"].shape[1] * groups, a) if transposed else {})}
+
+
+def _one_more_output(case: Case, a: Arguments) -> Arguments | None:
+    """One filter more than the groups share, and its bias."""
+    if case.groups == 1:
+        return None
+    outputs = len(a["w"]) + 1
+    return {"w": resized(a["w"], 0, outputs), **_bias_of(outputs, a)}
+
+
+def _other_groups(case: Case, a: Arguments) -> Arguments | None:
+    """Another number of groups that divides all channels, but is not the weight's."""
+    channels, outputs = case.x[1], len(a["w"])
+    for groups in (2, 1, 3):
+        if groups != case.groups and channels % groups == outputs % groups == 0:
+            return {"groups": groups}
+    return None
+
+
+def _reshaped_bias(
+    shape: Callable[[int], tuple[int, ...]], case: Case, a: Arguments
+) -> Arguments | None:
+    bias: Array | None = a["bias"]
+    if bias is None:
+        return None
+    wrong = shape(len(bias))
+    return None if wrong == bias.shape else {"bias": np.resize(bias, wrong)}
+
+
+def _all_of(kind: str, case: Case, a: Arguments) -> Arguments:
+    """Convert every array; by way of float64, as bfloat16 has no conversion of its own."""
+    return {
+        name: value.astype(value.dtype if value.dtype.kind in "iu" else np.float64).astype(kind)
+        for name, value in a.items()
+        if isinstance(value, np.ndarray)
+    }
+
+
+def _one_of(name: str, kind: str, case: Case, a: Arguments) -> Arguments | None:
+    """Convert one array of several."""
+    return None if a[name] is None else {name: _all_of(kind, case, a)[name]}
+
+
+def _arrays_of(operator: str) -> list[str]:
+    names = SIGNATURES[operator].arguments
+    return [name for name in names if not name.endswith("_shape")]
+
+
+def _converted(name: str, table: Mapping[str, str], case: Case, a: Arguments) -> Arguments | None:
+    value: Array | None = a[name]
+    if value is None or case.dtype not in table:
+        return None
+    with np.errstate(all="ignore"):  # the values do not matter
+        return {name: value.astype(table[case.dtype])}

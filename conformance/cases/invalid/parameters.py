@@ -1,0 +1,282 @@
+"""Mistakes in the parameters: no whole numbers, out of range, too many, too few, no output left.
+
+Most come twice: in the first spatial axis, and in the last one (``-last``), which a check of the
+first entry alone lets through; some in all axes at once (``-all``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+from conformance.calling import Array
+from conformance.case import Case
+from conformance.cases.invalid.mistake import Arguments, Mutation, having, resized
+from conformance.operators import GRADIENTS, OPERATORS
+
+Value: TypeAlias = Callable[[Case, int, Any], Any]
+"""From the case, the spatial axis and the valid entry to the invalid one."""
+Applies: TypeAlias = Callable[[Case, int], bool]
+
+_AXES: Mapping[str, Callable[[int], tuple[int, ...]]] = {
+    "": lambda dims: (0,),
+    "-last": lambda dims: (dims - 1,) if dims > 1 else (),
+    "-all": lambda dims: tuple(range(dims)) if dims > 1 else (),
+}
+_NOT_WHOLE: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "fraction": (lambda v: v + 0.5, "a fraction"),
+    "nan": (lambda v: math.nan, "NaN"),
+    "infinity": (lambda v: math.inf, "an infinity"),
+    "string": (str, "a string"),
+    "none": (lambda v: None, "None"),
+}
+_TUPLES = ("stride", "dilation", "kernel", "output_padding")
+
+
+def mutations() -> Iterator[Mutation]:
+    """Yield the mistakes that are made in the keyword parameters, or in the kernel's size."""
+    yield from _not_whole()
+    yield from _out_of_range()
+    yield from _no_output()
+    yield from _lengths()
+
+
+def _not_whole() -> Iterator[Mutation]:
+    for kind, (wrong, what) in _NOT_WHOLE.items():
+        value = partial(_ignoring_place, wrong)
+        for name in _TUPLES:
+            summary = f"{what} in {name}"
+            yield from _entries(name, kind, "REJECT-17", summary, value, suffixes=("", "-last"))
+        yield from _padding(kind, "REJECT-17", f"{what} in padding", value)
+        yield from _groups(kind, "REJECT-17", f"{what} for groups", wrong)
+
+
+def _out_of_range() -> Iterator[Mutation]:
+    for name, number in {"stride": 3, "dilation": 4, "kernel": 6}.items():
+        requirement, summary = f"REJECT-{number}", f"{name} below 1"
+        yield from _entries(name, "zero", requirement, summary, lambda case, axis, v: 0)
+        yield from _entries(name, "negative", requirement, summary, lambda case, axis, v: -v)
+    yield from _groups("zero", "REJECT-7", "groups below 1", lambda v: 0)
+    yield from _groups("negative", "REJECT-7", "groups below 1", lambda v: -v)
+    yield from _padding(
+        "negative",
+        "REJECT-5",
+        "padding below 0",
+        lambda case, axis, v: -1,
+        suffixes=("", "-last", "-both"),
+    )
+    yield from _entries(
+        "output_padding",
+        "negative",
+        "REJECT-11",
+        "output_padding below 0",
+        lambda case, axis, v: -1,
+    )
+    yield from _entries(
+        "output_padding",
+        "too-large",
+        "REJECT-11",
+        "output_padding not below the larger of stride and dilation",
+        lambda case, axis, v: max(case.stride[axis], case.dilation[axis]),
+    )
+    yield from _padding(
+        "beyond-half",
+        "REJECT-19",
+        "padding beyond half of the window",
+        lambda case, axis, v: case.window[axis] // 2 + 1,
+        operators=having("kernel", "padding"),
+        applies=lambda case, axis: case.dilation[axis] == 1,
+        suffixes=("", "-last", "-both"),
+        convention=("pool_padding", "accept"),
+    )
+
+
+def _no_output() -> Iterator[Mutation]:
+    """Yield windows that reach beyond the padded input, and crops of everything."""
+    summary = "a window larger than the padded input"
+    yield from _entries("kernel", "too-large", "REJECT-12", summary, _too_large)
+    yield from _entries(
+        "dilation",
+        "too-large",
+        "REJECT-12",
+        summary,
+        lambda case, axis, v: -(-_lacking(case, axis) // (case.window[axis] - 1)),
+        applies=lambda case, axis: case.window[axis] > 1,
+        without="conv_transpose",
+    )
+    for suffix in _AXES:
+        yield Mutation(
+            name=f"w-too-large{suffix}",
+            requirement="REJECT-12",
+            summary="a kernel larger than the padded input",
+            operators=having("w", without="conv_transpose"),
+            change=partial(_enlarge, suffix),
+        )
+    for kind, left in {"crops-all": 0, "crops-more": -1}.items():
+        yield from _padding(
+            kind,
+            "REJECT-12",
+            "padding that crops everything",
+            partial(_crop_to, left),
+            operators=having("output_padding"),
+        )
+
+
+def _lengths() -> Iterator[Mutation]:
+    """Yield tuples with another number of entries than spatial axes, and pairs that are none."""
+    for name in (*_TUPLES, "padding"):
+        lengths: dict[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]] = {
+            "too-short": lambda values: values[:-1],
+            "too-long": lambda values: (*values, values[-1]),
+            "single": lambda values: values[:1] if len(values) > 2 else values,
+            "empty": lambda values: () if len(values) > 1 else values,
+        }
+        for kind, cut in lengths.items():
+            yield Mutation(
+                name=f"{name}-{kind}",
+                requirement="REJECT-14",
+                summary=f"{name} without one entry a spatial axis",
+                operators=having(name),
+                change=partial(_with_length, name, cut),
+            )
+    pairs: dict[str, Value] = {
+        "triple": lambda case, axis, pair: (*pair, 0),
+        "no-pair": lambda case, axis, pair: pair[:1],
+    }
+    for kind, value in pairs.items():
+        yield from _entries(
+            "padding",
+            kind,
+            "REJECT-14",
+            "a padding entry that is not a pair",
+            value,
+            suffixes=("", "-last"),
+        )
+
+
+# --- where a mistake goes -----------------------------------------------------------------------
+
+
+def _entries(
+    parameter: str,
+    kind: str,
+    requirement: str,
+    summary: str,
+    value: Value,
+    *,
+    suffixes: Sequence[str] = tuple(_AXES),
+    applies: Applies = lambda case, axis: True,
+    without: str = "",
+) -> Iterator[Mutation]:
+    """Yield mutations of one entry of a parameter, the first or the last, and of all."""
+    for suffix in suffixes:
+
+        def change(case: Case, a: Arguments, suffix: str = suffix) -> Arguments | None:
+            axes, values = _AXES[suffix](case.dims), list(a[parameter])
+            if not axes or not all(applies(case, axis) for axis in axes):
+                return None
+            for axis in axes:
+                values[axis] = value(case, axis, values[axis])
+            return {parameter: tuple(values)}
+
+        yield Mutation(
+            name=f"{parameter}-{kind}{suffix}",
+            requirement=requirement,
+            summary=summary,
+            operators=having(parameter, without=without),
+            change=change,
+        )
+
+
+def _padding(
+    kind: str,
+    requirement: str,
+    summary: str,
+    value: Value,
+    *,
+    suffixes: Sequence[str] = ("", "-last"),
+    operators: tuple[str, ...] = having("padding"),
+    applies: Applies = lambda case, axis: True,
+    convention: tuple[str, str] | None = None,
+) -> Iterator[Mutation]:
+    """Yield mutations of the padding before the first axis, after the last, or at its both ends."""
+    for suffix in suffixes:
+
+        def change(case: Case, a: Arguments, suffix: str = suffix) -> Arguments | None:
+            axis = case.dims - 1 if suffix else 0
+            if not applies(case, axis):
+                return None
+            pairs = [list(pair) for pair in a["padding"]]
+            for end in {"": (0,), "-last": (1,), "-both": (0, 1)}[suffix]:
+                pairs[axis][end] = value(case, axis, pairs[axis][end])
+            changed = tuple((before, after) for before, after in pairs)
+            if convention is None or case.operator not in GRADIENTS:
+                return {"padding": changed}
+            # Who accepts the padding must be handed the gradient that is due then.
+            forward = GRADIENTS[case.operator].forward
+            size = forward.output_shape(case.replace(padding=changed))[2 + axis]
+            return {"padding": changed, "grad": resized(a["grad"], 2 + axis, size)}
+
+        yield Mutation(
+            name=f"padding-{kind}{suffix}",
+            requirement=requirement,
+            summary=summary,
+            operators=operators,
+            change=change,
+            convention=convention,
+        )
+
+
+def _groups(
+    kind: str, requirement: str, summary: str, wrong: Callable[[Any], Any]
+) -> Iterator[Mutation]:
+    yield Mutation(
+        name=f"groups-{kind}",
+        requirement=requirement,
+        summary=summary,
+        operators=having("groups"),
+        change=lambda case, a: {"groups": wrong(a["groups"])},
+    )
+
+
+# --- how large is too large ---------------------------------------------------------------------
+
+
+def _lacking(case: Case, axis: int) -> int:
+    """Return the least ``dilation * (kernel - 1)`` that leaves no output, with ceil_mode too."""
+    padded = case.x[2 + axis] + sum(case.padding[axis])
+    return padded + (case.stride[axis] - 1 if case.ceil_mode else 0)
+
+
+def _too_large(case: Case, axis: int, v: Any = None) -> int:
+    """Return the smallest kernel that leaves no output."""
+    return -(-_lacking(case, axis) // case.dilation[axis]) + 1
+
+
+def _enlarge(suffix: str, case: Case, a: Arguments) -> Arguments | None:
+    axes = _AXES[suffix](case.dims)
+    w: Array = a["w"]
+    for axis in axes:
+        w = resized(w, 2 + axis, _too_large(case, axis))
+    return {"w": w} if axes else None
+
+
+def _crop_to(left: int, case: Case, axis: int, v: Any) -> int:
+    size = OPERATORS[case.operator].output_shape(case)[2 + axis]
+    return int(v) + size - left
+
+
+def _with_length(
+    name: str,
+    cut: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+    case: Case,
+    a: Arguments,
+) -> Arguments | None:
+    values = cut(a[name])
+    return None if values == a[name] else {name: values}
+
+
+def _ignoring_place(wrong: Callable[[Any], Any], case: Case, axis: int, v: Any) -> Any:
+    return wrong(v)

@@ -1,0 +1,132 @@
+"""Declarations of a file that only workers load: what it says of itself, and nothing of its code.
+
+A file whose import ends the process, or never ends, is one clear line, not the end of the run.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from conformance.calling.observing import HANG
+from conformance.case import Case
+from conformance.errors import PluginError
+from conformance.isolation import AVAILABLE
+from conformance.isolation.dispatch import caller_at, place_of
+from conformance.isolation.limits import Limits
+from conformance.isolation.place import Elsewhere, Place
+from conformance.isolation.process import Ended, Process, StartError
+from conformance.isolation.worker_caller import keep
+from conformance.known import KnownDifference
+from conformance.registration.plugins import check_plugin, load_plugin
+from conformance.registration.registry import Implementation, adopt, from_file
+
+
+@dataclass
+class Supports:
+    """A ``supports=`` that lies in a worker: asked there, and remembered."""
+
+    place: Place
+    known: dict[Case, str | None] = field(default_factory=dict)
+
+    def __call__(self, case: Case) -> bool | str:
+        """Return True, or the reason why the implementation declines the case."""
+        if case not in self.known:
+            self.ask([case])
+        return self.known[case] or True
+
+    def ask(self, cases: Iterable[Case]) -> None:
+        """Ask for many cases at once."""
+        new = [case for case in dict.fromkeys(cases) if case not in self.known]
+        if new:
+            self.known.update(zip(new, caller_at(self.place).gaps(new), strict=True))
+
+
+def ask_ahead(one: Implementation, cases: Iterable[Case]) -> None:
+    """Ask for all the cases at once, where ``supports=`` lies in a worker."""
+    if isinstance(one.supports, Supports):
+        operators, dtypes = one.functions, one.dtypes
+        one.supports.ask(c for c in cases if c.operator in operators and c.dtype in dtypes)
+
+
+def load_for(
+    plugin: str | Path, isolate: bool | None, limits: Limits
+) -> tuple[Implementation, ...]:
+    """Load a plugin where its calls will be made: in a worker, unless ``isolate`` is False."""
+    elsewhere = AVAILABLE if isolate is None else isolate
+    return declare_plugin(plugin, limits) if elsewhere else load_plugin(plugin)
+
+
+def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ...]:
+    """Load the file ``path`` in a worker, and register what it declares.
+
+    Raises `PluginError` where the file is missing, cannot be loaded, or registers nothing.
+    """
+    file = check_plugin(path)
+    known = from_file(file)
+    if known:
+        return known
+    here = Place(sys.executable, ("file", str(path)), "", limits)  # as typed, for its messages
+    try:
+        process = Process(here, None)
+    except StartError as problem:
+        raise PluginError(str(problem)) from None
+    except Ended as ended:
+        what = "does not end" if ended.kind == HANG else "ends the process that does it"
+        raise PluginError(f"plugin {path}: importing it {what}: {ended.how}") from None
+    here = replace(here, target=("file", str(file)))
+    keep(here, process)
+    found = [_declared(one, replace(here, name=one["name"])) for one in process.declared]
+    for one in found:
+        adopt(one)
+    return tuple(found)
+
+
+def declared_as(name: str, python: str, base: Implementation, limits: Limits) -> Implementation:
+    """Load the implementation ``base`` in another interpreter, and register it as ``name``.
+
+    Raises `StartError` where that interpreter cannot serve or has not what it needs.
+    """
+    place = replace(base.place or place_of(base, limits), python=python)
+    try:
+        process = Process(place, place.name)
+    except Ended as ended:
+        what = f"loading '{place.name}' failed"
+        raise StartError(f"interpreter {python}: {what}: {ended.how}") from None
+    process.stop()
+    (plain,) = process.declared
+    one = _declared(plain | {"known": []}, place)
+    one = replace(one, name=name, snippet=base.snippet, known=base.known)
+    adopt(one)
+    return one
+
+
+def _declared(plain: dict[str, Any], place: Place) -> Implementation:
+    """Return the implementation that a worker's declarations describe.
+
+    Raises `PluginError` for a known difference that only its own process could tell.
+    """
+    for entry in plain["known"]:
+        if entry["where"] is None:
+            raise PluginError(
+                f"{place.target[1]}: implementation '{plain['name']}': known={entry['requirement']}"
+                ": where is a function, which stays in its worker; write fields, or run it with "
+                "--no-isolate"
+            )
+    fields = {key: value for key, value in plain.items() if key != "installed"}
+    return Implementation(
+        **fields
+        | {
+            "supports": Supports(place) if plain["supports"] else None,
+            "snippet": None,
+            "known": tuple(KnownDifference(**entry) for entry in plain["known"]),
+            "functions": {
+                operator: Elsewhere(module, known, operator, place)
+                for operator, (module, known) in plain["functions"].items()
+            },
+            "place": place,
+        }
+    )

@@ -1,0 +1,1 @@
+"""Registration: what an implementation says of itself, and where the suite finds it."""

@@ -1,0 +1,99 @@
+"""Proof of adapters: the simplest cases first, so that an adapter's mistake is not the engine's.
+
+Between a case and an engine that somebody else wrote stands an adapter, which translates layout,
+padding and parameters. Before an operator is judged, the smoke suite's simplest cases are: those
+that are checked by hand and have one parameter at most that is not its default. An engine that
+others rely on computes them rightly; so where a value or a shape is wrong even there, the adapter
+is (so it is where the plainest cases, without any parameter, raise). Nothing is said of the engine
+then, and none of the operator's other cases is judged. An exception in a case with a parameter
+accuses nobody yet: engines do refuse parameters, and the ordinary cases tell.
+
+An implementation is an adapter if it declares the ``package`` of an engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from conformance.case import Case
+from conformance.dtypes import FLOATS
+from conformance.judging import CRASHED, Prepared, Verdict
+from conformance.known import KnownDifference
+from conformance.operators import GRADIENTS
+from conformance.registration.registry import Implementation
+from conformance.running.causes import Violation, covering, features, script_of
+from conformance.scripts.standalone import replay_command
+from conformance.spec import Spec
+
+ADAPTER_WRONG = "adapter wrong"
+"""The verdict on what an adapter hands over, where the engine behind it was not judged."""
+
+SUITE = "smoke"
+
+
+def simplest(spec: Spec, operator: str, dims: int, dtype: str) -> list[Case]:
+    """Return the smoke suite's cases of an operator with one parameter at most, plainest first.
+
+    A gradient's are those of its forward operator.
+    """
+    gradient = GRADIENTS.get(operator)
+    source = gradient.forward.name if gradient else operator
+    # Whole numbers ask for no precision, but maxima tie, and which one gets the gradient differs.
+    recipe = "normal" if operator == "max_pool_grad" else "integers"
+    cases = [
+        case
+        for entry in spec.suite(SUITE).cases
+        if entry.case.operator == source and entry.case.dims == dims
+        if len(features(entry.case)) <= 1
+        for case in entry.expand((dtype,), (recipe,))
+    ]
+    cases.sort(key=lambda case: len(features(case)))
+    return [gradient.derived(case) for case in cases] if gradient else cases
+
+
+def dtype_of(one: Implementation) -> str | None:
+    """Return the dtype to prove an adapter in: float32, else the first floating one it claims."""
+    claimed = [dtype for dtype in ("float32", *FLOATS) if dtype in one.dtypes]
+    return claimed[0] if claimed else None
+
+
+def disprove(
+    one: Implementation,
+    prepared: Iterable[Prepared],
+    judge: Callable[[Prepared], Verdict],
+    known: Sequence[KnownDifference] = (),
+) -> Verdict | None:
+    """Return the verdict on the first of the simplest cases that shows the adapter wrong, if any.
+
+    ``prepared`` are those cases in its dtype, judged by ``judge``. ``known`` are the differences
+    that its engine is known for: what one of them covers shows nothing of the adapter.
+    """
+    if one.package is None:
+        return None
+    for p in prepared:
+        verdict = judge(p)
+        if not verdict.failed or covering(known, verdict) is not None:
+            continue
+        if verdict.status != CRASHED or not features(p.case):
+            return verdict
+    return None
+
+
+def violation(one: Implementation, verdict: Verdict) -> Violation:
+    """Return what the report says of an adapter that is wrong: whose mistake, and what shows it."""
+    case = verdict.case
+    return Violation(
+        requirement=verdict.requirement or "RESULT-1",
+        status=ADAPTER_WRONG,
+        case=case,
+        found=case,
+        count=1,
+        message=(
+            f"the adapter {one.name} is wrong: {case.operator} differs even in one of the simplest "
+            f"cases, so that no other is judged and nothing is said of {one.package}; "
+            f"{verdict.message}"
+        ),
+        replay=replay_command(one, case),
+        script=script_of(one, case, verdict),
+        engine_script="",
+    )

@@ -1,0 +1,289 @@
+"""A run: cases prepared once an operator and dimension, every implementation judged on them.
+
+The work is cut into blocks (`conformance.running.block`), which are mapped over an executor: each
+prepares its cases, or takes them from the cache, and hands the same ones in the same order to every
+implementation. So any two implementations have judged a common set, and a run that is stopped
+keeps what was judged until then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from conformance.case import Case
+from conformance.isolation.dispatch import close_all, isolated
+from conformance.isolation.environments import Environment
+from conformance.isolation.limits import Limits
+from conformance.isolation.remote_plugins import load_for
+from conformance.judging import VIOLATES
+from conformance.registration.registry import Implementation
+from conformance.running import acknowledged, pairwise, rows
+from conformance.running.adapter_check import ADAPTER_WRONG
+from conformance.running.block import run_block
+from conformance.running.cell import Block, Cell
+from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
+from conformance.running.machine import machine
+from conformance.running.plan import Plan, resolve
+from conformance.running.runfile import RunFile
+from conformance.running.witnesses import smallest, witnesses
+from conformance.spec import Spec, load
+from conformance.spec.known_differences import read_known
+
+Progress = Callable[[int, int, str], None]
+"""Called with (judgments done, judgments planned, what is being done)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: where its file is, and what came of every implementation."""
+
+    path: Path
+    seed: int
+    verdicts: dict[str, str]
+    """The verdict on each implementation, by name."""
+    cells: tuple[Cell, ...]
+    stale: tuple[str, ...] = ()
+    """Known differences that no longer occur, a line each."""
+
+    @property
+    def conforms(self) -> bool:
+        """Whether nothing violates anything, and every known difference still occurs.
+
+        An adapter that is wrong does not conform.
+        """
+        return not {VIOLATES, ADAPTER_WRONG} & {*self.verdicts.values()} and not self.stale
+
+
+def run(
+    implementations: Iterable[object] | None = None,
+    *,
+    operators: Iterable[str] | None = None,
+    dims: Iterable[int] | None = None,
+    dtypes: Iterable[str] | None = None,
+    checks: Iterable[str] | None = None,
+    suites: Iterable[str] | None = None,
+    examples: int | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    tier: str = "default",
+    spec: Spec | str | Path | None = None,
+    plugins: Iterable[str | Path] = (),
+    environments: Iterable[Environment] = (),
+    isolate: bool | None = None,
+    limits: Limits | None = None,
+    output: str | Path = "convformance-run",
+    cache: bool = True,
+    known: str | Path | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    command: str | None = None,
+) -> Run:
+    """Judge implementations and write ``output``/run.sqlite; return the run.
+
+    Every selection defaults to all there is (``dtypes`` and ``dims``: all of the spec's ranges).
+    ``examples`` cases an operator and dimension are generated from ``seed``, a third as many for a
+    gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation
+    and cell; all three default to what the ``tier`` says (its ``total`` is shared by the cells).
+    ``plugins`` are files to load first. ``known`` is a TOML file of known differences
+    (`conformance.spec.known_differences`), besides those that implementations declare.
+    ``environments`` are implementations in other interpreters. ``isolate`` says whether
+    implementations are called in worker processes of their own, within ``limits``: all of them,
+    none, or (None) plugins and what needs a package. ``progress`` is called as judging goes on.
+    ``executor`` runs the blocks, such as a ``ProcessPoolExecutor``; its workers load the
+    implementations again, from entry points and plugins. Raises `ConformanceError` for a selection
+    that names nothing.
+    """
+    limits = limits or Limits()
+    try:
+        loaded = [found for plugin in plugins for found in load_for(plugin, isolate, limits)]
+        elsewhere = [environment.load(limits) for environment in environments]
+        if implementations is not None:
+            implementations = [*implementations, *elsewhere]
+        elif loaded:
+            loaded += elsewhere
+        plan = resolve(
+            implementations,
+            loaded,
+            operators,
+            dims,
+            dtypes,
+            checks,
+            suites,
+            examples,
+            seconds,
+            seed,
+            tier,
+            spec if isinstance(spec, Spec) else load(spec),
+            cache,
+            read_known(known) if known is not None else {},
+        )
+        called = tuple(isolated(one, isolate, limits) for one in plan.implementations)
+        plan = replace(plan, implementations=called)
+        file = RunFile(Path(output) / "run.sqlite")
+        with contextlib.closing(file):
+            return _execute(plan, file, progress or (lambda *_: None), executor, command)
+    finally:
+        close_all()
+
+
+# --- executing ----------------------------------------------------------------------------------
+
+
+def _execute(
+    plan: Plan,
+    file: RunFile,
+    progress: Progress,
+    executor: Executor | None,
+    command: str | None,
+) -> Run:
+    file.record(
+        seed=plan.seed,
+        tier=plan.tier,
+        examples=plan.examples,
+        seconds=plan.seconds,
+        suites=plan.suites,
+        layers=plan.layers,
+        shapes=plan.shapes,
+        operators=plan.operators,
+        dims=plan.dims,
+        dtypes=plan.dtypes,
+        checks=plan.checks,
+        spec={"source": plan.spec.source, "digest": plan.spec.digest},
+        command=command,
+        started=_now(),
+        machine=machine(plan.implementations),
+    )
+    cells: list[Cell] = []
+    pairs: dict[tuple[str, str, str], pairwise.Pair] = {}
+    spent: Counter[str] = Counter()
+    notes: dict[str, str] = {}
+    covered: Counter[acknowledged.Key] = Counter()
+    examples: dict[acknowledged.Key, acknowledged.Example] = {}
+
+    def take(block: Block) -> None:
+        cells.extend(block.cells)
+        spent.update(block.spent)
+        examples.update(block.examples)
+        notes.update(block.notes)
+        for cell in block.cells:
+            for place, count in cell.covered.items():
+                covered[cell.implementation, place] += count
+        for pair in block.pairs:
+            known = pairs.setdefault((pair.first, pair.second, pair.operator), pair)
+            if known is not pair:
+                known.merge(pair)
+        with undisturbed():
+            rows.write_block(file, block)
+            file.add("pair", pairwise.rows(pairs.values()))
+
+    try:
+        _judge_blocks(plan, progress, executor, take)
+    finally:  # an interrupt leaves what was judged so far
+        verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
+        file.add("implementation", rows.descriptions(plan, cells, notes))
+        entries = [
+            row
+            for one in plan.implementations
+            for row in acknowledged.rows(one, plan.known, covered, examples)
+        ]
+        file.add("known", entries)
+    failed = [
+        {"requirement": found.requirement, "operator": cell.operator, "case": found.case.id}
+        for cell in cells
+        for found in cell.violations
+    ]
+    failed += [row for row in entries if row["status"] == acknowledged.OCCURS]
+    if failed and len(plan.implementations) > 1:
+        progress(999, 1000, "asking every implementation about each difference")
+        file.add("witness", _ask_all(plan, smallest(failed), executor))
+    file.record(
+        spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
+    )
+    progress(1, 1, "done")
+    stale = tuple(
+        f"{row['implementation']}: {row['requirement']}: {row['case']}"
+        for row in entries
+        if row["status"] == acknowledged.STALE
+    )
+    return Run(file.path, plan.seed, verdicts, tuple(cells), stale)
+
+
+def _judge_blocks(
+    plan: Plan, progress: Progress, executor: Executor | None, take: Callable[[Block], None]
+) -> None:
+    """Hand over the blocks as they are finished: one after the other here, or by an executor.
+
+    An interrupt is raised once every block that was begun has been handed over, as far as it came.
+    """
+    had = {o for one in plan.implementations if one.installed for o in one.functions}
+    wanted = [(o, d) for o in plan.operators if o in had for d in plan.dims]
+    total = len(wanted) * 1000
+    if executor is None:
+        for index, (operator, dims) in enumerate(wanted):
+
+            def tell(share: float, what: str, index: int = index) -> None:
+                progress(int((index + share) * 1000), total, what)
+
+            block = run_block(plan, operator, dims, tell)
+            take(block)
+            if block.interrupted:
+                raise KeyboardInterrupt
+        return
+    left: list[Future[Block]] = [executor.submit(_in_pool, plan, *block) for block in wanted]
+    operator, dims = wanted[0]
+    progress(0, total, f"{operator} {dims}-D and others")
+    try:
+        for index, future in enumerate(as_completed(tuple(left))):
+            block = future.result()
+            progress((index + 1) * 1000, total, f"{block.operator} {block.dims}-D is done")
+            left.remove(future)
+            take(block)
+            if block.interrupted:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        interrupt_pool(left, take)
+        raise
+    finally:
+        for future in left:
+            future.cancel()
+
+
+def _in_pool(plan: Plan, operator: str, dims: int) -> Block:
+    with interruptible():
+        return run_block(plan, operator, dims)
+
+
+def _ask_all(
+    plan: Plan, cases: Mapping[tuple[str, str], Case], executor: Executor | None
+) -> list[dict[str, Any]]:
+    """Return what every implementation makes of each case, as rows of the run file.
+
+    In a pool the processes that have judged are asked, whose workers have loaded the engines.
+    """
+    if executor is None:
+        return list(witnesses(plan.implementations, cases))
+    asked = [executor.submit(_ask_in_pool, one, cases) for one in plan.implementations]
+    try:
+        return [row for future in asked for row in future.result()]
+    except KeyboardInterrupt:
+        interrupt_pool(asked, lambda found: None)
+        raise
+
+
+def _ask_in_pool(
+    one: Implementation, cases: Mapping[tuple[str, str], Case]
+) -> list[dict[str, Any]]:
+    with interruptible(), contextlib.suppress(KeyboardInterrupt):
+        return list(witnesses([one], cases))
+    return []
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,171 @@
+"""Engine scripts: a case in at most ten lines that use NumPy and the engine, nothing of this suite.
+
+The call itself comes from the implementation (`conformance.registration.snippets`). Its
+arrays, what is exact, and a line that prints both are added here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from conformance.calling import Array, to_layout
+from conformance.calling.memory import place
+from conformance.cases import invalid
+from conformance.cases.data import memory_ways
+from conformance.errors import ConformanceError
+from conformance.judging import Prepared
+from conformance.registration.registry import Implementation
+from conformance.registration.snippets import Call
+from conformance.scripts.standalone import numbers
+from conformance.signatures import SIGNATURES
+
+MOST_LINES = 10
+_WRITTEN_OUT = 400
+"""Elements of an array that is written out; a larger one must be zeros but for a few, or equal."""
+_FEW = 6
+_PRINTED = 64
+"""Elements of a result that is printed in full; of a larger one the element that is off."""
+
+_PLACED = {
+    "contiguous": "{array}",
+    "fortran": "np.asfortranarray({array})",
+    "strided": "np.kron({array}, np.ones({twos}, {dtype}))[{halves}]",
+    "reversed": "np.flip(np.flip({array}).copy())",
+    "broadcast": "np.broadcast_to({array}, {shape})",
+    "offset": "np.pad(np.ravel({array}), 3)[3:-3].reshape({shape})",
+    "unaligned": "np.frombuffer(bytearray(1) + {array}.tobytes(), {dtype}, offset=1)"
+    ".reshape({shape})",
+    "readonly": "np.broadcast_to({array}, {shape})",
+    "byteswapped": "{array}.astype(np.dtype({dtype}).newbyteorder())",
+}
+"""An array as an expression in each memory layout (`conformance.calling.memory`)."""
+
+
+def engine_script(one: Implementation, prepared: Prepared, message: str = "") -> str:
+    """Return a script of at most ten lines that makes the prepared call with the engine alone.
+
+    ``message`` is the verdict's: of a large result the script prints the element that it names.
+    Empty where the implementation has no snippet for the call, or its arrays are too large.
+    """
+    if one.snippet is None:
+        return ""
+    case = prepared.case
+    inputs, parameters = prepared.inputs, case.parameters
+    if case.invalid:
+        inputs, parameters = invalid.apply(case, inputs, parameters)
+    signature = SIGNATURES[case.operator]
+    handed = to_layout(inputs, one.layout, signature.roles)
+    arguments = dict(zip(signature.arguments, handed, strict=True))
+    memory = dict(zip(signature.arguments, memory_ways(case), strict=True))
+    call = Call(case.operator, case.dims, case.dtype, arguments, parameters, memory, case.invalid)
+    try:
+        written = one.snippet(call)
+        if not written:
+            return ""
+        made = [_made(name, value, memory[name]) for name, value in arguments.items()]
+        result = _result(one, prepared, message)
+    except ConformanceError:
+        raise
+    except Exception:  # an invalid call may have anything in it, and a snippet may decline
+        return ""
+    lines = [line for text in written for line in text.splitlines()]
+    imports = [line for line in lines if line.startswith(("import ", "from "))]
+    calls = [line for line in lines if line not in imports]
+    found = [
+        "import numpy as np",
+        *imports,
+        f"# {one.package or one.name} {one.version}: {case.id}",
+        *(line for line in made if line),
+        *calls,
+        *result,
+    ]
+    return "\n".join(found) + "\n" if len(found) <= MOST_LINES and None not in made else ""
+
+
+def _made(name: str, value: Any, way: str) -> str | None:
+    """Return the line that makes one argument; empty for a shape, None where it is too large."""
+    if not isinstance(value, np.ndarray):
+        return "" if isinstance(value, tuple) else f"{name} = {value!r}"
+    if value.dtype.name == "bfloat16":
+        if way != "contiguous":
+            return None
+        value = value.astype(np.float32)
+    shape = value.shape
+    if way == "broadcast":
+        value = place(value, way)[1]
+    array, rest = _expression(name, value)
+    if array is None or (rest and way != "contiguous"):
+        return None
+    placed = _PLACED[way].format(
+        array=array,
+        shape=shape,
+        dtype=_dtype(value),
+        twos=(2,) * value.ndim,
+        halves=", ".join(["::2"] * value.ndim),
+    )
+    return f"{name} = {placed}{rest}"
+
+
+def _expression(name: str, value: Array) -> tuple[str | None, str]:
+    """Return an array as source text, and statements that go on with it."""
+    dtype, flat = _dtype(value), value.reshape(-1)
+    if value.size == 0:
+        return f"np.empty({value.shape}, {dtype})", ""
+    if value.dtype.kind not in "fiu":
+        return (f"np.array({value.tolist()!r}, {dtype})", "") if value.size < _FEW else (None, "")
+    if value.size > _FEW and flat.tobytes() == flat[:1].tobytes() * flat.size:
+        return f"np.full({value.shape}, {numbers(flat[0])}, {dtype})", ""
+    signed = value if value.dtype.kind == "u" else np.copysign(1, value) * (value == 0)
+    places = np.argwhere((value != 0) | (signed < 0))
+    if value.size > 4 * _FEW and len(places) <= _FEW:
+        rest = [
+            f"; {name}[{', '.join(map(str, place))}] = {numbers(value[tuple(place)])}"
+            for place in places
+        ]
+        return f"np.zeros({value.shape}, {dtype})", "".join(rest)
+    if value.size > _WRITTEN_OUT:
+        return None, ""
+    return f"np.array({numbers(value)}, {dtype})", ""
+
+
+def _dtype(value: Array) -> str:
+    if value.dtype.kind in "fiu":
+        return f"np.{value.dtype.name}"
+    return {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
+
+
+def _result(one: Implementation, prepared: Prepared, message: str) -> Sequence[str]:
+    """Return the lines that show the result beside what is exact, or beside what is due."""
+    case = prepared.case
+    if case.invalid:
+        return [f'print("returned", got, "where an exception is due: {_due(prepared)}")']
+    role = SIGNATURES[case.operator].result
+    (exact,) = to_layout((prepared.reference.exact,), one.layout, (role,))
+    if exact.size <= _PRINTED:
+        text = f"np.array({numbers(exact)})" if exact.size else f"np.empty({exact.shape})"
+        if message.startswith("returned dtype"):
+            return [f"exact = {text}", f'print("got", got.dtype, "where {case.dtype} is due")']
+        return [f"exact = {text}", 'print("got", got, "exact", exact)']
+    at = re.search(r"worst at \[([0-9, ]+)\]", message)
+    if at is None:
+        return [f"exact = np.empty({exact.shape})", 'print("shape", got.shape, "due", exact.shape)']
+    index = tuple(int(part) for part in at[1].split(","))
+    value = prepared.reference.exact[index]
+    axes = np.arange(exact.ndim)
+    if one.layout == "NHWC" and role == "image":
+        axes = np.array([0, *range(2, exact.ndim), 1])
+    elif one.layout == "NHWC" and role == "weight":
+        axes = np.array([*range(2, exact.ndim), 1, 0])
+    moved = ", ".join(str(index[axis]) for axis in axes)
+    return [
+        f"got, exact = got[{moved}], {numbers(value)}",
+        f'print("at [{moved}]: got", got, "exact", exact)',
+    ]
+
+
+def _due(prepared: Prepared) -> str:
+    return invalid.describe(prepared.case).replace('"', "'").replace("\\", "/")

@@ -1,0 +1,221 @@
+"""Standalone scripts: a failing case as a few lines that need NumPy and the implementation only."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conformance.calling import Array, Inputs, to_layout
+from conformance.case import Case
+from conformance.cases import invalid
+from conformance.cases.data import memory_ways
+from conformance.isolation.place import module_of
+from conformance.judging import Prepared
+from conformance.registration.registry import ENTRY_POINT_GROUP, Implementation
+from conformance.registration.snippets import plain
+from conformance.signatures import SIGNATURES
+
+_LITERAL = 2000
+"""Arrays of up to this many elements are written out."""
+
+
+def script(one: Implementation, prepared: Prepared, *, history: bool = False) -> str:
+    """Return a Python script that calls ``one`` on the prepared case and prints what is wrong.
+
+    Arrays are written out, in the implementation's layout; those too large for that are made by
+    the case's recipe, for which the script needs convformance as well. With ``history`` the script
+    goes on with other data of the same shapes, then with the first data again and again.
+    """
+    case = prepared.case
+    inputs, parameters = prepared.inputs, case.parameters
+    if case.invalid:
+        inputs, parameters = invalid.apply(case, inputs, parameters)
+    names = SIGNATURES[case.operator].arguments
+    keywords = "".join(f", {name}={plain(value)}" for name, value in parameters.items())
+    call = f"{case.operator}({', '.join(names)}{keywords})"
+    lines = ["import numpy as np", *_imports(one, case.operator)]
+    if case.dtype == "bfloat16":
+        lines.insert(1, "import ml_dtypes")
+    lines += ["", f"# {case.id}", *_arrays(one, prepared, inputs)]
+    for name, way, value in zip(names, memory_ways(case), inputs, strict=True):
+        if value is None:
+            continue
+        lines += [line.replace("x", name) if name != "x" else line for line in _PLACED[way]]
+    if case.invalid:
+        lines += [f"# invalid: {invalid.describe(case)}", f"got = {call}  # must raise"]
+        return "\n".join((*lines, 'print("accepted:", got)')) + "\n"
+    lines += [f"got = {call}", *_SHOW]
+    if history:
+        other = Prepared.of(case.replace(seed=case.seed + 1))
+        lines += ["first = got.copy()", "", "# other data of the same shapes"]
+        lines += [*_arrays(one, other, other.inputs), f"got = {call}", *_SHOW]
+        lines += ["", "# the first data again and again", *_arrays(one, prepared, inputs)]
+        lines += [
+            "for number in range(3, 104):",
+            f"    if not np.array_equal({call}, first, equal_nan=True):",
+            '        print("call", number, "differs from the first")',
+            "        break",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def relation_script(one: Implementation, case: Case, requirement: str) -> str:
+    """Return a Python script that asks ``one`` for both sides of a relation, and compares them."""
+    lines = [
+        "from conformance.case import Case",
+        "from conformance.checks.relations import relate",
+        *_loading(one),
+        "",
+        f"case = Case.parse({case.id!r})",
+        f"for verdict in relate(get({one.name!r}), case, {requirement!r}):",
+        "    print(verdict)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def large_script(one: Implementation, case: Case) -> str:
+    """Return a Python script that calls ``one`` on a large case, and says what is wrong."""
+    signature = SIGNATURES[case.operator]
+    keywords = ", ".join(f"{name}={plain(value)}" for name, value in case.parameters.items())
+    lines = [
+        *_imports(one, case.operator),
+        "from conformance.calling import from_layout, to_layout",
+        "from conformance.case import Case",
+        "from conformance.cases.data import make_inputs",
+        "from conformance.large.projection import check",
+        "",
+        f"case = Case.parse({case.id!r})",
+        "inputs = make_inputs(case)",
+        f"arguments = to_layout(inputs, {one.layout!r}, {signature.roles!r})",
+        f"got = {case.operator}(*arguments, {keywords})",
+        f"print(check(case, inputs, from_layout(got, {one.layout!r}, {signature.result!r})))",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def replay_command(one: Implementation, case: Case) -> str:
+    """Return the command that judges ``case`` again; it loads the file that no entry point names.
+
+    Quoted even where a POSIX shell would not need it, so that other shells read it alike.
+    """
+    words = ["convformance", "replay", f"'{case.id}'", shlex.quote(one.name)]
+    if not _shared(one):
+        words += ["--plugin", shlex.quote(one.origin)]
+    if one.place is not None and one.place.python != sys.executable:
+        words += ["--python", shlex.quote(f"{one.name}={one.place.python}")]
+    return " ".join(words)
+
+
+def _shared(one: Implementation) -> bool:
+    """Whether an entry point names the module of ``one``, so that it is found without its file."""
+    modules = {entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return module_of(one) in modules
+
+
+_SHOW = (
+    'print("got", got, "exact", exact, sep="\\n")',
+    "with np.errstate(all='ignore'):",
+    '    print("differs by", np.max(np.abs(np.asarray(got, np.float64) - exact), initial=0))',
+)
+
+_PLACED: dict[str, tuple[str, ...]] = {
+    "contiguous": (),
+    "fortran": ("x = np.asfortranarray(x)",),
+    "strided": (
+        "buffer = np.zeros([2 * size + 1 for size in x.shape], x.dtype)",
+        "view = buffer[tuple(slice(1, 2 * size + 1, 2) for size in x.shape)]",
+        "view[...] = x; x = view",
+    ),
+    "reversed": ("flip = (slice(None, None, -1),) * x.ndim", "x = np.array(x[flip])[flip]"),
+    "broadcast": ("from conformance.calling.memory import place", 'x, _ = place(x, "broadcast")'),
+    "offset": (
+        "view = np.zeros(x.size + 6, x.dtype)[3 : 3 + x.size].reshape(x.shape)",
+        "view[...] = x; x = view",
+    ),
+    "unaligned": (
+        "view = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)",
+        "view[...] = x; x = view",
+    ),
+    "readonly": ("x.flags.writeable = False",),
+    "byteswapped": ("x = x.astype(x.dtype.newbyteorder())",),
+}
+"""How x is put into each memory layout (`conformance.calling.memory`)."""
+
+
+def _arrays(one: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:
+    """Return the lines that make the arguments and the exact result."""
+    case = prepared.case
+    signature = SIGNATURES[case.operator]
+    handed = to_layout(inputs, one.layout, signature.roles)
+    exact = prepared.reference.exact
+    if not case.invalid:
+        (exact,) = to_layout((exact,), one.layout, (signature.result,))
+    if all(np.size(value) <= _LITERAL for value in (*handed, exact) if value is not None):
+        lines = [
+            f"{name} = {_literal(value)}"
+            for name, value in zip(signature.arguments, handed, strict=True)
+        ]
+        return lines if case.invalid else [*lines, f"exact = {_literal(exact)}"]
+    return [
+        "from conformance.calling import to_layout",
+        "from conformance.case import Case",
+        "from conformance.judging import Prepared",
+        f"prepared = Prepared.of(Case.parse({case.id!r}))",
+        f"{', '.join(signature.arguments)}{',' * (len(signature.arguments) == 1)} = "
+        f"to_layout(prepared.inputs, {one.layout!r}, {signature.roles!r})",
+        f"exact, = to_layout((prepared.reference.exact,), {one.layout!r}, ({signature.result!r},))",
+    ]
+
+
+def _imports(one: Implementation, operator: str) -> list[str]:
+    function = inspect.unwrap(one.functions[operator])
+    name = getattr(function, "__name__", operator)
+    alias = "" if name == operator else f" as {operator}"
+    module = getattr(function, "__module__", "") or ""
+    if module.startswith("convformance_plugin_"):
+        return [
+            "import runpy",
+            f"{operator} = runpy.run_path({str(Path(one.origin))!r})[{name!r}]",
+        ]
+    loaded = sys.modules.get(module)
+    if loaded is not None and not hasattr(loaded, name):  # a method, which no module has a name for
+        return [*_loading(one), f"{operator} = get({one.name!r}).functions[{operator!r}]"]
+    return [f"from {module} import {name}{alias}"]
+
+
+def _loading(one: Implementation) -> list[str]:
+    """Return the lines after which ``get`` finds an implementation by its name."""
+    getting = "from conformance.registration.registry import get"
+    if _shared(one):
+        return [getting]
+    return [
+        "from conformance.registration.plugins import load_plugin",
+        getting,
+        f"load_plugin({one.origin!r})",
+    ]
+
+
+def _literal(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return plain(value)
+    target = "ml_dtypes.bfloat16" if value.dtype.name == "bfloat16" else f"np.{value.dtype.name}"
+    if value.dtype.kind in "OUSb":
+        target = {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
+    if value.size == 0:
+        return f"np.empty({value.shape}, {target})"
+    return f"np.array({numbers(value)}, {target})"
+
+
+def numbers(value: Array) -> str:
+    """Return an array, or one number, as source text."""
+    if value.dtype.kind in "iubOUS":
+        return repr(value.tolist())
+    text = repr(value.astype(np.float64).tolist())
+    text = text.replace("inf", "np.inf").replace("nan", "np.nan")
+    return text.replace(".0,", ",").replace(".0]", "]")

@@ -1,0 +1,264 @@
+"""JAX's own operators, `jax.lax`, on the CPU: called eagerly, and compiled whole as `jax[jit]`.
+
+One call makes one result: this file only translates. Which operator is called:
+
+- conv: `lax.conv_general_dilated` takes everything a case has, asymmetric padding included.
+- conv_transpose: `lax.conv_transpose` with the kernel transposed; its padding is that of the
+  dilated input, dilation * (K - 1) less than what is cropped. It has no groups.
+- max_pool: `lax.reduce_window` with `lax.max` over windows padded with -inf, as far as the last
+  window of ceil_mode reaches.
+- avg_pool: lax has none. Its users (Flax, Keras) divide the sum of `lax.reduce_window` with
+  `lax.add` by the size of the window, and so does this file, by the divisor of the case.
+- gradients: `jax.vjp` through these.
+
+lax has no bias: it is added by a second operator. In float16 and bfloat16 that, and the division of
+avg_pool, would round again what is rounded already, so that both are Unsupported there. Parameters
+are JAX's to judge, but for padding and output_padding of conv_transpose, which it does not see.
+
+JAX turns float64 into float32 and int64 into int32 unless told not to: every call is made under
+`jax.enable_x64`. The rest is as JAX begins: on the CPU it computes in the dtype it is given. XLA
+(the family, which TensorFlow's jit_compile shares) compiles each new shape, which takes 30 to 300
+ms and 1 to 3 MiB: tables of a short run compare few cases, and all that is compiled is dropped
+(`jax.clear_caches`) after every 128 new calls. Called eagerly, each operator is compiled by
+itself; under jit XLA also optimizes across them, so that a gradient or a convolution with its bias
+is other code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conformance import Unsupported, implementation
+from conformance.dtypes import DTYPES
+from conformance.implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    check_padding,
+    divisors,
+    native,
+    window_reach,
+)
+from conformance.implementations._jax_known import KNOWN
+from conformance.implementations.engines.adapter import Differentiable, biased
+from conformance.implementations.engines.jax.snippet import compiled, snippet
+from conformance.implementations.engines.kept import Forgetting, Kept
+
+if TYPE_CHECKING:
+    from jax import Array as Tensor
+
+
+class Jax(Differentiable):
+    """The operators of jax.lax, each compiled by itself."""
+
+    def __init__(self) -> None:
+        self._forget = Forgetting()
+
+    def tensor(self, array: Array) -> Tensor:
+        """Return an array of JAX's."""
+        import jax
+        import jax.numpy as jnp
+
+        with jax.enable_x64(True):
+            return jnp.asarray(array.astype(native(array.dtype), copy=False))
+
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Return an array of NumPy's."""
+        return np.asarray(tensor)
+
+    def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call ``function``, and forget what was compiled for many calls before."""
+        import jax
+
+        call = function, *((a.shape, a.dtype) if isinstance(a, jax.Array) else a for a in arguments)
+        self._forget(call, jax.clear_caches)
+        with jax.enable_x64(True):
+            return self.call(function, *arguments)
+
+    def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call ``function``."""
+        return function(*arguments)
+
+    def convolve(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """lax.conv_general_dilated, and the bias added."""
+        from jax import lax
+
+        y = lax.conv_general_dilated(
+            t, w, stride, padding, rhs_dilation=dilation, feature_group_count=groups
+        )
+        return biased(y, bias)
+
+    def transposed(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """lax.conv_transpose, and the bias added."""
+        from jax import lax
+
+        if groups != 1:
+            raise Unsupported("lax.conv_transpose has no groups")
+        check_padding(t.ndim - 2, padding)
+        if any(
+            not 0 <= r < max(s, d)
+            for r, s, d in zip(output_padding, stride, dilation, strict=False)
+        ):
+            raise ValueError(f"output_padding={output_padding!r}: below stride or dilation")
+        ends = zip(w.shape[2:], padding, dilation, output_padding, strict=True)
+        pads = [
+            (d * (k - 1) - before, d * (k - 1) - after + extra)
+            for k, (before, after), d, extra in ends
+        ]
+        # transpose_kernel flips the kernel and exchanges its channel axes, so that they are named
+        # here as those of the convolution which this is the transpose of: (O, I, *K).
+        axes = "DHW"[5 - t.ndim :]
+        y = lax.conv_transpose(
+            t,
+            w,
+            stride,
+            pads,
+            rhs_dilation=dilation,
+            dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"),
+            transpose_kernel=True,
+        )
+        return biased(y, bias)
+
+    def maximum(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+        fill: float,
+    ) -> Tensor:
+        """lax.reduce_window with lax.max."""
+        from jax import lax
+
+        windows = ((1, 1, *kernel), (1, 1, *stride), ((0, 0), (0, 0), *reach))
+        start = np.array(fill, t.dtype)
+        return lax.reduce_window(t, start, lax.max, *windows, window_dilation=(1, 1, *dilation))
+
+    def average(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Tensor:
+        """lax.reduce_window with lax.add, divided."""
+        from jax import lax
+
+        if t.dtype.itemsize == 2:
+            raise Unsupported("a second operator divides the sum and rounds to the half type again")
+        windows = ((1, 1, *kernel), (1, 1, *stride), ((0, 0), (0, 0), *reach))
+        sums = lax.reduce_window(t, np.zeros((), t.dtype), lax.add, *windows)
+        size, ones = t.shape[2:], (1,) * len(kernel)
+        out, _ = window_reach(size, kernel, stride, padding, ones, ceil_mode)
+        count = divisors(size, out, kernel, stride, padding, count_include_pad)
+        return sums / count.astype(t.dtype)
+
+    def conv_bias_grad(self, grad: Array) -> Array:
+        """Differentiate the addition of a bias."""
+        y = self.tensor(np.zeros(grad.shape, grad.dtype))
+        return self._gradient(grad, np.zeros(grad.shape[1:2], grad.dtype), _added, y)
+
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
+        """jax.vjp."""
+        return self.run(_vjp, at, grad, forward, *arguments)
+
+
+class Jitted(Jax):
+    """Calls compiled whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compiled: Kept[Callable[..., Tensor]] = Kept()
+
+    def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
+        """Call the compiled ``function``."""
+        import jax
+
+        tensors = [argument for argument in arguments if isinstance(argument, jax.Array)]
+        others = (_TENSOR if isinstance(part, jax.Array) else part for part in arguments)
+        parts = (function, *others)
+        return self._compiled.get(parts, lambda: _jitted(parts))(*tensors)
+
+
+_TENSOR = object()
+"""Where an argument of a compiled function is a tensor."""
+
+
+def _jitted(parts: tuple[Any, ...]) -> Any:
+    """Return the first of ``parts``, a function of the others, compiled as one of its tensors."""
+    import jax
+
+    function, *arguments = parts
+
+    def of_tensors(*tensors: Tensor) -> Tensor:
+        following = iter(tensors)
+        return function(*(next(following) if a is _TENSOR else a for a in arguments))
+
+    return jax.jit(of_tensors)
+
+
+def _added(bias: Tensor, y: Tensor) -> Tensor:
+    return biased(y, bias)
+
+
+def _vjp(at: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """Return the gradient of sum(grad * forward(t, *arguments)) by t at ``at``."""
+    import jax
+
+    _, back = jax.vjp(lambda t: forward(t, *arguments), at)
+    (result,) = back(grad)
+    return result
+
+
+def _register(name: str, engine: Jax, **declared: Any) -> None:
+    engine.register(
+        implementation(
+            name,
+            family="xla",
+            package="jax",
+            extra="jax",
+            dtypes=DTYPES,
+            conventions={
+                "subnormal": "flush",
+                "zero_channels": "empty_sum",
+                "pool_padding": "accept",
+            },
+            known=KNOWN,
+            settings="jax.enable_x64: left alone, JAX makes float32 of float64, int32 of int64",
+            **declared,
+        )
+    )
+
+
+_register("jax", Jax(), snippet=snippet, shape_seconds=0.15)
+_register("jax[jit]", Jitted(), snippet=compiled, shape_seconds=0.1)

@@ -1,0 +1,241 @@
+"""Keras 3's operators, `keras.ops.conv`, `conv_transpose`, `max_pool` and `average_pool`.
+
+They run on Keras's NumPy backend, the one that no other file here covers: its arrays are NumPy's,
+its convolutions and pools those of `jax.lax`, called by Keras's own code for shapes, padding and
+divisors. So the family is `xla`: agreement with JAX is not the word of two witnesses. Keras has one
+backend a process, chosen when it is imported; where it has been imported with another one already,
+every case is Unsupported.
+
+Arrays are channels last, as they lie by default. Keras pads "valid" (nothing) or "same" (by its own
+rule), never by a given amount, and has no ceil_mode. So this happens around the call:
+
+- conv: the input is padded with zeros first. Groups follow from the shape of the kernel.
+- conv_transpose: computes the whole result ("valid", with the case's output_padding), and a slice
+  crops it. It has no groups.
+- max_pool: the input is padded with -inf first, as far as the last window of ceil_mode reaches. It
+  has no dilation.
+- avg_pool: the input is padded with zeros first, which then count; where padding does not count, or
+  a window of ceil_mode reaches beyond it, the case is Unsupported.
+
+Keras takes no dilation together with a stride. It has no bias: it is added by a second operator,
+which in float16 and bfloat16 would round a second time, and is Unsupported there. JAX would turn
+float64 into float32: every call is made under `jax.enable_x64`. Arguments are Keras's to judge, but
+for what it never sees: padding, groups, which follow from the shape of the kernel, and the dilation
+of max_pool. The NumPy backend has no gradients.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conformance import KnownDifference, Unsupported, implementation
+from conformance.dtypes import FLOATS
+from conformance.implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    check_axes,
+    native,
+    padded,
+)
+from conformance.implementations.engines.adapter import (
+    Engine,
+    Tensor,
+    biased,
+    check_groups,
+    check_padded,
+    cropped,
+)
+from conformance.implementations.engines.kept import Forgetting
+from conformance.implementations.engines.keras.snippet import snippet
+
+if TYPE_CHECKING:
+    from conformance.case import Case
+
+BACKEND = "numpy"
+
+
+def _supports(case: Case) -> bool | str:
+    if importlib.util.find_spec("jax") is None:
+        return "Keras's NumPy backend needs JAX: pip install 'convformance[keras]'"
+    if case.operator == "conv_transpose" and case.groups > 1:
+        return "keras.ops.conv_transpose has no groups"
+    if case.operator == "max_pool" and max(case.dilation) > 1:
+        return "keras.ops.max_pool has no dilation"
+    if case.operator in ("conv", "conv_transpose") and max(case.stride) > 1 < max(case.dilation):
+        return "no dilation together with a stride"
+    return True
+
+
+keras = implementation(
+    "keras",
+    family="xla",
+    package="keras",
+    settings="Keras's NumPy backend, whose operators are jax.lax's; jax.enable_x64",
+    extra="keras",
+    layout="NHWC",
+    dtypes=FLOATS,
+    shape_seconds=0.04,
+    conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
+    supports=_supports,
+    snippet=snippet,
+    known=[
+        KnownDifference(
+            "REJECT-20",
+            case="conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=w-wider:integers@0",
+            where={"operator": "conv_transpose", "invalid": "w-wider"},
+            reason="convert_to_tensor makes float32 of float64 arrays, whatever floatx is",
+            versions="<=3.15.1",
+        ),
+        KnownDifference(
+            "RESULT-4",
+            case="conv_transpose1d:float64:x=1,1,1:w=1,1,1:integers@0",
+            where={"operator": "conv_transpose", "dtype": "float64"},
+            reason="convert_to_tensor makes float32 of float64 arrays, whatever floatx is",
+            versions="<=3.15.1",
+        ),
+        KnownDifference(
+            "REPEAT-2",
+            case="conv_transpose1d:float64:x=1,1,1:w=1,1,1:integers@0",
+            where={"operator": "conv_transpose", "dtype": "float64"},
+            reason="a call in float64 after others is as wrong as it is alone",
+            versions="<=3.15.1",
+        ),
+        KnownDifference(
+            "DECLARE-5",
+            case="conv1d:float32:x=2,4,4:w=6,4,3:bias:invalid=no-channels:integers@0",
+            where={"operator": "conv", "invalid": "no-channels"},
+            reason="no channels are an empty sum but in conv, which divides by their number",
+            versions="<=3.15.1",
+        ),
+        KnownDifference(
+            "RESULT-1",
+            case="avg_pool1d:float16:x=1,1,6:kernel=3:wide@0",
+            where={"operator": "avg_pool", "dtype": ("float16", "bfloat16")},
+            reason="elements are added up, and the sum divided, in the half format itself",
+            versions="<=3.15.1",
+        ),
+    ],
+)
+
+
+class Keras(Engine):
+    """Operators of keras.ops; tensors are NumPy arrays."""
+
+    channels_last = True
+
+    def tensor(self, array: Array) -> Tensor:
+        """Return an array in the usual order."""
+        return np.asarray(array, native(array.dtype), order="C")
+
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Return the array."""
+        return np.array(tensor)
+
+    def convolve(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """keras.ops.conv of the padded input."""
+        check_groups(groups, t.shape[-1], w.shape[-2])
+        check_padded(t.shape[1:-1], padding)
+        t = padded(t, padding, 0, t.dtype, first=1)
+        return biased(
+            _run("conv", t, w, strides=stride, dilation_rate=dilation), bias, channels_last=True
+        )
+
+    def transposed(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """keras.ops.conv_transpose, cropped."""
+        check_groups(groups, w.shape[-1], w.shape[-1])
+        further = {"output_padding": output_padding, "dilation_rate": dilation}
+        y = _run("conv_transpose", t, w, strides=stride, **further)
+        y = y[:, *cropped(y.shape[1:-1], padding)]
+        if bias is not None and bias.dtype == t.dtype:  # which is not always that of y
+            bias = bias.astype(y.dtype)
+        return biased(y, bias, channels_last=True)
+
+    def maximum(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+        fill: float,
+    ) -> Tensor:
+        """keras.ops.max_pool of the padded input."""
+        check_axes(t.ndim - 2, dilation=dilation)
+        check_padded(t.shape[1:-1], padding, kernel)
+        t = padded(t, reach, fill, t.dtype, first=1)
+        return _run("max_pool", t, pool_size=kernel, strides=stride)
+
+    def average(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Tensor:
+        """keras.ops.average_pool of the padded input."""
+        check_padded(t.shape[1:-1], padding, kernel)
+        if any(map(any, padding)) and not count_include_pad:
+            raise Unsupported("padding by a given amount counts")
+        if reach != tuple(map(tuple, padding)):
+            raise Unsupported("no windows that reach beyond the padding")
+        t = padded(t, padding, 0, t.dtype, first=1)
+        return _run("average_pool", t, pool_size=kernel, strides=stride)
+
+
+_forget = Forgetting()
+
+
+def _run(operator: str, *arrays: Array, **parameters: Any) -> Array:
+    """Call an operator of keras.ops, without padding."""
+    import jax
+
+    function = getattr(_keras().ops, operator)
+    shapes = tuple((array.shape, array.dtype) for array in arrays)
+    _forget((operator, shapes, tuple(parameters.items())), jax.clear_caches)
+    with jax.enable_x64(True):
+        y: Array = function(*arrays, padding="valid", data_format="channels_last", **parameters)
+    return y
+
+
+def _keras() -> Any:
+    """Return Keras on its NumPy backend."""
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = BACKEND
+    import keras
+
+    if keras.backend.backend() != BACKEND:
+        raise Unsupported(f"this process has Keras on its {keras.backend.backend()} backend")
+    return keras
+
+
+Keras().register(keras)

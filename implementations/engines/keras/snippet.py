@@ -1,0 +1,58 @@
+"""Keras's own call of a case as source text (`conformance.registration.snippets`).
+
+Each function mirrors its namesake in ``keras_numpy.py``: the same padding around keras.ops.
+"""
+
+from __future__ import annotations
+
+from conformance.implementations._common import Padding, window_reach
+from conformance.registration.snippets import Call, plain
+
+_IMPORT = (
+    "import os; os.environ['KERAS_BACKEND'] = 'numpy'; import keras, jax; "
+    "jax.config.update('jax_enable_x64', True)"
+)
+
+
+def snippet(call: Call) -> list[str] | None:
+    """Return the lines that make a call with keras.ops on its NumPy backend."""
+    p, x = call.parameters, _array(call, "x")
+    strides = f"strides={call.text('stride')}"
+    if call.operator == "conv":
+        padded = _pad(call, x, p["padding"], "0")
+        arguments = f"{padded}, {_array(call, 'w')}, {strides}"
+        y = _call("conv", f"{arguments}, dilation_rate={call.text('dilation')}")
+    elif call.operator == "conv_transpose":
+        further = f"output_padding={call.text('output_padding')}"
+        further += f", dilation_rate={call.text('dilation')}"
+        y = _call("conv_transpose", f"{x}, {_array(call, 'w')}, {strides}, {further}")
+        crop = ", ".join(f"{before}:{-after or None}" for before, after in p["padding"])
+        y += f"[:, {crop}]" if any(map(any, p["padding"])) else ""
+    elif call.operator in ("max_pool", "avg_pool"):
+        dilation = p.get("dilation", (1,) * call.dims)
+        size = call.arguments["x"].shape[1:-1]
+        sizes = (p["kernel"], p["stride"], p["padding"], dilation, p["ceil_mode"])
+        name, fill = "average_pool", "0"
+        if call.operator == "max_pool":
+            name, fill = "max_pool", "-np.inf"
+        padded = _pad(call, x, window_reach(size, *sizes)[1], fill)
+        y = _call(name, f"{padded}, {call.text('kernel')}, {strides}")
+    else:
+        return None
+    bias = "" if call.arguments.get("bias") is None else f" + {_array(call, 'bias')}"
+    return [_IMPORT, f"got = ({y}{bias}){'.astype(np.float32)' * (call.dtype == 'bfloat16')}"]
+
+
+def _call(name: str, arguments: str) -> str:
+    return f"keras.ops.{name}({arguments}, padding='valid', data_format='channels_last')"
+
+
+def _pad(call: Call, x: str, padding: Padding, fill: str) -> str:
+    if not any(map(any, padding)):
+        return x
+    pairs = plain(((0, 0), *map(tuple, padding), (0, 0)))
+    return f"np.pad({x}, {pairs}, constant_values={fill})"
+
+
+def _array(call: Call, name: str) -> str:
+    return f"np.ascontiguousarray({name}, '{call.dtype}')"

@@ -1,0 +1,232 @@
+"""MLX on the CPU: `mlx.core.conv_general`, `mlx.core.conv_transposeNd` and the pools of `mlx.nn`.
+
+MLX is lazy: a call builds a graph of arrays, and the result is computed before it is returned.
+Arrays are channels-last; the weight of a convolution is (O, *K, C/groups), which a transposed view
+of the suite's (*K, C/groups, O) is. Its own engine, with its own kernels: family `mlx`.
+
+- conv: `conv_general` takes both ends of the padding, stride, dilation and groups (no groups in
+  three dimensions). A bias is a second operator, as in `mlx.nn.Conv2d`: in half formats a second
+  rounding, so declined.
+- conv_transpose: `conv_transpose1d`, `conv_transpose2d`, `conv_transpose3d`, whose padding crops
+  both ends alike: what both ends share; the rest is cut off the result. A documented limit to one
+  group is not enforced, and the groups work.
+- max_pool, avg_pool: `mlx.nn.MaxPool1d` and its siblings, which pad both ends alike. Otherwise, or
+  where `ceil_mode` reaches further, `mlx.core.pad` pads first: with -inf, or the smallest value of
+  an integer dtype, which the pools of MLX would pad with -inf too; with zeros that count for
+  avg_pool. No dilation, no padding out of the divisor.
+- gradients: `mlx.core.vjp`. The gradient of a maximum is split among equal elements (`tie`).
+
+float64 exists on the CPU alone, and some convolutions decline it. The default device is left as it
+is: every call runs in a stream of the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from conformance import Unsupported, implementation
+from conformance.dtypes import DTYPES
+from conformance.implementations._common import Array, Padding, Shape, check_axes, native
+from conformance.implementations._mlx_known import KNOWN
+from conformance.implementations.engines.adapter import (
+    Differentiable,
+    Tensor,
+    any_padding,
+    biased,
+    check_padded,
+    cropped,
+    differ,
+    shared,
+)
+from conformance.implementations.engines.tinygrad import snippet
+
+mlx = implementation(
+    "mlx",
+    family="mlx",
+    package="mlx",
+    settings="a stream of the CPU",
+    extra="mlx",
+    layout="NHWC",
+    dtypes=DTYPES,
+    snippet=snippet.mlx,
+    conventions={"tie": "split"},
+    known=KNOWN,
+)
+
+
+class Mlx(Differentiable):
+    """MLX's operators, computed on the CPU."""
+
+    channels_last = True
+
+    def tensor(self, array: Array) -> Tensor:
+        """Copy; bfloat16, which NumPy borrows from ml_dtypes, crosses as the same bits."""
+        import mlx.core as mx
+
+        array = np.array(array, native(array.dtype), order="C")  # without negative strides
+        if array.dtype.name == "bfloat16":
+            return mx.array(array.view(np.uint16)).view(mx.bfloat16)
+        return mx.array(array, dtype=getattr(mx, array.dtype.name))
+
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Compute on the CPU and copy."""
+        import mlx.core as mx
+
+        try:
+            mx.eval(tensor)
+        except ValueError as problem:
+            if "unsupported data type" in str(problem):
+                raise Unsupported(str(problem)) from None
+            raise
+        dtype = native(like.dtype)
+        if tensor.dtype == mx.bfloat16:
+            return np.array(tensor.view(mx.uint16)).view(dtype)
+        return np.array(tensor)
+
+    def convolve(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """mlx.core.conv_general, then the bias."""
+        import mlx.core as mx
+
+        dims = t.ndim - 2
+        if not mx.issubdtype(t.dtype, mx.floating):
+            raise Unsupported("convolutions of floating-point dtypes only")
+        if dims == 3 and groups > 1:
+            raise Unsupported("groups in one and two dimensions only")
+        low, high = map(list, zip(*padding, strict=True))
+        weight = w.transpose(dims + 1, *range(dims), dims)  # (O, *K, C/groups)
+        with mx.stream(mx.cpu):
+            y = mx.conv_general(
+                t,
+                weight,
+                stride=list(stride),
+                padding=(low, high),
+                kernel_dilation=list(dilation),
+                groups=groups,
+            )
+            return biased(y, bias, channels_last=True)
+
+    def transposed(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """mlx.core.conv_transposeNd, then the bias."""
+        import mlx.core as mx
+
+        dims = t.ndim - 2
+        if dims == 3 and groups > 1:
+            raise Unsupported("groups in one and two dimensions only")
+        function = (mx.conv_transpose1d, mx.conv_transpose2d, mx.conv_transpose3d)[dims - 1]
+        if groups < 1:
+            raise ValueError(f"groups={groups}: must be 1 or more, to take the weight apart")
+        # (*K, O/groups, C), whose last axis counts groups first, as (O, *K, C/groups)
+        *kernel, o, c = w.shape
+        weight = w.reshape(*kernel, o, groups, c // groups)
+        weight = weight.transpose(dims + 1, dims, *range(dims), dims + 2)
+        weight = weight.reshape(groups * o, *kernel, c // groups)
+        both = shared(padding)
+        with mx.stream(mx.cpu):
+            y = function(
+                t,
+                weight,
+                stride=_axes(stride),
+                padding=_axes(both),
+                dilation=_axes(dilation),
+                output_padding=_axes(output_padding),
+                groups=groups,
+            )
+            rest = tuple((b - s, a - s) for (b, a), s in zip(padding, both, strict=True))
+            y = y[:, *cropped(y.shape[1:-1], rest)] if differ(padding) else y
+            return biased(y, bias, channels_last=True)
+
+    def maximum(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+        fill: float,
+    ) -> Tensor:
+        """mlx.nn.MaxPool1d, MaxPool2d or MaxPool3d."""
+        import mlx.core as mx
+        import mlx.nn as nn
+
+        check_axes(t.ndim - 2, dilation=dilation)
+        if max(dilation) > 1:
+            raise Unsupported("pools have no dilation")
+        pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[t.ndim - 3]
+        with mx.stream(mx.cpu):
+            if differ(reach) or (any_padding(reach) and not mx.issubdtype(t.dtype, mx.floating)):
+                check_padded(t.shape[1:-1], padding)
+                t, reach = _pad(t, reach, fill), ((0, 0),) * len(kernel)
+            return pool(kernel, stride, shared(reach))(t)
+
+    def average(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Tensor:
+        """mlx.nn.AvgPool1d, AvgPool2d or AvgPool3d."""
+        import mlx.core as mx
+        import mlx.nn as nn
+
+        if any_padding(padding) and not count_include_pad:
+            raise Unsupported("padding always counts")
+        if reach != tuple(map(tuple, padding)):
+            raise Unsupported("no windows that reach beyond the padding")
+        pool = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[t.ndim - 3]
+        with mx.stream(mx.cpu):
+            if differ(padding):
+                check_padded(t.shape[1:-1], padding)
+                t, padding = _pad(t, padding, 0), ((0, 0),) * len(kernel)
+            return pool(kernel, stride, shared(padding))(t)
+
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
+        """mlx.core.vjp."""
+        import mlx.core as mx
+
+        with mx.stream(mx.cpu):
+            _, (result,) = mx.vjp(lambda t: forward(t, *arguments), [at], [grad])
+        return result
+
+
+def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
+    import mlx.core as mx
+
+    return mx.pad(t, [(0, 0), *padding, (0, 0)], constant_values=mx.array(fill, t.dtype))
+
+
+def _axes(values: Shape) -> Any:
+    """Return a parameter as MLX takes it: a number in one dimension, else a tuple."""
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+Mlx().register(mlx)

@@ -1,0 +1,1 @@
+"""ONNX models, and the engines that are handed them."""

@@ -1,0 +1,143 @@
+"""ONNX's operators, each a model of one node, made in memory: what engines that read ONNX run.
+
+The nodes are Conv, ConvTranspose, MaxPool and AveragePool, whose attributes are the suite's
+parameters under other names; padding is one list, the beginnings of all axes and then their ends.
+Parameters go in as they are, and nothing is padded, cropped or checked here but for None: ONNX
+would leave an attribute out that is None, and take its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from conformance.implementations._common import Array, native
+from conformance.registration.registry import Implementation
+
+OPSET, IR_VERSION = 22, 10
+"""The first set of operators with bfloat16, and with ceil_mode's windows in the padding dropped."""
+
+OPERATORS = {
+    "conv": "Conv",
+    "conv_transpose": "ConvTranspose",
+    "max_pool": "MaxPool",
+    "avg_pool": "AveragePool",
+}
+"""ONNX's name of each operator."""
+
+_ATTRIBUTES = {
+    "kernel": "kernel_shape",
+    "stride": "strides",
+    "padding": "pads",
+    "dilation": "dilations",
+    "groups": "group",
+}
+"""ONNX's name of a parameter, where it is another one."""
+
+Attributes: TypeAlias = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A model of one node, which tells it from all others: engines keep what they make by it."""
+
+    operator: str
+    attributes: Attributes
+    inputs: tuple[tuple[str, str, tuple[int | None, ...]], ...]
+    """Name, dtype and shape of each input of the model; an axis of None may have any size."""
+    constants: tuple[tuple[str, str, tuple[int, ...], bytes], ...] = ()
+    """Name, dtype, shape and contents of what is stored in the model, in C order."""
+
+    @property
+    def model(self) -> bytes:
+        """The serialized model, whose result is y. Raises what ONNX's helpers raise."""
+        from onnx import helper, numpy_helper
+
+        def tensor(name: str, dtype: str, shape: tuple[int | None, ...]) -> Any:
+            kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+            return helper.make_tensor_value_info(name, kind, [*shape])
+
+        named = {name for name, *_ in (*self.inputs, *self.constants)}
+        names = [name for name in ("x", "w", "bias") if name in named]
+        _, dtype, shape = self.inputs[0]
+        graph = helper.make_graph(
+            [helper.make_node(OPERATORS[self.operator], names, ["y"], **dict(self.attributes))],
+            self.operator,
+            [tensor(*given) for given in self.inputs],
+            [tensor("y", dtype, (None,) * len(shape))],
+            [
+                numpy_helper.from_array(np.frombuffer(stored, kind).reshape(size), name)
+                for name, kind, size, stored in self.constants
+            ],
+        )
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+        serialized: bytes = model.SerializeToString()
+        return serialized
+
+
+Run: TypeAlias = Callable[[Node, dict[str, Array]], Array]
+"""How an engine runs a node on the inputs of its model, by name."""
+
+
+def register(
+    implementation: Implementation,
+    run: Run,
+    *operators: str,
+    constants: tuple[str, ...] = (),
+    fixed: bool = False,
+) -> None:
+    """Register ``operators``, or all four, as nodes that ``run`` runs.
+
+    The arguments named by ``constants`` are stored in the model. The others are its inputs: of any
+    shape, or with ``fixed`` of that of the call.
+    """
+    for operator in operators or OPERATORS:
+        implementation.register(operator, partial(_call, operator, run, constants, fixed))
+
+
+def attributes(parameters: Mapping[str, Any]) -> Attributes:
+    """Return the attributes of a call's node; hashable. Raises TypeError for None."""
+    found = []
+    for name, value in parameters.items():
+        if value is None:
+            raise TypeError(f"{name}=None: must be a whole number, or one a spatial axis")
+        if name == "padding":
+            before, after = zip(*value, strict=True) if value else ((), ())
+            value = (*before, *after)
+        elif isinstance(value, (bool, list)):
+            value = int(value) if isinstance(value, bool) else tuple(value)
+        found.append((_ATTRIBUTES.get(name, name), value))
+    return tuple(found)
+
+
+def _call(
+    operator: str,
+    run: Run,
+    constants: tuple[str, ...],
+    fixed: bool,
+    x: Array,
+    w: Array | None = None,
+    bias: Array | None = None,
+    **parameters: Any,
+) -> Array:
+    given = {
+        name: array.astype(native(array.dtype), copy=False)
+        for name, array in {"x": x, "w": w, "bias": bias}.items()
+        if array is not None
+    }
+    stored = [(name, given.pop(name)) for name in constants if name in given]
+    node = Node(
+        operator,
+        attributes(parameters),
+        tuple(
+            (name, str(array.dtype), array.shape if fixed else (None,) * array.ndim)
+            for name, array in given.items()
+        ),
+        tuple((name, str(array.dtype), array.shape, array.tobytes()) for name, array in stored),
+    )
+    return run(node, given)

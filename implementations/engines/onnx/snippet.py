@@ -1,0 +1,113 @@
+"""ONNX models of one node as source text (`conformance.registration.snippets`).
+
+ONNX has a notation for models, so that one line of a script holds a whole one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.implementations.engines.onnx.model import (
+    IR_VERSION,
+    OPERATORS,
+    OPSET,
+    attributes,
+)
+from conformance.registration.snippets import Call, plain
+
+_TYPES = {"float32": "float", "float64": "double", "bfloat16": "float"}
+"""ONNX's name of a dtype, where it is another one; bfloat16 arrives as float32 (`Call`)."""
+_FLOAT, _BFLOAT16 = 1, 16
+"""ONNX's numbers of two dtypes."""
+
+
+def runtime(call: Call) -> list[str] | None:
+    """Return the lines that make a call with ONNX Runtime."""
+    return _runtime(call, ())
+
+
+def runtime_constant(call: Call) -> list[str] | None:
+    """Return the lines that make a call with ONNX Runtime, the weight a constant of the model."""
+    return _runtime(call, ("w",))
+
+
+def evaluator(call: Call) -> list[str] | None:
+    """Return the lines that make a call with ONNX's reference evaluator."""
+    evaluated = f"onnx.reference.ReferenceEvaluator(model).run(None, {_fed(call, ())})[0]"
+    return [*_model(call, (), "onnx.reference"), f"got = {evaluated}"]
+
+
+def opencv_net(call: Call) -> list[str] | None:
+    """Return the lines that make a call with cv2.dnn, the weight and the bias in the model."""
+    read = "net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))"
+    return [
+        *_model(call, ("w", "bias"), "cv2", fixed=True),
+        f"{read}; net.setInput({_copy('x')}); got = net.forward()",
+    ]
+
+
+def _runtime(call: Call, constants: tuple[str, ...]) -> list[str]:
+    session = "onnxruntime.InferenceSession(model.SerializeToString())"
+    return [
+        *_model(call, constants, "onnxruntime"),
+        f"got = {session}.run(None, {_fed(call, constants)})[0]",
+    ]
+
+
+def _model(
+    call: Call, constants: tuple[str, ...], engine: str, *, fixed: bool = False
+) -> list[str]:
+    """Return the lines that import ONNX and the engine, and make the model in ONNX's notation."""
+    names = [name for name, value in call.arguments.items() if value is not None]
+    stored = [name for name in names if name in constants]
+    inputs = ", ".join(_tensor(call, name, fixed) for name in names if name not in stored)
+    result = f"{_type(call.dtype)}[{_axes('y', call.arguments['x'].ndim)}] y"
+    header = f'<ir_version: {IR_VERSION}, opset_import: ["": {OPSET}]>'
+    graph = f"g ({inputs}) => ({result}) {{ {_nodes(call, names)} }}"
+    line = f"model = onnx.parser.parse_model('{header} {graph}')"
+    for name in stored:
+        array = f"onnx.numpy_helper.from_array({_copy(name)}, '{name}')"
+        line += f"; model.graph.initializer.append({array})"
+    helper = ", onnx.numpy_helper" if stored else ""
+    return [f"import onnx.parser{helper}, {engine}", line]
+
+
+def _nodes(call: Call, names: list[str]) -> str:
+    """Return the operator's node, in bfloat16 with others around it that convert."""
+    written = ", ".join(f"{name} = {_value(value)}" for name, value in attributes(call.parameters))
+    node = f"{OPERATORS[call.operator]} <{written}>"
+    if call.dtype != "bfloat16":
+        return f"y = {node} ({', '.join(names)})"
+    casts = " ".join(f"half_{name} = Cast <to = {_BFLOAT16}> ({name})" for name in names)
+    halves = ", ".join(f"half_{name}" for name in names)
+    return f"{casts} half_y = {node} ({halves}) y = Cast <to = {_FLOAT}> (half_y)"
+
+
+def _tensor(call: Call, name: str, fixed: bool) -> str:
+    array = call.arguments[name]
+    axes = ", ".join(map(str, array.shape)) if fixed else _axes(name, array.ndim)
+    return f"{_type(array.dtype.name)}[{axes}] {name}"
+
+
+def _type(dtype: str) -> str:
+    return _TYPES.get(dtype, dtype)
+
+
+def _axes(name: str, count: int) -> str:
+    return ", ".join(f"{name}{axis}" for axis in range(count))
+
+
+def _fed(call: Call, constants: tuple[str, ...]) -> str:
+    names = [n for n, value in call.arguments.items() if value is not None and n not in constants]
+    return f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}"
+
+
+def _copy(name: str) -> str:
+    """Return an array of the script as engines in C++ can read it."""
+    return f"np.array({name}, order='C')"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return f'"{value}"' if isinstance(value, str) else plain(value)

@@ -1,0 +1,212 @@
+"""SciPy's `scipy.signal`: sums in the order of the definition, and Fourier transforms.
+
+SciPy convolves one array of any number of dimensions with another. What a case has more is done
+around the call, and the rest is declined: stride, dilation and output_padding are no notions of
+signal processing. Two names, for two algorithms (and no pools, no gradients):
+
+- `scipy`, conv: `correlate(..., mode="valid", method="direct")` of an image with a filter, both
+  with their channels as one more axis, which so is summed over; one call an image and output
+  channel. conv_transpose: the true convolution, which flips the kernel: `convolve(...,
+  mode="full", method="direct")`, one call an image, input and output channel, added up here.
+- `scipy[fft]`: `fftconvolve` along the spatial axes, mode "valid" with the kernel flipped for conv,
+  mode "full" for conv_transpose; the channels are added up here.
+
+conv pads with zeros first, as its padding says; conv_transpose crops the full result. The bias is
+added here, so that float16, which `correlate` would take, is not claimed. Sizes are computed here
+and so are all parameters checked here; mode "valid" would exchange the arrays where the kernel is
+the larger one. The family is SciPy's: its loops and its pocketfft are nobody else's.
+
+The error bound of `scipy[fft]` is normwise. In a transform of L points by radices of 2 to 5, a pass
+of radix p multiplies by its matrix, of p terms, and by the twiddle factors: with complex products
+and sums its relative error in the 2-norm is at most about (p + 2) sqrt(p) u + 3u (after Higham,
+*Accuracy and Stability of Numerical Algorithms*, 2nd ed., section 24.1), which is at most 9u for
+each doubling, e = 9 t u with L = 2**t. By Parseval and Cauchy-Schwarz the errors of both spectra,
+and 3u for their product, move an output by at most (2e + 3u) |x| |w|; the inverse transform adds e
+of the result, at most |w|_1 |x| <= sqrt(K) |w| |x| for K taps, and the sum over C channels C u.
+With n = C K terms that is at most (27 t + 4) n u; planes of up to 2**20 points are claimed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from conformance import implementation
+from conformance.implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    conv_size,
+    conv_transpose_size,
+    native,
+    padded,
+)
+from conformance.implementations.engines.scipy import snippet
+
+if TYPE_CHECKING:
+    from conformance.case import Case
+
+MAX_DOUBLINGS = 20
+"""The logarithm of the points of a plane for which the bound of `scipy[fft]` is stated."""
+
+
+def _supports(case: Case) -> bool | str:
+    for name in ("stride", "dilation"):
+        if max(getattr(case, name)) > 1:
+            return f"scipy.signal has no {name}"
+    if any(case.output_padding):
+        return "scipy.signal has no output_padding"
+    return True
+
+
+def _transforms(case: Case) -> bool | str:
+    assert case.w is not None
+    axes = zip(case.x[2:], case.w[2:], case.padding, strict=True)
+    points = math.prod(2 * (s + before + after + k) for s, k, (before, after) in axes)
+    if points > 2**MAX_DOUBLINGS:
+        return f"the bound is stated for transforms of up to 2**{MAX_DOUBLINGS} points"
+    return _supports(case)
+
+
+scipy = implementation(
+    "scipy",
+    package="scipy",
+    extra="scipy",
+    dtypes=("float32", "float64", "int32", "int64"),
+    work_seconds=2e-8,
+    supports=_supports,
+    snippet=snippet.direct,
+)
+fft = implementation(
+    "scipy[fft]",
+    family="scipy",
+    package="scipy",
+    extra="scipy",
+    error="normwise",
+    amplification=27.0 * MAX_DOUBLINGS + 4.0,
+    supports=_transforms,
+    snippet=snippet.fourier,
+)
+
+
+@scipy
+def conv(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """scipy.signal.correlate, direct."""
+    from scipy import signal
+
+    dtype = native(x.dtype)
+    y = np.empty((len(x), len(w), *conv_size(x, w, bias, stride, padding, dilation, groups)), dtype)
+    x, w = padded(x, padding, 0, dtype), w.astype(dtype, copy=False)
+    per_group, filters = w.shape[1], len(w) // groups
+    for b, o in np.ndindex(*y.shape[:2]):
+        first = o // filters * per_group
+        image = x[b, first : first + per_group]  # (C / groups, *S)
+        y[b, o] = signal.correlate(image, w[o], mode="valid", method="direct")[0]
+    return _biased(y, bias)
+
+
+@scipy
+def conv_transpose(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    *,
+    stride: Shape,
+    padding: Padding,
+    output_padding: Shape,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """scipy.signal.convolve, direct."""
+    from scipy import signal
+
+    out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
+    dtype, filters = native(x.dtype), w.shape[1]
+    x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
+    y = np.zeros((len(x), filters * groups, *out), dtype)
+    kept = _cropped(padding, out)
+    for b, c, o in np.ndindex(*x.shape[:2], filters):
+        full = signal.convolve(x[b, c], w[c, o], mode="full", method="direct")
+        y[b, c // (len(w) // groups) * filters + o] += full[kept]
+    return _biased(y, bias)
+
+
+def _conv_fft(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    *,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """scipy.signal.fftconvolve with the kernel flipped."""
+    from scipy import signal
+
+    dtype = native(x.dtype)
+    y = np.empty((len(x), len(w), *conv_size(x, w, bias, stride, padding, dilation, groups)), dtype)
+    x, w = (
+        padded(x, padding, 0, dtype),
+        np.flip(w, tuple(range(2, w.ndim))).astype(dtype, copy=False),
+    )
+    per_group, filters, axes = w.shape[1], len(w) // groups, tuple(range(1, w.ndim - 1))
+    for b, o in np.ndindex(*y.shape[:2]):
+        first = o // filters * per_group
+        image = x[b, first : first + per_group]  # (C / groups, *S)
+        y[b, o] = signal.fftconvolve(image, w[o], mode="valid", axes=axes).sum(axis=0)
+    return _biased(y, bias)
+
+
+def _conv_transpose_fft(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    *,
+    stride: Shape,
+    padding: Padding,
+    output_padding: Shape,
+    dilation: Shape,
+    groups: int,
+) -> Array:
+    """scipy.signal.fftconvolve."""
+    from scipy import signal
+
+    out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
+    dtype, filters, per_group = native(x.dtype), w.shape[1], len(w) // groups
+    x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
+    y = np.empty((len(x), filters * groups, *out), dtype)
+    kept, axes = (slice(None), *_cropped(padding, out)), tuple(range(1, w.ndim - 1))
+    for b, o in np.ndindex(*y.shape[:2]):
+        channels = slice(o // filters * per_group, (o // filters + 1) * per_group)
+        kernels = w[channels, o % filters]  # (C / groups, *K)
+        full = signal.fftconvolve(x[b, channels], kernels, mode="full", axes=axes)
+        y[b, o] = full[kept].sum(axis=0)
+    return _biased(y, bias)
+
+
+fft.register("conv", _conv_fft)
+fft.register("conv_transpose", _conv_transpose_fft)
+
+
+def _cropped(padding: Padding, out: Shape) -> tuple[slice, ...]:
+    """Return what padding leaves of the full result."""
+    return tuple(slice(before, before + o) for (before, _), o in zip(padding, out, strict=True))
+
+
+def _biased(y: Array, bias: Array | None) -> Array:
+    """Return ``y`` with the bias added in place, if there is one."""
+    if bias is not None:
+        y += bias.astype(y.dtype, copy=False).reshape(-1, *(1,) * (y.ndim - 2))
+    return y

@@ -1,0 +1,1 @@
+"""TensorFlow, eager and compiled by XLA."""

@@ -1,0 +1,293 @@
+"""TensorFlow's own operators, called eagerly on the CPU, channels last.
+
+TensorFlow pads "VALID" (nothing) or "SAME" (as much as its own rule says); by a given amount only
+in conv2d. It has no ceil_mode. So this happens around the call:
+
+- conv: in two dimensions TensorFlow pads; in one and three tf.pad does so first, with zeros.
+- conv_transpose: TensorFlow computes the whole output ("VALID") and a slice crops it.
+- max_pool: tf.pad first, with -inf, as far as the last window of ceil_mode reaches.
+- avg_pool: tf.pad first, with zeros, which then count. Where padding does not count, or a window of
+  ceil_mode reaches beyond it, only "SAME" divides rightly: it is called where it places the
+  windows as the case does, and everything else is Unsupported.
+
+Parameters are TensorFlow's to judge, except for padding and for groups, which it is not told: they
+follow from the shape of the weight. An error is a gap of TensorFlow's, and Unsupported, if it is on
+the list of `_GAPS`; any other speaks for itself. Measured with 2.21 on an x86 CPU:
+
+- conv: no groups in three dimensions; there dilation in float32 and bfloat16 only.
+- conv_transpose: groups and dilation in float32 and bfloat16 only, groups not in three dimensions;
+  no output_padding of stride or more.
+- both: no bias in float16 and bfloat16, where tf.nn.bias_add would round a second time.
+- pools: no dilation together with a stride; in three dimensions no float64, float16 or integers.
+
+What float32 and bfloat16 have in advance is computed by oneDNN, which computes PyTorch's
+convolutions as well: agreement of the two is not the word of two witnesses.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conformance import Unsupported, implementation
+from conformance.dtypes import DTYPES
+from conformance.implementations._common import (
+    Array,
+    Padding,
+    Shape,
+    check_axes,
+    check_padding,
+    is_same,
+    native,
+)
+from conformance.implementations._gradients import check_grad, like
+from conformance.implementations._tensorflow_known import EAGER
+from conformance.implementations.engines.adapter import (
+    Differentiable,
+    any_padding,
+    check_groups,
+    check_padded,
+    cropped,
+    refuse_second_rounding,
+)
+from conformance.implementations.engines.tensorflow.snippet import snippet
+
+if TYPE_CHECKING:
+    from tensorflow import Tensor
+
+_GAPS = re.compile(
+    r"not supported on CPU|do(es)? not yet support [\w ]+|currently only supports [\w ]+"
+    r"|Value for attr 'T' of \w+ is not in the list|Could not find device for node"
+    r"|has DataType \w+ not in list of allowed values"
+)
+"""What TensorFlow says where it has no kernel for a valid call."""
+
+
+class TensorFlow(Differentiable):
+    """TensorFlow's operators; a subclass calls them another way (``tensorflow_xla.py``)."""
+
+    channels_last = True
+
+    def tensor(self, array: Array) -> Tensor:
+        """Return a tensor with a copy of ``array``."""
+        tf = _tensorflow()
+
+        return tf.convert_to_tensor(np.asarray(array, native(array.dtype), order="C"))
+
+    def array(self, tensor: Tensor, like: Array) -> Array:
+        """Return the tensor as a new array."""
+        result: Array = tensor.numpy()
+        return np.array(result) if result.base is not None else result
+
+    def convolve(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
+        tf = _tensorflow()
+
+        dims = t.ndim - 2
+        check_padding(dims, padding)
+        check_groups(groups, t.shape[-1], w.shape[-2])
+        if dims == 3 and groups > 1:
+            raise Unsupported("conv3d has no groups")
+        refuse_second_rounding(bias, t.dtype.size)
+        function = {1: tf.nn.conv1d, 2: tf.nn.conv2d, 3: tf.nn.conv3d}[dims]
+        pads: Any = "VALID"
+        if dims == 2 and any_padding(padding):
+            pads = [(0, 0), *padding, (0, 0)]
+        elif any_padding(padding):
+            check_padded(t.shape[1:-1], padding)
+            t = _pad(t, padding, 0)  # (N, *S + padding, C)
+        y = _call(function, t, w, _steps(stride), pads, dilations=_steps(dilation))
+        return y if bias is None else tf.nn.bias_add(y, bias)
+
+    def transposed(
+        self,
+        t: Tensor,
+        w: Tensor,
+        bias: Tensor | None,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Tensor:
+        """tf.nn.conv1d_transpose, conv2d_transpose or conv3d_transpose, then tf.nn.bias_add."""
+        tf = _tensorflow()
+
+        dims = t.ndim - 2
+        check_padding(dims, padding)
+        if dims == 3 and groups > 1:
+            raise Unsupported("conv3d_transpose has no groups")
+        if any(
+            s <= r < max(s, d) for r, s, d in zip(output_padding, stride, dilation, strict=True)
+        ):
+            raise Unsupported("no output_padding of stride or more")
+        refuse_second_rounding(bias, t.dtype.size)
+        axes = zip(t.shape[1:-1], w.shape[:-2], stride, dilation, output_padding, strict=True)
+        whole = tuple((s - 1) * step + d * (k - 1) + extra + 1 for s, k, step, d, extra in axes)
+        functions = {1: tf.nn.conv1d_transpose, 2: tf.nn.conv2d_transpose}
+        y = _call(
+            functions.get(dims, tf.nn.conv3d_transpose),
+            *(t, w, (t.shape[0], *whole, w.shape[-2] * groups), _steps(stride), "VALID"),
+            dilations=_steps(dilation),
+        )
+        y = y[:, *cropped(whole, padding)] if any_padding(padding) else y
+        return y if bias is None else tf.nn.bias_add(y, bias)
+
+    def maximum(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+        fill: float,
+    ) -> Tensor:
+        """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
+        tf = _tensorflow()
+
+        check_axes(t.ndim - 2, dilation=dilation)
+        check_padded(t.shape[1:-1], padding, kernel)
+        if any_padding(reach):
+            t = _pad(t, reach, fill)  # (N, *S + reach, C)
+        if max(dilation) == 1:
+            function = {1: tf.nn.max_pool1d, 2: tf.nn.max_pool2d, 3: tf.nn.max_pool3d}[t.ndim - 2]
+            return _call(function, t, kernel, stride, "VALID")
+        if max(stride) > 1:
+            raise Unsupported("no dilation together with a stride")
+        return _call(
+            tf.nn.pool, t, kernel, "MAX", strides=stride, padding="VALID", dilations=dilation
+        )
+
+    def average(
+        self,
+        t: Tensor,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        reach: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Tensor:
+        """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
+        tf = _tensorflow()
+
+        check_padded(t.shape[1:-1], padding, kernel)
+        function = {1: tf.nn.avg_pool1d, 2: tf.nn.avg_pool2d, 3: tf.nn.avg_pool3d}[t.ndim - 2]
+        pads = "VALID"
+        if any_padding(padding) and count_include_pad:
+            if reach != tuple(map(tuple, padding)):
+                raise Unsupported("no windows that reach beyond padding that counts")
+            t = _pad(t, padding, 0)  # (N, *S + padding, C)
+        elif any_padding(reach):
+            size = tuple(t.shape[1:-1])
+            axes = zip(size, kernel, stride, reach, strict=True)
+            out = tuple((s + sum(pair) - k) // step + 1 for s, k, step, pair in axes)
+            if not is_same(size, out, kernel, stride, padding):
+                raise Unsupported('only "SAME" has a divisor without padding, and its own windows')
+            pads = "SAME"
+        return _call(function, t, kernel, stride, pads)
+
+    def conv_bias_grad(self, grad: Array) -> Array:
+        """Differentiate tf.nn.bias_add, which takes arrays of any number of axes."""
+        check_grad(grad)
+        t = self.tensor(like(grad, grad.shape))
+        return self._gradient(grad, like(grad, grad.shape[-1:]), _bias_added, t)
+
+    def gradient(
+        self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
+    ) -> Tensor:
+        """tf.GradientTape."""
+        return self.run(_differentiated, at, grad, forward, *arguments)
+
+
+def _bias_added(bias: Tensor, t: Tensor) -> Tensor:
+    tf = _tensorflow()
+
+    return tf.nn.bias_add(t, bias)
+
+
+def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
+    tf = _tensorflow()
+
+    return tf.pad(t, [(0, 0), *padding, (0, 0)], constant_values=tf.constant(fill, t.dtype))
+
+
+def _steps(values: Shape) -> list[int]:
+    """Return strides or dilations as TensorFlow takes them: in three dimensions with N and C."""
+    return [1, *values, 1] if len(values) == 3 else list(values)
+
+
+def _tensorflow() -> Any:
+    """Return TensorFlow, imported without the lines about CPU and GPU that it begins with.
+
+    They come from C++, so stderr itself is turned away while the import lasts; what goes wrong is
+    an exception all the same.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            import tensorflow
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            os.close(nowhere)
+    import tensorflow
+
+    return tensorflow
+
+
+def _call(function: Callable[..., Tensor], *arguments: Any, **parameters: Any) -> Tensor:
+    """Call ``function``; raise Unsupported where TensorFlow says that it has no kernel for it."""
+    tf = _tensorflow()
+
+    try:
+        return function(*arguments, **parameters)
+    except (tf.errors.OpError, TypeError) as problem:
+        gap = _GAPS.search(str(problem))
+        if gap is None:
+            raise
+        name = function.__name__.removesuffix("_v2")
+        raise Unsupported(f"{name} in {arguments[0].dtype.name}: {gap[0]}") from None
+
+
+def _differentiated(
+    t: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: Any
+) -> Tensor:
+    tf = _tensorflow()
+
+    with tf.GradientTape() as tape:
+        tape.watch(t)
+        y = forward(t, *arguments)
+    return _call(tape.gradient, y, t, output_gradients=grad)
+
+
+tensorflow = implementation(
+    "tensorflow",
+    package="tensorflow",
+    settings="oneDNN where TensorFlow chooses it, as by default on x86",
+    extra="tensorflow",
+    layout="NHWC",
+    dtypes=DTYPES,
+    conventions={"nan": "ignore", "subnormal": "flush", "zero_channels": "empty_sum"},
+    snippet=snippet,
+    known=EAGER,
+)
+TensorFlow().register(tensorflow)

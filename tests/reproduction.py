@@ -1,0 +1,88 @@
+"""Reproduction: run a script that uses an engine alone, and judge what came of it.
+
+A violation that its engine script does not show is the adapter's mistake, or the script's.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from conformance.calling import Observation, from_layout
+from conformance.case import Case
+from conformance.dtypes import numpy_dtype
+from conformance.judging import Accuracy, Prepared
+from conformance.judging.verdicts import verdict
+from conformance.registration.registry import Implementation
+from conformance.signatures import SIGNATURES
+
+SECONDS = 300.0
+"""Time that a script gets: importing the engine is part of it."""
+
+_KEPT = """
+import json, runpy, sys
+import numpy
+try:
+    names = runpy.run_path(sys.argv[1])
+except Exception as problem:
+    told = {"raised": f"{type(problem).__name__}: {problem}"[:500]}
+else:
+    got, exact = numpy.asarray(names["got"]), numpy.asarray(names.get("exact", 0))
+    numpy.save(sys.argv[2], got if got.dtype.kind in "fiub" else got.astype(float))
+    told = {"exact": exact.ndim}
+with open(sys.argv[3], "w") as file:  # engines print words of their own to stdout
+    json.dump(told, file)
+"""
+
+
+def reproduces(one: Implementation, case: Case, script: str, *, seconds: float = SECONDS) -> str:
+    """Run ``script``, an engine script of ``case``, and return what it shows; empty if nothing.
+
+    It runs in an interpreter of its own, which it may well end. The result is judged as an
+    implementation's is.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file, kept = Path(folder) / "script.py", Path(folder) / "got.npy"
+        outcome = Path(folder) / "outcome.json"
+        file.write_text(script, encoding="utf-8")
+        command = [sys.executable, "-c", _KEPT, *map(str, (file, kept, outcome))]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=seconds, cwd=folder, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return f"did not end within {seconds:g} s"
+        if done.returncode or not outcome.exists():
+            return f"ended the process with {done.returncode}"
+        told = json.loads(outcome.read_text(encoding="utf-8"))
+        if "raised" in told:
+            return "" if case.invalid else f"raised {told['raised']}"
+        got = np.load(kept)
+    if case.invalid:
+        return f"returned shape {got.shape} where an exception is due"
+    prepared = Prepared.of(case)
+    if got.ndim == 0 and prepared.reference.exact.ndim and "got, exact = " in script:
+        return _element(script, float(got))
+    if "got.dtype" not in script:  # else an engine may show its numbers as it likes
+        got = got.astype(numpy_dtype(case.dtype))
+    output = from_layout(got, one.layout, _role(case))
+    seen = Observation(output=output)
+    found, _ = verdict(one.name, Accuracy.of(one), prepared, seen)
+    return found.message if found.failed else ""
+
+
+def _element(script: str, got: float) -> str:
+    """Judge a script that shows one element of a large result."""
+    line = next(line for line in script.splitlines() if line.startswith("got, exact = "))
+    exact = float(line.rpartition(", ")[2].replace("np.", ""))
+    same = got == exact or (np.isnan(got) and np.isnan(exact))
+    return "" if same else f"got {got!r}, exact {exact!r}"
+
+
+def _role(case: Case) -> str:
+    return SIGNATURES[case.operator].result
