@@ -30,7 +30,7 @@ from time import perf_counter
 from typing import TypeAlias
 
 from benchmarks.hunting import Outcome, bank, default_plan, examined, hunt
-from conformance.checks import CHECKS
+from conformance.requirements import CHECKS
 from tests.correct import correct
 from tests.defects import Defect, defects
 

@@ -15,12 +15,12 @@ from time import perf_counter
 import numpy as np
 
 from conformance.case import Case
-from conformance.checks import CHECKS, check_for, check_of
 from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.large.judging import judge_any
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
+from conformance.requirements import CHECKS, check_of
 from conformance.running.block import judge_histories, judge_relations
 from conformance.running.causes import Violation, explain, kind_of
 from conformance.running.plan import Plan
@@ -115,7 +115,7 @@ def hunt(one: Implementation, check: str | None, plan: Plan, *, step: int = 1) -
     try:
         for verdict in _verdicts(one, plan, step):
             judged += 1
-            sort = verdict.requirement, check_for(verdict.case)
+            sort = verdict.requirement, verdict.case.check
             if not verdict.failed or explained[sort] >= EXPLAINED:
                 continue
             explained[sort] += 1
@@ -168,7 +168,7 @@ def glance(one: Implementation, check: str, plan: Plan) -> Verdict | None:
                     return verdict
             continue
         for prepared in cell:
-            if check_for(prepared.case) != sort or check == "repeat":
+            if prepared.case.check != sort or check == "repeat":
                 continue
             verdict = judge_prepared(one, prepared)[0]
             if verdict.failed and _is_about(one, verdict, check):

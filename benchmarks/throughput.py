@@ -31,9 +31,9 @@ from conformance import Unsupported
 from conformance.calling import from_layout, to_layout
 from conformance.case import Case
 from conformance.cases.data import make_inputs
+from conformance.cases.derived import derived
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
-from conformance.checks import check_for, derived
 from conformance.operators import FORWARD
 from conformance.registration.registry import get
 from conformance.signatures import SIGNATURES
@@ -107,7 +107,7 @@ def _property_test(name: str, operator: str, examples: int, number: int) -> int:
 def _sizes(operator: str, dims: int, examples: int) -> tuple[Case, ...]:
     """Return the cases that a run judges beside the generated ones: sizes of blocks and indices."""
     further = derived(operator, dims, DTYPES, (), [], examples)
-    return tuple(case for case in further if check_for(case) == "result")
+    return tuple(case for case in further if case.check == "result")
 
 
 def judged(names: tuple[str, ...], examples: int, cache: bool, folder: Path, number: int) -> float:

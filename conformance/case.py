@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from conformance.dtypes import DTYPES, INTEGERS
+from conformance.dtypes import DTYPES
 from conformance.errors import CaseError
 from conformance.signatures import SIGNATURES
 
@@ -128,11 +128,20 @@ class Case:
         parts.append(f"{self.data}@{self.seed}")
         return ":".join(parts)
 
-    @classmethod
-    def parse(cls, text: str, *, valid: bool = False) -> Case:
-        """Return the case whose id is ``text``; raise `CaseError` if it is no valid case id.
+    @property
+    def check(self) -> str:
+        """The check that the case is made for (`conformance.requirements.CHECKS`)."""
+        if self.invalid:
+            return "reject"
+        if self.memory != "contiguous":
+            return "layout"
+        return "special" if self.data in SPECIAL_RECIPES else "result"
 
-        One that is known to be ``valid`` is not looked at again.
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """Return the case whose id is ``text``; raise `CaseError` for what is not a case id.
+
+        Whether the operator accepts the case, `conformance.cases.validity` says.
         """
         line = text.strip()
         if len(line) > _LONGEST_ID or not (line.isascii() and line.isprintable()):
@@ -140,111 +149,15 @@ class Case:
             raise CaseError(
                 f"case id {shown}; allowed: at most {_LONGEST_ID} printable ASCII characters"
             )
-        case = _parse(line)
-        if not valid:
-            validate(case)
-        return case
+        return _parse(line)
 
     def replace(self, **changes: Any) -> Case:
         """Return a copy with some fields changed (not validated)."""
         return replace(self, **changes)
 
 
-def validate(case: Case) -> None:
-    """Raise `CaseError`, naming the field, if ``case`` is not a valid call of its operator."""
-    from conformance.operators import OPERATORS
-
-    if case.operator not in OPERATORS:
-        raise _error(case, "operator", f"one of {', '.join(OPERATORS)}")
-    _check_types(case)
-    OPERATORS[case.operator].validate(case)
-    if case.invalid:
-        from conformance.cases import invalid
-
-        if not invalid.applies(case):
-            raise _error(case, "invalid", "the name of a mistake that can be made in this call")
-
-
 def _ints(values: Shape) -> str:
     return ",".join(map(str, values))
-
-
-def _check_types(case: Case) -> None:
-    """Check what holds for every operator: types, lengths, names and signs."""
-    from conformance.operators import OPERATORS
-
-    dims = case.dims
-    if not _is_shape(case.x) or dims not in (1, 2, 3):
-        raise _error(case, "x", "(N, C, *S) with one to three spatial axes")
-    dtypes = OPERATORS[case.operator].dtypes
-    if case.dtype not in dtypes:
-        raise _error(case, "dtype", f"one of {', '.join(dtypes)}")
-    if case.dtype in INTEGERS and case.data != "integers":
-        raise _error(case, "data", f"integers, for the dtype {case.dtype}")
-    if case.data not in (*RECIPES, *SPECIAL_RECIPES):
-        raise _error(case, "data", f"one of {', '.join((*RECIPES, *SPECIAL_RECIPES))}")
-    layout, _, argument = case.memory.partition("-")
-    arrays = ("x", "w", "bias", "grad")
-    if layout not in MEMORY_LAYOUTS or case.memory.endswith("-") or argument not in ("", *arrays):
-        raise _error(
-            case, "memory", f"one of {', '.join(MEMORY_LAYOUTS)}, or one of an array: reversed-w"
-        )
-    if not _is_int(case.seed) or case.seed < 0:
-        raise _error(case, "seed", "a whole number, 0 or more")
-    for name in ("bias", "ceil_mode", "count_include_pad"):
-        if not isinstance(getattr(case, name), bool):
-            raise _error(case, name, "true or false")
-    for name in ("stride", "dilation"):
-        value = getattr(case, name)
-        if not _is_shape(value) or len(value) != dims or min(value) < 1:
-            raise _error(case, name, f"{dims} whole numbers, 1 or more, one a spatial axis")
-    if not _is_shape(case.output_padding) or len(case.output_padding) != dims:
-        raise _error(case, "output_padding", f"{dims} whole numbers, one a spatial axis")
-    if not _is_int(case.groups) or case.groups < 1:
-        raise _error(case, "groups", "a whole number, 1 or more")
-    padding = case.padding
-    if not (
-        isinstance(padding, tuple)
-        and len(padding) == dims
-        and all(_is_shape(pair) and len(pair) == 2 and min(pair) >= 0 for pair in padding)
-    ):
-        raise _error(case, "padding", f"{dims} pairs (before, after) of whole numbers, 0 or more")
-    if case.x[0] < 0 or min(case.x[1:]) < 1:
-        raise _error(case, "x", "axes of 1 or more; only the batch may be 0")
-    signature = SIGNATURES[case.operator]
-    arguments, parameters = signature.arguments, signature.parameters
-    allowed = {*parameters, *("w" if name == "weight_shape" else name for name in arguments)}
-    for field in fields(case):
-        name = field.name
-        if name in allowed or name in _EVERYWHERE:
-            continue
-        if getattr(case, name) != _default(name, dims):
-            raise _error(case, name, f"left out: {case.operator} has no such parameter")
-
-
-_EVERYWHERE = ("operator", "x", "dtype", "data", "seed", "memory", "invalid")
-
-
-def _default(name: str, dims: int) -> object:
-    if name in ("stride", "dilation"):
-        return (1,) * dims
-    if name == "output_padding":
-        return (0,) * dims
-    if name == "padding":
-        return ((0, 0),) * dims
-    return {"groups": 1, "count_include_pad": True, "bias": False, "ceil_mode": False}.get(name)
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_shape(value: object) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(map(_is_int, value))
-
-
-def _error(case: Case, field: str, allowed: str) -> CaseError:
-    return CaseError(f"case {case.operator}: {field}={getattr(case, field)!r}; allowed: {allowed}")
 
 
 # --- parsing ------------------------------------------------------------------------------------

@@ -94,6 +94,46 @@ def _read(heading: str, text: str, line: int) -> Requirement:
     return Requirement(id, title, "convention", text, convention, names, defaults[0])
 
 
+CHECKS = (
+    "result",
+    "purity",
+    "repeat",
+    "layout",
+    "special",
+    "reject",
+    "declare",
+    "integer",
+    "relations",
+    "process",
+)
+"""Every check, in the order of the reports: each is a group of requirements.
+
+``result``, ``purity`` and ``declare`` look at every call, ``process`` at every call that a worker
+makes (`conformance.isolation`); ``repeat`` at calls that follow one another, ``relations`` at calls
+that must agree; ``layout``, ``special`` and ``reject`` at cases of their own
+(`conformance.cases.derived`).
+"""
+
+_GROUPS = {
+    "PURE": "purity",
+    "REPEAT": "repeat",
+    "LAYOUT": "layout",
+    "SPECIAL": "special",
+    "REJECT": "reject",
+    "DECLARE": "declare",
+    "INTEGER": "integer",
+    "RELATE": "relations",
+    "PROCESS": "process",
+}
+
+
+def check_of(requirement: str) -> str:
+    """Return the check that enforces a requirement."""
+    if requirement in ("MAXPOOL-5", "MAXPOOL-10", "MAXPOOL-11"):
+        return "special"
+    return _GROUPS.get(requirement.partition("-")[0], "result")
+
+
 def _numbered(group: str, **numbers: int) -> Mapping[str, str]:
     return MappingProxyType({name: f"{group}-{n}" for name, n in numbers.items()})
 

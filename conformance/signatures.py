@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conformance.dtypes import DTYPES, FLOATS
+
 ROLES = {
     "x": "image",
     "grad": "image",
@@ -24,6 +26,8 @@ class Signature:
     parameters: tuple[str, ...]
     result: str = "image"
     """The role of the result: image, weight or vector."""
+    dtypes: tuple[str, ...] = FLOATS
+    """The dtypes that the operator is defined for."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -41,11 +45,11 @@ _MAX_POOL = ("kernel", "stride", "padding", "dilation", "ceil_mode")
 _AVG_POOL = ("kernel", "stride", "padding", "ceil_mode", "count_include_pad")
 
 SIGNATURES: dict[str, Signature] = {
-    "conv": Signature(("x", "w", "bias"), _CONV),
+    "conv": Signature(("x", "w", "bias"), _CONV, dtypes=(*FLOATS, "int32", "int64")),
     "conv_transpose": Signature(
         ("x", "w", "bias"), ("stride", "padding", "output_padding", "dilation", "groups")
     ),
-    "max_pool": Signature(("x",), _MAX_POOL),
+    "max_pool": Signature(("x",), _MAX_POOL, dtypes=DTYPES),
     "avg_pool": Signature(("x",), _AVG_POOL),
     "conv_input_grad": Signature(("grad", "w", "input_shape"), _CONV),
     "conv_weight_grad": Signature(("grad", "x", "weight_shape"), _CONV, result="weight"),

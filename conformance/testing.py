@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
@@ -29,6 +28,7 @@ from conformance.isolation.limits import Limits
 from conformance.judging import Prepared, Verdict, judge_each
 from conformance.known import KnownDifference
 from conformance.registration.registry import Implementation, find
+from conformance.requirements import CHECKS
 from conformance.running import acknowledged
 from conformance.running.causes import explain
 from conformance.running.plan import Plan

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 
-from conformance.case import Case, validate
+from conformance.case import Case
+from conformance.cases.validity import validate
 from conformance.errors import CaseError
 
 SIZES = 12

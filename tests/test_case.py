@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.case import MEMORY_LAYOUTS, RECIPES, SPECIAL_RECIPES, Case, validate
+from conformance.case import MEMORY_LAYOUTS, RECIPES, SPECIAL_RECIPES, Case
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
+from conformance.cases.validity import parse_valid, validate
 from conformance.dtypes import FLOATS
 from conformance.errors import CaseError
 from conformance.operators import OPERATORS
@@ -28,7 +29,7 @@ drawn = settings(max_examples=150, deadline=None)
 def problem(text: str) -> str:
     """Return what is said of ``text``, which is no valid case id."""
     with pytest.raises(CaseError) as caught:
-        Case.parse(text)
+        parse_valid(text)
     return str(caught.value)
 
 
@@ -135,7 +136,7 @@ def test_a_mangled_id_is_refused_in_one_line_or_is_another_valid_case(
 
     refusal = ""
     try:
-        found = Case.parse(mangled)
+        found = parse_valid(mangled)
     except CaseError as error:
         found, refusal = case, str(error)
 

@@ -10,11 +10,12 @@ from typing import TypeAlias
 
 import pytest
 
-from conformance.case import Case, validate
+from conformance.case import Case
 from conformance.cases.coverage import measure, measure_generated, valid_combinations
 from conformance.cases.features import FEATURES, Labels, labels
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
+from conformance.cases.validity import validate
 from conformance.errors import CaseError, ConformanceError
 from conformance.operators import FORWARD
 from conformance.operators.geometry import conv_size

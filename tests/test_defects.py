@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.hunting import default_plan, glance, hunt
 from conformance.cases.invalid import cases as invalid_cases
-from conformance.checks import CHECKS as CHECKS_OF_THE_SUITE
-from conformance.checks import check_of
 from conformance.judging import judge
 from conformance.operators import OPERATORS
 from conformance.registration import registry
+from conformance.requirements import CHECKS as CHECKS_OF_THE_SUITE
+from conformance.requirements import check_of
 from conformance.signatures import SIGNATURES
 from tests.correct import Correct, correct
 from tests.defects import CHECKS, Defect, catches, defects, unregistered

@@ -15,10 +15,10 @@ import pytest
 
 from conformance import Unsupported
 from conformance.case import Case
-from conformance.checks import check_for, check_of
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registration.registry import Implementation, implementation
+from conformance.requirements import check_of
 from conformance.running import block, budget
 from conformance.running.causes import Violation
 from conformance.running.cell import INCONCLUSIVE, MIN_COMPARED, Cell
@@ -254,7 +254,7 @@ def test_a_check_selects_the_cases_that_it_needs(
     monkeypatch.setattr(block, "judge_each", judge)
     small(right(), checks=[check])
 
-    assert {check} == {check_for(case) for case in seen}
+    assert {check} == {case.check for case in seen}
 
 
 def test_a_violation_of_another_check_is_not_reported(small: Small) -> None:

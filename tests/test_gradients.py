@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.case import Case, validate
+from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
+from conformance.cases.validity import validate
 from conformance.operators import FORWARD, GRADIENTS
 from conformance.operators.base import Reference
 from conformance.operators.pool import AvgPool

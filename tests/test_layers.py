@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.case import Case, validate
+from conformance.case import Case
+from conformance.cases.validity import validate
 from conformance.errors import ConformanceError
 from conformance.operators import OPERATORS
 from conformance.spec import Spec, load

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conformance.calling import Observation, observe, to_layout
-from conformance.case import Case, validate
+from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import make_inputs
 from conformance.cases.invalid import MUTATIONS
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases as drawn_cases
+from conformance.cases.validity import validate
 from conformance.dtypes import DTYPES, FLOATS
 from conformance.errors import CaseError
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS

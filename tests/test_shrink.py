@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.case import Case, validate
+from conformance.case import Case
 from conformance.cases.strategies import cases
+from conformance.cases.validity import validate
 from conformance.errors import CaseError
 from conformance.operators import OPERATORS
 from conformance.running import shrink as shrinking

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from conformance.case import Case, validate
+from conformance.case import Case
 from conformance.cases.sizes import BLOCKS, COUNTED, LONG, WIDE, WINDOWS, cases
+from conformance.cases.validity import validate
 from conformance.operators import OPERATORS
 
 EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.cases.draft import least_work
-from conformance.checks import CHECKS
 from conformance.errors import SpecError
+from conformance.requirements import CHECKS
 from conformance.spec import Ranges, Tier, load
 
 CASE = """

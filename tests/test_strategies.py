@@ -13,11 +13,12 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from conformance.case import RECIPES, Case, validate
+from conformance.case import RECIPES, Case
 from conformance.cases.draft import cost, least_work
 from conformance.cases.features import labels
 from conformance.cases.ranges import LIMITS, Ranges
 from conformance.cases.strategies import cases, generate
+from conformance.cases.validity import validate
 from conformance.dtypes import FLOATS
 from conformance.errors import ConformanceError
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS

@@ -29,6 +29,7 @@ from conformance.cases.features import (
     labels,
 )
 from conformance.cases.ranges import Ranges
+from conformance.cases.strategies import generate
 from conformance.errors import ConformanceError
 from conformance.operators import FORWARD
 from conformance.operators.geometry import conv_size, span, transpose_size
@@ -56,8 +57,6 @@ def measure_generated(
     ranges: Ranges, *, count: int = 500, seed_value: int = 0, operators: Iterable[str] = FEATURES
 ) -> tuple[Coverage, ...]:
     """Return the coverage of ``count`` generated cases of each operator, all dimensions pooled."""
-    from conformance.cases.strategies import generate
-
     drawn = {
         operator: generate(operator, ranges, dims=None, count=count, seed_value=seed_value)
         for operator in operators

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from conformance.calling import Observation
-from conformance.case import Case, Shape, validate
+from conformance.case import Case, Shape
+from conformance.cases.validity import validate
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, available
 from conformance.errors import CaseError
 from conformance.judging import (

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.case import Case, validate
+from conformance.case import Case
+from conformance.cases.validity import validate
 from conformance.errors import CaseError
 from conformance.judging import Prepared
 from conformance.operators import GRADIENTS, OPERATORS

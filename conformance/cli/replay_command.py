@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from conformance.case import Case
 from conformance.cases import invalid
-from conformance.checks import check_for, check_of
+from conformance.cases.validity import parse_valid
 from conformance.checks.relations import relate, telling
 from conformance.checks.repeat import endure, repeat
 from conformance.cli import options
@@ -21,6 +20,7 @@ from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_pre
 from conformance.large.judging import Large, is_large, judge_large
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation, get, implementations
+from conformance.requirements import check_of
 from conformance.running.causes import cited_requirement
 from conformance.scripts.standalone import large_script, relation_script, script
 
@@ -60,7 +60,7 @@ def command(
     with options.keep_stdout():
         loaded = [one for plugin in plugins for one in load_for(plugin, isolate, limits)]
         elsewhere = [one.load(limits) for one in options.environments(pythons, environments)]
-    case = Case.parse(case_id)
+    case = parse_valid(case_id)
     prepared = Large.of(case) if is_large(case) else Prepared.of(case)
     chosen = (
         list(dict.fromkeys(get(name) for name in names))
@@ -94,7 +94,7 @@ def _replay(one: Implementation, prepared: Prepared | Large) -> tuple[Any, Verdi
         return _replay_large(one, prepared)
     with np.errstate(all="ignore"):
         found, output = judge_prepared(one, prepared)
-        ordinary = check_for(prepared.case) == "result" and prepared.case.x[0] > 0
+        ordinary = prepared.case.check == "result" and prepared.case.x[0] > 0
         if found.status == CONFORMS and ordinary:
             broken = (verdict for verdict in relate(one, prepared.case) if verdict.failed)
             found = repeat(one, prepared) or endure(one, prepared) or next(broken, found)

@@ -20,8 +20,9 @@ from conformance.calling import (
     Observation,
     Request,
 )
-from conformance.case import Case, validate
+from conformance.case import Case
 from conformance.cases.data import memory_ways
+from conformance.cases.validity import parse_valid, validate
 from conformance.dtypes import numpy_dtype
 from conformance.isolation.dispatch import caller_of
 from conformance.judging.accepted import accepted
@@ -83,7 +84,7 @@ def judge(implementation: object, case: Case | str) -> Verdict:
     """
     found = find(implementation)
     if isinstance(case, str):
-        case = Case.parse(case)
+        case = parse_valid(case)
     else:
         validate(case)
     return judge_prepared(found, Prepared.of(case))[0]

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.case import Case, Shape
-from conformance.dtypes import FLOATS
 from conformance.errors import CaseError
 from conformance.operators.exact import Term, rounded_sum
 from conformance.signatures import SIGNATURES
@@ -49,8 +48,11 @@ class Operator(ABC):
     """One operator: what calls of it are valid, their shapes, and their exact results."""
 
     name: str
-    dtypes: tuple[str, ...] = FLOATS
-    """The dtypes that it is defined for."""
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes that it is defined for."""
+        return SIGNATURES[self.name].dtypes
 
     @property
     def arguments(self) -> tuple[str, ...]:

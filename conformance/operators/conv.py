@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from conformance.case import Case, Shape
-from conformance.dtypes import FLOATS, INTEGERS
+from conformance.dtypes import INTEGERS
 from conformance.operators.base import (
     Array,
     Inputs,
@@ -135,7 +135,6 @@ class Conv(_Convolution):
     """Cross-correlation: y[n,o,p] = b[o] + sum x[n, c, p*stride - before + k*dilation] w[o,c,k]."""
 
     name = "conv"
-    dtypes = (*FLOATS, "int32", "int64")
     _weight_axes = "(O, C/groups, *K)"
 
     def channels(self, case: Case) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from conformance.case import Case, Shape
-from conformance.dtypes import DTYPES, INTEGERS
+from conformance.dtypes import INTEGERS
 from conformance.operators.base import (
     Inputs,
     Operator,
@@ -70,7 +70,6 @@ class MaxPool(_Pool):
     """
 
     name = "max_pool"
-    dtypes = DTYPES
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         (x,) = inputs

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.case import Case
-from conformance.checks import check_of
+from conformance.cases.validity import parse_valid
 from conformance.checks.histories import SHORT
 from conformance.checks.relations import RELATED
 from conformance.errors import CaseError, RegistrationError
 from conformance.judging import CONFORMS, UNSUPPORTED, Verdict
 from conformance.known import KnownDifference
 from conformance.registration.registry import Implementation
+from conformance.requirements import check_of
 from conformance.running.causes import again, covering, engine_script_of, script_of
 from conformance.scripts.standalone import replay_command
 
@@ -64,7 +65,7 @@ def check(one: Implementation, known: Iterable[KnownDifference]) -> None:
     for entry in known:
         head = f"{one.origin}: implementation '{one.name}': known difference {entry.requirement}"
         try:
-            case = Case.parse(entry.case)
+            case = parse_valid(entry.case)
         except CaseError as problem:
             raise RegistrationError(f"{head}: {problem}") from None
         if not entry.holds(case):

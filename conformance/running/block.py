@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.checks import check_for, check_of, relations
+from conformance.checks import relations
 from conformance.checks.conventions import mismatches, probe
 from conformance.checks.histories import SHORT
 from conformance.checks.repeat import relive
@@ -27,6 +27,7 @@ from conformance.judging import (
 )
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
+from conformance.requirements import check_of
 from conformance.running import acknowledged, adapter_check, layers, pairwise
 from conformance.running.budget import Budget
 from conformance.running.causes import explain
@@ -219,7 +220,7 @@ def _judge_cell(
     budget = _budget(one, plan)
     with contextlib.closing(judge_each(one, (p for _, p in mine))) as judged:
         for (index, p), (verdict, output) in zip(mine, judged, strict=False):
-            if check_for(p.case) == "result":
+            if p.case.check == "result":
                 outputs[index] = output
             count(cell, verdict, p)
             cell.seconds = time.perf_counter() - started
@@ -309,7 +310,7 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
 
 def _behind(verdict: Verdict) -> set[str]:
     """Return the checks of a failure: of a wrong result, the one that its case is for."""
-    check, own = check_of(verdict.requirement or ""), check_for(verdict.case)
+    check, own = check_of(verdict.requirement or ""), verdict.case.check
     if own in ("layout", "special") and check in ("result", "declare"):
         return {own}
     if check == "process":  # how a call ends matters to every check that makes it
@@ -327,7 +328,7 @@ def judge_histories(
     ordinary = [
         p.case
         for p in prepared
-        if check_for(p.case) == "result" and p.case.x[0] and one.gap(p.case) is None
+        if p.case.check == "result" and p.case.x[0] and one.gap(p.case) is None
     ]
     if not {"repeat", "purity", "reject", "declare"} & {*plan.checks} or not ordinary:
         return

@@ -150,7 +150,7 @@ def _fields(prepared: Prepared) -> dict[str, Any]:
 def _unpack(entry: dict[str, Any], blob: Array) -> Prepared:
     values = {name: _array(value, blob) for name, value in entry.items() if name != "case"}
     inputs = [values.pop(name) for name in sorted(values) if name.startswith("input")]
-    return Prepared(Case.parse(entry["case"], valid=True), tuple(inputs), Reference(**values))
+    return Prepared(Case.parse(entry["case"]), tuple(inputs), Reference(**values))
 
 
 def _array(value: Any, blob: Array) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conformance.case import Case
-from conformance.checks import check_for, check_of
 from conformance.checks.relations import RELATED, relate
 from conformance.checks.repeat import relive
 from conformance.dtypes import FLOATS, available
@@ -19,6 +18,7 @@ from conformance.known import KnownDifference
 from conformance.large.judging import is_large, judge_any
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
+from conformance.requirements import check_of
 from conformance.running.shrink import shrink
 from conformance.scripts.engine import engine_script
 from conformance.scripts.standalone import large_script, relation_script, replay_command, script
@@ -155,7 +155,7 @@ def cited_requirement(one: Implementation, verdict: Verdict, case: Case) -> str:
 def named_requirement(verdict: Verdict, case: Case) -> str:
     """Return the requirement behind a failure of a shrunk case: the one its parameters tell."""
     requirement = verdict.requirement or "RESULT-1"
-    told = check_for(case) in ("layout", "special")
+    told = case.check in ("layout", "special")
     if verdict.history:
         return requirement
     if requirement in WRONG_RESULT or (told and requirement == "DECLARE-1"):
@@ -213,8 +213,8 @@ def features(case: Case) -> frozenset[str]:
     found = {name for name in names if getattr(case, name) != getattr(plain, name)}
     if case.invalid:
         found.add(case.invalid)
-    if check_for(case) == "layout":
+    if case.check == "layout":
         found.add(case.memory.partition("-")[0])
-    if check_for(case) == "special":
+    if case.check == "special":
         found.add(case.data)
     return frozenset(found)

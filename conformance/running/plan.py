@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.checks import CHECKS
 from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
 from conformance.known import KnownDifference
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation, find, get, implementations
+from conformance.requirements import CHECKS
 from conformance.running import acknowledged
 from conformance.spec import Spec, Tier
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from conformance.case import Case
-from conformance.checks import check_for, derived
+from conformance.cases.derived import derived
 from conformance.dtypes import FLOATS, INTEGERS
 from conformance.judging import (
     Prepared,
@@ -37,7 +37,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
             cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
         further = derived(operator, dims, floats, claimed, cases, count)
         wanted = {*plan.checks, *(("result",) if _EVERY_CALL & {*plan.checks} else ())}
-        found = [case for case in _interleaved(cases, further) if check_for(case) in wanted]
+        found = [case for case in _interleaved(cases, further) if case.check in wanted]
         return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
 
     name = cache.key(

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from conformance.case import RECIPES, Case, Shape, validate
+from conformance.case import RECIPES, Case, Shape
+from conformance.cases.validity import validate
 from conformance.errors import CaseError
 
 Sizes: TypeAlias = Callable[[int, int], Iterator[int]]

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from conformance.case import RECIPES
+from conformance.cases.draft import least_work
 from conformance.cases.ranges import LIMITS, Ranges
-from conformance.checks import CHECKS
 from conformance.dtypes import FLOATS
 from conformance.errors import SpecError
+from conformance.requirements import CHECKS
 from conformance.spec.suite import Suite, SuiteCase, Suites, read_suite
 from conformance.toml import Table, parse, read
 
@@ -128,8 +129,6 @@ def _read_ranges(table: Table, base: Ranges) -> Ranges:
 
 def _check_work(table: Table, ranges: Ranges) -> None:
     """Raise `SpecError` if some cases could not be cut down to ``ranges.work``."""
-    from conformance.cases.draft import least_work
-
     needed = least_work(ranges)
     if ranges.work < needed:
         raise table.failure(

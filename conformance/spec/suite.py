@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.case import Case, validate
+from conformance.case import Case
+from conformance.cases.validity import validate
 from conformance.errors import CaseError
 from conformance.operators import FORWARD
 from conformance.toml import Table, parse, plural, show

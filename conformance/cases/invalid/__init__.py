@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from conformance.calling import Inputs
-from conformance.case import Case, validate
+from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.invalid import arrays, gradients, parameters
 from conformance.cases.invalid.bases import bases
 from conformance.cases.invalid.mistake import Mutation, Parameters
 from conformance.errors import CaseError
+from conformance.operators.validity import is_valid_call
 
 __all__ = ["MUTATIONS", "Mutation", "applies", "apply", "cases", "describe"]
 
@@ -75,7 +76,7 @@ def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
     found: dict[Case, None] = {}
     seen = set()
     for base in bases(operator, dims):
-        usable = [case for dtype in dtypes if _is_valid(case := base.replace(dtype=dtype))]
+        usable = [case for dtype in dtypes if is_valid_call(case := base.replace(dtype=dtype))]
         made = [(case, make_inputs(case)) for case in usable]
         for turn, (name, mutation) in enumerate(MUTATIONS.items() if made else ()):
             case, inputs = (
@@ -85,14 +86,6 @@ def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
                 found[case.replace(invalid=name)] = None
                 seen.add(name)
     return list(found)
-
-
-def _is_valid(case: Case) -> bool:
-    try:
-        validate(case)
-    except CaseError:
-        return False
-    return True
 
 
 def _written(name: str, value: Any, dtype: np.dtype[Any]) -> str:

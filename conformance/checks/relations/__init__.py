@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from conformance.calling import Array, Observation, Request
-from conformance.case import Case, validate
+from conformance.case import Case
 from conformance.cases.data import make_inputs
+from conformance.cases.validity import validate
 from conformance.checks.relations import adjoint, parameters, structure
 from conformance.checks.relations.claims import Call, Claim, Relation, widened
 from conformance.checks.relations.shapes import cases

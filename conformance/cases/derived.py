@@ -1,10 +1,4 @@
-"""The checks: what is looked at, by name, and the cases that each one needs besides ordinary ones.
-
-A check is a group of requirements (SPEC.md). ``result``, ``purity`` and ``declare`` look at every
-call, ``process`` at every call that a worker makes (`conformance.isolation`); ``repeat`` at calls
-that follow one another, ``relations`` at calls that must agree; ``layout``, ``special`` and
-``reject`` at cases of their own, derived here from ordinary ones.
-"""
+"""The cases that some checks need besides ordinary ones, derived from them."""
 
 from __future__ import annotations
 
@@ -12,42 +6,9 @@ import itertools
 from collections.abc import Sequence
 
 from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case, Shape
+from conformance.cases import invalid, sizes
 from conformance.dtypes import INTEGERS
 from conformance.operators import GRADIENTS, OPERATORS
-
-CHECKS = (
-    *("result", "purity", "repeat", "layout", "special", "reject", "declare", "integer"),
-    *("relations", "process"),
-)
-"""Every check, in the order of the reports."""
-
-_GROUPS = {
-    "PURE": "purity",
-    "REPEAT": "repeat",
-    "LAYOUT": "layout",
-    "SPECIAL": "special",
-    "REJECT": "reject",
-    "DECLARE": "declare",
-    "INTEGER": "integer",
-    "RELATE": "relations",
-    "PROCESS": "process",
-}
-
-
-def check_of(requirement: str) -> str:
-    """Return the check that enforces a requirement."""
-    if requirement in ("MAXPOOL-5", "MAXPOOL-10", "MAXPOOL-11"):
-        return "special"
-    return _GROUPS.get(requirement.partition("-")[0], "result")
-
-
-def check_for(case: Case) -> str:
-    """Return the check that a case belongs to."""
-    if case.invalid:
-        return "reject"
-    if case.memory != "contiguous":
-        return "layout"
-    return "special" if case.data in SPECIAL_RECIPES else "result"
 
 
 def derived(
@@ -63,8 +24,6 @@ def derived(
     For the dtypes that only some implementations have ``claimed``, ordinary cases are taken over.
     ``count`` is how many cases were generated; there are twice as many sizes at most.
     """
-    from conformance.cases import invalid, sizes
-
     ordinary = [case for case in cases if case.x[0] > 0 and OPERATORS[operator].work(case) < 20_000]
     return [
         *_layouts(operator, ordinary),
