@@ -1,4 +1,4 @@
-"""The normative requirements of SPEC.md, read from it, and which parameter each one speaks of."""
+"""The normative requirements of SPEC.md, read from it, and the checks that they are grouped by."""
 
 from __future__ import annotations
 
@@ -132,28 +132,3 @@ def check_of(requirement: str) -> str:
     if requirement in ("MAXPOOL-5", "MAXPOOL-10", "MAXPOOL-11"):
         return "special"
     return _GROUPS.get(requirement.partition("-")[0], "result")
-
-
-def _numbered(group: str, **numbers: int) -> Mapping[str, str]:
-    return MappingProxyType({name: f"{group}-{n}" for name, n in numbers.items()})
-
-
-_CONV = {"size": 2, "padding": 3, "stride": 4, "dilation": 5, "groups": 6, "bias": 7, "kernel": 8}
-_MAX = {"size": 2, "padding": 3, "stride": 6, "dilation": 7, "ceil_mode": 8, "kernel": 9}
-_AVG = {"size": 2, "padding": 3, "stride": 4, "count_include_pad": 5, "ceil_mode": 6, "kernel": 7}
-_GRAD = {"size": 6, "stride": 7, "padding": 8, "kernel": 11}
-
-PARAMETER_REQUIREMENTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "conv": _numbered("CONV", value=1, **_CONV),
-        "conv_transpose": _numbered("TRANSPOSE", value=1, **_CONV, output_padding=9),
-        "max_pool": _numbered("MAXPOOL", value=1, **_MAX),
-        "avg_pool": _numbered("AVGPOOL", value=1, **_AVG),
-        "conv_input_grad": _numbered("GRAD", value=1, **_GRAD, dilation=9, groups=10),
-        "conv_weight_grad": _numbered("GRAD", value=2, **_GRAD, dilation=9, groups=10),
-        "conv_bias_grad": _numbered("GRAD", value=3, size=6),
-        "max_pool_grad": _numbered("GRAD", value=4, **_GRAD, dilation=9, ceil_mode=12),
-        "avg_pool_grad": _numbered("GRAD", value=5, **_GRAD, ceil_mode=12, count_include_pad=13),
-    }
-)
-"""By operator and the parameter left in a shrunk case (or value, size): what a violation cites."""

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from conformance.errors import ConformanceError
+from conformance.operators import OPERATORS
 from conformance.requirements import (
-    PARAMETER_REQUIREMENTS,
     conventions,
     parse,
     requirement,
@@ -95,13 +95,13 @@ def test_a_must_has_no_alternatives() -> None:
     assert [r.id for r in musts if r.convention or r.alternatives or r.default] == []
 
 
-@pytest.mark.parametrize("operator", PARAMETER_REQUIREMENTS)
+@pytest.mark.parametrize("operator", OPERATORS)
 def test_every_parameter_is_attributed_to_a_requirement_that_exists(operator: str) -> None:
     """Whatever stays in a shrunk case, there is a requirement to cite."""
-    ids = PARAMETER_REQUIREMENTS[operator].values()
+    ids = OPERATORS[operator].requirements.values()
 
     assert [id for id in ids if id not in requirements()] == []
-    assert {"value", "size"} <= PARAMETER_REQUIREMENTS[operator].keys()
+    assert {"value", "size"} <= OPERATORS[operator].requirements.keys()
 
 
 @pytest.mark.parametrize("operator", SIGNATURES)
@@ -110,7 +110,7 @@ def test_every_parameter_of_a_signature_is_attributed(operator: str) -> None:
     signature = SIGNATURES[operator]
     needed = {*signature.parameters} | ({"bias"} & {*signature.arguments})
 
-    assert sorted(needed - PARAMETER_REQUIREMENTS[operator].keys()) == []
+    assert sorted(needed - OPERATORS[operator].requirements.keys()) == []
 
 
 def test_a_requirement_is_found_by_its_id() -> None:

@@ -209,11 +209,13 @@ def axes(operator: str, ranges: Ranges) -> Iterator[Axis]:
     """
     pooling = not FORWARD[operator].has_weight
     for kernel, stride, dilation in itertools.product(
-        ranges.kernel, ranges.stride, (1,) if operator == "avg_pool" else ranges.dilation
+        ranges.kernel if FORWARD[operator].has_window else (1,),
+        ranges.stride if "stride" in FORWARD[operator].parameters else (1,),
+        ranges.dilation if "dilation" in FORWARD[operator].parameters else (1,),
     ):
         pads = pool_padding(ranges.padding, kernel) if pooling else ranges.padding
         for padding in ((before, after) for before in pads for after in pads):
-            if operator == "conv_transpose":
+            if FORWARD[operator].is_transposed:
                 for extra in range(max(stride, dilation)):
                     for size in _transpose_sizes(ranges, kernel, stride, padding, dilation, extra):
                         yield size, kernel, stride, dilation, padding, extra

@@ -90,17 +90,18 @@ def _small(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Ar
 def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
     """Non-zero integers so small that n products of them add up to at most 2**p."""
     limit = 2 ** FORMATS[case.dtype].digits
-    if case.operator == "max_pool":
+    operator = OPERATORS[case.operator]
+    if operator.compared == 0:  # nothing is added up
         return _nonzero(rng, shape, min(99, limit))
-    if case.operator == "max_pool_grad" and index == 1:
+    if operator.compared == index:
         return _nonzero(rng, shape, (1, 3, READABLE)[case.seed % 3])  # few, so that maxima tie
-    terms = max(1, OPERATORS[case.operator].terms(case))
-    if OPERATORS[case.operator].has_weight:
+    terms = max(1, operator.terms(case))
+    if operator.has_weight:
         factors = 2
         largest = max(1, min(READABLE, math.isqrt(limit // terms)))
     else:
         factors = 1
-        unit = math.prod(case.window) if case.operator == "avg_pool_grad" else 1
+        unit = operator.largest_divisor(case) if "grad" in operator.arguments else 1
         largest = max(1, min(READABLE, limit // (terms * unit)))
     values = _nonzero(rng, shape, largest)
     if index == factors - 1 and terms * largest**factors > limit:
@@ -154,8 +155,7 @@ def _inf(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Arra
     values = _beside(case, _integers(rng, case, shape, index), index)
     if index == 1 and case.seed % 3 == 0:
         values.reshape(-1)[::2] = 0
-    pooled = {"max_pool": 0, "max_pool_grad": 1}.get(case.operator)
-    if index == pooled and case.seed % 4 == 0:
+    if index == OPERATORS[case.operator].compared and case.seed % 4 == 0:
         values[...] = -np.inf
     return _planted(case, values, index, ((np.inf,), (-np.inf,), (np.inf, -np.inf))[case.seed % 3])
 
@@ -250,6 +250,6 @@ def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool
             return False
     elif case.data not in ("integers", "impulse", "zeros"):
         return False
-    divisor = math.prod(case.window) if case.operator.startswith("avg_pool") else 1
+    divisor = OPERATORS[case.operator].largest_divisor(case)
     largest = float(magnitude.max()) * divisor if magnitude.size else 0.0
     return largest <= 2.0**digits + 0.5  # a whole number, but for its rounding up

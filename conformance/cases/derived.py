@@ -106,10 +106,11 @@ def _specials(
                 continue
             base = Case(operator="conv", x=(2, channels, *size), w=(5, channels, *window))
             made = base.replace(operator=operator, dtype=next(lanes), data=recipe, seed=seed)
-            if operator == "conv_transpose":
+            if OPERATORS[operator].is_transposed:
                 made = made.replace(w=(channels, 5, *window))
             elif not OPERATORS[operator].has_weight:
-                made = made.replace(w=None, kernel=window)
+                pooled = window if OPERATORS[operator].has_window else None
+                made = made.replace(w=None, kernel=pooled)
             elif seed % 5 == 4:
                 made = made.replace(bias=True)
             found.append(made)

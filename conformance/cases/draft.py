@@ -1,7 +1,7 @@
-"""A plan: what generation draws of a case. The sizes of its arrays follow, so every plan is valid.
+"""A draft: what generation draws of a case. Its arrays' sizes follow, so every draft is valid.
 
 Input sizes are computed from the output's: no draw has to be thrown away, and every output is as
-small as the ranges ask for. A plan that costs too much is cut down within the ranges (`fit`).
+small as the ranges ask for. A draft that costs too much is cut down within the ranges (`fit`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from conformance.operators.geometry import span, transpose_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Draft:
     """One drawn value of each quantity; tuples have one entry a spatial axis."""
 
     operator: str
@@ -47,38 +47,33 @@ class Plan:
 
     def case(self) -> Case:
         """Return the case: valid for any values, since sizes grow until something is computed."""
-        sizes = tuple(self._size(axis) for axis in range(len(self.kernel)))
-        x = (self.batch, self.groups * self.inner, *sizes)
-        w, window = None, None
-        if self.operator == "conv":
-            w = (self.groups * self.outer, self.inner, *self.kernel)
-        elif self.operator == "conv_transpose":
-            w = (self.groups * self.inner, self.outer, *self.kernel)
-        else:
-            window = self.kernel
+        operator = FORWARD[self.operator]
+        drawn = {
+            "kernel": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "output_padding": self.rest,
+            "dilation": self.dilation,
+            "groups": self.groups,
+            "ceil_mode": self.ceil_mode,
+            "count_include_pad": self.count_include_pad,
+        }
         return Case(
             operator=self.operator,
-            x=x,
-            w=w,
+            x=(self.batch, self.groups * self.inner, *map(self._size, range(len(self.kernel)))),
+            w=operator.weight_shape(self.groups, self.inner, self.outer, self.kernel),
             bias=self.bias,
-            kernel=window,
-            stride=self.stride,
-            padding=self.padding,
-            output_padding=self.rest if self.operator == "conv_transpose" else (),
-            dilation=self.dilation,
-            groups=self.groups,
-            ceil_mode=self.ceil_mode,
-            count_include_pad=self.count_include_pad,
             dtype=self.dtype,
             data=self.data,
             seed=self.seed,
+            **{name: value for name, value in drawn.items() if name in operator.parameters},
         )
 
     def _size(self, axis: int) -> int:
         """Return the input size along ``axis``, by whole strides larger where padding is large."""
         out, rest, stride = self.out[axis], self.rest[axis], self.stride[axis]
         kernel, dilation, padding = self.kernel[axis], self.dilation[axis], self.padding[axis]
-        if self.operator == "conv_transpose":
+        if FORWARD[self.operator].is_transposed:
             size = out
             missing = 1 - transpose_size(size, kernel, stride, padding, dilation, rest)
             size += max(0, -(-missing // stride))  # what the padding crops beyond everything
@@ -101,24 +96,24 @@ def cost(case: Case) -> int:
     return operator.work(case) + math.prod(case.x) + 8 * output
 
 
-def fit(plan: Plan, ranges: Ranges) -> Case:
-    """Return the case of ``plan``, cut down within ``ranges`` until it costs at most their work.
+def fit(draft: Draft, ranges: Ranges) -> Case:
+    """Return the case of ``draft``, cut down within ``ranges`` until it costs at most their work.
 
     The spec's reader has made sure that this is possible (`least_work`). Outputs are cut before
     batch and channels, and parameters last, so that a case seldom loses what it was drawn for.
     """
-    case = plan.case()
+    case = draft.case()
     while cost(case) > ranges.work:
-        smaller = next(_smaller(plan, ranges), None)
+        smaller = next(_smaller(draft, ranges), None)
         if smaller is None:
             return case
-        plan = smaller
-        case = plan.case()
+        draft = smaller
+        case = draft.case()
     return case
 
 
 def least_work(ranges: Ranges) -> int:
-    """Return a ``work`` that lets `fit` succeed for every plan drawn from ``ranges``.
+    """Return a ``work`` that lets `fit` succeed for every draft drawn from ``ranges``.
 
     Each of the three costs is a product over axes of what one axis gives, so that the largest over
     the kernel sizes bounds it. The largest number of dimensions and the dearest channels decide.
@@ -147,8 +142,8 @@ def _smallest_axis(operator: str, kernel: int, ranges: Ranges) -> Case:
     """Return the case in one dimension, with one channel, that `fit` ends at for a kernel."""
     pooling = not FORWARD[operator].has_weight
     pad = min(pool_padding(ranges.padding, kernel) if pooling else ranges.padding)
-    dilation = 1 if operator == "avg_pool" else min(ranges.dilation)
-    return Plan(
+    dilation = min(ranges.dilation) if "dilation" in FORWARD[operator].parameters else 1
+    return Draft(
         operator=operator,
         kernel=(kernel,),
         stride=(min(ranges.stride),),
@@ -160,43 +155,43 @@ def _smallest_axis(operator: str, kernel: int, ranges: Ranges) -> Case:
     ).case()
 
 
-def _smaller(plan: Plan, ranges: Ranges) -> Iterator[Plan]:
-    """Yield ``plan`` with one quantity lowered by one allowed value, what matters least first."""
-    lower = [_below(ranges.output, out) for out in plan.out]
+def _smaller(draft: Draft, ranges: Ranges) -> Iterator[Draft]:
+    """Yield ``draft`` with one quantity lowered by one allowed value, what matters least first."""
+    lower = [_below(ranges.output, out) for out in draft.out]
     if any(lower):
-        axis = max((o, a) for a, o in enumerate(plan.out) if lower[a])[1]
-        yield replace(plan, out=(*plan.out[:axis], lower[axis], *plan.out[axis + 1 :]))
-    if batch := _below(_positive(ranges.batch), plan.batch):
-        yield replace(plan, batch=batch)
-    depthwise = plan.groups > 1 and plan.inner == 1
+        axis = max((o, a) for a, o in enumerate(draft.out) if lower[a])[1]
+        yield replace(draft, out=(*draft.out[:axis], lower[axis], *draft.out[axis + 1 :]))
+    if batch := _below(_positive(ranges.batch), draft.batch):
+        yield replace(draft, batch=batch)
+    depthwise = draft.groups > 1 and draft.inner == 1
     channels = (*ranges.channels, *ranges.boundary_channels)
-    if FORWARD[plan.operator].has_weight and (
-        outer := _below(ranges.multiplier if depthwise else channels, plan.outer)
+    if FORWARD[draft.operator].has_weight and (
+        outer := _below(ranges.multiplier if depthwise else channels, draft.outer)
     ):
-        yield replace(plan, outer=outer)
-    if inner := _below(channels, plan.inner):
-        yield replace(plan, inner=inner)
+        yield replace(draft, outer=outer)
+    if inner := _below(channels, draft.inner):
+        yield replace(draft, inner=inner)
     several = [
         g for g in (*ranges.groups, *(ranges.boundary_channels if depthwise else ())) if g > 1
     ]
-    if groups := _below(several, plan.groups):
-        yield replace(plan, groups=groups)
-    if plan.width is not None:
-        axis, size = plan.width
+    if groups := _below(several, draft.groups):
+        yield replace(draft, groups=groups)
+    if draft.width is not None:
+        axis, size = draft.width
         width = _below(ranges.boundary_widths, size)
-        yield replace(plan, width=(axis, width) if width else None)
-    yield from _plainer(plan, ranges)
+        yield replace(draft, width=(axis, width) if width else None)
+    yield from _plainer(draft, ranges)
 
 
-def _plainer(plan: Plan, ranges: Ranges) -> Iterator[Plan]:
-    """Yield ``plan`` with the parameters that enlarge arrays at their smallest values."""
-    dims = len(plan.kernel)
-    pooling = not FORWARD[plan.operator].has_weight
+def _plainer(draft: Draft, ranges: Ranges) -> Iterator[Draft]:
+    """Yield ``draft`` with the parameters that enlarge arrays at their smallest values."""
+    dims = len(draft.kernel)
+    pooling = not FORWARD[draft.operator].has_weight
     pads = [
         min(pool_padding(ranges.padding, size) if pooling else ranges.padding)
-        for size in plan.kernel
+        for size in draft.kernel
     ]
-    dilation = 1 if plan.operator == "avg_pool" else min(ranges.dilation)
+    dilation = min(ranges.dilation) if "dilation" in FORWARD[draft.operator].parameters else 1
     plain: dict[str, Any] = {
         "padding": tuple((pad, pad) for pad in pads),
         "rest": (0,) * dims,
@@ -204,8 +199,8 @@ def _plainer(plan: Plan, ranges: Ranges) -> Iterator[Plan]:
         "stride": (min(ranges.stride),) * dims,
     }
     for name, value in plain.items():
-        if getattr(plan, name) != value:
-            yield replace(plan, **{name: value})
+        if getattr(draft, name) != value:
+            yield replace(draft, **{name: value})
 
 
 def _below(values: Sequence[int], value: int) -> int:

@@ -12,20 +12,30 @@ from typing import TypeAlias
 
 from conformance.case import Case
 from conformance.cases.ranges import Ranges
+from conformance.operators import FORWARD, Operator
 from conformance.operators.geometry import conv_size, span, transpose_size
 
 Labels: TypeAlias = tuple[str, ...]
 """Labels of different features, such as ``("dims=2", "stride=different")``."""
 
-_COMMON = ("dims", "dtype", "data", "batch", "size", "kernel", "stride", "padding", "gaps")
+_BARE = ("dims", "dtype", "data", "batch", "size")
+_COMMON = (*_BARE, "kernel", "stride", "padding", "gaps")
 _CONV = (*_COMMON, "bias", "groups", "dilation", "larger_kernel", "empty_window")
 _POOL = (*_COMMON, "remainder", "ceil_mode", "larger_kernel")
-FEATURES: dict[str, Labels] = {
-    "conv": (*_CONV, "remainder"),
-    "conv_transpose": (*_CONV, "output_padding"),
-    "max_pool": (*_POOL, "dilation", "empty_window"),
-    "avg_pool": (*_POOL, "count_include_pad"),
-}
+
+
+def _features(operator: Operator) -> Labels:
+    """Return the features that the parameters of an operator give its cases."""
+    own = operator.parameters
+    if operator.has_weight:
+        return (*_CONV, "output_padding" if operator.is_transposed else "remainder")
+    if not operator.has_window:
+        return _BARE
+    dilated = ("dilation", "empty_window") if "dilation" in own else ()
+    return (*_POOL, *dilated, *(name for name in ("count_include_pad",) if name in own))
+
+
+FEATURES: dict[str, Labels] = {name: _features(operator) for name, operator in FORWARD.items()}
 """The features of each operator's cases:
 
 size            boundary: a channel count or a width is among the ranges' boundary sizes
@@ -63,7 +73,7 @@ def labels(case: Case, ranges: Ranges) -> Labels:
     }
     groups, inner, outer = case.groups, case.x[1] // case.groups, 1
     if case.w is not None:
-        outer = case.w[1] if case.operator == "conv_transpose" else case.w[0] // groups
+        outer = case.w[1] if FORWARD[case.operator].is_transposed else case.w[0] // groups
         values["groups"] = grouping_label(groups, inner, outer)
     crosses = crosses_boundary(groups, inner, outer, ranges)
     wide = any(size in ranges.boundary_widths for size in case.x[2:])
@@ -72,7 +82,7 @@ def labels(case: Case, ranges: Ranges) -> Labels:
         axis_values(
             case.operator,
             case.x[2 + axis],
-            case.window[axis],
+            case.window[axis] if case.window else 1,
             case.stride[axis],
             case.dilation[axis],
             case.padding[axis],
@@ -127,7 +137,7 @@ def axis_values(
         "larger_kernel": "yes" if reach > size else "no",
         "gaps": "yes" if stride > reach else "no",
     }
-    if operator == "conv_transpose":
+    if FORWARD[operator].is_transposed:
         out = transpose_size(size, kernel, stride, padding, dilation, output_padding)
         unreached = _unreached(size, kernel, stride, dilation, output_padding)
         empty = any(before <= place < before + out for place in unreached)

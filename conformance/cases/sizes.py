@@ -41,7 +41,7 @@ def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
         if not OPERATORS[operator].has_weight:
             found.append(Case(x=x, **base))  # type: ignore[arg-type]
             continue
-        transposed = operator == "conv_transpose"
+        transposed = OPERATORS[operator].is_transposed
         w = (c, outer) if transposed else (outer * groups, c // groups)
         found.append(Case(x=x, w=(*w, *window), groups=groups, **base))  # type: ignore[arg-type]
     return found

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from conformance.case import RECIPES, Case, Padding, Shape
-from conformance.cases.draft import Plan, fit, pool_padding
+from conformance.cases.draft import Draft, fit, pool_padding
 from conformance.cases.ranges import Ranges
 from conformance.dtypes import FLOATS
 from conformance.errors import ConformanceError
@@ -122,10 +122,12 @@ def _cases(draw: Draw, operator: str, ranges: Ranges, dims: Shape) -> Case:
     else:
         counts = ranges.boundary_channels if boundary == "inner" else ranges.channels
         own = {"inner": choose.of(_sorted(counts)), "ceil_mode": choose.of((False, True, True))}
-        own["count_include_pad"] = choose.of((True, False) if operator == "avg_pool" else (True,))
+        own["count_include_pad"] = choose.of(
+            (True, False) if "count_include_pad" in OPERATORS[operator].parameters else (True,)
+        )
     axis = number - 1 - choose.number(number)
     width = choose.of(_sorted(ranges.boundary_widths))
-    plan = Plan(
+    draft = Draft(
         operator=operator,
         **_geometry(choose, operator, ranges, number),
         **own,
@@ -135,21 +137,24 @@ def _cases(draw: Draw, operator: str, ranges: Ranges, dims: Shape) -> Case:
         data=choose.of(_in_order(ranges.data, RECIPES)),
         seed=choose.number(ranges.seeds),
     )
-    return fit(plan, ranges)
+    return fit(draft, ranges)
 
 
 def _geometry(choose: _Choices, operator: str, ranges: Ranges, dims: int) -> dict[str, Any]:
     """Choose what each spatial axis has."""
     pooling = not OPERATORS[operator].has_weight
+    parameters = OPERATORS[operator].parameters
+    windows = ranges.kernel if OPERATORS[operator].has_window else (1,)
+    strides = ranges.stride if "stride" in parameters else (1,)
+    dilations = ranges.dilation if "dilation" in parameters else (1,)
     weight = 2 if pooling else 1  # a pooling with kernel or stride one has few ways to go wrong
-    kernel = choose.of_class(_kernels(ranges.kernel, dims, weight))
-    stride = choose.of_class(_tuples(ranges.stride, dims, weight))
-    dilations = (1,) if operator == "avg_pool" else ranges.dilation
+    kernel = choose.of_class(_kernels(windows, dims, weight))
+    stride = choose.of_class(_tuples(strides, dims, weight))
     dilation = choose.of_class(_tuples(dilations, dims, 1))
     pads = (pool_padding(ranges.padding, k) if pooling else ranges.padding for k in kernel)
     padding = choose.of_class(_paddings(tuple(pads)))
     out = choose.of(_shapes(ranges.output, dims))
-    limits = tuple(map(max, stride, dilation)) if operator == "conv_transpose" else stride
+    limits = tuple(map(max, stride, dilation)) if OPERATORS[operator].is_transposed else stride
     shape = {
         "kernel": kernel,
         "stride": stride,
@@ -158,7 +163,7 @@ def _geometry(choose: _Choices, operator: str, ranges: Ranges, dims: int) -> dic
         "out": out,
         "rest": choose.of_class(_rests(limits)),
     }
-    return _hollow(choose, shape, ranges) if operator == "max_pool" else shape
+    return _hollow(choose, shape, ranges) if pooling and "dilation" in parameters else shape
 
 
 def _hollow(choose: _Choices, shape: dict[str, Any], ranges: Ranges) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from conformance.case import Case
 from conformance.operators import OPERATORS
-from conformance.requirements import PARAMETER_REQUIREMENTS
 
 _MAXIMA = ("MAXPOOL-1", "MAXPOOL-3", "MAXPOOL-4")
 WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", *_MAXIMA, "INTEGER-1", "INTEGER-2")
@@ -41,7 +40,7 @@ def attribute(case: Case) -> str:
     that is not its default, the violation is about that parameter.
     """
     defaults = Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
-    requirements = PARAMETER_REQUIREMENTS[case.operator]
+    requirements = OPERATORS[case.operator].requirements
     if case.memory != "contiguous":
         return _LAYOUT_REQUIREMENTS[case.memory.partition("-")[0]]
     if case.data in _SPECIAL_REQUIREMENTS:
@@ -78,7 +77,7 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     defaults = Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
     names = (*OPERATORS[case.operator].parameters, "bias")
     left = [name for name in names if getattr(case, name) != getattr(defaults, name)]
-    requirements = PARAMETER_REQUIREMENTS[case.operator]
+    requirements = OPERATORS[case.operator].requirements
     found |= {requirements[name] for name in (*left, "kernel", "value") if name in requirements}
     for plainer in (case, case.replace(memory="contiguous")):
         if plainer.memory != "contiguous" or plainer.data in _SPECIAL_REQUIREMENTS:

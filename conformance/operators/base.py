@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,6 +49,11 @@ class Operator(ABC):
     """One operator: what calls of it are valid, their shapes, and their exact results."""
 
     name: str
+    requirements: Mapping[str, str]
+    """The requirement that each parameter is about, and ``value`` and ``size``: what is cited where
+    a shrunk case has left but that parameter."""
+    compared: int | None = None
+    """The position of the argument that maxima are taken of; None where the result is a sum."""
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -68,6 +74,24 @@ class Operator(ABC):
     def has_weight(self) -> bool:
         """Whether a case has the shape of a weight (else, if anything, a pooling window)."""
         return not {"w", "weight_shape"}.isdisjoint(self.arguments)
+
+    @property
+    def has_window(self) -> bool:
+        """Whether it has windows: those of a weight, or of a pooling."""
+        return self.has_weight or "kernel" in self.parameters
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether its output grows with the stride."""
+        return "output_padding" in self.parameters
+
+    def weight_shape(self, groups: int, inner: int, outer: int, kernel: Shape) -> Shape | None:
+        """Return the shape of a weight with so many input and output channels a group, if any."""
+        return None
+
+    def largest_divisor(self, case: Case) -> int:
+        """Return the most that a sum is divided by."""
+        return 1
 
     def argument_shape(self, case: Case, name: str) -> Shape | None:
         """Return the shape of a positional argument, channels-first, or the shape that it is.
@@ -101,6 +125,11 @@ class Operator(ABC):
     def norms(self, case: Case, inputs: Inputs) -> Array:
         """Return sum_c ||x_nc||_2 ||w_oc||_2 + |bias_o|, a normwise bound's scale: (N, O, 1...)."""
         raise NotImplementedError(f"{self.name} has no normwise bound")
+
+
+def numbered(group: str, **numbers: int) -> Mapping[str, str]:
+    """Return the requirements of a group by what they are about: ``value=1`` is CONV-1."""
+    return MappingProxyType({name: f"{group}-{n}" for name, n in numbers.items()})
 
 
 def rounded(

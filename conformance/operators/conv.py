@@ -15,6 +15,7 @@ from conformance.operators.base import (
     Operator,
     Reference,
     fail,
+    numbered,
     rounded,
     with_missing,
 )
@@ -131,11 +132,18 @@ def _norm(array: Array) -> Array:
     return norm
 
 
+_PARAMETERS = {"padding": 3, "stride": 4, "dilation": 5, "groups": 6, "bias": 7, "kernel": 8}
+
+
 class Conv(_Convolution):
     """Cross-correlation: y[n,o,p] = b[o] + sum x[n, c, p*stride - before + k*dilation] w[o,c,k]."""
 
     name = "conv"
+    requirements = numbered("CONV", value=1, size=2, **_PARAMETERS)
     _weight_axes = "(O, C/groups, *K)"
+
+    def weight_shape(self, groups: int, inner: int, outer: int, kernel: Shape) -> Shape:
+        return (groups * outer, inner, *kernel)
 
     def channels(self, case: Case) -> tuple[int, int]:
         assert case.w is not None
@@ -193,7 +201,11 @@ class ConvTranspose(_Convolution):
     """The adjoint of conv in x: input i adds w[k] * x[i] at i*stride + k*dilation - before."""
 
     name = "conv_transpose"
+    requirements = numbered("TRANSPOSE", value=1, size=2, **_PARAMETERS, output_padding=9)
     _weight_axes = "(C, O/groups, *K)"
+
+    def weight_shape(self, groups: int, inner: int, outer: int, kernel: Shape) -> Shape:
+        return (groups * inner, outer, *kernel)
 
     def channels(self, case: Case) -> tuple[int, int]:
         assert case.w is not None

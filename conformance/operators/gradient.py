@@ -11,10 +11,21 @@ import math
 import numpy as np
 
 from conformance.case import Case, Shape
-from conformance.operators.base import Array, Inputs, Operator, Reference, rounded, with_missing
+from conformance.operators.base import (
+    Array,
+    Inputs,
+    Operator,
+    Reference,
+    numbered,
+    rounded,
+    with_missing,
+)
 from conformance.operators.conv import Conv, ConvTranspose
 from conformance.operators.exact import Term, cut, sums_of_products
 from conformance.operators.geometry import span
+
+PARAMETERS = {"size": 6, "stride": 7, "padding": 8, "kernel": 11}
+"""The requirements of the group GRAD that most gradients are held to, by what they are about."""
 
 
 class Gradient(Operator):
@@ -45,6 +56,7 @@ class ConvInputGrad(Gradient):
     """The transposed convolution of grad with the same weight, back to the shape of the input."""
 
     name = "conv_input_grad"
+    requirements = numbered("GRAD", value=1, **PARAMETERS, dilation=9, groups=10)
     forward = Conv()
 
     def terms(self, case: Case) -> int:
@@ -77,6 +89,7 @@ class ConvWeightGrad(Gradient):
     """Products over the batch and all output positions: dw[o,c,k] = sum grad[n,o,p] x[n,c,tap]."""
 
     name = "conv_weight_grad"
+    requirements = numbered("GRAD", value=2, **PARAMETERS, dilation=9, groups=10)
     forward: Conv = Conv()
 
     def output_shape(self, case: Case) -> Shape:
@@ -130,6 +143,7 @@ class ConvBiasGrad(Gradient):
     """
 
     name = "conv_bias_grad"
+    requirements = numbered("GRAD", value=3, size=6)
     forward = Conv()
 
     def derived(self, case: Case) -> Case:

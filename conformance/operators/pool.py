@@ -13,6 +13,7 @@ from conformance.operators.base import (
     Operator,
     Reference,
     fail,
+    numbered,
     rounded,
     with_missing,
 )
@@ -70,6 +71,17 @@ class MaxPool(_Pool):
     """
 
     name = "max_pool"
+    requirements = numbered(
+        "MAXPOOL",
+        value=1,
+        size=2,
+        padding=3,
+        stride=6,
+        dilation=7,
+        ceil_mode=8,
+        kernel=9,
+    )
+    compared = 0
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         (x,) = inputs
@@ -89,6 +101,19 @@ class AvgPool(_Pool):
     """The sum of each window over its divisor: how many positions of it count."""
 
     name = "avg_pool"
+    requirements = numbered(
+        "AVGPOOL",
+        value=1,
+        size=2,
+        padding=3,
+        stride=4,
+        count_include_pad=5,
+        ceil_mode=6,
+        kernel=7,
+    )
+
+    def largest_divisor(self, case: Case) -> int:
+        return math.prod(case.window)
 
     def divisor(self, case: Case) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         """Return how many positions of each window count, as (*out).

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from conformance.case import Case
-from conformance.operators.base import Array, Inputs, Reference, rounded, with_missing
+from conformance.operators.base import Array, Inputs, Reference, numbered, rounded, with_missing
 from conformance.operators.exact import SMALLEST_EXPONENT, Term, cut
-from conformance.operators.gradient import Gradient
+from conformance.operators.gradient import PARAMETERS, Gradient
 from conformance.operators.pool import AvgPool, MaxPool
 
 _FEWEST = 4
@@ -31,7 +31,11 @@ class AvgPoolGrad(Gradient):
     """Every window adds grad / divisor to each real position that it read."""
 
     name = "avg_pool_grad"
+    requirements = numbered("GRAD", value=5, **PARAMETERS, ceil_mode=12, count_include_pad=13)
     forward: AvgPool = AvgPool()
+
+    def largest_divisor(self, case: Case) -> int:
+        return self.forward.largest_divisor(case)
 
     def terms(self, case: Case) -> int:
         return math.prod(case.window)
@@ -50,6 +54,8 @@ class MaxPoolGrad(Gradient):
     """Every window adds its gradient to the position of its maximum (SPEC.md, GRAD-4, GRAD-14)."""
 
     name = "max_pool_grad"
+    requirements = numbered("GRAD", value=4, **PARAMETERS, dilation=9, ceil_mode=12)
+    compared = 1
     forward: MaxPool = MaxPool()
 
     def terms(self, case: Case) -> int:

@@ -11,16 +11,17 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.case import Case
+from conformance.operators import OPERATORS
 
 
 def bases(operator: str, dims: int) -> tuple[Case, Case]:
     """Return a plain case, and one with most of the operator's parameters set."""
-    if operator == "conv_bias_grad":  # it has no parameters: one shape is as good as another
+    if not OPERATORS[operator].parameters:  # one shape is as good as another
         base = Case(operator=operator, x=(2, 6, *(4, 3, 5)[:dims]))
         return base, base
-    if operator == "conv_transpose":
+    if OPERATORS[operator].is_transposed:
         return _conv_transpose(dims)
-    return _pool(operator, dims) if "pool" in operator else _conv(operator, dims)
+    return _conv(operator, dims) if OPERATORS[operator].has_weight else _pool(operator, dims)
 
 
 def _conv(operator: str, dims: int) -> tuple[Case, Case]:
@@ -28,7 +29,7 @@ def _conv(operator: str, dims: int) -> tuple[Case, Case]:
         operator=operator,
         x=(2, 4, *(4, 6, 5)[:dims]),
         w=(6, 4, *(3, 2, 2)[:dims]),
-        bias=operator == "conv",
+        bias="bias" in OPERATORS[operator].arguments,
     )
     return plain, Case(
         operator=operator,
@@ -64,7 +65,9 @@ def _pool(operator: str, dims: int) -> tuple[Case, Case]:
         stride=(2, 1, 1)[:dims],
     )
     further: dict[str, Any] = (
-        {"dilation": (1, 2, 1)[:dims]} if "max" in operator else {"count_include_pad": False}
+        {"dilation": (1, 2, 1)[:dims]}
+        if "dilation" in OPERATORS[operator].parameters
+        else {"count_include_pad": False}
     )
     return plain, Case(
         operator=operator,
