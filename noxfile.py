@@ -111,10 +111,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff."""
-    session.install("ruff", *CONSTRAINTS)
+    """Check style and formatting with ruff, and with import-linter who may import whom."""
+    session.install("ruff", "import-linter", *CONSTRAINTS)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    _install_whole(session)
+    config = Path("pyproject.toml").resolve()
+    with session.chdir(session.create_tmp()):  # the checkout's folders are not the package
+        session.run("lint-imports", str(config), "--no-logo")
 
 
 @nox.session
@@ -124,9 +128,8 @@ def typecheck(session: nox.Session) -> None:
     The package is checked as it is installed: mypy does not follow an editable one, whose folders
     lie beside each other.
     """
-    shutil.rmtree("build", ignore_errors=True)  # what lies there would be installed as well
-    session.install(".[half,test]", "mypy", "nox", *CONSTRAINTS)
-    session.install("--no-deps", "--force-reinstall", ".")
+    session.install("-e", ".[half,test]", "mypy", "nox", *CONSTRAINTS)
+    _install_whole(session)
     config, root = Path("pyproject.toml").resolve(), Path.cwd()
     with session.chdir(session.create_tmp()):  # the checkout's folders are not the package
         for name in ("benchmarks", "noxfile.py", "tests"):
@@ -183,6 +186,13 @@ def build(session: nox.Session) -> None:
 
 
 _SCRIPTS = "Scripts" if os.name == "nt" else "bin"
+
+
+def _install_whole(session: nox.Session) -> None:
+    """Install the package as it is released, in one folder, for tools that read its files."""
+    shutil.rmtree("build", ignore_errors=True)  # what an earlier one left would be installed, too
+    session.install("--no-deps", "--force-reinstall", ".")
+    shutil.rmtree("build")
 
 
 def _engine(
