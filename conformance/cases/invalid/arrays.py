@@ -13,7 +13,13 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.cases.invalid.mistake import Arguments, Mutation, having, resized
+from conformance.cases.invalid.mistake import (
+    Arguments,
+    Mutation,
+    having,
+    is_call_of_other_dims,
+    resized,
+)
 from conformance.signatures import SIGNATURES
 
 _FORWARD = ("conv", "conv_transpose", "max_pool", "avg_pool")
@@ -172,7 +178,9 @@ def _only(
     name: str, change: Callable[[Array], Array | None], case: Case, a: Arguments
 ) -> Arguments | None:
     changed = change(a[name])
-    return None if changed is None else {name: changed}
+    if changed is None or is_call_of_other_dims(case, changed):
+        return None
+    return {name: changed}
 
 
 def _emptied(name: str, which: int, case: Case, a: Arguments) -> Arguments | None:

@@ -12,7 +12,13 @@ from typing import Any
 
 from conformance.calling import Array
 from conformance.case import Case, Shape
-from conformance.cases.invalid.mistake import Arguments, Mutation, having, resized
+from conformance.cases.invalid.mistake import (
+    Arguments,
+    Mutation,
+    having,
+    is_call_of_other_dims,
+    resized,
+)
 
 _SHAPES = ("input_shape", "weight_shape")
 
@@ -119,9 +125,9 @@ def _resized_grad(
 def _another_rank(
     change: Callable[[Array], Array | None], case: Case, a: Arguments
 ) -> Arguments | None:
-    """Change the number of axes; conv_bias_grad takes every number from three to five."""
+    """Change the number of axes, where the call needs a certain one."""
     grad = change(a["grad"])
-    if grad is None or (case.operator == "conv_bias_grad" and 3 <= grad.ndim <= 5):
+    if grad is None or is_call_of_other_dims(case, grad):
         return None
     return {"grad": grad}
 

@@ -67,6 +67,14 @@ def having(*needs: str, without: str = "") -> tuple[str, ...]:
     )
 
 
+def is_call_of_other_dims(case: Case, array: Array) -> bool:
+    """Whether ``array`` alone, with another number of axes, makes a valid call.
+
+    So it does where the operator has no parameter with an entry a spatial axis.
+    """
+    return not SIGNATURES[case.operator].parameters and 3 <= array.ndim <= 5
+
+
 def resized(array: Array, axis: int, size: int) -> Array:
     """Return ``array`` with ``size`` positions along ``axis``: the first ones, over and over."""
     result: Array = array.take(np.arange(size) % max(1, array.shape[axis]), axis)
