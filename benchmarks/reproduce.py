@@ -10,22 +10,24 @@ import sys
 
 from conformance.case import Case
 from conformance.registration.registry import get
-from conformance.running.runfile import read
+from conformance.runfile.reading import read
+from conformance.runfile.tables import Known, Violation
 from tests.reproduction import reproduces
 
 
 def main(path: str) -> int:
     """Run the scripts of the violations in ``path``; return how many show nothing, at most 1."""
-    _, tables = read(path)
+    contents = read(path)
     missing = shown = without = 0
-    for row in [*tables["violation"], *tables["known"]]:
-        if not row["engine_script"]:
+    rows: list[Violation | Known] = [*contents.rows(Violation), *contents.rows(Known)]
+    for row in rows:
+        if not row.engine_script:
             without += 1
             continue
-        told = reproduces(get(row["implementation"]), Case.parse(row["case"]), row["engine_script"])
+        told = reproduces(get(row.implementation), Case.parse(row.case), row.engine_script)
         shown, missing = shown + bool(told), missing + (not told)
         verdict = "shows it" if told else "SHOWS NOTHING"
-        print(f"{verdict:14}{row['implementation']} {row['requirement']} {row['case']}", flush=True)
+        print(f"{verdict:14}{row.implementation} {row.requirement} {row.case}", flush=True)
     print(f"{shown} reproduced, {missing} not, {without} without a script of the engine alone")
     return int(missing > 0)
 

@@ -25,7 +25,7 @@ from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
 from conformance.isolation.limits import Limits
-from conformance.judging import Prepared, Verdict, judge_each
+from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
 from conformance.known import KnownDifference
 from conformance.registration.registry import Implementation, find
 from conformance.requirements import CHECKS
@@ -74,7 +74,7 @@ class Check:
         if failures:
             raise AssertionError(_explain(one, failures, len(verdicts), tuple(known.values())))
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]
-        if all(verdict.status == "unsupported" for verdict in valid):
+        if all(verdict.status == UNSUPPORTED for verdict in valid):
             reason = caller_of(one).lost or "no case to judge"
             _skip(f"{one.name}: {valid[0].message if valid else reason}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.reports.model import Report
-from conformance.reports.rows import Pair
+from conformance.runfile.tables import Pair
 
 MANY = 10
 """With more implementations than this, a square of all pairs is no longer read at a glance."""

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import asdict
+from collections.abc import Container
 from typing import Any
 
 from conformance.reports.model import Report
-from conformance.reports.rows import Cell, Violation
-
-_CELL = (
-    *("operator", "dims", "dtype", "planned", "reached", "compared", "unsupported"),
-    *("violating", "known", "worst", "verdict"),
-)
-_VIOLATION = ("requirement", "status", "case", "found", "count", "message")
+from conformance.runfile.row import Row, columns
+from conformance.runfile.tables import Cell, Violation
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -34,11 +29,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "complete": report.complete,
         "implementations": [
             {
-                "name": one.name,
-                "family": one.family,
-                "version": one.version,
-                "settings": one.settings,
-                "verdict": one.verdict,
+                **as_data(one),
                 "cells": [
                     _cell(c, violations[c.implementation, c.operator, c.dims, c.dtype])
                     for c in cells[one.name]
@@ -46,19 +37,31 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for one in report.implementations
         ],
-        "known": [asdict(entry) for entry in report.known],
-        "layers": [asdict(row) for row in report.large],
-        "conventions": [asdict(row) for row in report.conventions],
-        "pairs": [asdict(pair) for pair in report.pairs],
-        "timings": [asdict(timing) for timing in report.timings],
+        "known": [as_data(entry) for entry in report.known],
+        "layers": [as_data(row) for row in report.large],
+        "conventions": [as_data(row) for row in report.conventions],
+        "pairs": [as_data(pair) for pair in report.pairs],
+        "timings": [as_data(timing) for timing in report.timings],
     }
     return {key: _plain(value) for key, value in data.items()}
 
 
 def _cell(cell: Cell, violations: list[Violation]) -> dict[str, Any]:
-    return {name: getattr(cell, name) for name in _CELL} | {
-        "violations": [{name: getattr(v, name) for name in _VIOLATION} for v in violations]
+    return as_data(cell, given=("implementation",)) | {
+        "violations": [as_data(violation, given=Cell.key) for violation in violations]
     }
+
+
+def as_data(row: Row, given: Container[str] = ()) -> dict[str, Any]:
+    """Return a row as a dict, without the columns that what it is in has ``given`` already.
+
+    True and False are 1 and 0, as they are in the file.
+    """
+    listed = (column for column in columns(type(row)) if column.in_json)
+    values = {
+        column.name: getattr(row, column.name) for column in listed if column.name not in given
+    }
+    return {name: int(v) if isinstance(v, bool) else v for name, v in values.items()}
 
 
 def _plain(value: Any) -> Any:

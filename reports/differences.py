@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 
 from conformance.errors import ConformanceError
 from conformance.reports.model import Report
-from conformance.reports.order import FAILED, by_operator, largest
-from conformance.reports.rows import Convention, Known, Violation, Witness
-from conformance.reports.text import one_line, plural
+from conformance.reports.order import by_operator, largest
+from conformance.reports.text import plural
 from conformance.requirements import requirement
+from conformance.runfile.tables import Convention, Known, Violation, Witness
+from conformance.runfile.text import one_line
+from conformance.runfile.words import FAILED, KNOWN_DIFFERENCE, MIXED, NEITHER, NOT_APPLICABLE
 
-CONVENTION, DEFECT, KNOWN = "convention", "defect", "known difference"
+CONVENTION, DEFECT = "convention", "defect"
 
-_PLACES = {word: place for place, word in enumerate((*FAILED, KNOWN))}
+_PLACES = {word: place for place, word in enumerate((*FAILED, KNOWN_DIFFERENCE))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Party:
 
     @property
     def fails(self) -> bool:
-        return self.does in FAILED or self.does == KNOWN
+        return self.does in FAILED or self.does == KNOWN_DIFFERENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Difference:
 def differences(report: Report) -> tuple[Difference, ...]:
     """Return the differences of a run, conventions apart, by requirement and operator."""
     keys = {(v.requirement, v.operator) for v in report.violations if v.status in FAILED}
-    keys |= {(k.requirement, k.operator) for k in report.known if k.status == KNOWN}
+    keys |= {(k.requirement, k.operator) for k in report.known if k.status == KNOWN_DIFFERENCE}
     ordered = sorted(keys, key=lambda key: (_group(key[0]), by_operator(key[1])))
     return tuple(_difference(report, *key) for key in ordered)
 
@@ -91,7 +93,7 @@ def _difference(report: Report, number: str, operator: str) -> Difference:
     known = [
         k
         for k in report.known
-        if (k.requirement, k.operator, k.status) == (number, operator, KNOWN)
+        if (k.requirement, k.operator, k.status) == (number, operator, KNOWN_DIFFERENCE)
     ]
     asked = [w for w in report.witnesses if (w.requirement, w.operator) == (number, operator)]
     cases = [v.case for v in mine] + [k.case for k in known]
@@ -116,13 +118,13 @@ def _kind(report: Report, number: str, mine: list[Violation]) -> str:
     the same one everywhere: what is wrong is only that another one is declared.
     """
     if not mine:
-        return KNOWN
+        return KNOWN_DIFFERENCE
     seen = [c for c in report.conventions if c.convention != "accuracy" and not c.agrees]
     if number != "DECLARE-5":
         seen = [c for c in seen if c.requirement == number]
     for name in {v.implementation for v in mine}:
         followed = {c.followed for c in seen if c.implementation == name}
-        if not followed or followed & {"mixed", "neither"}:
+        if not followed or followed & {MIXED, NEITHER}:
             return DEFECT
     return CONVENTION
 
@@ -183,7 +185,7 @@ def _expected(base: Party, entry: Known) -> Party:
     told = f"{plural(entry.count, 'case')} where {entry.covers}: {entry.reason} {entry.link}"
     return replace(
         base,
-        does=KNOWN,
+        does=KNOWN_DIFFERENCE,
         detail=one_line(told),
         case=entry.case,
         message=entry.message,
@@ -244,7 +246,7 @@ def choices(report: Report) -> tuple[Choice, ...]:
     """
     groups: dict[tuple[str, str], list[Convention]] = {}
     for row in report.conventions:
-        if row.followed != "not applicable":
+        if row.followed != NOT_APPLICABLE:
             name = f"accuracy in {row.dtype}" if row.convention == "accuracy" else row.convention
             groups.setdefault((name, row.requirement), []).append(row)
     ordered = sorted(groups, key=lambda key: (_group(key[1]), key[0]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from conformance.reports.differences import (
     CONVENTION,
     DEFECT,
-    KNOWN,
     Choice,
     Difference,
     Party,
@@ -15,14 +14,15 @@ from conformance.reports.differences import (
 from conformance.reports.headline import INCOMPLETE
 from conformance.reports.markdown import escaped, fenced, folded, table, verdict_of
 from conformance.reports.model import Report
-from conformance.reports.order import FAILED
-from conformance.reports.text import multiple, one_line, plural, shorten
+from conformance.reports.text import multiple, plural, shorten
+from conformance.runfile.text import one_line
+from conformance.runfile.words import FAILED, KNOWN_DIFFERENCE
 
 _LONGEST_MESSAGE = 2000
 _KINDS = {
     CONVENTION: "A convention: who differs follows an allowed alternative, and declares another.",
     DEFECT: "A defect.",
-    KNOWN: "A known difference.",
+    KNOWN_DIFFERENCE: "A known difference.",
 }
 
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.reports.model import Report
-from conformance.reports.order import ADAPTER_WRONG, FAILED, largest
-from conformance.reports.rows import Implementation
-from conformance.reports.text import multiple, one_line, plural
+from conformance.reports.order import largest
+from conformance.reports.text import multiple, plural
+from conformance.runfile.tables import Implementation
+from conformance.runfile.text import one_line
+from conformance.runfile.words import (
+    ADAPTER_WRONG,
+    CONFORMS,
+    FAILED,
+    INCONCLUSIVE,
+    KNOWN_DIFFERENCE,
+    NOT_INSTALLED,
+    VIOLATES,
+)
 
 INCOMPLETE = "The run is incomplete: it ended before its closing record."
 
@@ -39,10 +49,10 @@ def overall(report: Report) -> str:
     if verdicts[ADAPTER_WRONG]:
         return ADAPTER_WRONG
     if any(verdicts[verdict] for verdict in FAILED) or failed_timings(report) or report.stale:
-        return "violates"
-    if verdicts["known difference"] and report.complete:
-        return "known difference"
-    return "conforms" if verdicts["conforms"] and report.complete else "inconclusive"
+        return VIOLATES
+    if verdicts[KNOWN_DIFFERENCE] and report.complete:
+        return KNOWN_DIFFERENCE
+    return CONFORMS if verdicts[CONFORMS] and report.complete else INCONCLUSIVE
 
 
 def failed_timings(report: Report) -> int:
@@ -73,12 +83,12 @@ def _one(report: Report, implementation: Implementation) -> str:
         named = ", ".join(numbers[:_NAMED]) or "the requirements"
         more = len(numbers) - _NAMED
         return f"{name} violates {named}" + (f" and {more} more" if more > 0 else "")
-    if implementation.verdict == "conforms":
+    if implementation.verdict == CONFORMS:
         worst = largest(cell.worst for cell in report.cells)
         return f"{name} conforms, worst error {multiple(worst)} of the bound"
-    if implementation.verdict == "inconclusive":
+    if implementation.verdict == INCONCLUSIVE:
         return f"{name} is inconclusive"
-    if implementation.verdict == "known difference":
+    if implementation.verdict == KNOWN_DIFFERENCE:
         return f"{name} conforms but for known differences"
     return f"{name}: {implementation.verdict}"
 
@@ -86,13 +96,13 @@ def _one(report: Report, implementation: Implementation) -> str:
 def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
     counts = report.verdicts()
     failed = sum(counts[verdict] for verdict in FAILED)
-    conform = counts["conforms"]
+    conform = counts[CONFORMS]
     if conform == len(judged):
         return f"All {conform} implementations conform"
     rest = [
         f"{count} {verdict}"
         for verdict, count in sorted(counts.items())
-        if verdict not in (*FAILED, "conforms", "not installed")
+        if verdict not in (*FAILED, CONFORMS, NOT_INSTALLED)
     ]
     of = f"of {len(judged)} implementations"
     if not failed:

@@ -20,12 +20,21 @@ from conformance.reports.differences import choices
 from conformance.reports.headline import INCOMPLETE, baseline, environment, headline, overall
 from conformance.reports.large import NOTE, counts, outcome
 from conformance.reports.model import Report, Summary
-from conformance.reports.order import ADAPTER_WRONG, FAILED, by_dtype
-from conformance.reports.rows import Cell, Implementation, Pair, Timing
+from conformance.reports.order import by_dtype
+from conformance.runfile import words
+from conformance.runfile.tables import Cell, Implementation, Pair, Timing
+from conformance.runfile.words import (
+    ADAPTER_WRONG,
+    CONFORMS,
+    FAILED,
+    INCONCLUSIVE,
+    KNOWN_DIFFERENCE,
+    STALE,
+)
 
 _LONGEST_MESSAGE = 20_000
-_CLASSES = {"conforms": "good", "inconclusive": "unsure", "known difference": "unsure"}
-_CLASSES |= dict.fromkeys((ADAPTER_WRONG, *FAILED, "stale"), "bad")
+_CLASSES = {CONFORMS: "good", INCONCLUSIVE: "unsure", KNOWN_DIFFERENCE: "unsure"}
+_CLASSES |= dict.fromkeys((ADAPTER_WRONG, *FAILED, STALE), "bad")
 _SYMBOLS = {"good": "✓", "bad": "✗", "unsure": "?", "none": "-"}
 
 
@@ -101,10 +110,10 @@ def _tiles(report: Report) -> Iterator[Tile]:
     counts = report.verdicts()
     failed = sum(counts[verdict] for verdict in FAILED)
     if report.implementations:
-        yield Tile(counts["conforms"], "conforms" if counts["conforms"] == 1 else "conform", "good")
+        yield Tile(counts[CONFORMS], "conforms" if counts[CONFORMS] == 1 else "conform", "good")
         yield Tile(failed, "violates" if failed == 1 else "violate", "bad" if failed else "none")
     for verdict, count in sorted(counts.items()):
-        if verdict not in (*FAILED, "conforms"):
+        if verdict not in (*FAILED, CONFORMS):
             yield Tile(count, verdict, _kind(verdict))
     if not _only_timed(report):
         yield Tile(report.compared, "cases compared", "plain")
@@ -191,5 +200,5 @@ def environment_of_templates() -> Environment:
         "message": lambda value: text.shorten(value, _LONGEST_MESSAGE),
     }
     made.filters.update(filters)
-    made.globals.update(share=text.share)
+    made.globals.update(share=text.share, words=words)
     return made

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.reports.model import Report
-from conformance.reports.order import FAILED, by_operator
-from conformance.reports.rows import Large
+from conformance.reports.order import by_operator
 from conformance.reports.text import percentage
+from conformance.runfile.tables import Layer
+from conformance.runfile.words import FAILED, UNSUPPORTED
 
 NOTE = (
     "Layers of networks and large generated shapes, whose elements are all checked by a random "
@@ -30,7 +31,7 @@ class Count:
 
 def counts(report: Report) -> tuple[Count, ...]:
     """Count the large cases of each implementation and operator."""
-    groups: dict[tuple[str, str], list[Large]] = {}
+    groups: dict[tuple[str, str], list[Layer]] = {}
     for row in report.large:
         groups.setdefault((row.implementation, row.operator), []).append(row)
     places = {one.name: place for place, one in enumerate(report.implementations)}
@@ -38,8 +39,8 @@ def counts(report: Report) -> tuple[Count, ...]:
     return tuple(_count(*key, groups[key]) for key in order)
 
 
-def _count(implementation: str, operator: str, rows: list[Large]) -> Count:
-    made = [row for row in rows if row.status != "unsupported"]
+def _count(implementation: str, operator: str, rows: list[Layer]) -> Count:
+    made = [row for row in rows if row.status != UNSUPPORTED]
     return Count(
         implementation,
         operator,
@@ -50,8 +51,8 @@ def _count(implementation: str, operator: str, rows: list[Large]) -> Count:
     )
 
 
-def outcome(row: Large) -> str:
+def outcome(row: Layer) -> str:
     """Return the status of one case, and how much of it was judged where that is not all."""
-    if row.share == 1 or row.status == "unsupported":
+    if row.share == 1 or row.status == UNSUPPORTED:
         return row.status
     return f"{row.status}, {percentage(row.share)} of it"

@@ -17,12 +17,10 @@ from conformance.reports.differences import choices
 from conformance.reports.headline import INCOMPLETE, baseline, environment, headline, overall
 from conformance.reports.large import NOTE, counts, outcome
 from conformance.reports.model import Finding, Report
-from conformance.reports.order import ADAPTER_WRONG, FAILED
 from conformance.reports.text import (
     NONE,
     multiple,
     number,
-    one_line,
     percentage,
     plural,
     requirement_title,
@@ -30,8 +28,17 @@ from conformance.reports.text import (
     share,
     shorten,
 )
+from conformance.runfile.text import one_line
+from conformance.runfile.words import (
+    ADAPTER_WRONG,
+    CONFORMS,
+    FAILED,
+    INCONCLUSIVE,
+    KNOWN_DIFFERENCE,
+    STALE,
+)
 
-_SYMBOLS = {"conforms": "✅", "inconclusive": "⚠️", "known difference": "⚠️"}
+_SYMBOLS = {CONFORMS: "✅", INCONCLUSIVE: "⚠️", KNOWN_DIFFERENCE: "⚠️"}
 _SYMBOLS |= dict.fromkeys((ADAPTER_WRONG, *FAILED), "❌")
 _MOST_FINDINGS = 40
 _MOST_LARGE = 400
@@ -132,13 +139,13 @@ def _finding(finding: Finding) -> list[str]:
 
 
 def _known(report: Report) -> list[str]:
-    shown = [entry for entry in report.known if entry.status in ("known difference", "stale")]
+    shown = [entry for entry in report.known if entry.status in (KNOWN_DIFFERENCE, STALE)]
     rows = [
         [
             escaped(entry.implementation),
             escaped(entry.operator),
             escaped(entry.requirement),
-            f"{entry.count:,}" if entry.status != "stale" else "❌ stale",
+            f"{entry.count:,}" if entry.status != STALE else "❌ stale",
             escaped(one_line(shorten(f"{entry.covers}: {entry.reason} {entry.link}", 400))),
         ]
         for entry in shown
@@ -262,7 +269,7 @@ def _timings(report: Report) -> list[str]:
             number(t.ratio),
             number(t.gflops),
             percentage(t.peak),
-            "conforms" if t.is_verified else f"❌ {escaped(one_line(shorten(t.verified, 200)))}",
+            CONFORMS if t.is_verified else f"❌ {escaped(one_line(shorten(t.verified, 200)))}",
         ]
         for layer, timings in report.layers()
         for t in timings

@@ -10,23 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from conformance.reports.order import by_cell, by_operator, largest, natural, worst_verdict
-from conformance.reports.rows import (
+from conformance.runfile.reading import read
+from conformance.runfile.tables import (
     Cell,
     Convention,
     Gap,
     Implementation,
     Known,
-    Large,
+    Layer,
     Pair,
     Timing,
     Violation,
     Witness,
-    read_rows,
 )
-from conformance.reports.text import clean
-from conformance.running.runfile import read
-
-NOT_INSTALLED = "not installed"
+from conformance.runfile.text import clean
+from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED, STALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Summary:
     @property
     def inconclusive(self) -> tuple[Cell, ...]:
         """The cells whose comparisons are too few to say anything."""
-        return tuple(cell for cell in self.cells if cell.verdict == "inconclusive")
+        return tuple(cell for cell in self.cells if cell.verdict == INCONCLUSIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ class Report:
     cells: tuple[Cell, ...]
     violations: tuple[Violation, ...]
     unsupported: tuple[Gap, ...]
-    large: tuple[Large, ...]
+    large: tuple[Layer, ...]
     pairs: tuple[Pair, ...]
     timings: tuple[Timing, ...]
     known: tuple[Known, ...] = ()
@@ -90,7 +88,7 @@ class Report:
     @property
     def stale(self) -> tuple[Known, ...]:
         """The known differences that no longer occur: to be taken off their lists."""
-        return tuple(entry for entry in self.known if entry.status == "stale")
+        return tuple(entry for entry in self.known if entry.status == STALE)
 
     @property
     def complete(self) -> bool:
@@ -155,7 +153,7 @@ class Report:
             if operator not in (None, pair.operator):
                 continue
             key = (pair.first, pair.second)
-            totals[key] = _add(totals[key], pair) if key in totals else pair
+            totals[key] = totals[key].plus(pair) if key in totals else pair
         mirrored = {(second, first): pair for (first, second), pair in totals.items()}
         return mirrored | totals
 
@@ -169,24 +167,20 @@ class Report:
 
 def load(path: str | Path) -> Report:
     """Read a run file; raise `RunFileError`, in one line, if it is missing or not one."""
-    facts, tables = read(path)
-    violations = read_rows(Violation, "violation", tables["violation"], path)
-    written = read_rows(Cell, "cell", tables["cell"], path)
-    cells = tuple(c if c.compared else replace(c, worst=None) for c in written)
+    contents = read(path)
+    violations = contents.rows(Violation)
+    cells = tuple(c if c.compared else replace(c, worst=None) for c in contents.rows(Cell))
     cells = _with_missing_cells(cells, violations)
-    declared = read_rows(Implementation, "implementation", tables["implementation"], path)
-    gaps = _merged(read_rows(Gap, "unsupported", tables["unsupported"], path))
-    large = read_rows(Large, "layer", tables["layer"], path)
-    pairs = read_rows(Pair, "pair", tables["pair"], path)
-    known = read_rows(Known, "known", tables["known"], path)
-    timings = read_rows(Timing, "timing", tables["timing"], path)
-    named = {cell.implementation for cell in cells} | {row.implementation for row in timings}
-    named |= {row.implementation for row in large}
+    gaps = _merged(contents.rows(Gap))
+    large = contents.rows(Layer)
+    pairs = contents.rows(Pair)
+    timings = contents.rows(Timing)
+    named = {row.implementation for rows in (cells, timings, large) for row in rows}
     named |= {name for pair in pairs for name in (pair.first, pair.second)}
-    implementations = _with_missing_implementations(declared, named, cells)
+    implementations = _with_missing_implementations(contents.rows(Implementation), named, cells)
     return Report(
         path=clean(str(path)),
-        facts=_cleaned(facts),
+        facts=contents.facts,
         implementations=tuple(
             sorted(implementations, key=lambda i: (i.verdict == NOT_INSTALLED, i.family, i.name))
         ),
@@ -201,12 +195,15 @@ def load(path: str | Path) -> Report:
         pairs=tuple(sorted(pairs, key=lambda p: (p.first, p.second, by_operator(p.operator)))),
         timings=tuple(sorted(timings, key=lambda t: (natural(t.layer), t.implementation))),
         known=tuple(
-            sorted(known, key=lambda k: (k.implementation, by_operator(k.operator), k.requirement))
+            sorted(
+                contents.rows(Known),
+                key=lambda k: (k.implementation, by_operator(k.operator), k.requirement),
+            )
         ),
-        witnesses=read_rows(Witness, "witness", tables["witness"], path),
+        witnesses=contents.rows(Witness),
         conventions=tuple(
             sorted(
-                read_rows(Convention, "convention", tables["convention"], path),
+                contents.rows(Convention),
                 key=lambda c: (c.convention, c.implementation, by_operator(c.operator), c.dims),
             )
         ),
@@ -227,27 +224,14 @@ def _summary(implementation: str, operator: str, cells: tuple[Cell, ...]) -> Sum
     )
 
 
-def _add(a: Pair, b: Pair) -> Pair:
-    """Return the pair over both operators; the case is the one with the larger difference."""
-    larger = b if (b.largest or 0.0) > (a.largest or 0.0) else a
-    return replace(
-        a,
-        operator="",
-        cases=a.cases + b.cases,
-        elements=a.elements + b.elements,
-        identical=a.identical + b.identical,
-        largest=largest((a.largest, b.largest)),
-        largest_case=larger.largest_case,
-    )
-
-
 def _merged(gaps: tuple[Gap, ...]) -> Iterator[Gap]:
     """Add up the gaps with one reason: a run writes them for each number of dimensions."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for gap in gaps:
         counts[gap.implementation, gap.operator, gap.reason] += gap.count
     for key, count in counts.items():
-        yield Gap(*key, count)
+        implementation, operator, reason = key
+        yield Gap(implementation=implementation, operator=operator, reason=reason, count=count)
 
 
 def _with_missing_cells(
@@ -258,8 +242,10 @@ def _with_missing_cells(
     missing: dict[tuple[str, str, int, str], Violation] = {}
     for v in violations:
         missing.setdefault((v.implementation, v.operator, v.dims, v.dtype), v)
+    counts = ("planned", "reached", "compared", "unsupported", "violating", "known", "elements")
+    zeros = dict.fromkeys((*counts, "nonzero", "seconds"), 0)
     return cells + tuple(
-        Cell(*key, 0, 0, 0, 0, 0, 0, 0, None, None, 0.0, v.status)
+        Cell.of(v, **zeros, worst=None, worst_case=None, verdict=v.status)
         for key, v in missing.items()
         if key not in known
     )
@@ -271,7 +257,7 @@ def _with_missing_implementations(
     """Add the implementations that an interrupted run did not come to write."""
     return declared + tuple(
         Implementation(
-            name,
+            name=name,
             family="",
             version="",
             layout="",
@@ -283,12 +269,3 @@ def _with_missing_implementations(
         )
         for name in sorted(named - {implementation.name for implementation in declared})
     )
-
-
-def _cleaned(value: Any) -> Any:
-    """Return a JSON value with every string in it cleaned, keys included."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {clean(key): _cleaned(item) for key, item in value.items()}
-    return [_cleaned(item) for item in value] if isinstance(value, list) else value

@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from conformance.reports.rows import Cell
+from conformance.runfile.tables import Cell
+from conformance.runfile.words import (
+    ADAPTER_WRONG,
+    CONFORMS,
+    FAILED,
+    INCONCLUSIVE,
+    KNOWN_DIFFERENCE,
+    UNSUPPORTED,
+)
 from conformance.signatures import SIGNATURES
 
-FAILED = ("violates", "crashed", "timed out", "rejected")
-"""Verdicts that make an implementation fail."""
-
-ADAPTER_WRONG = "adapter wrong"
-"""The verdict where an adapter fails the simplest cases: nothing was judged of its engine."""
-
 _WORST_FIRST = (
-    *(ADAPTER_WRONG, *FAILED),
-    *("known difference", "inconclusive", "conforms", "unsupported"),
+    ADAPTER_WRONG,
+    *FAILED,
+    KNOWN_DIFFERENCE,
+    INCONCLUSIVE,
+    CONFORMS,
+    UNSUPPORTED,
 )
 _OPERATORS = {operator: place for place, operator in enumerate(SIGNATURES)}
 _DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
@@ -34,7 +40,7 @@ def worst_verdict(verdicts: Iterable[str]) -> str:
         known = verdict in _WORST_FIRST
         return (_WORST_FIRST.index(verdict) if known else len(FAILED) + 0.5, verdict)
 
-    return min(verdicts, key=rank, default="inconclusive")
+    return min(verdicts, key=rank, default=INCONCLUSIVE)
 
 
 def largest(values: Iterable[float | None]) -> float | None:

@@ -18,13 +18,10 @@ from conformance.reports.differences import choices
 from conformance.reports.headline import INCOMPLETE, baseline, environment, headline
 from conformance.reports.large import NOTE, counts
 from conformance.reports.model import Finding, Report
-from conformance.reports.order import ADAPTER_WRONG, FAILED
-from conformance.reports.rows import Cell, Timing
 from conformance.reports.text import (
     NONE,
     multiple,
     number,
-    one_line,
     percentage,
     plural,
     requirement_title,
@@ -32,8 +29,21 @@ from conformance.reports.text import (
     share,
     shorten,
 )
+from conformance.runfile.tables import Cell, Timing
+from conformance.runfile.text import one_line
+from conformance.runfile.words import (
+    ADAPTER_WRONG,
+    CONFORMS,
+    CRASHED,
+    FAILED,
+    INCONCLUSIVE,
+    KNOWN_DIFFERENCE,
+    TIMED_OUT,
+    UNSUPPORTED,
+    VIOLATES,
+)
 
-_STYLES = {"conforms": "green", "inconclusive": "yellow", "known difference": "yellow"}
+_STYLES = {CONFORMS: "green", INCONCLUSIVE: "yellow", KNOWN_DIFFERENCE: "yellow"}
 _LONGEST_MESSAGE = 1200
 _PAIR_COLUMNS = 7
 """Columns of the pairwise matrix that fit into 80; further ones go into the next block."""
@@ -119,8 +129,8 @@ def agreement(report: Report) -> RenderableType | None:
     return Group(*lines) if lines else None
 
 
-_WORDS = {"conforms": "ok", "violates": "WRONG", "known difference": "known", "unsupported": NONE}
-_WORDS |= {"inconclusive": "few", "timed out": "SLOW", "crashed": "CRASH", "adapter wrong": "ADAPT"}
+_WORDS = {CONFORMS: "ok", VIOLATES: "WRONG", KNOWN_DIFFERENCE: "known", UNSUPPORTED: NONE}
+_WORDS |= {INCONCLUSIVE: "few", TIMED_OUT: "SLOW", CRASHED: "CRASH", ADAPTER_WRONG: "ADAPT"}
 _LONGEST_WORD = 5
 
 
@@ -263,7 +273,7 @@ def known(report: Report) -> RenderableType | None:
     """
     lines: list[RenderableType] = []
     for entry in report.known:
-        if entry.status != "known difference":
+        if entry.status != KNOWN_DIFFERENCE:
             continue
         reach = f"{plural(entry.count, 'case')} where {entry.covers}"
         told = f"{entry.implementation}, {entry.operator}: {entry.requirement}: {reach}: "

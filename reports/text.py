@@ -1,37 +1,14 @@
-"""Text that every form of report shares: cleaning what came from a file, and printing numbers."""
+"""Text that every form of report shares: titles, shortened messages and printed numbers."""
 
 from __future__ import annotations
 
 import math
-import re
 
 from conformance.errors import ConformanceError
 from conformance.requirements import requirement
 
 NONE = "-"
 """What a table shows where there is no value."""
-
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # control sequences: colours, cursor movements
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # strings with a terminator: titles, links
-    r"|\x1b[ -/]*[0-~]?",  # any other escape
-    re.DOTALL,
-)
-# Control characters (newline and tab stay), marks that reorder or split a line, lone surrogates.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-
-
-def clean(text: str) -> str:
-    """Return ``text`` without escape sequences and control characters; newlines and tabs stay."""
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return _CONTROLS.sub("", text)
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` cleaned, with every run of white space made one space."""
-    return " ".join(clean(text).split())
 
 
 def shorten(text: str, limit: int) -> str:

@@ -16,10 +16,12 @@ from conformance.reports.as_json import as_json
 from conformance.reports.headline import headline
 from conformance.reports.html import html
 from conformance.reports.markdown import markdown
-from conformance.running.adapter_check import ADAPTER_WRONG, dtype_of, simplest
+from conformance.runfile.reading import read
+from conformance.runfile.tables import Violation
+from conformance.runfile.words import ADAPTER_WRONG
+from conformance.running.adapter_check import dtype_of, simplest
 from conformance.running.causes import features
 from conformance.running.run import Run, run
-from conformance.running.runfile import read
 from conformance.signatures import SIGNATURES
 from conformance.spec import load
 from tests.defects import kernels, unregistered
@@ -73,8 +75,8 @@ def judged(tmp_path: Path) -> Callable[..., Run]:
     return judge
 
 
-def rows(result: Run, table: str) -> list[Any]:
-    return list(read(result.path)[1][table])
+def violations(result: Run) -> tuple[Violation, ...]:
+    return read(result.path).rows(Violation)
 
 
 def test_an_adapter_that_differs_in_the_simplest_cases_is_wrong(judged: Any) -> None:
@@ -94,15 +96,15 @@ def test_no_other_case_is_judged_where_the_adapter_is_wrong(judged: Any) -> None
 
 
 def test_the_plainest_case_shows_the_mistake_first(judged: Any) -> None:
-    (violation,) = rows(judged(flipped), "violation")
+    (violation,) = violations(judged(flipped))
 
-    assert frozenset() == features(Case.parse(violation["case"]))
+    assert frozenset() == features(Case.parse(violation.case))
 
 
 def test_a_parameter_that_the_adapter_ignores_is_the_adapters_mistake(judged: Any) -> None:
-    (violation,) = rows(judged(undilated), "violation")
+    (violation,) = violations(judged(undilated))
 
-    assert (ADAPTER_WRONG, DILATED) == (violation["status"], violation["case"])
+    assert (ADAPTER_WRONG, DILATED) == (violation.status, violation.case)
 
 
 def test_what_is_no_adapter_violates(judged: Any) -> None:

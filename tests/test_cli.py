@@ -304,10 +304,10 @@ def test_processes_give_the_same_verdicts(call: Any) -> None:
 
 
 def test_the_run_file_remembers_the_command(call: Any, folder: Path) -> None:
-    from conformance.running.runfile import read
+    from conformance.runfile.reading import read
 
     call("run", "-i", "im2col", *TINY)
-    facts, _ = read(folder / "convformance-run" / "run.sqlite")
+    facts = read(folder / "convformance-run" / "run.sqlite").facts
 
     assert "convformance run -i im2col --tier smoke" in facts["command"]
 

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.checks.conventions import MIXED, NEITHER, Followed, mismatches, probe
+from conformance.checks.conventions import Followed, mismatches, probe
 from conformance.judging import judge
 from conformance.registration.registry import Implementation
 from conformance.reports import load
 from conformance.reports.differences import choices, differences
 from conformance.reports.differences_markdown import differences_markdown
+from conformance.runfile.reading import read
+from conformance.runfile.tables import Violation
+from conformance.runfile.words import MIXED, NEITHER
 from conformance.running.run import run
-from conformance.running.runfile import read
 from tests.defects import gradient_kernels, kernels, unregistered
 
 Array = np.ndarray[Any, Any]
@@ -256,9 +258,9 @@ def small(tmp_path: Path) -> Callable[..., Any]:
 def test_a_mismatch_violates_the_declaration(small: Callable[..., Any]) -> None:
     found = small(of("max_pool", ignoring_nan))
 
-    (violation,) = read(found.path)[1]["violation"]
-    assert "DECLARE-5" == violation["requirement"]
-    assert "nan: propagate is declared, ignore followed" == violation["message"]
+    (violation,) = read(found.path).rows(Violation)
+    assert "DECLARE-5" == violation.requirement
+    assert "nan: propagate is declared, ignore followed" == violation.message
 
 
 def test_what_agrees_is_no_violation(small: Callable[..., Any]) -> None:

@@ -13,11 +13,13 @@ from conformance.cli import main
 from conformance.judging import Prepared
 from conformance.registration.registry import get
 from conformance.reports import Report, load
-from conformance.reports.differences import DEFECT, KNOWN, differences
+from conformance.reports.differences import DEFECT, differences
 from conformance.reports.differences_html import differences_html, prose
 from conformance.reports.differences_markdown import differences_markdown
+from conformance.runfile.reading import read
+from conformance.runfile.tables import Known, Violation
+from conformance.runfile.words import KNOWN_DIFFERENCE
 from conformance.running.run import run
-from conformance.running.runfile import read
 from conformance.scripts.engine import engine_script
 from tests.defects import kernels, unregistered
 from tests.reproduction import reproduces
@@ -82,7 +84,7 @@ def test_each_implementation_has_its_part(report: Report) -> None:
     assert {
         "right": "conforms",
         "wrong": "violates",
-        "expected": KNOWN,
+        "expected": KNOWN_DIFFERENCE,
         "partial": "unsupported",
         "pools": "not implemented",
     } == {party.implementation: party.does for party in difference.parties}
@@ -163,18 +165,18 @@ def test_every_engine_script_of_a_run_shows_what_it_claims(tmp_path: Path) -> No
         examples=60,
         output=tmp_path,
     )
-    tables = read(found.path)[1]
-    rows = [row for row in tables["known"] if row["message"]]  # those of the cells of this run
-    rows += tables["violation"]
+    contents = read(found.path)
+    known = [row for row in contents.rows(Known) if row.message]  # those of the cells of this run
+    rows: list[Known | Violation] = [*known, *contents.rows(Violation)]
 
-    assert {"torch", "tensorflow"} == {row["implementation"] for row in rows}
+    assert {"torch", "tensorflow"} == {row.implementation for row in rows}
     for row in rows:
-        script = row["engine_script"]
+        script = row.engine_script
         assert 10 >= len(script.splitlines()) > 0
         assert "conformance" not in script
-    for row in {(row["implementation"], row["requirement"]): row for row in rows}.values():
-        case, script = Case.parse(row["case"]), row["engine_script"]
-        assert reproduces(get(row["implementation"]), case, script), row["case"]
+    for row in {(row.implementation, row.requirement): row for row in rows}.values():
+        case, script = Case.parse(row.case), row.engine_script
+        assert reproduces(get(row.implementation), case, script), row.case
 
 
 # --- reproduction ---------------------------------------------------------------------------------

@@ -19,13 +19,14 @@ from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registration.registry import Implementation, implementation
 from conformance.requirements import check_of
+from conformance.runfile import tables
+from conformance.runfile.reading import read
+from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED
 from conformance.running import block, budget
 from conformance.running.causes import Violation
-from conformance.running.cell import INCONCLUSIVE, MIN_COMPARED, Cell
+from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.plan import budget as budget_of_cell
-from conformance.running.rows import NOT_INSTALLED
 from conformance.running.run import Run, run
-from conformance.running.runfile import read
 from conformance.spec import Tier
 from tests.defects import kernels, unregistered
 
@@ -182,7 +183,7 @@ def test_an_error_leaves_an_earlier_run_file_alone(small: Small, tmp_path: Path)
     with pytest.raises(ConformanceError):
         small(right(), dims=[4])
 
-    assert "finished" in read(tmp_path / "run" / "run.sqlite")[0]
+    assert "finished" in read(tmp_path / "run" / "run.sqlite").facts
 
 
 def test_there_is_a_cell_for_each_operator_dimension_and_dtype(small: Small) -> None:
@@ -348,8 +349,8 @@ def test_what_declines_everything_is_unsupported(small: Small) -> None:
     found = small(of(conv))
 
     assert {"mine": UNSUPPORTED} == found.verdicts
-    (row,) = read(found.path)[1]["unsupported"]
-    assert ("not today", found.cells[0].reached) == (row["reason"], row["count"])
+    (row,) = read(found.path).rows(tables.Gap)
+    assert ("not today", found.cells[0].reached) == (row.reason, row.count)
 
 
 def test_a_dtype_that_is_not_declared_is_unsupported(small: Small) -> None:
@@ -384,7 +385,7 @@ def test_what_is_not_installed_is_listed_and_not_judged(small: Small, empty_regi
 
     assert {"here": CONFORMS, "absent": NOT_INSTALLED} == found.verdicts
     assert {"here"} == {cell.implementation for cell in found.cells}
-    notes = {row["name"]: row["note"] for row in read(found.path)[1]["implementation"]}
+    notes = {row.name: row.note for row in read(found.path).rows(tables.Implementation)}
     assert "not installed: pip install 'no-such-package'" == notes["absent"]
 
 
@@ -468,7 +469,7 @@ def test_the_clock_ends_what_would_take_many_times_as_long(small: Small, clock: 
 
     assert (True, True) == (cell.stopped, MIN_COMPARED <= cell.nonzero < 15)
     assert 40 < cell.planned
-    note = next(row["note"] for row in read(found.path)[1]["implementation"])
+    note = next(row.note for row in read(found.path).rows(tables.Implementation))
     assert note.startswith("too slow for its cases: the clock ended conv 1-D float32, at")
 
 
@@ -532,9 +533,9 @@ def test_a_slow_implementation_takes_no_time_from_another(small: Small) -> None:
 
 def test_a_pair_counts_what_both_reached(small: Small) -> None:
     found = small(right("slow", shape_seconds=1.0), right("quick"), seconds=11.5)
-    (pair,) = read(found.path)[1]["pair"]
+    (pair,) = read(found.path).rows(tables.Pair)
 
-    assert 12 == pair["cases"]
+    assert 12 == pair.cases
 
 
 # --- causes ---------------------------------------------------------------------------------------
@@ -652,7 +653,7 @@ def test_a_check_left_out_finds_nothing(small: Small, check: str) -> None:
 
 
 def test_the_run_file_says_what_was_run(small: Small) -> None:
-    facts, _ = read(small(right(), seed=7, command="convformance run").path)
+    facts = read(small(right(), seed=7, command="convformance run").path).facts
 
     assert (7, 20, ["conv"], [1], ["float32"], ["result"], [], "convformance run") == tuple(
         facts[key]
@@ -670,36 +671,36 @@ def test_the_run_file_says_what_was_run(small: Small) -> None:
 
 
 def test_the_run_file_is_closed_by_finished(small: Small) -> None:
-    facts, _ = read(small(right()).path)
+    facts = read(small(right()).path).facts
 
     assert facts["started"] <= facts["finished"]
 
 
 def test_cells_and_violations_are_rows(small: Small) -> None:
     found = small(of(lambda x, w, bias, **call: kernels.conv(x, w, None, **call)))
-    _, tables = read(found.path)
-    (cell,) = tables["cell"]
-    (violation,) = tables["violation"]
+    contents = read(found.path)
+    (cell,) = contents.rows(tables.Cell)
+    (violation,) = contents.rows(tables.Violation)
 
-    assert (VIOLATES, found.cells[0].planned) == (cell["verdict"], cell["planned"])
-    assert ("CONV-7", violations(found)[0].case.id) == (violation["requirement"], violation["case"])
-    assert "import numpy as np" in violation["script"]
+    assert (VIOLATES, found.cells[0].planned) == (cell.verdict, cell.planned)
+    assert ("CONV-7", violations(found)[0].case.id) == (violation.requirement, violation.case)
+    assert "import numpy as np" in violation.script
 
 
 def test_pairs_are_compared_over_all_blocks(small: Small) -> None:
     found = small(right("one"), right("two"), dims=[1, 2])
-    (pair,) = read(found.path)[1]["pair"]
+    (pair,) = read(found.path).rows(tables.Pair)
 
-    assert ("one", "two", "conv") == (pair["first"], pair["second"], pair["operator"])
-    assert sum(cell.compared for cell in found.cells) // 2 == pair["cases"]
-    assert pair["elements"] == pair["identical"]
+    assert ("one", "two", "conv") == (pair.first, pair.second, pair.operator)
+    assert sum(cell.compared for cell in found.cells) // 2 == pair.cases
+    assert pair.elements == pair.identical
 
 
 def test_a_new_run_replaces_the_old_file(small: Small) -> None:
     small(right("old"))
-    _, tables = read(small(right("new")).path)
+    contents = read(small(right("new")).path)
 
-    assert ["new"] == [row["name"] for row in tables["implementation"]]
+    assert ["new"] == [row.name for row in contents.rows(tables.Implementation)]
 
 
 # --- interrupted ----------------------------------------------------------------------------------
@@ -722,10 +723,10 @@ def test_an_interrupted_run_leaves_a_file_known_to_be_incomplete(
 
     with pytest.raises(KeyboardInterrupt):
         small(right(), dims=[1, 2], progress=interrupt)
-    facts, tables = read(tmp_path / "run" / "run.sqlite")
+    contents = read(tmp_path / "run" / "run.sqlite")
 
-    assert "finished" not in facts
-    assert [1] == [row["dims"] for row in tables["cell"]]
+    assert "finished" not in contents.facts
+    assert [1] == [row.dims for row in contents.rows(tables.Cell)]
 
 
 # --- executors ------------------------------------------------------------------------------------

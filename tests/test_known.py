@@ -15,9 +15,10 @@ from conformance.cli import main
 from conformance.errors import ConformanceError, RegistrationError, SpecError
 from conformance.judging import VIOLATES, Verdict
 from conformance.registration.registry import implementation
+from conformance.runfile.reading import read
+from conformance.runfile.tables import Known
 from conformance.running.causes import covering
 from conformance.running.run import Run, run
-from conformance.running.runfile import read
 from conformance.spec.known_differences import read_known
 from conformance.testing import checks
 from tests.defects import kernels, unregistered
@@ -62,8 +63,8 @@ def judged(tmp_path: Path) -> Callable[..., Run]:
     return judge
 
 
-def rows(found: Run) -> list[dict[str, Any]]:
-    return read(found.path)[1]["known"]
+def rows(found: Run) -> tuple[Known, ...]:
+    return read(found.path).rows(Known)
 
 
 Judged = Callable[..., Run]
@@ -87,11 +88,11 @@ def test_the_run_file_says_why_and_how_many(judged: Judged) -> None:
     found = judged(undilated, entry(link="https://example.org/1", versions="<3"), version="2.1")
 
     (row,) = rows(found)
-    assert "known difference" == row["status"]
-    assert found.cells[0].known == row["count"]
-    assert "operator conv, dilation >1" == row["covers"]
-    assert ("no dilation", "https://example.org/1") == (row["reason"], row["link"])
-    assert "elements differ" in row["message"]
+    assert "known difference" == row.status
+    assert found.cells[0].known == row.count
+    assert "operator conv, dilation >1" == row.covers
+    assert ("no dilation", "https://example.org/1") == (row.reason, row.link)
+    assert "elements differ" in row.message
 
 
 def test_of_cases_that_end_the_process_the_smallest_alone_is_called(judged: Judged) -> None:
@@ -167,7 +168,7 @@ def test_other_bits_from_the_same_call_are_an_unsteady_difference(
 def test_an_entry_that_no_longer_occurs_is_stale(judged: Judged) -> None:
     found = judged(kernels.conv, entry())
 
-    assert ["stale"] == [row["status"] for row in rows(found)]
+    assert ["stale"] == [row.status for row in rows(found)]
     assert (f"mine: CONV-5: {DILATED}",) == found.stale
     assert {"mine": "conforms"} == found.verdicts
     assert not found.conforms
@@ -181,14 +182,14 @@ def test_an_entry_whose_case_is_not_in_the_run_is_not_stale(judged: Judged) -> N
 
     found = judged(kernels.conv, known)
 
-    assert ["not judged"] == [row["status"] for row in rows(found)]
+    assert ["not judged"] == [row.status for row in rows(found)]
     assert found.conforms
 
 
 def test_an_entry_for_other_versions_does_not_apply(judged: Judged) -> None:
     found = judged(undilated, entry(versions="<2.14"), version="2.14.1")
 
-    assert ["other version"] == [row["status"] for row in rows(found)]
+    assert ["other version"] == [row.status for row in rows(found)]
     assert not found.conforms
 
 

@@ -15,7 +15,7 @@ from conformance.reports.alike import MANY, alike, clans
 from conformance.reports.html import html
 from conformance.reports.markdown import markdown
 from conformance.reports.terminal import show
-from conformance.running.runfile import RunFile
+from conformance.runfile.file import RunFile
 from tests.test_reports import cell, implementation, pair
 
 NAMES = [f"engine-{letter}[a-long-variant]" for letter in "abcdefghijklmnopqrstuvwxy"]
@@ -30,13 +30,11 @@ def many(tmp_path: Path) -> Callable[..., Report]:
     def write(count: int = len(NAMES), verdict: str = "conforms") -> Report:
         file = RunFile(tmp_path / "run.sqlite")
         names = NAMES[:count]
-        file.add("implementation", [implementation(name, family=name[:9]) for name in names])
+        file.add([implementation(name, family=name[:9]) for name in names])
         cells = itertools.product(names, OPERATORS)
-        file.add("cell", [cell(name, operator, verdict=verdict) for name, operator in cells])
+        file.add([cell(name, operator, verdict=verdict) for name, operator in cells])
         pairs = itertools.combinations(names, 2)
-        file.add(
-            "pair", [pair(a, b, identical=9000 - abs(ord(a[7]) - ord(b[7]))) for a, b in pairs]
-        )
+        file.add([pair(a, b, identical=9000 - abs(ord(a[7]) - ord(b[7]))) for a, b in pairs])
         file.record(finished="2026-01-01T00:00:00+00:00")
         file.close()
         return load(file.path)
@@ -91,9 +89,9 @@ def test_who_is_most_alike_is_of_another_family(many: Callable[..., Report]) -> 
 def test_members_of_one_family_are_witnesses_only_to_each_other(tmp_path: Path) -> None:
     file = RunFile(tmp_path / "run.sqlite")
     families = {"a": "one", "b": "one", "c": "two"}
-    file.add("implementation", [implementation(n, family=f) for n, f in families.items()])
+    file.add([implementation(n, family=f) for n, f in families.items()])
     identical = {("a", "b"): 9000, ("a", "c"): 100, ("b", "c"): 100}
-    file.add("pair", [pair(*names, identical=count) for names, count in identical.items()])
+    file.add([pair(*names, identical=count) for names, count in identical.items()])
     file.close()
     report = load(file.path)
 

@@ -9,7 +9,8 @@ import pytest
 
 from conformance.case import Case
 from conformance.judging import Accuracy, Prepared
-from conformance.running.pairwise import Pair, compare, rows
+from conformance.runfile.tables import Pair
+from conformance.running.pairwise import compare
 
 Array = np.ndarray[Any, Any]
 
@@ -32,11 +33,24 @@ def pair(prepared: list[Prepared], a: list[Array | None], b: list[Array | None])
     return found
 
 
+def total(cases: int, elements: int, identical: int, largest: float, case: str | None) -> Pair:
+    return Pair(
+        first="a",
+        second="b",
+        operator="conv",
+        cases=cases,
+        elements=elements,
+        identical=identical,
+        largest=largest,
+        largest_case=case,
+    )
+
+
 def test_equal_outputs_are_identical() -> None:
     prepared = of(SUM, LONGER)
     outputs = [right(p) for p in prepared]
 
-    assert Pair("a", "b", "conv", 2, 11, 11, 0.0, None) == pair(prepared, outputs, outputs)
+    assert total(2, 11, 11, 0.0, None) == pair(prepared, outputs, outputs)
 
 
 def test_the_largest_difference_is_a_share_of_the_bound() -> None:
@@ -104,17 +118,16 @@ def test_one_alone_is_no_pair() -> None:
     assert [] == compare("conv", prepared, {"a": [right(prepared[0])]})
 
 
-def test_pairs_without_a_common_case_are_no_rows() -> None:
+def test_pairs_without_a_common_case_are_left_out() -> None:
     prepared = of(SUM)
 
-    assert [] == rows([pair(prepared, [None], [right(prepared[0])])])
+    assert [] == compare("conv", prepared, {"a": [None], "b": [right(prepared[0])]})
 
 
 def test_blocks_are_added_up() -> None:
-    first = Pair("a", "b", "conv", 1, 10, 8, 0.5, "one")
-    first.merge(Pair("a", "b", "conv", 2, 5, 5, 0.75, "two"))
+    first, second = total(1, 10, 8, 0.5, "one"), total(2, 5, 5, 0.75, "two")
 
-    assert Pair("a", "b", "conv", 3, 15, 13, 0.75, "two") == first
+    assert total(3, 15, 13, 0.75, "two") == first.plus(second) == second.plus(first)
 
 
 def test_an_empty_batch_is_a_case_without_elements() -> None:

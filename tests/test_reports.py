@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ from conformance.reports.headline import environment, headline
 from conformance.reports.html import html
 from conformance.reports.markdown import markdown
 from conformance.reports.terminal import show
-from conformance.reports.text import clean, multiple, share
-from conformance.running.runfile import RunFile
+from conformance.reports.text import multiple, share
+from conformance.runfile.file import RunFile
+from conformance.runfile.row import Row
+from conformance.runfile.tables import Cell, Gap, Implementation, Pair, Timing, Violation
+from conformance.runfile.text import clean
 
 CASE = "conv2d:float32:x=2,3,5,7:w=4,3,3,3:bias:stride=2,1:padding=1/0,0/0:normal@17"
 HOSTILE = (
@@ -35,41 +38,42 @@ HOSTILE = (
 MACHINE = {"cpu": "A CPU", "cores": 8, "python": "3.12.3", "packages": {"numpy": "2.3.1"}}
 
 
-def implementation(name: str, verdict: str = "conforms", **changes: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": name,
-        "family": "numpy",
-        "version": "2.3.1",
-        "layout": "NCHW",
-        "note": "",
-    }
-    row |= {"accumulate": None, "multiply": None, "error": "componentwise", "verdict": verdict}
-    return row | changes
+def implementation(name: str, verdict: str = "conforms", **changes: Any) -> Implementation:
+    row: dict[str, Any] = {"family": "numpy", "version": "2.3.1", "layout": "NCHW", "note": ""}
+    row |= {"accumulate": None, "multiply": None, "error": "componentwise"}
+    return Implementation(name=name, verdict=verdict, **row | changes)
 
 
-def cell(name: str, operator: str = "conv", **changes: Any) -> dict[str, Any]:
-    row = {"implementation": name, "operator": operator, "dims": 2, "dtype": "float32"}
+def cell(name: str, operator: str = "conv", **changes: Any) -> Cell:
+    row: dict[str, Any] = {"dims": 2, "dtype": "float32", "seconds": 1.5, "verdict": "conforms"}
     row |= {"planned": 80, "reached": 80, "compared": 80, "unsupported": 0, "violating": 0}
     row |= {"elements": 9000, "nonzero": 80, "worst": 0.25, "worst_case": CASE}
-    return row | {"seconds": 1.5, "verdict": "conforms"} | changes
+    return Cell(implementation=name, operator=operator, **row | changes)
 
 
-def violation(name: str, **changes: Any) -> dict[str, Any]:
-    row = {"implementation": name, "operator": "conv", "dims": 2, "dtype": "float32"}
+def violation(name: str, **changes: Any) -> Violation:
+    row: dict[str, Any] = {"operator": "conv", "dims": 2, "dtype": "float32"}
     row |= {"requirement": "RESULT-1", "status": "violates", "case": CASE, "found": CASE}
     row |= {"count": 3, "message": "3 of 6 differ", "script": "print('got')\n"}
-    return row | {"replay": f"convformance replay '{CASE}' {name}"} | changes
+    row |= {"replay": f"convformance replay '{CASE}' {name}"}
+    return Violation(implementation=name, **row | changes)
 
 
-def pair(first: str, second: str, **changes: Any) -> dict[str, Any]:
-    row = {"first": first, "second": second, "operator": "conv", "cases": 80, "elements": 9000}
-    return row | {"identical": 8999, "largest": 1.25, "largest_case": CASE} | changes
+def gap(name: str, operator: str = "conv", reason: str = "no") -> Gap:
+    return Gap(implementation=name, operator=operator, reason=reason, count=2)
 
 
-def timing(name: str, **changes: Any) -> dict[str, Any]:
-    row = {"implementation": name, "layer": "alexnet/conv1", "case": CASE, "calls": 40}
+def pair(first: str, second: str, **changes: Any) -> Pair:
+    row: dict[str, Any] = {"operator": "conv", "cases": 80, "elements": 9000, "identical": 8999}
+    row |= {"largest": 1.25, "largest_case": CASE}
+    return Pair(first=first, second=second, **row | changes)
+
+
+def timing(name: str, **changes: Any) -> Timing:
+    row: dict[str, Any] = {"layer": "alexnet/conv1", "case": CASE, "calls": 40}
     row |= {"median": 3e-3, "lower": 2.9e-3, "upper": 3.3e-3, "ratio": 1.0, "macs": 70_000_000}
-    return row | {"gflops": 46.7, "peak": 0.39, "threads": 8, "verified": "conforms"} | changes
+    row |= {"gflops": 46.7, "peak": 0.39, "threads": 8, "verified": "conforms"}
+    return Timing(implementation=name, **row | changes)
 
 
 Write = Callable[..., Report]
@@ -79,11 +83,11 @@ Write = Callable[..., Report]
 def write(tmp_path: Path) -> Write:
     """Return a function that writes a run of the given rows and loads it."""
 
-    def write(finished: bool = True, **tables: list[dict[str, Any]]) -> Report:
+    def write(finished: bool = True, **tables: Sequence[Row]) -> Report:
         file = RunFile(tmp_path / "run.sqlite")
         file.record(seed=17, tier="default", started="2025-03-14T09:26:53+00:00", machine=MACHINE)
-        for table, rows in tables.items():
-            file.add(table, rows)
+        for rows in tables.values():
+            file.add(rows)
         if finished:
             file.record(finished="2025-03-14T09:28:01+00:00")
         file.close()
@@ -136,9 +140,7 @@ RUNS: dict[str, dict[str, Any]] = {
                 **dict.fromkeys(("requirement", "status", "case", "message", "script"), HOSTILE),
             )
         ],
-        "unsupported": [
-            {"implementation": HOSTILE, "operator": HOSTILE, "reason": HOSTILE, "count": 2}
-        ],
+        "unsupported": [gap(HOSTILE, HOSTILE, HOSTILE)],
         "pair": [pair(HOSTILE, "naive", operator=HOSTILE)],
         "timing": [timing(HOSTILE, layer=HOSTILE, case=HOSTILE, verified=HOSTILE)],
     },
@@ -218,9 +220,9 @@ class TestModel:
         assert (total.identical, total.elements, total.largest) == (8999, 18000, 2.5)
 
     def test_gaps_with_one_reason_add_up(self, write: Write) -> None:
-        row = {"implementation": "naive", "operator": "conv", "reason": "no", "count": 2}
+        report = write(unsupported=[gap("naive"), gap("naive")])
 
-        assert [gap.count for gap in write(unsupported=[row, row]).unsupported] == [4]
+        assert [row.count for row in report.unsupported] == [4]
 
     def test_layers_are_in_natural_order_and_the_fastest_first(self, write: Write) -> None:
         rows = [
@@ -548,9 +550,7 @@ class TestHtml:
         full = write(
             cell=[cell("naive", unsupported=2)],
             violation=[violation("naive")],
-            unsupported=[
-                {"implementation": "naive", "operator": "conv", "reason": "no", "count": 2}
-            ],
+            unsupported=[gap("naive")],
             pair=[pair("naive", "torch")],
             timing=[timing("naive")],
         )

@@ -19,11 +19,12 @@ from conformance import Unsupported
 from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.registration.registry import Implementation
-from conformance.running.runfile import read
+from conformance.runfile import tables
+from conformance.runfile.reading import read
+from conformance.runfile.tables import Timing
 from conformance.spec import Spec, load
 from conformance.timing import rounds
 from conformance.timing import timed_run as timing
-from conformance.timing.figures import LayerTiming
 from conformance.timing.threads import VARIABLES
 from conformance.timing.timed_run import Timings, matmul_gflops, time
 from tests.defects import unregistered
@@ -96,7 +97,7 @@ def steady(clock: Clock, name: str = "steady", factor: float = 1.0) -> Implement
     return made(name, function)
 
 
-def only(timings: Timings) -> LayerTiming:
+def only(timings: Timings) -> Timing:
     (found,) = timings.timings
     return found
 
@@ -528,20 +529,22 @@ def test_a_wrong_output_makes_the_run_fail(run: Any, clock: Clock) -> None:
 
 def test_the_run_file_has_everything(run: Any, clock: Clock) -> None:
     """Timings, why others were not timed, what was called, and under which conditions."""
-    partial = made("partial", conv, supports=lambda case: "only one channel")
+    reason = "only one channel"
+    partial = made("partial", conv, supports=lambda case: reason, settings="one thread")
     found = run(steady(clock), partial, seed=5)
-    facts, tables = read(found.path)
-    (row,) = tables["timing"]
+    contents = read(found.path)
+    facts, (row,), (gap,) = contents.facts, contents.rows(Timing), contents.rows(tables.Gap)
+    rows = {one.name: one for one in contents.rows(tables.Implementation)}
 
-    assert {field: getattr(only(found), field) for field in row} == row
-    assert row["case"].endswith("integers@5")
-    assert [{"implementation": "partial", "operator": "conv", "count": 1}] == [
-        {key: gap[key] for key in ("implementation", "operator", "count")}
-        for gap in tables["unsupported"]
-    ]
-    assert tables["unsupported"][0]["reason"].endswith(": only one channel")
+    assert only(found) == row
+    assert row.case.endswith("integers@5")
+    assert ("partial", "conv", 1) == (gap.implementation, gap.operator, gap.count)
+    assert gap.reason.endswith(f": {reason}")
     assert {"steady": "conforms", "partial": "unsupported"} == {
-        one["name"]: one["verdict"] for one in tables["implementation"]
+        name: one.verdict for name, one in rows.items()
+    }
+    assert {"steady": "", "partial": "one thread"} == {
+        name: one.settings for name, one in rows.items()
     }
     expected = {"threads": 1, "rounds": 6, "seed": 5, "baseline": timing.FASTEST}
     assert expected == {key: facts[key] for key in expected}

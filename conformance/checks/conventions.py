@@ -36,8 +36,7 @@ from conformance.judging.verdicts import verdict
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registration.registry import Implementation
 from conformance.requirements import conventions
-
-MIXED, NEITHER, NOT_APPLICABLE = "mixed", "neither", "not applicable"
+from conformance.runfile.words import MIXED, NEITHER, NOT_APPLICABLE
 
 CHANNELS = (1, 3, 17, 33)
 """Channel counts of the probes: below, beside and above the lanes of vector registers."""

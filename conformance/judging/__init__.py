@@ -4,11 +4,6 @@ from conformance.judging.accuracy import Accuracy
 from conformance.judging.attribution import attribute
 from conformance.judging.prepared import Prepared
 from conformance.judging.verdicts import (
-    CONFORMS,
-    CRASHED,
-    TIMED_OUT,
-    UNSUPPORTED,
-    VIOLATES,
     Verdict,
     judge,
     judge_each,
@@ -16,6 +11,7 @@ from conformance.judging.verdicts import (
     judge_seen,
     verdict,
 )
+from conformance.runfile.words import CONFORMS, CRASHED, TIMED_OUT, UNSUPPORTED, VIOLATES
 
 __all__ = [
     "CONFORMS",

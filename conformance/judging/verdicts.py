@@ -32,14 +32,12 @@ from conformance.judging.prepared import Prepared
 from conformance.operators import OPERATORS
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registration.registry import Implementation, find
+from conformance.runfile.words import CONFORMS, CRASHED, TIMED_OUT, UNSUPPORTED, VIOLATES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from conformance.cases.invalid import Mutation
-
-CONFORMS, VIOLATES, UNSUPPORTED, CRASHED = "conforms", "violates", "unsupported", "crashed"
-TIMED_OUT = "timed out"
 
 ENDED = {
     CRASH: (CRASHED, "PROCESS-1", "the call ended its process"),

@@ -17,10 +17,10 @@ from conformance.cases.data import make_inputs
 from conformance.dtypes import FLOATS
 from conformance.isolation.dispatch import call_once
 from conformance.judging import Accuracy, Prepared, Verdict, judge_prepared, verdict
-from conformance.judging.verdicts import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.large.projection import Verifier, array_problem, verifier
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
+from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 
 WORK = 4_000_000
 """Multiply-accumulates from which on a case is judged without its full reference."""

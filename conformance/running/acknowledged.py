@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from conformance.case import Case
 from conformance.cases.validity import parse_valid
@@ -16,11 +15,10 @@ from conformance.judging import CONFORMS, UNSUPPORTED, Verdict
 from conformance.known import KnownDifference
 from conformance.registration.registry import Implementation
 from conformance.requirements import check_of
+from conformance.runfile.tables import Known
+from conformance.runfile.words import KNOWN_DIFFERENCE, NOT_JUDGED, OTHER_VERSION, STALE
 from conformance.running.causes import again, covering, engine_script_of, script_of
 from conformance.scripts.standalone import replay_command
-
-OCCURS, STALE = "known difference", "stale"
-NOT_JUDGED, OTHER_VERSION = "not judged", "other version"
 
 Key = tuple[str, int]
 """An implementation's name, and the place of an entry in its list."""
@@ -159,7 +157,7 @@ def rows(
     further: Mapping[str, tuple[KnownDifference, ...]],
     counts: Mapping[Key, int],
     shown: Mapping[Key, Example],
-) -> list[dict[str, Any]]:
+) -> list[Known]:
     """Return the entries of one implementation as rows of the run file."""
     applying = applicable(one, further)
     made = []
@@ -169,26 +167,20 @@ def rows(
         if place not in applying:
             status = OTHER_VERSION
         elif count or example.occurs:
-            status = OCCURS
+            status = KNOWN_DIFFERENCE
         else:
             status = STALE if example.judged else NOT_JUDGED
         case = Case.parse(entry.case)
         made.append(
-            {
-                "implementation": one.name,
-                "requirement": entry.requirement,
-                "operator": case.operator,
-                "case": entry.case,
-                "covers": entry.condition,
-                "reason": entry.reason,
-                "link": entry.link,
-                "versions": entry.versions,
-                "status": status,
-                "count": count,
-                "message": example.message,
-                "script": example.script,
-                "engine_script": example.engine_script,
-                "replay": replay_command(one, case),
-            }
+            Known.of(
+                entry,
+                example,
+                implementation=one.name,
+                operator=case.operator,
+                covers=entry.condition,
+                status=status,
+                count=count,
+                replay=replay_command(one, case),
+            )
         )
     return made

@@ -21,12 +21,10 @@ from conformance.judging import CRASHED, Prepared, Verdict
 from conformance.known import KnownDifference
 from conformance.operators import GRADIENTS
 from conformance.registration.registry import Implementation
+from conformance.runfile.words import ADAPTER_WRONG
 from conformance.running.causes import Violation, covering, features, script_of
 from conformance.scripts.standalone import replay_command
 from conformance.spec import Spec
-
-ADAPTER_WRONG = "adapter wrong"
-"""The verdict on what an adapter hands over, where the engine behind it was not judged."""
 
 SUITE = "smoke"
 

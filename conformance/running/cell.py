@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from conformance.case import Case
 from conformance.checks.conventions import Followed
-from conformance.judging import (
+from conformance.judging import Prepared, Verdict
+from conformance.runfile import tables
+from conformance.runfile.words import (
+    ADAPTER_WRONG,
     CONFORMS,
+    INCONCLUSIVE,
+    KNOWN_DIFFERENCE,
     UNSUPPORTED,
     VIOLATES,
-    Prepared,
-    Verdict,
 )
-from conformance.running import acknowledged, adapter_check, pairwise
+from conformance.running import acknowledged
 from conformance.running.causes import Violation
 from conformance.running.layers import LayerVerdict
 
-INCONCLUSIVE = "inconclusive"
-
-
 MIN_COMPARED = 10
 """A cell that compared fewer cases than this proves too little to be called conforming."""
-
 
 MIN_NONZERO = 0.1
 """So does one in which fewer than this share of the cases has a result that is not all zero."""
@@ -69,26 +67,20 @@ class Cell:
         Or that the adapter is wrong, where it is, and nothing was judged.
         """
         if self.adapter_wrong:
-            return adapter_check.ADAPTER_WRONG
+            return ADAPTER_WRONG
         if self.violating:
             return VIOLATES
         if self.known:
-            return acknowledged.OCCURS
+            return KNOWN_DIFFERENCE
         if self.unsupported and not self.nonzero:  # invalid calls alone were compared
             return UNSUPPORTED
         if self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
             return INCONCLUSIVE
         return CONFORMS
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> tables.Cell:
         """Return the cell as a row of the run file."""
-        names = (
-            *("implementation", "operator", "dims", "dtype", "planned", "reached", "compared"),
-            *("unsupported", "violating", "elements", "nonzero", "worst", "seconds", "verdict"),
-            "known",
-        )
-        worst_case = self.worst_case.id if self.worst_case else None
-        return {name: getattr(self, name) for name in names} | {"worst_case": worst_case}
+        return tables.Cell.of(self, worst_case=self.worst_case.id if self.worst_case else None)
 
 
 @dataclass(slots=True)
@@ -100,7 +92,7 @@ class Block:
     cells: list[Cell]
     gaps: Counter[tuple[str, str]]
     """How many cases an implementation does not compute, by (name, reason)."""
-    pairs: list[pairwise.Pair]
+    pairs: list[tables.Pair]
     spent: Counter[str]
     """Microseconds, by what they were spent on."""
     examples: dict[acknowledged.Key, acknowledged.Example] = field(default_factory=dict)

@@ -3,75 +3,54 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from conformance.calling import Array
 from conformance.dtypes import INTEGERS
 from conformance.judging import Accuracy, Prepared
-
-
-@dataclass(slots=True)
-class Pair:
-    """Two implementations on the cases of one operator that both computed."""
-
-    first: str
-    second: str
-    operator: str
-    cases: int = 0
-    elements: int = 0
-    identical: int = 0
-    largest: float = 0.0
-    """The largest difference, as a fraction of the bound of correct arithmetic in the dtype."""
-    largest_case: str | None = None
-
-    def merge(self, other: Pair) -> None:
-        """Add what another block found for the same pair."""
-        self.cases += other.cases
-        self.elements += other.elements
-        self.identical += other.identical
-        if other.largest > self.largest:
-            self.largest, self.largest_case = other.largest, other.largest_case
+from conformance.runfile.tables import Pair
 
 
 def compare(
     operator: str, prepared: Sequence[Prepared], outputs: Mapping[str, Sequence[Array | None]]
 ) -> list[Pair]:
-    """Compare every two implementations' ``outputs``, each a list that follows ``prepared``."""
-    pairs = [Pair(a, b, operator) for a, b in itertools.combinations(outputs, 2)]
+    """Compare every two implementations' ``outputs``, each a list that follows ``prepared``.
+
+    Those that share no case are left out.
+    """
+    pairs: dict[tuple[str, str], Pair] = {}
     for dtype in dict.fromkeys(p.case.dtype for p in prepared):
         rows = [i for i, p in enumerate(prepared) if p.case.dtype == dtype]
         flat = {name: _Flat.of(prepared, rows, values) for name, values in outputs.items()}
         allowed = np.concatenate([_allowed(prepared[i]) for i in rows] or [np.empty(0)])
         ends = np.cumsum([prepared[i].reference.exact.size for i in rows])
-        for pair in pairs:
-            a, b = flat[pair.first], flat[pair.second]
-            pair.cases += int(np.count_nonzero(a.cases & b.cases))
-            both = a.present & b.present
-            pair.elements += int(np.count_nonzero(both))
-            equal = both & (a.bits == b.bits)
-            pair.identical += int(np.count_nonzero(equal))
+        for names in itertools.combinations(outputs, 2):
+            first, second = (flat[name] for name in names)
+            both = first.present & second.present
+            equal = both & (first.bits == second.bits)
+            largest, largest_case = 0.0, None
             (differing,) = np.nonzero(both & ~equal)
-            if not differing.size:
-                continue
-            apart = a.apart(b, differing, allowed)
-            if (largest := float(apart.max())) > pair.largest:
-                at = int(differing[np.argmax(apart)])
-                row = rows[int(np.searchsorted(ends, at, side="right"))]
-                pair.largest, pair.largest_case = largest, prepared[row].case.id
-    return pairs
-
-
-def rows(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    """Return the pairs that share a case as rows of the run file."""
-    names = (
-        *("first", "second", "operator", "cases", "elements", "identical", "largest"),
-        "largest_case",
-    )
-    return [{name: getattr(pair, name) for name in names} for pair in pairs if pair.cases]
+            if differing.size:
+                apart = first.apart(second, differing, allowed)
+                if (worst := float(apart.max())) > largest:
+                    at = int(differing[np.argmax(apart)])
+                    row = rows[int(np.searchsorted(ends, at, side="right"))]
+                    largest, largest_case = worst, prepared[row].case.id
+            pair = Pair(
+                first=names[0],
+                second=names[1],
+                operator=operator,
+                cases=int(np.count_nonzero(first.cases & second.cases)),
+                elements=int(np.count_nonzero(both)),
+                identical=int(np.count_nonzero(equal)),
+                largest=largest,
+                largest_case=largest_case,
+            )
+            pairs[names] = pairs[names].plus(pair) if names in pairs else pair
+    return [pair for pair in pairs.values() if pair.cases]
 
 
 def _allowed(prepared: Prepared) -> Array:

@@ -2,90 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registration.registry import Implementation
-from conformance.running import acknowledged
-from conformance.running.adapter_check import ADAPTER_WRONG
-from conformance.running.cell import INCONCLUSIVE, Block, Cell
-from conformance.running.layers import LayerVerdict
-from conformance.running.plan import Plan
-from conformance.running.runfile import RunFile
-
-NOT_INSTALLED = "not installed"
-
-
-def write_block(file: RunFile, block: Block) -> None:
-    """Add what came of a block to the run file."""
-    file.add("cell", (cell.row() for cell in block.cells))
-    file.add(
-        "violation",
-        (
-            {
-                "implementation": cell.implementation,
-                "operator": cell.operator,
-                "dims": cell.dims,
-                "dtype": cell.dtype,
-                "requirement": violation.requirement,
-                "status": violation.status,
-                "case": violation.case.id,
-                "found": violation.found.id,
-                "count": violation.count,
-                "message": violation.message,
-                "script": violation.script,
-                "engine_script": violation.engine_script,
-                "replay": violation.replay,
-            }
-            for cell in block.cells
-            for violation in cell.violations
-        ),
-    )
-    file.add("layer", (_layer_row(block, found) for found in block.layers))
-    file.add(
-        "convention",
-        (
-            {
-                "implementation": cell.implementation,
-                "convention": seen.convention,
-                "requirement": seen.requirement,
-                "operator": cell.operator,
-                "dims": cell.dims,
-                "dtype": cell.dtype,
-                "declared": seen.declared,
-                "followed": seen.followed,
-                "agrees": seen.agrees,
-                "probes": seen.probes,
-                "case": seen.case.id if seen.case else "",
-                "message": seen.message,
-            }
-            for cell in block.cells
-            for seen in cell.conventions
-        ),
-    )
-    file.add(
-        "unsupported",
-        (
-            {"implementation": name, "operator": block.operator, "reason": reason, "count": count}
-            for (name, reason), count in block.gaps.items()
-        ),
-    )
+from conformance.runfile import tables
+from conformance.runfile.row import Row
+from conformance.runfile.words import (
+    ADAPTER_WRONG,
+    CONFORMS,
+    INCONCLUSIVE,
+    KNOWN_DIFFERENCE,
+    NOT_INSTALLED,
+    UNSUPPORTED,
+    VIOLATES,
+)
+from conformance.running.cell import Block, Cell
 
 
-def _layer_row(block: Block, found: LayerVerdict) -> dict[str, Any]:
-    verdict = found.verdict
-    return {
-        "implementation": verdict.implementation,
-        "layer": found.layer,
-        "operator": block.operator,
-        "dims": block.dims,
-        "case": verdict.case.id,
-        "share": found.share,
-        "status": verdict.status,
-        "message": verdict.message,
-        "seconds": found.seconds,
-    }
+def of_block(block: Block) -> Iterator[Row]:
+    """Yield the rows of what came of a block, its pairs apart: those add up over several."""
+    for cell in block.cells:
+        yield cell.row()
+        for probed in cell.conventions:
+            case = probed.case.id if probed.case else ""
+            yield tables.Convention.of(probed, cell, case=case)
+    yield from violations(block.cells)
+    for layer in block.layers:
+        yield tables.Layer.of(layer, layer.verdict, block, case=layer.verdict.case.id)
+    for (name, reason), count in block.gaps.items():
+        yield tables.Gap(implementation=name, operator=block.operator, reason=reason, count=count)
+
+
+def violations(cells: Iterable[Cell]) -> Iterator[tables.Violation]:
+    """Yield a row for each violation of the cells."""
+    for cell in cells:
+        for violation in cell.violations:
+            yield tables.Violation.of(
+                violation, cell, case=violation.case.id, found=violation.found.id
+            )
 
 
 def overall(one: Implementation, cells: Sequence[Cell]) -> str:
@@ -93,20 +47,32 @@ def overall(one: Implementation, cells: Sequence[Cell]) -> str:
     if not one.installed:
         return NOT_INSTALLED
     verdicts = {cell.verdict for cell in cells if cell.implementation == one.name}
-    worst_first = (ADAPTER_WRONG, VIOLATES, acknowledged.OCCURS, INCONCLUSIVE, CONFORMS)
+    worst_first = (ADAPTER_WRONG, VIOLATES, KNOWN_DIFFERENCE, INCONCLUSIVE, CONFORMS)
     for verdict in worst_first:
         if verdict in verdicts:
             return verdict
     return UNSUPPORTED
 
 
-def descriptions(
-    plan: Plan, cells: Sequence[Cell], notes: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
+def of_implementations(
+    implementations: Iterable[Implementation], cells: Sequence[Cell], notes: Mapping[str, str]
+) -> Iterator[tables.Implementation]:
     """Yield a row for each implementation: its declarations, verdict and note."""
-    for one in plan.implementations:
-        note = notes.get(one.name) or _stopped(one, cells)
-        yield _describe(one, overall(one, cells), note)
+    for implementation in implementations:
+        note = notes.get(implementation.name) or _stopped(implementation, cells)
+        yield of_implementation(implementation, overall(implementation, cells), note)
+
+
+def of_implementation(
+    implementation: Implementation, verdict: str, note: str = ""
+) -> tables.Implementation:
+    """Return what an implementation declares, with the verdict on it.
+
+    Where it is not installed, that is the verdict, and the note says what to type.
+    """
+    if not implementation.installed:
+        verdict, note = NOT_INSTALLED, implementation.hint
+    return tables.Implementation.of(implementation, verdict=verdict, note=note)
 
 
 def _stopped(one: Implementation, cells: Sequence[Cell]) -> str:
@@ -121,18 +87,3 @@ def _stopped(one: Implementation, cells: Sequence[Cell]) -> str:
         f"too slow for its cases: the clock ended {named}{others}, at other cases in another run; "
         f"what shape_seconds= or work_seconds= declares ends it at the same ones"
     )
-
-
-def _describe(one: Implementation, verdict: str, note: str) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "family": one.family,
-        "version": one.version,
-        "layout": one.layout,
-        "accumulate": one.accumulate,
-        "multiply": one.multiply,
-        "error": one.error,
-        "verdict": verdict,
-        "settings": one.settings,
-        "note": note if one.installed else one.hint,
-    }

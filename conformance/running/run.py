@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from conformance.case import Case
 from conformance.isolation.dispatch import close_all, isolated
@@ -24,14 +23,15 @@ from conformance.isolation.limits import Limits
 from conformance.isolation.remote_plugins import load_for
 from conformance.judging import VIOLATES
 from conformance.registration.registry import Implementation
-from conformance.running import acknowledged, pairwise, rows
-from conformance.running.adapter_check import ADAPTER_WRONG
+from conformance.runfile.file import RunFile
+from conformance.runfile.tables import Known, Pair, Violation, Witness
+from conformance.runfile.words import ADAPTER_WRONG, KNOWN_DIFFERENCE, STALE
+from conformance.running import acknowledged, rows
 from conformance.running.block import run_block
 from conformance.running.cell import Block, Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.machine import machine
 from conformance.running.plan import Plan, resolve
-from conformance.running.runfile import RunFile
 from conformance.running.witnesses import smallest, witnesses
 from conformance.spec import Spec, load
 from conformance.spec.known_differences import read_known
@@ -161,7 +161,7 @@ def _execute(
         machine=machine(plan.implementations),
     )
     cells: list[Cell] = []
-    pairs: dict[tuple[str, str, str], pairwise.Pair] = {}
+    pairs: dict[tuple[str, str, str], Pair] = {}
     spent: Counter[str] = Counter()
     notes: dict[str, str] = {}
     covered: Counter[acknowledged.Key] = Counter()
@@ -176,41 +176,35 @@ def _execute(
             for place, count in cell.covered.items():
                 covered[cell.implementation, place] += count
         for pair in block.pairs:
-            known = pairs.setdefault((pair.first, pair.second, pair.operator), pair)
-            if known is not pair:
-                known.merge(pair)
+            key = (pair.first, pair.second, pair.operator)
+            pairs[key] = pairs[key].plus(pair) if key in pairs else pair
         with undisturbed():
-            rows.write_block(file, block)
-            file.add("pair", pairwise.rows(pairs.values()))
+            file.add((*rows.of_block(block), *pairs.values()))
 
     try:
         _judge_blocks(plan, progress, executor, take)
     finally:  # an interrupt leaves what was judged so far
         verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
-        file.add("implementation", rows.descriptions(plan, cells, notes))
+        file.add(rows.of_implementations(plan.implementations, cells, notes))
         entries = [
-            row
+            entry
             for one in plan.implementations
-            for row in acknowledged.rows(one, plan.known, covered, examples)
+            for entry in acknowledged.rows(one, plan.known, covered, examples)
         ]
-        file.add("known", entries)
-    failed = [
-        {"requirement": found.requirement, "operator": cell.operator, "case": found.case.id}
-        for cell in cells
-        for found in cell.violations
-    ]
-    failed += [row for row in entries if row["status"] == acknowledged.OCCURS]
+        file.add(entries)
+    occurring = (entry for entry in entries if entry.status == KNOWN_DIFFERENCE)
+    failed: list[Known | Violation] = [*rows.violations(cells), *occurring]
     if failed and len(plan.implementations) > 1:
         progress(999, 1000, "asking every implementation about each difference")
-        file.add("witness", _ask_all(plan, smallest(failed), executor))
+        file.add(_ask_all(plan, smallest(failed), executor))
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
     )
     progress(1, 1, "done")
     stale = tuple(
-        f"{row['implementation']}: {row['requirement']}: {row['case']}"
-        for row in entries
-        if row["status"] == acknowledged.STALE
+        f"{entry.implementation}: {entry.requirement}: {entry.case}"
+        for entry in entries
+        if entry.status == STALE
     )
     return Run(file.path, plan.seed, verdicts, tuple(cells), stale)
 
@@ -262,7 +256,7 @@ def _in_pool(plan: Plan, operator: str, dims: int) -> Block:
 
 def _ask_all(
     plan: Plan, cases: Mapping[tuple[str, str], Case], executor: Executor | None
-) -> list[dict[str, Any]]:
+) -> list[Witness]:
     """Return what every implementation makes of each case, as rows of the run file.
 
     In a pool the processes that have judged are asked, whose workers have loaded the engines.
@@ -277,9 +271,7 @@ def _ask_all(
         raise
 
 
-def _ask_in_pool(
-    one: Implementation, cases: Mapping[tuple[str, str], Case]
-) -> list[dict[str, Any]]:
+def _ask_in_pool(one: Implementation, cases: Mapping[tuple[str, str], Case]) -> list[Witness]:
     with interruptible(), contextlib.suppress(KeyboardInterrupt):
         return list(witnesses([one], cases))
     return []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from conformance.isolation.dispatch import caller_of
 from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
+from conformance.runfile.tables import Known, Violation, Witness
 from conformance.running.causes import named_requirement
 from conformance.scripts.engine import engine_script
 
@@ -24,43 +24,45 @@ SECONDS = 10.0
 """Time that one implementation gets for all of these cases: some compile for each shape."""
 
 
-def smallest(shown: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Case]:
-    """Return the smallest case of each requirement and operator, of rows with those columns."""
-    found: dict[tuple[str, str], Case] = {}
-    for row in shown:
-        key, case = (row["requirement"], row["operator"]), Case.parse(row["case"])
-        if key not in found or _size(case) < _size(found[key]):
-            found[key] = case
-    return found
+def smallest(failures: Iterable[Violation | Known]) -> dict[tuple[str, str], Case]:
+    """Return the smallest case of each requirement and operator."""
+    cases: dict[tuple[str, str], Case] = {}
+    for row in failures:
+        key, case = (row.requirement, row.operator), Case.parse(row.case)
+        if key not in cases or _size(case) < _size(cases[key]):
+            cases[key] = case
+    return cases
 
 
 def witnesses(
     implementations: Sequence[Implementation], cases: Mapping[tuple[str, str], Case]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Witness]:
     """Yield a row of the run file for each implementation and case, as far as the time reaches."""
     prepared = {key: Prepared.of(case) for key, case in cases.items()}
     for one in implementations:
         begun = time.perf_counter()
-        for (requirement, operator), made in prepared.items():
+        for (requirement, operator), case in prepared.items():
             if not one.installed or time.perf_counter() - begun > SECONDS:
                 break
-            row = {"implementation": one.name, "requirement": requirement, "operator": operator}
-            yield row | {"case": made.case.id} | _judged(one, made)
+            yield _witness(one, requirement, operator, case)
 
 
-def _judged(one: Implementation, prepared: Prepared) -> dict[str, Any]:
+def _witness(one: Implementation, requirement: str, operator: str, prepared: Prepared) -> Witness:
     with np.errstate(all="ignore"), caller_of(one).trying(hurried=False):
-        found, _ = judge_prepared(one, prepared)
-    cited = named_requirement(found, prepared.case) if found.failed else ""
+        verdict, _ = judge_prepared(one, prepared)
     script = ""
-    if found.status != UNSUPPORTED:
-        script = engine_script(one, prepared, found.message)
-    return {
-        "status": found.status,
-        "cited": cited,
-        "message": found.message,
-        "engine_script": script,
-    }
+    if verdict.status != UNSUPPORTED:
+        script = engine_script(one, prepared, verdict.message)
+    return Witness(
+        implementation=one.name,
+        requirement=requirement,
+        operator=operator,
+        case=prepared.case.id,
+        status=verdict.status,
+        cited=named_requirement(verdict, prepared.case) if verdict.failed else "",
+        message=verdict.message,
+        engine_script=script,
+    )
 
 
 def _size(case: Case) -> tuple[int, int, str]:

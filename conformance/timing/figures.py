@@ -7,38 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from conformance.judging import CONFORMS
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
+from conformance.runfile.tables import Timing
+from conformance.runfile.words import CONFORMS
 from conformance.spec.layers import Layer
 from conformance.timing.rounds import Contender
-
-
-@dataclass(frozen=True, slots=True)
-class LayerTiming:
-    """How long one implementation takes for one layer: seconds of one call."""
-
-    implementation: str
-    layer: str
-    case: str
-    calls: int
-    """Timed calls, the warm-up left out."""
-    median: float | None
-    lower: float | None
-    """The first quartile."""
-    upper: float | None
-    """The third quartile."""
-    ratio: float | None
-    """The median, over the rounds in which both were called, of its time over the baseline's."""
-    macs: int
-    """Multiply-accumulates of a call, padding included; for a pool, elements of its windows."""
-    gflops: float | None
-    """2 * macs / median, in 10**9 a second; None for a pool."""
-    peak: float | None
-    """``gflops`` as a share of the matrix-product rate measured in the same run."""
-    threads: int
-    verified: str
-    """conforms, or what is wrong with the outputs of its calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +31,7 @@ def figures(
     verified: Mapping[Implementation, str],
     baseline: Implementation | None,
     threads: int,
-) -> list[LayerTiming]:
+) -> list[Timing]:
     """Return the figures of every contender that was called; `with_peak` adds what is missing.
 
     ``verified`` says what became of their outputs. Ratios are to ``baseline``, by default to the
@@ -67,7 +41,7 @@ def figures(
     return [_figures(layer, c, reference, verified[c.implementation], threads) for c in called]
 
 
-def with_peak(timing: LayerTiming, rate: float) -> LayerTiming:
+def with_peak(timing: Timing, rate: float) -> Timing:
     """Return ``timing`` with its share of a matrix-product rate, in 10**9 operations a second."""
     return timing if timing.gflops is None else replace(timing, peak=timing.gflops / rate)
 
@@ -86,7 +60,7 @@ def _reference(
 
 def _figures(
     layer: Layer, c: Contender, reference: Contender | None, verified: str, threads: int
-) -> LayerTiming:
+) -> Timing:
     operator = OPERATORS[layer.case.operator]
     macs = operator.work(layer.case)
     lower = median = upper = ratio = gflops = None
@@ -97,7 +71,7 @@ def _figures(
     if reference is not None:
         shared = [t / reference.seconds[n] for n, t in c.seconds.items() if n in reference.seconds]
         ratio = float(np.median(shared)) if shared else None
-    return LayerTiming(
+    return Timing(
         implementation=c.implementation.name,
         layer=layer.name,
         case=layer.case.id,

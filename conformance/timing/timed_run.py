@@ -10,26 +10,27 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from conformance.dtypes import FLOATS, numpy_dtype
 from conformance.errors import ConformanceError
-from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.large.projection import verifier
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Implementation, find
 from conformance.registration.registry import implementations as registered
+from conformance.runfile.file import RunFile
+from conformance.runfile.tables import Gap, Timing
+from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.running.machine import machine
-from conformance.running.runfile import RunFile
+from conformance.running.rows import of_implementation
 from conformance.spec import Spec, load
 from conformance.spec.layers import Layer, choose
 from conformance.timing import threads as thread_pools
-from conformance.timing.figures import LayerTiming, Skipped, figures, with_peak
+from conformance.timing.figures import Skipped, figures, with_peak
 from conformance.timing.rounds import Bench, Contender, admit, measure
 from conformance.timing.verifying import verify
 
@@ -48,7 +49,7 @@ class Timings:
     """What `time` measured, and where its run file is."""
 
     path: Path
-    timings: tuple[LayerTiming, ...]
+    timings: tuple[Timing, ...]
     skipped: tuple[Skipped, ...]
     matmul_gflops: dict[str, float]
     """What a NumPy matrix product attains with as many threads, by dtype."""
@@ -56,7 +57,7 @@ class Timings:
     @property
     def conforms(self) -> bool:
         """Whether every output that was verified is right."""
-        return all(timing.verified == CONFORMS for timing in self.timings)
+        return all(timing.is_verified for timing in self.timings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
     )
     total = _STEPS * len(plan.layers)
     rates: dict[str, float] = {}
-    timings: list[LayerTiming] = []
+    timings: list[Timing] = []
     skipped: list[Skipped] = []
     for index, layer in enumerate(plan.layers):
 
@@ -212,16 +213,15 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
             dtype = _matmul_dtype(layer)
             rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
         rows, gaps = _time_layer(plan, index, layer, tick)
-        file.add("timing", map(asdict, rows))
-        file.add("unsupported", map(_gap, gaps))
+        file.add((*rows, *map(_gap, gaps)))
         timings += rows
         skipped += gaps
     attained = {layer.name: rates[_matmul_dtype(layer)] for layer in plan.layers}
     timings = [with_peak(timing, attained[timing.layer]) for timing in timings]
-    file.add("timing", map(asdict, timings))
+    file.add(timings)
     with thread_pools.limited(plan.threads):  # now that every engine is loaded
         file.record(machine=machine(plan.implementations))
-    file.add("implementation", (_describe(one, timings) for one in plan.implementations))
+    file.add(of_implementation(one, _verdict(one, timings)) for one in plan.implementations)
     file.record(matmul_gflops=rates, finished=_now())
     progress(total, total, "done")
     return Timings(file.path, tuple(timings), tuple(skipped), rates)
@@ -229,7 +229,7 @@ def _execute(plan: Plan, file: RunFile, progress: Progress, command: str | None)
 
 def _time_layer(
     plan: Plan, index: int, layer: Layer, tick: Callable[[int, str], None]
-) -> tuple[list[LayerTiming], list[Skipped]]:
+) -> tuple[list[Timing], list[Skipped]]:
     """Time and verify every implementation on one layer."""
     installed = [one for one in plan.implementations if one.installed]
     contenders = [Contender(one) for one in installed]
@@ -265,25 +265,16 @@ def _time_layer(
 # --- what is written down -----------------------------------------------------------------------
 
 
-def _gap(skipped: Skipped) -> dict[str, Any]:
-    return {
-        "implementation": skipped.implementation,
-        "operator": skipped.operator,
-        "reason": f"{skipped.layer}: {skipped.reason}",
-        "count": 1,
-    }
+def _gap(skipped: Skipped) -> Gap:
+    return Gap.of(skipped, reason=f"{skipped.layer}: {skipped.reason}", count=1)
 
 
-def _describe(one: Implementation, timings: Sequence[LayerTiming]) -> dict[str, Any]:
-    names = ("name", "family", "version", "layout", "accumulate", "multiply", "error")
-    mine = [timing.verified for timing in timings if timing.implementation == one.name]
-    verdict = CONFORMS if mine else UNSUPPORTED
-    if any(verified != CONFORMS for verified in mine):
-        verdict = VIOLATES
-    if not one.installed:
-        verdict = "not installed"
-    note = "" if one.installed else one.hint
-    return {name: getattr(one, name) for name in names} | {"verdict": verdict, "note": note}
+def _verdict(one: Implementation, timings: Sequence[Timing]) -> str:
+    """Return the verdict on what was timed of an implementation."""
+    verified = [timing.is_verified for timing in timings if timing.implementation == one.name]
+    if not verified:
+        return UNSUPPORTED
+    return CONFORMS if all(verified) else VIOLATES
 
 
 def _matmul_dtype(layer: Layer) -> str:

@@ -1,0 +1,85 @@
+"""The run file, read: its facts and its rows, each value of the type that its column has.
+
+Every string is free of control characters, whoever wrote the file.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from conformance.errors import RunFileError
+from conformance.runfile.file import FORMAT
+from conformance.runfile.row import Row, columns
+from conformance.runfile.tables import TABLES
+from conformance.runfile.text import cleaned, one_line
+
+Kind = TypeVar("Kind", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a run file says."""
+
+    facts: dict[str, Any]
+    """About the whole run, by name."""
+    tables: Mapping[type[Row], tuple[Row, ...]]
+
+    def rows(self, table: type[Kind]) -> tuple[Kind, ...]:
+        """Return the rows of one table, in the order of the file."""
+        return cast("tuple[Kind, ...]", self.tables[table])
+
+
+def read(path: str | Path, tables: Sequence[type[Row]] = TABLES) -> Contents:
+    """Return what a run file says.
+
+    Raises `RunFileError`, in one line, if it is missing or not one, and, naming the table and the
+    column, where a value has another type than the column: SQLite stores what it is given.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise RunFileError(f"run file {path}: no such file; `convformance run` writes one")
+    try:
+        with closing(sqlite3.connect(f"file:{file.resolve()}?mode=ro", uri=True)) as database:
+            database.row_factory = sqlite3.Row
+            facts = {
+                key: json.loads(value)
+                for key, value in database.execute("SELECT key, value FROM run").fetchall()
+            }
+            if facts.get("format") != FORMAT:
+                raise RunFileError(
+                    f"run file {path}: its format is {facts.get('format')!r}; this version reads "
+                    f"format {FORMAT}"
+                )
+            stored = {
+                table: [dict(row) for row in database.execute(f"SELECT * FROM {table.table}")]
+                for table in tables
+            }
+    except (sqlite3.DatabaseError, ValueError) as problem:
+        raise RunFileError(f"run file {path}: not a run file of convformance ({problem})") from None
+    rows = {table: tuple(_rows(table, values, path)) for table, values in stored.items()}
+    return Contents(cleaned(facts), rows)
+
+
+def _rows(table: type[Row], stored: Iterable[Mapping[str, Any]], path: object) -> list[Row]:
+    """Return the rows of a table; a column that the file does not have has its default."""
+    rows = []
+    for row in stored:
+        values = {}
+        for column in columns(table):
+            if column.name not in row and column.default is not MISSING:
+                continue
+            try:
+                values[column.name] = column.read(row[column.name])
+            except (KeyError, TypeError, ValueError, OverflowError):
+                raise RunFileError(
+                    f"run file {path}: table {table.table}, column {column.name}: "
+                    f"{one_line(repr(row.get(column.name)))[:80]} is not of type {column.type_name}"
+                ) from None
+        rows.append(table(**values))
+    return rows

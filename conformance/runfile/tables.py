@@ -1,0 +1,281 @@
+"""The tables of the run file: one frozen dataclass each, a field a column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from conformance.runfile.row import NOT_IN_JSON, Lines, Row
+from conformance.runfile.words import CONFORMS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Implementation(Row):
+    """What an implementation declares, and the verdict on it."""
+
+    table = "implementation"
+    key = ("name",)
+
+    name: str
+    family: str
+    version: str
+    layout: Annotated[str, NOT_IN_JSON]
+    accumulate: Annotated[str | None, NOT_IN_JSON]
+    multiply: Annotated[str | None, NOT_IN_JSON]
+    error: Annotated[str, NOT_IN_JSON]
+    settings: Annotated[
+        str, "How its engine was told to compute, where its users may have it otherwise."
+    ] = ""
+    verdict: Annotated[
+        str,
+        "conforms | violates | known difference | unsupported | inconclusive | not installed | "
+        "adapter wrong (it fails the simplest cases, so that its engine was not judged).",
+    ]
+    note: Annotated[
+        Lines,
+        "Why it was not called (any more), or that the clock ended some of its cells.",
+        NOT_IN_JSON,
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell(Row):
+    """One row for each implementation, operator, number of spatial dimensions and dtype."""
+
+    table = "cell"
+    key = ("implementation", "operator", "dims", "dtype")
+
+    implementation: str
+    operator: str
+    dims: int
+    dtype: str
+    planned: Annotated[int, "Cases of the cell."]
+    reached: Annotated[
+        int,
+        "How many of them the time budget reached: compared + unsupported, and those that are "
+        "known to end the process, which are counted as known and not called.",
+    ]
+    compared: int
+    unsupported: int
+    violating: Annotated[int, "Failures."]
+    known: Annotated[
+        int, "Further failures, which a known difference covers; the table known has the reasons."
+    ] = 0
+    elements: Annotated[int, "Output elements compared.", NOT_IN_JSON]
+    nonzero: Annotated[int, "Cases compared whose exact result is not all zero.", NOT_IN_JSON]
+    worst: Annotated[
+        float | None,
+        "The largest error as a fraction of the bound: 0 where the result is exact, or where "
+        "nothing was compared.",
+    ]
+    worst_case: Annotated[str | None, NOT_IN_JSON]
+    seconds: Annotated[float, NOT_IN_JSON]
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation(Row):
+    """The smallest case of each violated requirement of a cell."""
+
+    table = "violation"
+
+    implementation: str
+    operator: str
+    dims: int
+    dtype: str
+    requirement: str
+    status: str
+    case: str
+    found: Annotated[str, "The case that first showed it, before it was shrunk."]
+    count: Annotated[int, "How many of the cell's cases violate the requirement."]
+    message: Lines
+    script: Annotated[Lines, "A standalone reproducer.", NOT_IN_JSON]
+    replay: Annotated[str, "The command that judges the case again.", NOT_IN_JSON]
+    engine_script: Annotated[
+        Lines,
+        "A reproducer in ten lines at most that uses the engine alone; empty where there is none.",
+        NOT_IN_JSON,
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known(Row):
+    """The known differences on the lists of the implementations, and whether they still occur."""
+
+    table = "known"
+
+    implementation: str
+    requirement: str
+    operator: str
+    case: Annotated[str, "The one that shows it, of the operator."]
+    covers: Annotated[str, "Which cases it may show in."]
+    reason: Lines
+    link: str
+    versions: Annotated[str, "Those that have it; empty for all."]
+    status: Annotated[
+        str,
+        "known difference (it occurs) | stale (its case was judged, and nothing shows it) | "
+        "not judged | other version.",
+    ]
+    count: Annotated[int, "How many failures of the run it covers."]
+    message: Annotated[Lines, "What its case showed."]
+    script: Lines
+    engine_script: Lines
+    replay: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witness(Row):
+    """What each implementation makes of the smallest case that shows a violation of another's.
+
+    Or a known difference: one case for each requirement and operator, whoever's it is.
+    """
+
+    table = "witness"
+    key = ("implementation", "requirement", "operator")
+
+    implementation: str
+    requirement: str
+    operator: str
+    case: str
+    status: Annotated[str, "conforms | violates | unsupported | crashed | timed out."]
+    cited: Annotated[str, "The requirement that this implementation violates there, or nothing."]
+    message: Lines
+    engine_script: Lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convention(Row):
+    """Which alternative of each convention, and which class of accuracy, the probes saw.
+
+    One row for each implementation, convention, operator, dims and dtype.
+    """
+
+    table = "convention"
+    key = ("implementation", "convention", "operator", "dims", "dtype")
+
+    implementation: str
+    convention: str
+    requirement: str
+    operator: str
+    dims: int
+    dtype: str
+    declared: str
+    followed: Annotated[str, "An alternative | mixed | neither | not applicable."]
+    agrees: Annotated[bool, "Whether declared allows what is followed."]
+    probes: Annotated[int, "Cases that could tell."]
+    case: Annotated[str, "The one that decided, or nothing."]
+    message: Lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap(Row):
+    """Why cases were not computed, and how many."""
+
+    table = "unsupported"
+
+    implementation: str
+    operator: str
+    reason: Lines
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer(Row):
+    """One row for each implementation and large case: a layer of a network, or a generated shape.
+
+    The name of a generated shape is its case id.
+    """
+
+    table = "layer"
+    key = ("implementation", "layer")
+
+    implementation: str
+    layer: str
+    operator: str
+    dims: int
+    case: Annotated[str, "The one that was judged: the layer, or a smaller one like it."]
+    share: Annotated[float, "How many of the layer's output elements it has."]
+    status: Annotated[str, "A verdict on the case."]
+    message: Lines
+    seconds: Annotated[float, "Of calling and checking."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair(Row):
+    """Outputs of two implementations on the cases of an operator that both computed."""
+
+    table = "pair"
+    key = ("first", "second", "operator")
+
+    first: str
+    second: str
+    operator: str
+    cases: int
+    elements: int
+    identical: Annotated[int, "Elements that are equal bit for bit."]
+    largest: Annotated[
+        float | None,
+        "The largest difference as a multiple of the bound of correct arithmetic in the dtype.",
+    ]
+    largest_case: Annotated[str | None, "The case that has it."]
+
+    def plus(self, other: Pair) -> Pair:
+        """Return the numbers of both together; the case is that of the larger difference."""
+        larger = other if (other.largest or 0.0) > (self.largest or 0.0) else self
+        return replace(
+            self,
+            cases=self.cases + other.cases,
+            elements=self.elements + other.elements,
+            identical=self.identical + other.identical,
+            largest=self.largest if larger.largest is None else larger.largest,
+            largest_case=larger.largest_case,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing(Row):
+    """How long each implementation takes for each layer timed: seconds of one call."""
+
+    table = "timing"
+    key = ("implementation", "layer")
+
+    implementation: str
+    layer: str
+    case: str
+    calls: Annotated[int, "Timed calls, the warm-up left out."]
+    median: float | None
+    lower: Annotated[float | None, "The first quartile."]
+    upper: Annotated[float | None, "The third quartile."]
+    ratio: Annotated[
+        float | None,
+        "The median, over the rounds in which both were called, of its time over the baseline's.",
+    ]
+    macs: Annotated[
+        int,
+        "Multiply-accumulates of a call, padding included; for a pool, elements of its windows.",
+    ]
+    gflops: Annotated[float | None, "2 * macs / median, in 10**9 a second; None for a pool."]
+    peak: Annotated[
+        float | None, "gflops as a share of the matrix-product rate measured in the same run."
+    ]
+    threads: int
+    verified: Annotated[Lines, "conforms, or what is wrong with the outputs of its calls."]
+
+    @property
+    def is_verified(self) -> bool:
+        return self.verified == CONFORMS
+
+
+TABLES: tuple[type[Row], ...] = (
+    Implementation,
+    Cell,
+    Violation,
+    Known,
+    Witness,
+    Convention,
+    Gap,
+    Layer,
+    Pair,
+    Timing,
+)

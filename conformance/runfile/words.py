@@ -1,0 +1,25 @@
+"""The words that a run file has for what came of an implementation, a cell, a case or an entry."""
+
+from __future__ import annotations
+
+CONFORMS, VIOLATES, UNSUPPORTED = "conforms", "violates", "unsupported"
+CRASHED, TIMED_OUT = "crashed", "timed out"
+"""What comes of one case: it is right, wrong, a declared gap, or has no result."""
+
+FAILED = (VIOLATES, CRASHED, TIMED_OUT)
+"""What makes an implementation fail."""
+
+INCONCLUSIVE = "inconclusive"
+"""The verdict where too little was compared to call it conforming."""
+ADAPTER_WRONG = "adapter wrong"
+"""The verdict where an adapter fails the simplest cases: nothing was judged of its engine."""
+NOT_INSTALLED = "not installed"
+"""The verdict on an implementation whose package is missing."""
+
+KNOWN_DIFFERENCE = "known difference"
+"""What is on an implementation's list occurs; also the verdict where nothing else is wrong."""
+STALE, NOT_JUDGED, OTHER_VERSION = "stale", "not judged", "other version"
+"""An entry of that list whose case shows nothing any more, was not called, or is not of it."""
+
+MIXED, NEITHER, NOT_APPLICABLE = "mixed", "neither", "not applicable"
+"""What is followed of a convention where it is no alternative: several, none, or none could be."""
