@@ -86,12 +86,12 @@ class Known:
     operator: str
     case: str
     covers: str
-    """Which cases it may show in."""
+    """Which cases it may show in, and on which machines."""
     reason: str
     link: str
     versions: str
     status: str
-    """``known difference`` (it occurs), ``stale``, ``not judged`` or ``other version``."""
+    """known difference (it occurs), stale, not judged, other version or other machine."""
     count: int
     """How many failures of the run it covers."""
     message: str

@@ -17,7 +17,7 @@ from conformance.judging import (
     Prepared,
     Verdict,
 )
-from conformance.running import acknowledged, adapter_check, pairwise
+from conformance.running import adapter_check, known_in_run, pairwise
 from conformance.running.causes import Violation
 from conformance.running.layers import LayerVerdict
 
@@ -73,7 +73,7 @@ class Cell:
         if self.violating:
             return VIOLATES
         if self.known:
-            return acknowledged.OCCURS
+            return known_in_run.OCCURS
         if self.unsupported and not self.nonzero:  # invalid calls alone were compared
             return UNSUPPORTED
         if self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
@@ -103,7 +103,7 @@ class Block:
     pairs: list[pairwise.Pair]
     spent: Counter[str]
     """Microseconds, by what they were spent on."""
-    examples: dict[acknowledged.Key, acknowledged.Example] = field(default_factory=dict)
+    examples: dict[known_in_run.Key, known_in_run.Example] = field(default_factory=dict)
     """What the cases of the known differences of this block showed."""
     layers: list[LayerVerdict] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from typing import Any
 
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registration.registry import Implementation
-from conformance.running import acknowledged
+from conformance.running import known_in_run
 from conformance.running.adapter_check import ADAPTER_WRONG
 from conformance.running.cell import INCONCLUSIVE, Block, Cell
 from conformance.running.layers import LayerVerdict
@@ -93,7 +93,7 @@ def overall(one: Implementation, cells: Sequence[Cell]) -> str:
     if not one.installed:
         return NOT_INSTALLED
     verdicts = {cell.verdict for cell in cells if cell.implementation == one.name}
-    worst_first = (ADAPTER_WRONG, VIOLATES, acknowledged.OCCURS, INCONCLUSIVE, CONFORMS)
+    worst_first = (ADAPTER_WRONG, VIOLATES, known_in_run.OCCURS, INCONCLUSIVE, CONFORMS)
     for verdict in worst_first:
         if verdict in verdicts:
             return verdict

@@ -23,8 +23,9 @@ from conformance.isolation.environments import Environment
 from conformance.isolation.limits import Limits
 from conformance.isolation.remote_plugins import load_for
 from conformance.judging import VIOLATES
+from conformance.known.reading import read_known
 from conformance.registration.registry import Implementation
-from conformance.running import acknowledged, pairwise, rows
+from conformance.running import known_in_run, pairwise, rows
 from conformance.running.adapter_check import ADAPTER_WRONG
 from conformance.running.block import run_block
 from conformance.running.cell import Block, Cell
@@ -34,7 +35,6 @@ from conformance.running.plan import Plan, resolve
 from conformance.running.runfile import RunFile
 from conformance.running.witnesses import smallest, witnesses
 from conformance.spec import Spec, load
-from conformance.spec.known_differences import read_known
 
 Progress = Callable[[int, int, str], None]
 """Called with (judgments done, judgments planned, what is being done)."""
@@ -92,7 +92,7 @@ def run(
     gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation
     and cell; all three default to what the ``tier`` says (its ``total`` is shared by the cells).
     ``plugins`` are files to load first. ``known`` is a TOML file of known differences
-    (`conformance.spec.known_differences`), besides those that implementations declare.
+    (`conformance.known.reading`), besides those that implementations declare.
     ``environments`` are implementations in other interpreters. ``isolate`` says whether
     implementations are called in worker processes of their own, within ``limits``: all of them,
     none, or (None) plugins and what needs a package. ``progress`` is called as judging goes on.
@@ -164,8 +164,8 @@ def _execute(
     pairs: dict[tuple[str, str, str], pairwise.Pair] = {}
     spent: Counter[str] = Counter()
     notes: dict[str, str] = {}
-    covered: Counter[acknowledged.Key] = Counter()
-    examples: dict[acknowledged.Key, acknowledged.Example] = {}
+    covered: Counter[known_in_run.Key] = Counter()
+    examples: dict[known_in_run.Key, known_in_run.Example] = {}
 
     def take(block: Block) -> None:
         cells.extend(block.cells)
@@ -191,7 +191,7 @@ def _execute(
         entries = [
             row
             for one in plan.implementations
-            for row in acknowledged.rows(one, plan.known, covered, examples)
+            for row in known_in_run.rows(one, plan.known, covered, examples)
         ]
         file.add("known", entries)
     failed = [
@@ -199,7 +199,7 @@ def _execute(
         for cell in cells
         for found in cell.violations
     ]
-    failed += [row for row in entries if row["status"] == acknowledged.OCCURS]
+    failed += [row for row in entries if row["status"] == known_in_run.OCCURS]
     if failed and len(plan.implementations) > 1:
         progress(999, 1000, "asking every implementation about each difference")
         file.add("witness", _ask_all(plan, smallest(failed), executor))
@@ -210,7 +210,7 @@ def _execute(
     stale = tuple(
         f"{row['implementation']}: {row['requirement']}: {row['case']}"
         for row in entries
-        if row["status"] == acknowledged.STALE
+        if row["status"] == known_in_run.STALE
     )
     return Run(file.path, plan.seed, verdicts, tuple(cells), stale)
 

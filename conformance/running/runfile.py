@@ -21,8 +21,8 @@ FORMAT = 2
 
 SCHEMA = """
 -- One row a fact about the whole run: format, seed, tier, examples, suites, spec, command,
--- started (ISO 8601, UTC), machine (an object: cpu, cores, python, platform, threads, packages),
--- finished (ISO 8601, UTC; written last).
+-- started (ISO 8601, UTC), machine (an object: cpu, its cpu_features, cores, system, platform,
+-- python, threads, packages), finished (ISO 8601, UTC; written last).
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- verdict: conforms | violates | known difference | unsupported | inconclusive | not installed |
@@ -61,9 +61,10 @@ CREATE TABLE violation (
 );
 
 -- The known differences on the lists of the implementations. case: the one that shows it, of the
--- operator; covers: which cases it may show in; versions: those that have it, empty for all;
--- status: known difference (it occurs) | stale (its case was judged, and nothing shows it) |
--- not judged | other version; count: failures of the run that it covers; message: of its case.
+-- operator; covers: which cases it may show in, and on which machines; versions: those that have
+-- it, empty for all; status: known difference (it occurs) | stale (its case was judged, and nothing
+-- shows it) | not judged | other version | other machine; count: failures of the run that it
+-- covers; message: of its case.
 CREATE TABLE known (
     implementation TEXT NOT NULL, requirement TEXT NOT NULL, operator TEXT NOT NULL,
     "case" TEXT NOT NULL, covers TEXT NOT NULL, reason TEXT NOT NULL, link TEXT NOT NULL,

@@ -1,6 +1,6 @@
 """ONNX's own reference evaluator: the operators as `onnx.reference` defines them, in NumPy.
 
-It runs the models of one node that ONNX Runtime runs (``model.py``), of Conv,
+It runs the models of one node that ONNX Runtime runs (`conformance.implementations.engines.onnx.model`), of Conv,
 ConvTranspose, MaxPool and AveragePool, so that arrays and parameters map one to one:
 channels-first, asymmetric padding, ceil_mode, count_include_pad. Nothing is padded, cropped or
 checked here, and evaluators are kept for the parameters and the dtype of a call, up to
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from conformance import implementation
 from conformance.implementations._common import Array
-from conformance.implementations._onnx_reference_known import KNOWN
 from conformance.implementations.engines.onnx.model import Node, register
 from conformance.implementations.engines.onnx.snippet import evaluator
 
@@ -51,6 +50,6 @@ onnx_reference = implementation(
     conventions={"nan": "ignore", "zero_channels": "empty_sum"},
     work_seconds=3e-7,
     snippet=evaluator,
-    known=KNOWN,
+    known="engines/onnx/known_reference.toml",
 )
 register(onnx_reference, _run)

@@ -1,7 +1,7 @@
 """ONNX Runtime, its CPU execution provider: a model of one node, Conv, ConvTranspose or a pool.
 
 Arrays and parameters map one to one (ONNX is channels-first, with asymmetric padding, ceil_mode and
-count_include_pad): nothing is padded, cropped or checked here, ``model.py`` makes
+count_include_pad): nothing is padded, cropped or checked here, `conformance.implementations.engines.onnx.model` makes
 the model. A session is made for the parameters and the dtype of a call and kept, for up to
 `MAX_SESSIONS` of them; it serves every shape. What the session says that it has no kernel for is
 Unsupported: with 1.32 float64 in all but MaxPool; so is an output_padding of stride or more, which
@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from conformance import Unsupported, implementation
 from conformance.implementations._common import Array
-from conformance.implementations._onnx_runtime_known import KNOWN, OF_CONSTANTS
 from conformance.implementations.engines.onnx import snippet
 from conformance.implementations.engines.onnx.model import Node, register
 
@@ -78,7 +77,7 @@ onnxruntime = implementation(
     dtypes=("float32", "float64", "float16", "int8", "uint8"),
     settings="CPU provider, all rewriting of graphs as by default; weights are inputs",
     conventions={"nan": "ignore"},
-    known=KNOWN,
+    known="engines/onnx/known_runtime.toml",
     snippet=snippet.runtime,
 )
 constant = implementation(
@@ -89,7 +88,7 @@ constant = implementation(
     dtypes=("float32", "float64", "float16"),
     settings="CPU provider, all rewriting of graphs as by default; weights are constants",
     conventions={"zero_channels": "empty_sum"},
-    known=OF_CONSTANTS,
+    known="engines/onnx/known_runtime.toml",
     snippet=snippet.runtime_constant,
 )
 register(onnxruntime, _run)
