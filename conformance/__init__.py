@@ -22,7 +22,7 @@ from conformance.registration.registry import Implementation, implementation
 if TYPE_CHECKING:
     from conformance.case import Case
     from conformance.judging import Verdict, judge
-    from conformance.known import KnownDifference
+    from conformance.known.difference import KnownDifference
     from conformance.running.run import Run, run
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 
 _HOMES = {
     "Case": "conformance.case",
-    "KnownDifference": "conformance.known",
+    "KnownDifference": "conformance.known.difference",
     "Run": "conformance.running.run",
     "Verdict": "conformance.judging",
     "judge": "conformance.judging",

@@ -26,10 +26,10 @@ from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
 from conformance.isolation.limits import Limits
 from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
-from conformance.known import KnownDifference
+from conformance.known.difference import KnownDifference
 from conformance.registration.registry import Implementation, find
 from conformance.requirements import CHECKS
-from conformance.running import acknowledged
+from conformance.running import known_in_run
 from conformance.running.causes import explain
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
@@ -69,8 +69,8 @@ class Check:
             warnings.simplefilter("ignore")
             verdicts = [verdict for verdict, _ in judge_each(one, mine)]
         failures = [verdict for verdict in verdicts if verdict.failed]
-        known = acknowledged.applicable(one, {})
-        failures, _ = acknowledged.split(known, failures)  # `convformance run` reports those
+        known = known_in_run.applicable(one, {})
+        failures, _ = known_in_run.separate_known(known, failures)  # others, `run` reports
         if failures:
             raise AssertionError(_explain(one, failures, len(verdicts), tuple(known.values())))
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]

@@ -113,7 +113,9 @@ def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
 
 
 _FACTS = ("started", "finished", "command", "seed", "tier", "examples", "seconds", "suites")
-_MACHINE = ("cpu", "cores", "threads", "platform", "python", "packages")
+_MACHINE = ("cpu", "cores", "threads", "system", "platform", "python", "packages")
+_TOO_LONG = ("cpu_features",)
+"""What is in the run file, and not on a page."""
 _LABELS = {
     "examples": "examples generated",
     "seconds": "time budget in seconds",
@@ -137,7 +139,8 @@ def environment(report: Report) -> list[tuple[str, str]]:
     rows = _ordered(facts, _FACTS)
     machine = report.facts.get("machine")
     if isinstance(machine, dict):
-        rows += _ordered(machine, _MACHINE)
+        shown = {key: value for key, value in machine.items() if key not in _TOO_LONG}
+        rows += _ordered(shown, _MACHINE)
     return [*rows, ("run file", report.path)]
 
 

@@ -102,6 +102,51 @@ def test_a_condition_that_is_a_function_needs_the_process_that_has_it(capsys: An
     assert {"mine"} == set(run(capsys, "--plugin", text, "--no-isolate"))
 
 
+def known_of(capsys: Any, *arguments: str) -> list[tuple[str, str]]:
+    """Return what a run's file says of each known difference: what it covers, and its status."""
+    run(capsys, *arguments, "--output", "run")
+    with contextlib.closing(sqlite3.connect("run/run.sqlite")) as file:
+        return file.execute("SELECT covers, status FROM known").fetchall()
+
+
+def test_named_conditions_and_machines_come_from_the_process_that_has_them(capsys: Any) -> None:
+    case = "conv1d:float32:x=1,1,1:w=1,1,1:integers@0"
+    known = (
+        f'KnownDifference("CONV-5", case="{case}", where={{"groups": 1}}, reason="mine", '
+        'condition=["valid", "unit_stride"], machine={"cpu": ["!a", "b"], "system": "None"})'
+    )
+    text = plugin(f", known=[{known}]")
+    Path(text).write_text("from conformance import KnownDifference\n" + Path(text).read_text())
+
+    told = known_of(capsys, "--plugin", text)
+
+    covers = "groups 1; the call is valid; the stride is 1 on every axis; on CPUs without a"
+    assert [(f"{covers}, on CPUs with b, on None", "other machine")] == told
+
+
+def test_a_plugin_may_list_known_differences_in_a_file_beside_it(capsys: Any) -> None:
+    Path("folder").mkdir()
+    Path("folder/known.toml").write_text(
+        """
+        [[known]]
+        implementation = "mine"
+        requirement = "CONV-5"
+        case = "conv1d:float32:x=1,1,1:w=1,1,1:integers@0"
+        where = {groups = 1}
+        reason = "mine"
+        """
+    )
+    text = Path(plugin(', known="known.toml"')).rename("folder/mine.py")
+
+    assert [("groups 1", "stale")] == known_of(capsys, "--plugin", str(text))
+
+
+def test_a_file_that_is_not_beside_a_plugin_is_one_clear_line(capsys: Any) -> None:
+    text = plugin(', known="known.toml"')
+
+    assert "known.toml: no such file" in complaint(capsys, "--plugin", text)
+
+
 def test_without_isolation_this_process_imports_a_plugin(capsys: Any) -> None:
     more = f"import os; assert os.getpid() == {os.getpid()}"
 

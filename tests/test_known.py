@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,16 @@ from conformance.case import Case
 from conformance.cli import main
 from conformance.errors import ConformanceError, RegistrationError, SpecError
 from conformance.judging import VIOLATES, Verdict
+from conformance.known import difference
+from conformance.known.listed import FromFile
+from conformance.known.reading import read_known
+from conformance.machine import cpu_features, system
+from conformance.registration import registry
 from conformance.registration.registry import implementation
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Known
-from conformance.running.causes import covering
+from conformance.running.known_in_run import matching_entry
 from conformance.running.run import Run, run
-from conformance.spec.known_differences import read_known
 from conformance.testing import checks
 from tests.defects import kernels, unregistered
 
@@ -153,7 +159,7 @@ def test_an_entry_covers_what_a_probe_of_its_convention_shows(case: str, require
     known = [entry(requirement=cited, case=case, where=where) for cited in ("CONV-3", requirement)]
     mixed = Verdict("mine", Case.parse(case), VIOLATES, "DECLARE-5", "mixed followed")
 
-    assert 1 == covering(known, mixed)
+    assert 1 == matching_entry(known, mixed)
 
 
 @pytest.mark.parametrize(("unsteady", "place"), [(True, 0), (False, None)])
@@ -162,7 +168,7 @@ def test_other_bits_from_the_same_call_are_an_unsteady_difference(
 ) -> None:
     repeated = Verdict("mine", Case.parse(DILATED), VIOLATES, "REPEAT-2", "bits", history="turns")
 
-    assert place == covering([entry(unsteady=unsteady)], repeated)
+    assert place == matching_entry([entry(unsteady=unsteady)], repeated)
 
 
 def test_an_entry_that_no_longer_occurs_is_stale(judged: Judged) -> None:
@@ -191,6 +197,34 @@ def test_an_entry_for_other_versions_does_not_apply(judged: Judged) -> None:
 
     assert ["other version"] == [row.status for row in rows(found)]
     assert not found.conforms
+
+
+def test_an_entry_for_other_machines_does_not_apply(judged: Judged) -> None:
+    found = judged(undilated, entry(machine={"cpu": "no-such-feature"}))
+
+    assert ["other machine"] == [row.status for row in rows(found)]
+    assert "on CPUs with no-such-feature" in rows(found)[0].covers
+    assert not found.conforms
+
+
+def test_an_entry_for_other_machines_is_never_stale(judged: Judged) -> None:
+    found = judged(kernels.conv, entry(machine={"system": "NoSuchSystem"}))
+
+    assert ["other machine"] == [row.status for row in rows(found)]
+    assert found.conforms
+
+
+def test_an_entry_for_this_machine_applies(judged: Judged) -> None:
+    found = judged(undilated, entry(machine={"system": system(), "cpu": "!no-such-feature"}))
+
+    assert {"mine": "known difference"} == found.verdicts
+
+
+def test_a_run_records_what_the_cpu_can_do(judged: Judged) -> None:
+    facts = read(judged(kernels.conv).path).facts
+
+    assert system() == facts["machine"]["system"]
+    assert [*cpu_features()] == facts["machine"]["cpu_features"]
 
 
 def test_an_entry_must_cover_its_own_case(judged: Judged) -> None:
@@ -252,7 +286,58 @@ def test_a_condition_may_be_a_function() -> None:
     known = entry(where=longer_than_the_input)
 
     assert not known.holds(Case.parse(DILATED))
-    assert "The dilated window is longer than the input." == known.condition
+    assert "The dilated window is longer than the input." == known.covers
+
+
+def test_named_conditions_hold_besides_the_others() -> None:
+    named = entry(where={"operator": "conv"}, condition=["unit_stride", "not unit_dilation"])
+
+    assert named.holds(Case.parse(DILATED))
+    assert not named.holds(Case.parse(DILATED.replace("dilation", "stride")))
+    assert (
+        "operator conv; the stride is 1 on every axis; not: the dilation is 1 on every axis"
+        == named.covers
+    )
+
+
+def test_a_named_condition_is_enough() -> None:
+    named = KnownDifference("CONV-5", case=DILATED, condition="unit_stride", reason="none")
+
+    assert named.holds(Case.parse(DILATED))
+    assert "the stride is 1 on every axis" == named.covers
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ({}, True),
+        ({"cpu": "avx2"}, True),
+        ({"cpu": ["avx2", "!avx512f"]}, True),
+        ({"cpu": ["avx2", "avx512f"]}, False),
+        ({"cpu": "!avx2"}, False),
+        ({"system": "Linux"}, True),
+        ({"system": ["Darwin", "Windows"]}, False),
+        ({"cpu": "avx2", "system": "Darwin"}, False),
+    ],
+)
+def test_an_entry_may_be_of_some_machines(
+    machine: dict[str, Any], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(difference, "cpu_features", lambda: ("avx", "avx2"))
+    monkeypatch.setattr(difference, "system", lambda: "Linux")
+
+    assert expected is entry(machine=machine).applies_here()
+
+
+def test_a_condition_on_the_machine_is_told() -> None:
+    machine = {"cpu": ["avx512_bf16", "!amx_bf16"], "system": ["Linux", "Windows"]}
+
+    told = entry(machine=machine).covers
+
+    assert (
+        "operator conv, dilation >1; on CPUs with avx512_bf16, on CPUs without amx_bf16, "
+        "on Linux or Windows" == told
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,6 +370,18 @@ def test_versions_are_compared_by_their_numbers(
         ({"link": None}, "link=None; a text"),
         ({"fatal": "yes"}, "fatal='yes'; True or False"),
         ({"unsteady": 1}, "unsteady=1; True or False"),
+        (
+            {"condition": "window_of_pading_alone"},
+            "condition 'window_of_pading_alone' is unknown; did you mean window_of_padding_alone? "
+            "known are valid, one_channel",
+        ),
+        ({"condition": "no depthwise"}, "condition 'no depthwise' is unknown; did you mean depth"),
+        ({"condition": 1}, "condition=1; a name, or several"),
+        ({"machine": "x86"}, "machine='x86'; say which, such as"),
+        ({"machine": {"cpus": "avx2"}}, "machine has no 'cpus'; did you mean cpu? known are cpu, "),
+        ({"machine": {"cpu": "AVX2"}}, "machine cpu='AVX2'; a feature in small letters"),
+        ({"machine": {"cpu": []}}, "machine cpu=[]; a feature in small letters"),
+        ({"machine": {"system": 1}}, "machine system=1; an operating system, such as Linux"),
     ],
 )
 def test_a_mistake_is_told_where_it_is_made(changes: dict[str, Any], expected: str) -> None:
@@ -328,14 +425,96 @@ def test_a_file_may_not_name_what_is_not_registered(judged: Judged, tmp_path: Pa
         judged(undilated, known=path)
 
 
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "known.toml"
+    path.write_text(text)
+    return path
+
+
+def test_what_a_file_says_at_its_top_is_for_all_its_entries(tmp_path: Path) -> None:
+    one = LISTED.replace('implementation = "mine"\n', "")
+    other = LISTED.replace('"mine"', '"yours"') + 'versions = "<3"\n'
+    top = 'implementations = ["mine", "mine[fast]"]\nversions = "==2.1"\n'
+
+    known = read_known(written(tmp_path, top + one + other))
+
+    assert {"mine": ["==2.1"], "mine[fast]": ["==2.1"], "yours": ["<3"]} == {
+        name: [entry.versions for entry in entries] for name, entries in known.items()
+    }
+    assert known["mine"][0] is known["mine[fast]"][0]
+
+
+def test_a_file_has_conditions_and_machines(tmp_path: Path) -> None:
+    more = 'condition = ["unit_stride", "not valid"]\nmachine = {cpu = "!avx2", system = ["Linux"]}'
+
+    (found,) = read_known(written(tmp_path, f"{LISTED}\n{more}"))["mine"]
+
+    assert ("unit_stride", "not valid") == found.condition
+    assert {"cpu": "!avx2", "system": ["Linux"]} == found.machine
+
+
+INVALID = """
+[[known]]
+implementation = "mine"
+requirement = "REJECT-3"
+case = "max_pool1d:float32:x=1,1,1:kernel=1:invalid=stride-zero:integers@0"
+mistakes = "stride-zero"
+reason = "not checked"
+"""
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "expected"),
+    [
+        ('["stride-zero", "dtype-bool"]', ("stride-zero", "dtype-bool")),
+        ('"stride-zero*"', ("stride-zero", "stride-zero-last", "stride-zero-all")),
+        (
+            '"padding-negative*"',
+            ("padding-negative", "padding-negative-last", "padding-negative-both"),
+        ),
+    ],
+)
+def test_a_star_stands_for_a_mistake_in_any_axis(
+    mistakes: str, expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    text = INVALID.replace('"stride-zero"\n', f"{mistakes}\n")
+
+    (found,) = read_known(written(tmp_path, text))["mine"]
+
+    assert {"operator": "max_pool", "invalid": expected} == found.where
+
+
+def test_mistakes_of_other_operators_are_said_where(tmp_path: Path) -> None:
+    text = INVALID + 'where = {operator = ["max_pool", "avg_pool"], dims = 1}'
+
+    (found,) = read_known(written(tmp_path, text))["mine"]
+
+    assert {"operator": ["max_pool", "avg_pool"], "invalid": ("stride-zero",), "dims": 1} == (
+        found.where
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("", '"known" has no entry; write tables [[known]]'),
-        ("[[knwon]]", 'table "knwon" is unknown; did you mean known? allowed: known'),
+        ("[[knwon]]", 'field "knwon" is unknown; did you mean known? allowed: known'),
         (LISTED.replace("reason", "why"), 'field "why" is unknown; allowed: implementation'),
         (LISTED.replace('reason = "no dilation"', ""), "[[known]] 1: reason is missing"),
         (LISTED.replace("CONV-5", "CONV-50"), "[[known]] 1: known difference 'CONV-50': no such"),
+        (LISTED.replace('implementation = "mine"', ""), "[[known]] 1: implementation is missing"),
+        (f'{LISTED}implementations = ["yours"]', "implementation and implementations are both th"),
+        (f'versions = "2"\n{LISTED}', "versions='2'; write comparisons"),
+        (LISTED.replace("where =", "mistakes ="), 'mistakes = {"operator": "conv", "dilation"'),
+        (LISTED.replace("where =", "link = 'x' #"), "[[known]] 1: where is missing; say which"),
+        (f'{LISTED}condition = "unit_strid"', "'unit_strid' is unknown; did you mean unit_stride?"),
+        (f'{LISTED}machine = "Linux"', 'machine = "Linux"; allowed: a table, such as {cpu = '),
+        (f"{LISTED}machine = {{cpu = 1}}", "[[known]] 1: known difference 'CONV-5': machine cpu=1"),
+        (f'{LISTED}fatal = "yes"', 'fatal = "yes"; allowed: true or false'),
+        (INVALID.replace("max_pool1d:", ""), "[[known]] 1: case id 'float32:x=1,1,1"),
+        (INVALID.replace('"stride-zero"', '"stride*zero"'), 'mistakes = "stride*zero"; allowed: '),
+        (INVALID.replace('"stride-zero"', '"*"'), 'a star at the end is for any axis: "stride-z'),
+        (f'{INVALID}where = {{invalid = "x"}}', "mistakes and invalid in where are both there"),
     ],
 )
 def test_mistakes_in_a_file_are_one_line(tmp_path: Path, text: str, expected: str) -> None:
@@ -346,7 +525,61 @@ def test_mistakes_in_a_file_are_one_line(tmp_path: Path, text: str, expected: st
         read_known(path)
 
     assert expected in str(caught.value)
-    assert "known.toml" in str(caught.value)
+    assert 1 == str(caught.value).count("known.toml")
+
+
+# --- the file of a list -------------------------------------------------------------------------
+
+
+def test_an_implementation_may_name_the_file_of_its_list(
+    empty_registry: None, tmp_path: Path
+) -> None:
+    path = written(tmp_path, LISTED)
+
+    mine = implementation("mine", known=path)
+
+    assert ["CONV-5"] == [entry.requirement for entry in mine.known]
+    assert 1 == len(mine.known)
+
+
+def test_a_file_is_named_relative_to_the_one_that_registers(
+    empty_registry: None, tmp_path: Path
+) -> None:
+    written(tmp_path, LISTED)
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "from conformance import implementation\n"
+        'mine = implementation("mine", known="known.toml")\n'
+    )
+
+    runpy.run_path(str(plugin))
+
+    assert ["CONV-5"] == [entry.requirement for entry in registry.get("mine").known]
+
+
+def test_a_list_is_read_when_it_is_asked_for(empty_registry: None, tmp_path: Path) -> None:
+    mine = implementation("mine", known=tmp_path / "none.toml")
+
+    with pytest.raises(SpecError, match=r"none\.toml: no such file"):
+        list(mine.known)
+
+
+def test_a_file_that_has_changed_is_read_again(empty_registry: None, tmp_path: Path) -> None:
+    path = written(tmp_path, LISTED)
+    before = [entry.reason for entry in FromFile(path, "mine")]
+    path.write_text(LISTED.replace("no dilation", "none at all"))
+    os.utime(path, ns=(1, 1))
+
+    assert ["no dilation"] == before
+    assert ["none at all"] == [entry.reason for entry in FromFile(path, "mine")]
+
+
+def test_a_file_without_entries_for_the_implementation_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        list(FromFile(written(tmp_path, LISTED), "mines"))
+
+    told = 'no entry is of implementation "mines"; did you mean mine? some are of mine'
+    assert told in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_one_line_and_status_2(

@@ -32,7 +32,7 @@ class Ranges:
     boundary_share: float = 0.25
     """The share of cases in which one axis has such a size."""
     work: int = 60_000
-    """What a case may cost at most, in multiply-accumulates: see `conformance.cases.draft.cost`."""
+    """What a case may cost at most, in multiply-accumulates (`conformance.cases.draft`)."""
     seeds: int = 100
     """Data seeds are 0 to seeds - 1."""
 

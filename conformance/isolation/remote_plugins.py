@@ -20,7 +20,8 @@ from conformance.isolation.limits import Limits
 from conformance.isolation.place import Elsewhere, Place
 from conformance.isolation.process import Ended, Process, StartError
 from conformance.isolation.worker_caller import keep
-from conformance.known import KnownDifference
+from conformance.known.difference import KnownDifference
+from conformance.known.listed import FromFile
 from conformance.registration.plugins import check_plugin, load_plugin
 from conformance.registration.registry import Implementation, adopt, from_file
 
@@ -109,7 +110,8 @@ def _declared(plain: dict[str, Any], place: Place) -> Implementation:
 
     Raises `PluginError` for a known difference that only its own process could tell.
     """
-    for entry in plain["known"]:
+    known = plain["known"]
+    for entry in () if isinstance(known, str) else known:
         if entry["where"] is None:
             raise PluginError(
                 f"{place.target[1]}: implementation '{plain['name']}': known={entry['requirement']}"
@@ -122,10 +124,14 @@ def _declared(plain: dict[str, Any], place: Place) -> Implementation:
         | {
             "supports": Supports(place) if plain["supports"] else None,
             "snippet": None,
-            "known": tuple(KnownDifference(**entry) for entry in plain["known"]),
+            "known": (
+                FromFile(Path(known), plain["name"])
+                if isinstance(known, str)
+                else tuple(KnownDifference(**entry) for entry in known)
+            ),
             "functions": {
-                operator: Elsewhere(module, known, operator, place)
-                for operator, (module, known) in plain["functions"].items()
+                operator: Elsewhere(module, function, operator, place)
+                for operator, (module, function) in plain["functions"].items()
             },
             "place": place,
         }

@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, NoReturn
 
@@ -26,7 +26,8 @@ from conformance.case import Case
 from conformance.errors import ConformanceError, RegistrationError
 from conformance.isolation import PROTOCOL
 from conformance.isolation.wire import Frame, Inbox, observed, take
-from conformance.known import KnownDifference
+from conformance.known.difference import KnownDifference
+from conformance.known.listed import FromFile
 from conformance.registration import registry
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Implementation
@@ -151,7 +152,7 @@ def declarations(one: Implementation) -> dict[str, Any]:
     }
     return found | {
         "conventions": dict(one.conventions),
-        "known": [_plain_known(entry) for entry in one.known],
+        "known": _plain_known(one.known),
         "declared_version": one.version,
         "supports": one.supports is not None,
         "installed": one.installed,
@@ -165,11 +166,20 @@ def declarations(one: Implementation) -> dict[str, Any]:
     }
 
 
-def _plain_known(entry: KnownDifference) -> dict[str, Any]:
-    """Return an entry as plain values; its ``where`` as None if it is a function."""
-    where = None if callable(entry.where) else dict(entry.where)
-    names = ("requirement", "case", "reason", "link", "versions", "fatal", "unsteady")
-    return {name: getattr(entry, name) for name in names} | {"where": where}
+def _plain_known(known: Sequence[KnownDifference]) -> str | list[dict[str, Any]]:
+    """Return the file that lists known differences, or each of them as plain values.
+
+    The ``where`` of one is None if it is a function.
+    """
+    if isinstance(known, FromFile):
+        return str(known.path)
+    names = {field.name for field in fields(KnownDifference)} - {"_", "where", "machine"}
+    return [
+        {name: getattr(entry, name) for name in names}
+        | {"where": dict(entry.where) if isinstance(entry.where, Mapping) else None}
+        | {"machine": dict(entry.machine)}
+        for entry in known
+    ]
 
 
 class _Server:

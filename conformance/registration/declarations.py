@@ -57,7 +57,7 @@ def check_declarations(new: Implementation, amplification: float | None) -> None
                 )
     if new.supports is not None and not callable(new.supports):
         raise RegistrationError(f"{where}: supports must be a function of a case")
-    for entry in new.known:
+    for entry in new.known if isinstance(new.known, tuple) else ():  # a file is read when needed
         if type(entry).__name__ != "KnownDifference":
             raise RegistrationError(f"{where}: known={entry!r}; a list of KnownDifference(...)")
     if not isinstance(new.settings, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from conformance.errors import ConformanceError, PluginError, RegistrationError
+from conformance.known.listed import entries
 from conformance.registration.declarations import check_declarations
 from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from conformance.case import Case
     from conformance.isolation.place import Place
-    from conformance.known import KnownDifference
+    from conformance.known.difference import KnownDifference
     from conformance.registration.snippets import SnippetFunction
 
 ENTRY_POINT_GROUP = "conformance.implementations"
@@ -55,7 +56,7 @@ class Implementation:
     snippet: SnippetFunction | None
     """Writes the engine's own call as source text (`conformance.registration.snippets`)."""
     declared_version: str | None
-    known: tuple[KnownDifference, ...] = ()
+    known: Sequence[KnownDifference] = ()
     """Differences that are expected, each with its reason (`conformance.known`)."""
     settings: str = ""
     """How its engine was told to compute, where its users may have it otherwise: one line."""
@@ -206,7 +207,7 @@ def implementation(
     supports: Supports | None = None,
     snippet: SnippetFunction | None = None,
     version: str | None = None,
-    known: Iterable[KnownDifference] = (),
+    known: str | Path | Iterable[KnownDifference] = (),
     settings: str = "",
     shape_seconds: float = 0.0,
     work_seconds: float = 0.0,
@@ -223,7 +224,8 @@ def implementation(
     ``supports(case)`` returns False, or a reason, for cases it does not compute;
     ``snippet(call)`` the lines of source that make a call with its engine alone, for the scripts
     of the reports (`conformance.registration.snippets`). ``known`` lists differences that are
-    expected, each with its reason, which are then reported apart (`conformance.known`).
+    expected, each with its reason, which are then reported apart (`conformance.known`); or it names
+    a TOML file of them, relative to the file that registers (`conformance.known.reading`).
     ``settings`` says, in the reports, how the engine was told to compute, where its users may have
     it otherwise.
     ``shape_seconds`` is what the first call of a shape takes, about, where the engine compiles for
@@ -249,7 +251,7 @@ def implementation(
         supports=supports,
         snippet=snippet,
         declared_version=version,
-        known=tuple(known),
+        known=entries(known, origin, str(name)),
         settings=settings,
         shape_seconds=shape_seconds,
         work_seconds=work_seconds,

@@ -23,8 +23,8 @@ FORMAT = 2
 _FACTS = """
 CREATE TABLE run (
     -- One row a fact about the whole run: format, seed, tier, examples, suites, spec, command,
-    -- started (ISO 8601, UTC), machine (an object: cpu, cores, python, platform, threads,
-    -- packages), finished (ISO 8601, UTC; written last).
+    -- started (ISO 8601, UTC), machine (an object: cpu, its cpu_features, cores, system,
+    -- platform, python, threads, packages), finished (ISO 8601, UTC; written last).
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;

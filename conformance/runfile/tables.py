@@ -108,14 +108,14 @@ class Known(Row):
     requirement: str
     operator: str
     case: Annotated[str, "The one that shows it, of the operator."]
-    covers: Annotated[str, "Which cases it may show in."]
+    covers: Annotated[str, "Which cases it may show in, and on which machines."]
     reason: Lines
     link: str
     versions: Annotated[str, "Those that have it; empty for all."]
     status: Annotated[
         str,
         "known difference (it occurs) | stale (its case was judged, and nothing shows it) | "
-        "not judged | other version.",
+        "not judged | other version | other machine.",
     ]
     count: Annotated[int, "How many failures of the run it covers."]
     message: Annotated[Lines, "What its case showed."]

@@ -18,7 +18,8 @@ NOT_INSTALLED = "not installed"
 
 KNOWN_DIFFERENCE = "known difference"
 """What is on an implementation's list occurs; also the verdict where nothing else is wrong."""
-STALE, NOT_JUDGED, OTHER_VERSION = "stale", "not judged", "other version"
+STALE, NOT_JUDGED = "stale", "not judged"
+OTHER_VERSION, OTHER_MACHINE = "other version", "other machine"
 """An entry of that list whose case shows nothing any more, was not called, or is not of it."""
 
 MIXED, NEITHER, NOT_APPLICABLE = "mixed", "neither", "not applicable"

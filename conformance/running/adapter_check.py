@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Sequence
 from conformance.case import Case
 from conformance.dtypes import FLOATS
 from conformance.judging import CRASHED, Prepared, Verdict
-from conformance.known import KnownDifference
+from conformance.known.difference import KnownDifference
 from conformance.operators import GRADIENTS
 from conformance.registration.registry import Implementation
 from conformance.runfile.words import ADAPTER_WRONG
-from conformance.running.causes import Violation, covering, features, script_of
+from conformance.running.causes import Violation, features, script_of
+from conformance.running.known_in_run import matching_entry
 from conformance.scripts.standalone import replay_command
 from conformance.spec import Spec
 
@@ -70,7 +71,7 @@ def disprove(
         return None
     for p in prepared:
         verdict = judge(p)
-        if not verdict.failed or covering(known, verdict) is not None:
+        if not verdict.failed or matching_entry(known, verdict) is not None:
             continue
         if verdict.status != CRASHED or not features(p.case):
             return verdict

@@ -28,7 +28,7 @@ from conformance.judging import (
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
 from conformance.requirements import check_of
-from conformance.running import acknowledged, adapter_check, layers, pairwise
+from conformance.running import adapter_check, known_examples, known_in_run, layers, pairwise
 from conformance.running.budget import Budget
 from conformance.running.causes import explain
 from conformance.running.cell import MIN_COMPARED, Block, Cell, count
@@ -99,10 +99,10 @@ def _fill(block: Block, plan: Plan, tell: Callable[[float, str], None]) -> None:
         proven.append(one)
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             outputs[one.name] = judge_block(one, prepared, plan, block.gaps, block.cells)
-            known = acknowledged.applicable(one, plan.known)
+            known = known_in_run.applicable(one, plan.known)
             dtypes = [cell.dtype for cell in block.cells if cell.implementation == one.name]
             if caller.lost is None:
-                shown = acknowledged.examples(one, known, operator, dims, dtypes, plan.checks)
+                shown = known_examples.examples(one, known, operator, dims, dtypes, plan.checks)
                 block.examples |= shown
         if caller.lost is not None:
             block.notes[one.name] = caller.lost
@@ -132,7 +132,7 @@ def disprove(one: Implementation, plan: Plan, operator: str, dims: int) -> Verdi
     dtype = adapter_check.dtype_of(one)
     if one.package is None or dtype is None:
         return None
-    known = tuple(acknowledged.applicable(one, plan.known).values())
+    known = tuple(known_in_run.applicable(one, plan.known).values())
     cases = adapter_check.simplest(plan.spec, operator, dims, dtype)
     prepared = map(Prepared.of, _affordable(one, cases))
     return adapter_check.disprove(one, prepared, lambda p: judge_prepared(one, p)[0], known)
@@ -171,9 +171,9 @@ def judge_block(
 ) -> list[Array | None]:
     """Judge one implementation on one block; add its cells, and return its outputs by case."""
     outputs: list[Array | None] = [None] * len(prepared)
-    known = acknowledged.applicable(one, plan.known)
+    known = known_in_run.applicable(one, plan.known)
     ask_ahead(one, [p.case for p in prepared])
-    spared = acknowledged.spared(one, known.values())
+    spared = known_in_run.declining_fatal_cases(one, known.values())
     for dtype in dict.fromkeys(p.case.dtype for p in prepared):
         mine = [(i, p) for i, p in enumerate(prepared) if p.case.dtype == dtype]
         first = mine[0][1].case
@@ -181,7 +181,7 @@ def judge_block(
             continue
         cell = Cell(one.name, first.operator, first.dims, dtype, planned=len(mine))
         cells.append(cell)
-        fatal = acknowledged.fatal(known, (p.case for _, p in mine))
+        fatal = known_in_run.fatal_cases(known, (p.case for _, p in mine))
         mine = [(i, p) for i, p in mine if p.case not in fatal]
         failures: list[Verdict] = []
         interrupted = False
@@ -189,7 +189,7 @@ def judge_block(
             _judge_cell(spared, mine, plan, gaps, cell, outputs, failures)
         except KeyboardInterrupt:
             interrupted = True
-        new, cell.covered = acknowledged.split(known, failures)
+        new, cell.covered = known_in_run.separate_known(known, failures)
         cell.covered.update(fatal.values())
         cell.reached += len(fatal)
         cell.known, cell.violating = cell.covered.total(), len(new)
@@ -277,8 +277,8 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
         if chosen and one.name not in cells:
             cells[one.name] = Cell(one.name, *where, layers.DTYPE)
             block.cells.append(cells[one.name])
-    listed = {one.name: acknowledged.applicable(one, plan.known) for one in mine}
-    mine = [acknowledged.spared(one, listed[one.name].values()) for one in mine]
+    listed = {one.name: known_in_run.applicable(one, plan.known) for one in mine}
+    mine = [known_in_run.declining_fatal_cases(one, listed[one.name].values()) for one in mine]
     failures: dict[str, list[Verdict]] = {one.name: [] for one in mine}
     share = LAYER_SHARE * len(chosen)
     for found in layers.judge_layers(mine, chosen, share * plan.seconds, share * plan.clock):
@@ -300,7 +300,7 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
         cell = cells[one.name]
         cell.planned += len(chosen)
         known = listed[one.name]
-        new, covered = acknowledged.split(known, failures[one.name])
+        new, covered = known_in_run.separate_known(known, failures[one.name])
         cell.covered += covered
         cell.known, cell.violating = cell.covered.total(), cell.violating + len(new)
         shown = {(v.requirement, v.case) for v in cell.violations}

@@ -13,12 +13,13 @@ from conformance.checks.repeat import relive
 from conformance.dtypes import FLOATS, available
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import CONFORMS, CRASHED, TIMED_OUT, Prepared, Verdict, attribute
-from conformance.judging.attribution import WRONG_RESULT, citable
-from conformance.known import KnownDifference
+from conformance.judging.attribution import WRONG_RESULT
+from conformance.known.difference import KnownDifference
 from conformance.large.judging import is_large, judge_any
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
 from conformance.requirements import check_of
+from conformance.running.known_in_run import matching_entry
 from conformance.running.shrink import shrink
 from conformance.scripts.engine import engine_script
 from conformance.scripts.standalone import large_script, relation_script, replay_command, script
@@ -81,7 +82,7 @@ def explain(
             if any(entry.fatal and entry.holds(case) for entry in known):
                 return False
             verdict = again(one, case, found)
-            return kind_of(verdict) == kind and covering(known, verdict) is None
+            return kind_of(verdict) == kind and matching_entry(known, verdict) is None
 
         smallest, verdict = found.case, found
         patience = EACH_SECONDS + (restarts if _ended(found) else 0.0)
@@ -162,26 +163,6 @@ def named_requirement(verdict: Verdict, case: Case) -> str:
         named = attribute(case)
         return named if named != attribute(_plain(case)) else requirement
     return requirement
-
-
-def covering(known: Sequence[KnownDifference], verdict: Verdict) -> int | None:
-    """Return which of the ``known`` differences a failure is an instance of."""
-    if not verdict.failed or not known:
-        return None
-    requirement = verdict.requirement or ""
-    if verdict.history and requirement in WRONG_RESULT:
-        return None  # wrong after other calls is another matter than wrong
-    cited = citable(requirement, verdict.case)
-    other_bits = bool(verdict.history) and requirement in _OTHER_BITS
-    for place, entry in enumerate(known):
-        meant = entry.requirement in cited or (other_bits and entry.unsteady)
-        if meant and entry.holds(verdict.case):
-            return place
-    return None
-
-
-_OTHER_BITS = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "REJECT-2")
-"""Requirements that one call, made again, gives the same bits."""
 
 
 def kind_of(verdict: Verdict) -> str:

@@ -19,7 +19,7 @@ from conformance.runfile.words import (
     UNSUPPORTED,
     VIOLATES,
 )
-from conformance.running import acknowledged
+from conformance.running import known_in_run
 from conformance.running.causes import Violation
 from conformance.running.layers import LayerVerdict
 
@@ -95,7 +95,7 @@ class Block:
     pairs: list[tables.Pair]
     spent: Counter[str]
     """Microseconds, by what they were spent on."""
-    examples: dict[acknowledged.Key, acknowledged.Example] = field(default_factory=dict)
+    examples: dict[known_in_run.Key, known_in_run.Example] = field(default_factory=dict)
     """What the cases of the known differences of this block showed."""
     layers: list[LayerVerdict] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)

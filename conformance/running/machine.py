@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from conformance.machine import cpu_features, system
 from conformance.registration.registry import Implementation
 
 
@@ -23,10 +24,12 @@ def machine(used: Sequence[Implementation]) -> dict[str, Any]:
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "system": system(),
         "platform": platform.platform(),
         "python": sys.version.split()[0],
         "threads": pools,
         "packages": packages,
+        "cpu_features": list(cpu_features()),
     }
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
-from conformance.known import KnownDifference
+from conformance.known.difference import KnownDifference
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation, find, get, implementations
 from conformance.requirements import CHECKS
-from conformance.running import acknowledged
+from conformance.running import known_in_run
 from conformance.spec import Spec, Tier
 
 
@@ -85,7 +85,7 @@ def resolve(
         if all(one.name != name for one in selected):
             get(name)  # one that is not in this run may be listed, but not one that is unknown
     for one in selected:
-        acknowledged.check(one, acknowledged.listed(one, known))
+        known_in_run.check(one, known_in_run.all_entries(one, known))
     wanted = tuple(dict.fromkeys(suites)) if suites is not None else limits.suites
     for name in wanted:
         spec.suite(name)

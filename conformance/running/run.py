@@ -22,11 +22,12 @@ from conformance.isolation.environments import Environment
 from conformance.isolation.limits import Limits
 from conformance.isolation.remote_plugins import load_for
 from conformance.judging import VIOLATES
+from conformance.known.reading import read_known
 from conformance.registration.registry import Implementation
 from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Known, Pair, Violation, Witness
 from conformance.runfile.words import ADAPTER_WRONG, KNOWN_DIFFERENCE, STALE
-from conformance.running import acknowledged, rows
+from conformance.running import known_in_run, rows
 from conformance.running.block import run_block
 from conformance.running.cell import Block, Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
@@ -34,7 +35,6 @@ from conformance.running.machine import machine
 from conformance.running.plan import Plan, resolve
 from conformance.running.witnesses import smallest, witnesses
 from conformance.spec import Spec, load
-from conformance.spec.known_differences import read_known
 
 Progress = Callable[[int, int, str], None]
 """Called with (judgments done, judgments planned, what is being done)."""
@@ -92,7 +92,7 @@ def run(
     gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation
     and cell; all three default to what the ``tier`` says (its ``total`` is shared by the cells).
     ``plugins`` are files to load first. ``known`` is a TOML file of known differences
-    (`conformance.spec.known_differences`), besides those that implementations declare.
+    (`conformance.known.reading`), besides those that implementations declare.
     ``environments`` are implementations in other interpreters. ``isolate`` says whether
     implementations are called in worker processes of their own, within ``limits``: all of them,
     none, or (None) plugins and what needs a package. ``progress`` is called as judging goes on.
@@ -164,8 +164,8 @@ def _execute(
     pairs: dict[tuple[str, str, str], Pair] = {}
     spent: Counter[str] = Counter()
     notes: dict[str, str] = {}
-    covered: Counter[acknowledged.Key] = Counter()
-    examples: dict[acknowledged.Key, acknowledged.Example] = {}
+    covered: Counter[known_in_run.Key] = Counter()
+    examples: dict[known_in_run.Key, known_in_run.Example] = {}
 
     def take(block: Block) -> None:
         cells.extend(block.cells)
@@ -189,7 +189,7 @@ def _execute(
         entries = [
             entry
             for one in plan.implementations
-            for entry in acknowledged.rows(one, plan.known, covered, examples)
+            for entry in known_in_run.rows(one, plan.known, covered, examples)
         ]
         file.add(entries)
     occurring = (entry for entry in entries if entry.status == KNOWN_DIFFERENCE)

@@ -42,7 +42,6 @@ from conformance.implementations._common import (
     native,
     window_reach,
 )
-from conformance.implementations._jax_known import KNOWN
 from conformance.implementations.engines.adapter import Differentiable, biased
 from conformance.implementations.engines.jax.snippet import compiled, snippet
 from conformance.implementations.engines.kept import Forgetting, Kept
@@ -253,7 +252,7 @@ def _register(name: str, engine: Jax, **declared: Any) -> None:
                 "zero_channels": "empty_sum",
                 "pool_padding": "accept",
             },
-            known=KNOWN,
+            known="known.toml",
             settings="jax.enable_x64: left alone, JAX makes float32 of float64, int32 of int64",
             **declared,
         )

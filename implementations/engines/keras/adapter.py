@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conformance import KnownDifference, Unsupported, implementation
+from conformance import Unsupported, implementation
 from conformance.dtypes import FLOATS
 from conformance.implementations._common import (
     Array,
@@ -84,43 +84,7 @@ keras = implementation(
     conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
     supports=_supports,
     snippet=snippet,
-    known=[
-        KnownDifference(
-            "REJECT-20",
-            case="conv_transpose1d:float32:x=1,1,1:w=1,1,1:invalid=w-wider:integers@0",
-            where={"operator": "conv_transpose", "invalid": "w-wider"},
-            reason="convert_to_tensor makes float32 of float64 arrays, whatever floatx is",
-            versions="<=3.15.1",
-        ),
-        KnownDifference(
-            "RESULT-4",
-            case="conv_transpose1d:float64:x=1,1,1:w=1,1,1:integers@0",
-            where={"operator": "conv_transpose", "dtype": "float64"},
-            reason="convert_to_tensor makes float32 of float64 arrays, whatever floatx is",
-            versions="<=3.15.1",
-        ),
-        KnownDifference(
-            "REPEAT-2",
-            case="conv_transpose1d:float64:x=1,1,1:w=1,1,1:integers@0",
-            where={"operator": "conv_transpose", "dtype": "float64"},
-            reason="a call in float64 after others is as wrong as it is alone",
-            versions="<=3.15.1",
-        ),
-        KnownDifference(
-            "DECLARE-5",
-            case="conv1d:float32:x=2,4,4:w=6,4,3:bias:invalid=no-channels:integers@0",
-            where={"operator": "conv", "invalid": "no-channels"},
-            reason="no channels are an empty sum but in conv, which divides by their number",
-            versions="<=3.15.1",
-        ),
-        KnownDifference(
-            "RESULT-1",
-            case="avg_pool1d:float16:x=1,1,6:kernel=3:wide@0",
-            where={"operator": "avg_pool", "dtype": ("float16", "bfloat16")},
-            reason="elements are added up, and the sum divided, in the half format itself",
-            versions="<=3.15.1",
-        ),
-    ],
+    known="known.toml",
 )
 
 

@@ -46,7 +46,6 @@ from conformance.implementations._common import (
     native,
     padded,
 )
-from conformance.implementations._litert_known import KNOWN
 from conformance.implementations.engines.adapter import any_padding
 from conformance.implementations.engines.litert.arguments import (
     FILTER,
@@ -311,7 +310,7 @@ for _name, _resolver in _RESOLVERS.items():
             layout="NHWC",
             dtypes=("float32",),
             conventions=_CONVENTIONS[_resolver],
-            known=KNOWN[_resolver],
+            known="known.toml",
             settings=f"OpResolverType.{_resolver}, one thread, weights and bias as constants",
             snippet=partial(_write, _resolver),
             supports=partial(_supports, _resolver),

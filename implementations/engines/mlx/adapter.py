@@ -30,7 +30,6 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._common import Array, Padding, Shape, check_axes, native
-from conformance.implementations._mlx_known import KNOWN
 from conformance.implementations.engines.adapter import (
     Differentiable,
     Tensor,
@@ -53,7 +52,7 @@ mlx = implementation(
     dtypes=DTYPES,
     snippet=snippet.mlx,
     conventions={"tie": "split"},
-    known=KNOWN,
+    known="known.toml",
 )
 
 

@@ -42,7 +42,6 @@ from conformance.implementations._common import (
     padded,
     window_reach,
 )
-from conformance.implementations._mnn_known import KNOWN
 from conformance.implementations.engines.adapter import (
     any_padding,
     check_padded,
@@ -69,7 +68,7 @@ mnn = implementation(
     snippet=snippet,
     supports=_supports,
     conventions={"pool_padding": "accept"},
-    known=KNOWN,
+    known="known.toml",
     settings="MNN.expr's operators, which do not use Winograd, in float32 on the CPU",
 )
 

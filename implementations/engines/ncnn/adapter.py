@@ -50,7 +50,6 @@ from conformance.implementations._common import (
     native,
     window_reach,
 )
-from conformance.implementations._ncnn_known import KNOWN
 from conformance.implementations.engines.adapter import windows_dropped
 from conformance.implementations.engines.ncnn import snippet
 from conformance.registration.registry import Implementation
@@ -66,7 +65,7 @@ winograd = implementation(
     error="normwise",
     amplification=WINOGRAD_AMPLIFICATION,
     conventions={"pool_padding": "accept"},
-    known=KNOWN,
+    known="known.toml",
     snippet=snippet.winograd,
     settings="one thread; Winograd where ncnn chooses it, as by default",
 )
@@ -77,7 +76,7 @@ direct = implementation(
     extra="ncnn",
     dtypes=("float32",),
     conventions={"pool_padding": "accept"},
-    known=KNOWN,
+    known="known.toml",
     snippet=snippet.direct,
     settings="one thread; without Winograd",
 )

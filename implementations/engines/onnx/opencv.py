@@ -23,7 +23,6 @@ import numpy as np
 
 from conformance import implementation
 from conformance.implementations._common import Array
-from conformance.implementations._opencv_known import KNOWN
 from conformance.implementations.engines.onnx.model import Node, register
 from conformance.implementations.engines.onnx.snippet import opencv_net
 
@@ -59,6 +58,6 @@ opencv = implementation(
     settings="cv2.dnn's default engine, Winograd as by default; weights are constants",
     snippet=opencv_net,
     conventions={"nan": "ignore", "pool_padding": "accept", "subnormal": "flush"},
-    known=KNOWN,
+    known="known_opencv.toml",
 )
 register(opencv, _run, constants=("w", "bias"), fixed=True)

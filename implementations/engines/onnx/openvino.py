@@ -34,7 +34,6 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._common import Array, Shape, native
-from conformance.implementations._openvino_known import KNOWN, OF_CONVOLUTIONS
 from conformance.implementations.engines.onnx import openvino_snippet
 from conformance.implementations.engines.onnx.openvino_call import (
     attributes,
@@ -207,7 +206,7 @@ _register(
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
     shape_seconds=0.02,
     snippet=openvino_snippet.plain,
-    known=KNOWN,
+    known="known_openvino.toml",
 )
 _register(
     "openvino[constant]",
@@ -216,7 +215,7 @@ _register(
     settings="INFERENCE_PRECISION_HINT f32; weights are constants",
     shape_seconds=0.03,
     snippet=openvino_snippet.constant,
-    known=OF_CONVOLUTIONS,
+    known="known_openvino.toml",
 )
 _register(
     "openvino[bfloat16]",
@@ -227,4 +226,5 @@ _register(
     settings="no INFERENCE_PRECISION_HINT, as by default: bfloat16 where the CPU has it",
     shape_seconds=0.02,
     snippet=openvino_snippet.as_it_stands,
+    known="known_openvino.toml",
 )

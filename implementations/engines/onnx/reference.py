@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from conformance import implementation
 from conformance.implementations._common import Array
-from conformance.implementations._onnx_reference_known import KNOWN
 from conformance.implementations.engines.onnx.model import Node, register
 from conformance.implementations.engines.onnx.snippet import evaluator
 
@@ -51,6 +50,6 @@ onnx_reference = implementation(
     conventions={"nan": "ignore", "zero_channels": "empty_sum"},
     work_seconds=3e-7,
     snippet=evaluator,
-    known=KNOWN,
+    known="known_reference.toml",
 )
 register(onnx_reference, _run)

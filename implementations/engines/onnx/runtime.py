@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from conformance import Unsupported, implementation
 from conformance.implementations._common import Array
-from conformance.implementations._onnx_runtime_known import KNOWN, OF_CONSTANTS
 from conformance.implementations.engines.onnx import snippet
 from conformance.implementations.engines.onnx.model import Node, register
 
@@ -78,7 +77,7 @@ onnxruntime = implementation(
     dtypes=("float32", "float64", "float16", "int8", "uint8"),
     settings="CPU provider, all rewriting of graphs as by default; weights are inputs",
     conventions={"nan": "ignore"},
-    known=KNOWN,
+    known="known_runtime.toml",
     snippet=snippet.runtime,
 )
 constant = implementation(
@@ -89,7 +88,7 @@ constant = implementation(
     dtypes=("float32", "float64", "float16"),
     settings="CPU provider, all rewriting of graphs as by default; weights are constants",
     conventions={"zero_channels": "empty_sum"},
-    known=OF_CONSTANTS,
+    known="known_runtime.toml",
     snippet=snippet.runtime_constant,
 )
 register(onnxruntime, _run)

@@ -46,7 +46,6 @@ from conformance.implementations._common import (
     native,
 )
 from conformance.implementations._gradients import check_grad, like
-from conformance.implementations._tensorflow_known import EAGER
 from conformance.implementations.engines.adapter import (
     Differentiable,
     any_padding,
@@ -288,6 +287,6 @@ tensorflow = implementation(
     dtypes=DTYPES,
     conventions={"nan": "ignore", "subnormal": "flush", "zero_channels": "empty_sum"},
     snippet=snippet,
-    known=EAGER,
+    known="known.toml",
 )
 TensorFlow().register(tensorflow)

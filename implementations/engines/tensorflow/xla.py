@@ -1,4 +1,4 @@
-"""TensorFlow's operators compiled by XLA: the calls of ``eager.py`` in a `tf.function`.
+"""TensorFlow's operators compiled by XLA: the calls of ``tensorflow_eager.py`` in a `tf.function`.
 
 `tf.function(jit_compile=True)` around the whole call: the padding with tf.pad, the operator, the
 bias, and in a gradient the backward pass. XLA compiles it for these shapes and parameters: what is
@@ -7,7 +7,7 @@ process all the same. The operators are XLA's own, on the CPU
 Eigen's contractions and loops that LLVM compiled: family `xla`, JAX's engine as well, so that
 agreement of the two is not the word of two witnesses.
 
-What TensorFlow's operators cannot say is declined as in ``eager.py``. XLA has kernels
+What TensorFlow's operators cannot say is declined as in ``tensorflow_eager.py``. XLA has kernels
 where TensorFlow has none, such as dilated and grouped convolutions in every dtype.
 """
 
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._tensorflow_known import COMPILED
 from conformance.implementations.engines.kept import Kept
 from conformance.implementations.engines.tensorflow.eager import TensorFlow
 from conformance.implementations.engines.tensorflow.snippet import snippet as eager
@@ -56,7 +55,7 @@ tensorflow = implementation(
     layout="NHWC",
     dtypes=DTYPES,
     snippet=_snippet,
-    known=COMPILED,
+    known="known.toml",
     conventions={"nan": "ignore", "subnormal": "flush"},
 )
 

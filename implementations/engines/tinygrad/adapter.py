@@ -18,20 +18,17 @@ are accepted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from subprocess import CalledProcessError
 from typing import Any
 
 import numpy as np
 
-from conformance import KnownDifference, Unsupported, implementation
+from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._common import Array, Padding, Shape, native
 from conformance.implementations.engines.adapter import Differentiable, Tensor
 from conformance.implementations.engines.tinygrad import snippet
-
-_known = partial(KnownDifference, versions="==0.14")
-_BIAS = "the bias is added to a sum that is rounded to the half format already"
 
 tinygrad = implementation(
     "tinygrad",
@@ -48,46 +45,7 @@ tinygrad = implementation(
         "mixed_dtypes": "promote",
         "tie": "split",
     },
-    known=[
-        *(
-            _known(
-                "REJECT-20",
-                case=f"{operator}1d:float32:x=1,1,1:{window}:invalid={mistake}:integers@0",
-                where={"operator": operator, "invalid": mistake},
-                reason="a gradient has the dtype of what it is taken by, whatever the others have",
-            )
-            for operator, window, mistake in (
-                ("conv_input_grad", "w=1,1,1", "w-wider"),
-                ("conv_weight_grad", "w=1,1,1", "x-wider"),
-                ("max_pool_grad", "kernel=1", "x-wider"),
-            )
-        ),
-        _known(
-            "CONV-7",
-            case="conv1d:float16:x=1,1,2:w=1,1,2:bias:normal@1",
-            where={"operator": "conv", "dtype": ("float16", "bfloat16"), "bias": True},
-            reason=_BIAS,
-        ),
-        _known(
-            "TRANSPOSE-7",
-            case="conv_transpose1d:float16:x=1,1,4:w=1,1,2:bias:normal@1",
-            where={"operator": "conv_transpose", "dtype": ("float16", "bfloat16"), "bias": True},
-            reason=_BIAS,
-        ),
-        _known(
-            "MAXPOOL-5",
-            case="max_pool2d:float16:x=1,1,1,2:kernel=1,2:nan@1",
-            where={"operator": "max_pool", "data": "nan"},
-            reason="of two elements the first wins unless the second is greater: a NaN counts only "
-            "where it comes first",
-        ),
-        _known(
-            "RESULT-1",
-            case="avg_pool1d:float16:x=1,2,6:kernel=4:stride=3:ceil_mode:integers@1",
-            where={"operator": "avg_pool", "dtype": ("float16", "bfloat16")},
-            reason="the sum is rounded to the half format before it is divided",
-        ),
-    ],
+    known="known.toml",
 )
 
 

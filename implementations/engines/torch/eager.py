@@ -36,7 +36,6 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._common import Array, Padding, Shape, native, window_reach
-from conformance.implementations._torch_known import CONVOLUTIONS, POOLS
 from conformance.implementations.engines.adapter import (
     Differentiable,
     check_padded,
@@ -235,6 +234,6 @@ pytorch = implementation(
     extra="torch",
     dtypes=DTYPES,
     snippet=snippet,
-    known=[*CONVOLUTIONS, *POOLS],
+    known="known.toml",
 )
 Torch().register(pytorch)

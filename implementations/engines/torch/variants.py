@@ -1,4 +1,4 @@
-"""PyTorch's operators by other code paths: the calls of ``eager.py``, made another way.
+"""PyTorch's operators by other code paths: the calls of ``pytorch.py``, made another way.
 
 - `torch[channels_last]`: images and weights are in the memory format channels_last, or
   channels_last_3d, before the call: other kernels, in oneDNN as well. One dimension has no such
@@ -34,7 +34,6 @@ from typing import TYPE_CHECKING, Any
 from conformance import Implementation, implementation
 from conformance.case import Case
 from conformance.dtypes import DTYPES
-from conformance.implementations import _torch_known
 from conformance.implementations._common import Array
 from conformance.implementations.engines.kept import Kept
 from conformance.implementations.engines.torch import snippet
@@ -195,14 +194,14 @@ def _variant(name: str, **declared: Any) -> Implementation:
     return implementation(name, package="torch", extra="torch", **{"dtypes": DTYPES} | declared)
 
 
-_BOTH = [*_torch_known.CONVOLUTIONS, *_torch_known.POOLS]
+_KNOWN = "known.toml"
 ChannelsLast().register(
     _variant(
         "torch[channels_last]",
         settings="memory format channels_last or channels_last_3d",
         supports=_has_format,
         snippet=snippet.channels_last,
-        known=[*_BOTH, *_torch_known.CHANNELS_LAST],
+        known=_KNOWN,
     )
 )
 Switched(_mkldnn_off, _nnpack_off).register(
@@ -210,7 +209,7 @@ Switched(_mkldnn_off, _nnpack_off).register(
         "torch[mkldnn=off]",
         settings="torch.backends.mkldnn and nnpack off",
         snippet=snippet.without_mkldnn,
-        known=[*_BOTH, *_torch_known.WITHOUT_MKLDNN],
+        known=_KNOWN,
     )
 )
 Compiled().register(
@@ -221,7 +220,7 @@ Compiled().register(
         dtypes=("float32",),
         supports=_compiles,
         snippet=snippet.compiled,
-        known=_torch_known.COMPILED,
+        known=_KNOWN,
     )
 )
 if _nvidia():

@@ -1,6 +1,6 @@
 """Known differences: failures that are expected, each declared narrowly and with a reason.
 
-An implementation's file lists them, and so may a TOML file (`conformance.spec.known_differences`)::
+An implementation's file lists them, or a TOML file does (`conformance.known.reading`)::
 
     my = implementation("my-engine", package="my-engine", known=[
         KnownDifference(
@@ -17,23 +17,27 @@ Failures that an entry covers are counted, and reported apart, with the reason; 
 violations, and are not shrunk again. ``case`` is the smallest case that a run found: it is judged
 in every run that has its operator and dimension, so that an entry is known to be stale as soon as
 neither it nor any other case shows the difference. A stale entry fails the run, until it is taken
-off the list. Cases of an entry that is ``fatal`` are counted and not called, but the smallest.
+off the list. An entry for other versions, or other machines, covers nothing and is never stale.
+Cases of an entry that is ``fatal`` are counted and not called, but the smallest.
 """
 
 from __future__ import annotations
 
+import difflib
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
 
+from conformance.case import Case
 from conformance.errors import RegistrationError
+from conformance.known import conditions
+from conformance.machine import cpu_features, system
+from conformance.requirements import requirements
 
-if TYPE_CHECKING:
-    from conformance.case import Case
-
-Where: TypeAlias = "Mapping[str, Any] | Callable[[Case], bool]"
+Where: TypeAlias = Mapping[str, Any] | Callable[[Case], bool]
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -77,7 +81,7 @@ class KnownDifference:
     _: KW_ONLY
     case: str
     """The smallest case that shows it, by its id."""
-    where: Where
+    where: Where = field(default_factory=dict)
     """The cases that it may show in: conditions that must all hold, or a function of a case.
 
     A condition is a value, a tuple of values, or a comparison such as ``">1"``; for a parameter
@@ -85,10 +89,19 @@ class KnownDifference:
     batch, channels, size, kernel, stride, padding, output_padding, dilation, groups, bias,
     ceil_mode, count_include_pad, data, memory, invalid.
     """
+    condition: str | Sequence[str] = ()
+    """The name of a condition that must hold besides (`conformance.known.conditions`), or several;
+    ``"not depthwise"`` is the opposite of one.
+    """
     reason: str
     link: str = ""
     versions: str = ""
     """The versions that have it, such as ``"<2.14"`` or ``">=2.1, <2.14"``; empty for all."""
+    machine: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """The machines that have it, all if empty: ``cpu`` is a feature that the CPU must have
+    (`conformance.machine.cpu_features`), or ``"!avx512_bf16"`` one that it must not, or several of
+    either; ``system`` is the operating system as `platform.system` has it, or several.
+    """
     fatal: bool = False
     """Whether the call ends its process, or never comes back: of the cases that it may show in the
     smallest alone is called, for each of the others would cost a worker, or all the time there is.
@@ -99,16 +112,29 @@ class KnownDifference:
     """
 
     def __post_init__(self) -> None:
+        if not isinstance(self.condition, (str, list, tuple)):
+            raise RegistrationError(
+                f"known difference {self.requirement!r}: condition={self.condition!r}; a name, "
+                "or several"
+            )
+        object.__setattr__(self, "condition", _several(self.condition))
         self._check()
+
+    @cached_property
+    def parsed(self) -> Case:
+        """The smallest case, read but not looked at; `CaseError` if ``case`` is no case id."""
+        return Case.parse(self.case)
 
     def holds(self, case: Case) -> bool:
         """Whether ``case`` is one of those that the difference may show in."""
         if not isinstance(self.where, Mapping):
-            return bool(self.where(case))
-        return all(
-            any(_meets(value, wanted) for value in _FIELDS[name](case))
-            for name, wanted in self.where.items()
-        )
+            meets = bool(self.where(case))
+        else:
+            meets = all(
+                any(_meets(value, wanted) for value in _FIELDS[name](case))
+                for name, wanted in self.where.items()
+            )
+        return meets and all(conditions.holds(name, case) for name in self.condition)
 
     def applies_to(self, version: str) -> bool:
         """Whether the implementation's ``version`` is one that has the difference.
@@ -121,17 +147,30 @@ class KnownDifference:
             for sign, number in _COMPARISON.findall(self.versions)
         )
 
+    def applies_here(self) -> bool:
+        """Whether this machine is one that has the difference."""
+        features = cpu_features()
+        return all(
+            (name.removeprefix("!") in features) is not name.startswith("!")
+            for name in _several(self.machine.get("cpu", ()))
+        ) and system() in _several(self.machine.get("system", system()))
+
     @property
-    def condition(self) -> str:
-        """``where`` as one line of text."""
+    def covers(self) -> str:
+        """Which cases it may show in, and on which machines, as one line of text."""
+        parts = [conditions.text(name) for name in self.condition]
         if not isinstance(self.where, Mapping):
             told = (self.where.__doc__ or "").strip().splitlines()
-            return told[0] if told else getattr(self.where, "__name__", "a function of the case")
-        return ", ".join(f"{name} {_written(wanted)}" for name, wanted in self.where.items())
+            name = getattr(self.where, "__name__", "a function of the case")
+            parts.insert(0, told[0] if told else name)
+        elif self.where:
+            plain = (f"{name} {_written(wanted)}" for name, wanted in self.where.items())
+            parts.insert(0, ", ".join(plain))
+        if self.machine:
+            parts.append(_machines(self.machine))
+        return "; ".join(parts)
 
     def _check(self) -> None:
-        from conformance.requirements import requirements
-
         head = f"known difference {self.requirement!r}"
         for name in ("requirement", "case", "reason", "link", "versions"):
             if not isinstance(getattr(self, name), str):
@@ -143,7 +182,11 @@ class KnownDifference:
             raise RegistrationError(f"{head}: no such requirement; cite one of SPEC.md: 'CONV-5'")
         if not self.reason.strip():
             raise RegistrationError(f"{head}: reason is empty; say why, in a sentence")
-        if not self.where or not (isinstance(self.where, Mapping) or callable(self.where)):
+        for name in self.condition:
+            if complaint := conditions.complaint(name):
+                raise RegistrationError(f"{head}: {complaint}")
+        kind = isinstance(self.where, Mapping) or callable(self.where)
+        if not kind or not (self.where or self.condition):
             raise RegistrationError(
                 f"{head}: where={self.where!r}; say which cases, "
                 'such as {"operator": "conv", "groups": ">1"}, or with a function of a case'
@@ -160,6 +203,7 @@ class KnownDifference:
             raise RegistrationError(
                 f"{head}: versions={self.versions!r}; write comparisons: '>=2.1, <2.14'"
             )
+        _check_machine(head, self.machine)
 
 
 def _check_wanted(head: str, name: str, wanted: Any) -> None:
@@ -171,6 +215,49 @@ def _check_wanted(head: str, name: str, wanted: Any) -> None:
             raise RegistrationError(
                 f"{head}: where {name}={wanted!r}; a value, several, or a comparison like '>1'"
             )
+
+
+def _check_machine(head: str, machine: Any) -> None:
+    if not isinstance(machine, Mapping):
+        raise RegistrationError(
+            f"{head}: machine={machine!r}; say which, such as "
+            '{"cpu": "avx512_bf16", "system": "Linux"}'
+        )
+    for name, wanted in machine.items():
+        if name not in _MACHINE:
+            near = difflib.get_close_matches(str(name), _MACHINE, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise RegistrationError(
+                f"{head}: machine has no {name!r}; {hint}known are {', '.join(_MACHINE)}"
+            )
+        pattern, example = _MACHINE[name]
+        values = _several(wanted) if isinstance(wanted, (str, list, tuple)) else ()
+        if not values or not all(isinstance(v, str) and pattern.fullmatch(v) for v in values):
+            raise RegistrationError(f"{head}: machine {name}={wanted!r}; {example}")
+
+
+_MACHINE = {
+    "cpu": (
+        re.compile(r"!?[a-z0-9_.-]+"),
+        "a feature in small letters, '!' before it where it must not be there, or several",
+    ),
+    "system": (re.compile(r"[A-Za-z]+"), "an operating system, such as Linux, or several"),
+}
+"""What a condition on the machine can be about, how a value is written, and an error says it."""
+
+
+def _machines(machine: Mapping[str, str | Sequence[str]]) -> str:
+    """Return which machines are meant, as part of a sentence."""
+    parts = [
+        f"on CPUs without {name[1:]}" if name.startswith("!") else f"on CPUs with {name}"
+        for name in _several(machine.get("cpu", ()))
+    ]
+    systems = _several(machine.get("system", ()))
+    return ", ".join((*parts, *((f"on {' or '.join(systems)}",) if systems else ())))
+
+
+def _several(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _compares(text: str) -> bool:

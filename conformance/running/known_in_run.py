@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 
 from conformance.case import Case
 from conformance.cases.validity import parse_valid
-from conformance.checks.histories import SHORT
-from conformance.checks.relations import RELATED
 from conformance.errors import CaseError, RegistrationError
-from conformance.judging import CONFORMS, UNSUPPORTED, Verdict
-from conformance.known import KnownDifference
+from conformance.judging import Verdict
+from conformance.judging.attribution import WRONG_RESULT, citable
+from conformance.known.difference import KnownDifference
 from conformance.registration.registry import Implementation
-from conformance.requirements import check_of
 from conformance.runfile.tables import Known
-from conformance.runfile.words import KNOWN_DIFFERENCE, NOT_JUDGED, OTHER_VERSION, STALE
-from conformance.running.causes import again, covering, engine_script_of, script_of
+from conformance.runfile.words import (
+    KNOWN_DIFFERENCE,
+    NOT_JUDGED,
+    OTHER_MACHINE,
+    OTHER_VERSION,
+    STALE,
+)
 from conformance.scripts.standalone import replay_command
 
 Key = tuple[str, int]
@@ -35,15 +38,7 @@ class Example:
     engine_script: str = ""
 
 
-_HISTORIES = {
-    "relations": (RELATED,),
-    "repeat": ("", *SHORT, "turns", "many"),
-    "purity": ("", *SHORT, "turns", "many"),
-}
-"""How what a check finds is shown again: by a call alone, or by several that follow one another."""
-
-
-def listed(
+def all_entries(
     one: Implementation, further: Mapping[str, tuple[KnownDifference, ...]]
 ) -> tuple[KnownDifference, ...]:
     """Return the entries of an implementation: its own, and ``further`` ones of the run."""
@@ -53,9 +48,12 @@ def listed(
 def applicable(
     one: Implementation, further: Mapping[str, tuple[KnownDifference, ...]]
 ) -> dict[int, KnownDifference]:
-    """Return the entries that its version has, by their place in the list."""
-    found = enumerate(listed(one, further))
-    return {place: entry for place, entry in found if entry.applies_to(one.version)}
+    """Return the entries that its version has on this machine, by their place in the list."""
+    return {
+        place: entry
+        for place, entry in enumerate(all_entries(one, further))
+        if entry.applies_to(one.version) and entry.applies_here()
+    }
 
 
 def check(one: Implementation, known: Iterable[KnownDifference]) -> None:
@@ -68,11 +66,11 @@ def check(one: Implementation, known: Iterable[KnownDifference]) -> None:
             raise RegistrationError(f"{head}: {problem}") from None
         if not entry.holds(case):
             raise RegistrationError(
-                f"{head}: its where ({entry.condition}) leaves out its own case {entry.case}"
+                f"{head}: its where ({entry.covers}) leaves out its own case {entry.case}"
             )
 
 
-def fatal(known: Mapping[int, KnownDifference], cases: Iterable[Case]) -> dict[Case, int]:
+def fatal_cases(known: Mapping[int, KnownDifference], cases: Iterable[Case]) -> dict[Case, int]:
     """Return the cases that would end their process, with the place of the entry that says so."""
     ending = {place: entry for place, entry in known.items() if entry.fatal}
     return {
@@ -83,8 +81,11 @@ def fatal(known: Mapping[int, KnownDifference], cases: Iterable[Case]) -> dict[C
     }
 
 
-def spared(one: Implementation, known: Iterable[KnownDifference]) -> Implementation:
-    """Return ``one``, declining what would end its process: for calls that are not its cases'."""
+def declining_fatal_cases(one: Implementation, known: Iterable[KnownDifference]) -> Implementation:
+    """Return ``one`` with ``supports`` narrowed to decline what would end its process.
+
+    It makes the calls that the suite thinks up itself: histories, probes, relations.
+    """
     ending = [entry for entry in known if entry.fatal]
     if not ending:
         return one
@@ -97,59 +98,39 @@ def spared(one: Implementation, known: Iterable[KnownDifference]) -> Implementat
     return replace(one, supports=supports)
 
 
-def split(
+def matching_entry(known: Sequence[KnownDifference], verdict: Verdict) -> int | None:
+    """Return the place of the first of the ``known`` differences that covers a failure, if any."""
+    if not verdict.failed or not known:
+        return None
+    requirement = verdict.requirement or ""
+    if verdict.history and requirement in WRONG_RESULT:
+        return None  # wrong after other calls is another matter than wrong
+    cited = citable(requirement, verdict.case)
+    other_bits = bool(verdict.history) and requirement in _OTHER_BITS
+    for place, entry in enumerate(known):
+        meant = entry.requirement in cited or (other_bits and entry.unsteady)
+        if meant and entry.holds(verdict.case):
+            return place
+    return None
+
+
+_OTHER_BITS = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "REJECT-2")
+"""Requirements that one call, made again, gives the same bits."""
+
+
+def separate_known(
     known: Mapping[int, KnownDifference], failures: Iterable[Verdict]
 ) -> tuple[list[Verdict], Counter[int]]:
     """Return the failures that no entry covers, and how many each entry does."""
     places, entries = list(known), list(known.values())
     rest, covered = [], Counter[int]()
     for verdict in failures:
-        found = covering(entries, verdict)
+        found = matching_entry(entries, verdict)
         if found is None:
             rest.append(verdict)
         else:
             covered[places[found]] += 1
     return rest, covered
-
-
-def examples(
-    one: Implementation,
-    known: Mapping[int, KnownDifference],
-    operator: str,
-    dims: int,
-    dtypes: Sequence[str],
-    checks: Sequence[str],
-) -> dict[Key, Example]:
-    """Judge the smallest case of each entry that belongs to a block, and return what came of it."""
-    found = {}
-    for place, entry in known.items():
-        case = Case.parse(entry.case)
-        mine = (case.operator, case.dims) == (operator, dims) and case.dtype in dtypes
-        if mine and ({check_of(entry.requirement), "result"} & {*checks}):
-            found[one.name, place] = _example(one, entry, case)
-    return found
-
-
-def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example:
-    if entry.requirement == "DECLARE-5":  # several probes show it, and no case alone
-        return Example(judged=False, occurs=False)
-    verdict = found = Verdict(one.name, case, CONFORMS, entry.requirement)
-    for history in _HISTORIES.get(check_of(entry.requirement), ("",)):
-        found = replace(found, history=history)
-        verdict = again(one, case, found)
-        if verdict.status == UNSUPPORTED:
-            return Example(judged=False, occurs=False, message=verdict.message)
-        if covering([entry], verdict) is not None:
-            break
-    else:
-        return Example(judged=True, occurs=False)
-    return Example(
-        judged=True,
-        occurs=True,
-        message=verdict.message,
-        script=script_of(one, case, found),
-        engine_script=engine_script_of(one, case, found, verdict.message),
-    )
 
 
 def rows(
@@ -159,28 +140,28 @@ def rows(
     shown: Mapping[Key, Example],
 ) -> list[Known]:
     """Return the entries of one implementation as rows of the run file."""
-    applying = applicable(one, further)
     made = []
-    for place, entry in enumerate(listed(one, further)):
+    for place, entry in enumerate(all_entries(one, further)):
         example = shown.get((one.name, place), Example(judged=False, occurs=False))
         count = counts.get((one.name, place), 0)
-        if place not in applying:
+        if not entry.applies_to(one.version):
             status = OTHER_VERSION
+        elif not entry.applies_here():
+            status = OTHER_MACHINE
         elif count or example.occurs:
             status = KNOWN_DIFFERENCE
         else:
             status = STALE if example.judged else NOT_JUDGED
-        case = Case.parse(entry.case)
         made.append(
             Known.of(
                 entry,
                 example,
                 implementation=one.name,
-                operator=case.operator,
-                covers=entry.condition,
+                operator=entry.parsed.operator,
+                covers=entry.covers,
                 status=status,
                 count=count,
-                replay=replay_command(one, case),
+                replay=replay_command(one, entry.parsed),
             )
         )
     return made

@@ -1,0 +1,56 @@
+"""The list of an implementation that lies in a TOML file, which is read when it is asked for.
+
+A module that registers implementations pays nothing for their lists until one is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from conformance.known.difference import KnownDifference
+
+
+class FromFile(Sequence["KnownDifference"]):
+    """The entries of one implementation in a TOML file, in the order of the file.
+
+    Reading raises `SpecError`, in one line, for a file that is wrong, or that has none of them.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._entries[index]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @cached_property
+    def _entries(self) -> tuple[KnownDifference, ...]:
+        # Imported now: reading takes a TOML parser and SPEC.md, which `convformance list` spares.
+        from conformance.known.reading import entries_of
+
+        changed = self.path.stat().st_mtime_ns if self.path.is_file() else 0
+        return entries_of(self.name, _read(self.path, changed), self.path)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, changed: int) -> dict[str, tuple[KnownDifference, ...]]:
+    """Return a file's entries, read once for all its implementations, until it has ``changed``."""
+    from conformance.known.reading import read_known  # for the same reason
+
+    return read_known(path)
+
+
+def entries(
+    known: str | Path | Iterable[KnownDifference], origin: str, name: str
+) -> Sequence[KnownDifference]:
+    """Return what is declared as ``known``: entries, or a file's, named relative to ``origin``."""
+    if isinstance(known, (str, Path)):
+        return FromFile(Path(origin).parent / known, name)
+    return tuple(known)

@@ -1,0 +1,154 @@
+"""Known differences from a TOML file: those of an engine, or a user's own for a run.
+
+Each entry is a table, whose fields are those of `conformance.known.difference.KnownDifference`, and
+the implementations that have the difference, in whose lists it has its place in the file::
+
+    implementations = ["torch", "torch[channels_last]"]     # of entries that name no others
+    versions = "==2.13"                                     # of entries that say nothing else
+
+    [[known]]
+    requirement = "RESULT-1"
+    case = "conv_transpose1d:float16:x=1,4,1:w=4,1,1:normal@0"
+    where = {operator = "conv_transpose", dtype = ["float16", "bfloat16"]}
+    reason = "adds up in half precision"
+
+    [[known]]
+    implementation = "torch"
+    requirement = "SPECIAL-7"
+    case = "conv1d:bfloat16:x=2,1,9:w=5,1,3:subnormal@0"
+    where = {operator = "conv", dtype = "bfloat16", data = "subnormal"}
+    condition = "not depthwise"
+    machine = {cpu = "avx512_bf16"}
+    reason = "such CPUs flush subnormal numbers to zero"
+
+    [[known]]
+    requirement = "REJECT-3"
+    case = "conv1d:float32:x=1,1,1:w=1,1,1:invalid=stride-zero:integers@0"
+    mistakes = "stride-zero*"
+    reason = "the argument is not checked"
+
+``mistakes`` are the invalid calls that an entry covers (`conformance.cases.invalid`), one or a
+list, of the operator of its case, unless ``where`` says another. A star at the end of a name stands
+for the mistake in any axis: ``stride-zero*`` is stride-zero, stride-zero-last and stride-zero-all.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from conformance.case import Case
+from conformance.errors import CaseError, RegistrationError
+from conformance.known.difference import KnownDifference
+from conformance.toml import Table, parse, read, show
+
+_TEXTS = ("requirement", "case", "reason")
+_WHOSE = ("implementation", "implementations")
+_CASES = ("where", "condition", "mistakes")
+_FLAGS = ("fatal", "unsteady")
+_FIELDS = (*_WHOSE, *_TEXTS, *_CASES, "link", "versions", "machine", *_FLAGS)
+
+Entries = dict[str, tuple[KnownDifference, ...]]
+"""Entries by the implementation that has them."""
+
+
+def read_known(path: str | Path) -> Entries:
+    """Return the entries of a file by implementation; raise `SpecError`, in one line, naming it."""
+    document = parse(read(Path(path)), str(path))
+    document.only(("known", "implementations", "versions"))
+    shared = _names(document)
+    versions = document.text("versions") if "versions" in document.values else ""
+    entries: Entries = {}
+    for number, values in enumerate(document.tables("known", "[[known]]"), 1):
+        table = Table(str(path), f"[[known]] {number}", values)
+        table.only(_FIELDS)
+        names = _names(table) or shared
+        if not names:
+            raise table.failure(
+                "implementation is missing; name one, or several as implementations, here or at "
+                "the top of the file"
+            )
+        entry = _entry(table, versions)
+        for name in names:
+            entries[name] = (*entries.get(name, ()), entry)
+    if not entries:
+        raise document.failure(f"{show('known')} has no entry; write tables [[known]]")
+    return entries
+
+
+def entries_of(name: str, entries: Entries, path: Path) -> tuple[KnownDifference, ...]:
+    """Return the entries of an implementation; raise `SpecError` if the file ``path`` has none."""
+    if name not in entries:
+        near = difflib.get_close_matches(name, entries, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise Table(str(path), "", {}).failure(
+            f"no entry is of implementation {show(name)}; {hint}some are of {', '.join(entries)}"
+        )
+    return entries[name]
+
+
+def _names(table: Table) -> tuple[str, ...]:
+    """Return the implementations that a table names, none if it names none."""
+    given = [field for field in _WHOSE if field in table.values]
+    if len(given) > 1:
+        raise table.failure("implementation and implementations are both there; keep one of them")
+    return _one_or_more(table, given[0]) if given else ()
+
+
+def _one_or_more(table: Table, field: str) -> tuple[str, ...]:
+    if isinstance(table.values[field], list):
+        return table.texts(field)
+    return (table.text(field),)
+
+
+def _entry(table: Table, versions: str) -> KnownDifference:
+    values = table.values
+    for field in _TEXTS:
+        if field not in values:
+            raise table.failure(f"{field} is missing; each entry has {', '.join(_TEXTS)}, where")
+    if not any(field in values for field in _CASES):
+        raise table.failure("where is missing; say which cases: with where, condition or mistakes")
+    texts: dict[str, Any] = {
+        name: table.text(name) for name in (*_TEXTS, "link", "versions") if name in values
+    }
+    requirement, case = texts.pop("requirement"), texts.pop("case")
+    flags = {name: table.flag(name) for name in _FLAGS if name in values}
+    if not isinstance(where := values.get("where", {}), dict):
+        raise table.error("where", 'a table, such as {operator = "conv", groups = ">1"}')
+    if not isinstance(machine := values.get("machine", {}), dict):
+        raise table.error("machine", 'a table, such as {cpu = "avx512_bf16", system = "Linux"}')
+    try:
+        return KnownDifference(
+            requirement,
+            case=case,
+            where=_invalid(table, case) | where if "mistakes" in values else where,
+            condition=_one_or_more(table, "condition") if "condition" in values else (),
+            machine=machine,
+            **{"versions": versions} | texts | flags,
+        )
+    except (CaseError, RegistrationError) as problem:
+        raise table.failure(str(problem)) from None
+
+
+def _invalid(table: Table, case: str) -> dict[str, Any]:
+    """Return the conditions that ``mistakes`` stand for; `CaseError` if ``case`` is no case id."""
+    if "invalid" in table.values.get("where", {}):
+        raise table.failure("mistakes and invalid in where are both there; keep one of them")
+    mistakes = _one_or_more(table, "mistakes")
+    if any("*" in mistake[:-1] or mistake == "*" or " " in mistake for mistake in mistakes):
+        raise table.error(
+            "mistakes",
+            'names of mistakes, one or a list, such as "stride-zero"; a star at the end is for any '
+            'axis: "stride-zero*"',
+        )
+    names = tuple(name for mistake in mistakes for name in in_any_axis(mistake))
+    return {"operator": Case.parse(case).operator, "invalid": names}
+
+
+def in_any_axis(mistake: str) -> tuple[str, ...]:
+    """Return the names of a mistake in the first axis, the last one and all, if it has a star."""
+    name = mistake.removesuffix("*")
+    if name == mistake:
+        return (name,)
+    return name, f"{name}-last", f"{name}-{'both' if name.startswith('padding') else 'all'}"

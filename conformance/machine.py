@@ -1,0 +1,74 @@
+"""Facts of the machine that results may depend on: what its CPU can do, and its operating system.
+
+A run records them, and a known difference may hold on some machines alone (`conformance.known`).
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def system() -> str:
+    """Return the operating system's name, as `platform.system` has it: Linux, Darwin, Windows."""
+    return platform.system()
+
+
+@cache
+def cpu_features() -> tuple[str, ...]:
+    """Return, sorted, what the operating system calls the CPU's features, in small letters.
+
+    They are the flags of ``/proc/cpuinfo`` on Linux (on ARM its Features), and what ``sysctl`` says
+    on macOS: ``avx512_bf16``, ``bf16``. Nothing is known where the system is another.
+    """
+    if system() == "Linux":
+        return linux_features(_read(Path("/proc/cpuinfo")))
+    if system() == "Darwin":
+        return darwin_features(_sysctl("machdep.cpu"), _sysctl("hw.optional"))
+    return ()
+
+
+def linux_features(cpuinfo: str) -> tuple[str, ...]:
+    """Return the features that ``/proc/cpuinfo`` lists for the first of its processors."""
+    for line in cpuinfo.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return tuple(sorted({*value.lower().split()}))
+    return ()
+
+
+def darwin_features(machdep: str, optional: str) -> tuple[str, ...]:
+    """Return the features that ``sysctl machdep.cpu`` and ``sysctl hw.optional`` tell.
+
+    The former lists those of Intel's CPUs. The latter has a line for each that is 1 where the CPU
+    has it; ARM's names are written as on Linux: ``hw.optional.arm.FEAT_BF16: 1`` is ``bf16``.
+    """
+    features: set[str] = set()
+    for line in machdep.splitlines():
+        name, _, value = line.partition(":")
+        if name.endswith("features"):
+            features |= {*value.lower().split()}
+    for line in optional.splitlines():
+        name, _, value = line.partition(":")
+        if value.strip() == "1":
+            features.add(name.rpartition(".")[2].lower().removeprefix("feat_"))
+    return tuple(sorted(features))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _sysctl(name: str) -> str:
+    try:
+        return subprocess.run(
+            ["sysctl", name], capture_output=True, text=True, check=False, timeout=10
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
