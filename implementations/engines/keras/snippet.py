@@ -1,11 +1,11 @@
-"""Keras's own call of a case as source text (`conformance.registration.snippets`).
+"""Keras's own call of a case as source text, for the scripts of reports (`conformance.registration.snippets`).
 
 Each function mirrors its namesake in ``keras_numpy.py``: the same padding around keras.ops.
 """
 
 from __future__ import annotations
 
-from conformance.implementations._common import Padding, window_reach
+from conformance.implementations._arguments import Padding, window_reach
 from conformance.registration.snippets import Call, plain
 
 _IMPORT = (

@@ -1,6 +1,6 @@
 """MNN's own calls as source text, for the scripts of reports.
 
-Each mirrors ``adapter.py``: one dimension as two, padding around x where MNN has none.
+Each mirrors `conformance.implementations.engines.mnn.adapter`: one dimension as two, padding around x where MNN has none.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conformance.implementations._common import Padding
+from conformance.implementations._arguments import Padding
 from conformance.implementations.engines.adapter import any_padding, differ, shared
 from conformance.registration.snippets import Call, plain
 

@@ -2,7 +2,7 @@
 
 The node is Conv, ConvTranspose, MaxPool or AveragePool, whose attributes are the suite's parameters
 (padding of both ends, dilation, groups, output_padding, ceil_mode, count_include_pad), so nothing
-is emulated, padded, cropped or checked here (``model.py``), but for one thing: a
+is emulated, padded, cropped or checked here (`conformance.implementations.engines.onnx.model`), but for one thing: a
 negative stride of Conv or a pool. OpenCV 5.0 refuses it too, but has written beyond its memory by
 then, so that some later call, of anything, ends the process.
 
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from conformance import implementation
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 from conformance.implementations._opencv_known import KNOWN
 from conformance.implementations.engines.onnx.model import Node, register
 from conformance.implementations.engines.onnx.snippet import opencv_net

@@ -1,6 +1,6 @@
 """ONNX's own reference evaluator: the operators as `onnx.reference` defines them, in NumPy.
 
-It runs the models of one node that ONNX Runtime runs (``model.py``), of Conv,
+It runs the models of one node that ONNX Runtime runs (`conformance.implementations.engines.onnx.model`), of Conv,
 ConvTranspose, MaxPool and AveragePool, so that arrays and parameters map one to one:
 channels-first, asymmetric padding, ceil_mode, count_include_pad. Nothing is padded, cropped or
 checked here, and evaluators are kept for the parameters and the dtype of a call, up to
@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from conformance import implementation
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 from conformance.implementations._onnx_reference_known import KNOWN
 from conformance.implementations.engines.onnx.model import Node, register
 from conformance.implementations.engines.onnx.snippet import evaluator

@@ -1,7 +1,7 @@
 """ONNX Runtime, its CPU execution provider: a model of one node, Conv, ConvTranspose or a pool.
 
 Arrays and parameters map one to one (ONNX is channels-first, with asymmetric padding, ceil_mode and
-count_include_pad): nothing is padded, cropped or checked here, ``model.py`` makes
+count_include_pad): nothing is padded, cropped or checked here, `conformance.implementations.engines.onnx.model` makes
 the model. A session is made for the parameters and the dtype of a call and kept, for up to
 `MAX_SESSIONS` of them; it serves every shape. What the session says that it has no kernel for is
 Unsupported: with 1.32 float64 in all but MaxPool; so is an output_padding of stride or more, which
@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from conformance import Unsupported, implementation
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 from conformance.implementations._onnx_runtime_known import KNOWN, OF_CONSTANTS
 from conformance.implementations.engines.onnx import snippet
 from conformance.implementations.engines.onnx.model import Node, register

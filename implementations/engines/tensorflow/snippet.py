@@ -1,6 +1,6 @@
-"""TensorFlow's own call of a case as source text (`conformance.registration.snippets`).
+"""TensorFlow's own call of a case as source text, for reports' scripts (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``eager.py``: the same operator, the same padding
+Each function mirrors its namesake in ``tensorflow_eager.py``: the same operator, the same padding
 around it. Arrays are channels-last.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conformance.implementations._common import Padding, Shape, window_reach
+from conformance.implementations._arguments import Padding, Shape, window_reach
 from conformance.registration.snippets import Call, plain
 
 _IMPORT = "import tensorflow as tf"

@@ -1,6 +1,6 @@
-"""PyTorch's own call of a case as source text (`conformance.registration.snippets`).
+"""PyTorch's own call of a case as source text, for the scripts of reports (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``eager.py``: the same operator, the same padding around it.
+Each function mirrors its namesake in ``pytorch.py``: the same operator, the same padding around it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Padding,
     Shape,
     conv_transpose_size,

@@ -1,4 +1,4 @@
-"""PyTorch's operators by other code paths: the calls of ``eager.py``, made another way.
+"""PyTorch's operators by other code paths: the calls of ``pytorch.py``, made another way.
 
 - `torch[channels_last]`: images and weights are in the memory format channels_last, or
   channels_last_3d, before the call: other kernels, in oneDNN as well. One dimension has no such
@@ -35,7 +35,7 @@ from conformance import Implementation, implementation
 from conformance.case import Case
 from conformance.dtypes import DTYPES
 from conformance.implementations import _torch_known
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 from conformance.implementations.engines.kept import Kept
 from conformance.implementations.engines.torch import snippet
 from conformance.implementations.engines.torch.eager import Torch
