@@ -10,18 +10,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Shape,
-    conv_size,
-    conv_transpose_size,
-    pool_size,
-)
-from conformance.implementations._gradients import (
     check_grad,
     conv_grad_size,
+    conv_size,
+    conv_transpose_size,
     like,
     pool_grad_size,
+    pool_size,
 )
 
 

@@ -9,285 +9,161 @@ With the kernel size 3, stride 1 and no padding::
 A row holds the windows of all channels of a group, one after another, and a weight flattened the
 same way is a column of the right-hand matrix. In memory a window is not contiguous, so a table of
 flat positions says what to gather. It needs no search: moving the window moves all its elements
-alike, so the position of row p's element k is start[p] + offset[k].
+alike, so the position of row p's element k is start[p] + offset[k]. The 2x2 windows of an image of
+3x3 start at 0, 1, 3 and 4, and their elements are 0, 1, 3 and 4 further:
+
+>>> call = Call((3, 3), (2, 2), (2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), 1, 2)  # S, P, K, ...
+>>> window_positions(1, call)
+array([[0, 1, 3, 4],
+       [1, 2, 4, 5],
+       [3, 4, 6, 7],
+       [4, 5, 7, 8]])
 
 conv_transpose runs the two steps backwards (col2im): a matrix product makes the rows, and each row
 is *added* to the places it would have been gathered from. A pool reduces each row to one number.
-
 The steps, with P output positions and K kernel positions::
 
     conv            x (N, G, C/G * S)  --gather-->  (N, G, P, C/G * K)  @  (G, C/G * K, O/G)
     conv_transpose  x (N, G, P, C/G) @ (G, C/G, O/G * K)  --scatter-add-->  (N, G, O/G * S)
     pools           x (N, C, S)  --gather-->  (N, C, P, K)  --reduce-->  (N, C, P)
 
-Gradients need no new idea. Of conv's two steps, gathering and a matrix product, the gradient of the
-input takes the transposes in reverse, and that of the weight multiplies grad by the same rows.
-
-Cost: the multiply-adds of the definition, at the speed of the BLAS; in exchange every element is
-stored about K / prod(stride) times, and the table of positions takes as much again for each image.
 Source: K. Chellapilla, S. Puri, P. Simard, High Performance Convolutional Neural Networks for
 Document Processing, 2006, section 3.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import (
-    Array,
-    Padding,
-    Shape,
-    accumulator,
-    conv_size,
-    conv_transpose_size,
-    divisors,
-    lowest,
-    native,
-    padded,
-    pool_size,
-)
-from conformance.implementations._gradients import (
-    bias_grad,
-    conv_grad_size,
-    like,
-    pool_grad_size,
-)
+from conformance.implementations._arguments import Array
+from conformance.implementations._call import Call
+from conformance.implementations._frame import Frame
 
-im2col = implementation("im2col", family="numpy", dtypes=DTYPES)
+im2col = Frame(implementation("im2col", family="numpy", dtypes=DTYPES))
 
 
-def window_positions(
-    channels: int, size: Shape, out: Shape, kernel: Shape, stride: Shape, dilation: Shape
-) -> NDArray[np.intp]:
-    """Return the flat position in a (channels, *size) array of every element of every window.
+def conv2d_plain(x: Array, w: Array) -> Array:
+    """Return conv of x (N, C, H, W) with w (O, C, I, J): 2-D, stride 1, one group, no padding."""
+    n, (o, _, i, j) = len(x), w.shape
+    rows, columns = x.shape[2] - i + 1, x.shape[3] - j + 1
+    windows = [x[:, :, a : a + i, b : b + j] for a, b in np.ndindex(rows, columns)]
+    matrix = np.stack(windows, axis=1).reshape(n, rows * columns, -1)  # (N, P, C*I*J)
+    y: Array = matrix @ w.reshape(o, -1).T  # (N, P, O)
+    return y.swapaxes(1, 2).reshape(n, o, rows, columns)
+
+
+def window_positions(channels: int, call: Call) -> Array:
+    """Return the flat position in a (channels, *padded) array of every element of every window.
 
     The result is (P, channels * K): a row a window, its elements in the order of a weight's.
     """
     start, offset = np.zeros(1, np.intp), np.arange(channels)
-    for s, o, k, step, d in zip(size, out, kernel, stride, dilation, strict=True):
+    axes = call.padded, call.out, call.kernel, call.stride, call.dilation
+    for s, o, k, step, d in zip(*axes, strict=True):
         start = np.add.outer(start * s, np.arange(o) * step).ravel()
         offset = np.add.outer(offset * s, np.arange(k) * d).ravel()
     return start[:, None] + offset  # (P, 1) + (channels * K,)
 
 
-def window_rows(
-    x: Array, groups: int, out: Shape, kernel: Shape, stride: Shape, dilation: Shape
-) -> Array:
-    """Return the windows of ``x`` (N, C, *S) as rows: (N, G, P, C/G * K)."""
-    n, c, *size = x.shape
-    per_group = c // groups
-    index = window_positions(per_group, tuple(size), out, kernel, stride, dilation)
-    return x.reshape(n, groups, per_group * math.prod(size)).take(index, axis=2)
+def window_rows(x: Array, call: Call) -> Array:
+    """Return the windows of x (N, C, *padded) as rows: (N, G, P, C/G * K)."""
+    per_group = x.shape[1] // call.groups
+    images = x.reshape(len(x), call.groups, per_group * math.prod(x.shape[2:]))
+    return images.take(window_positions(per_group, call), axis=2)
+
+
+def add_rows(rows: Array, channels: int, call: Call) -> Array:
+    """Add rows (M, P, channels * K) to where they come from, in M images (channels, *padded)."""
+    index = window_positions(channels, call).ravel()
+    images = np.zeros((len(rows), channels, *call.padded), rows.dtype)
+    for image, elements in zip(images, rows.reshape(len(rows), index.size), strict=True):
+        np.add.at(image.reshape(-1), index, elements)  # overlapping windows add up
+    return images
 
 
 @im2col
-def conv(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
+def conv(x: Array, w: Array, call: Call) -> Array:
     """Gather the windows into rows and multiply each group's rows by its weights."""
-    out = conv_size(x, w, bias, stride, padding, dilation, groups)
-    dtype = accumulator(x.dtype)
-    n, o, kernel = len(x), len(w), w.shape[2:]
-    x_padded = padded(x, padding, 0, dtype)  # (N, C, *S + padding)
-    rows = window_rows(x_padded, groups, out, kernel, stride, dilation)  # (N, G, P, C/G * K)
-    weight = w.astype(dtype, copy=False).reshape(groups, o // groups, -1)  # (G, O/G, C/G * K)
-    y = weight @ rows.swapaxes(2, 3)  # (N, G, O/G, P): rows @ weight.T, its result transposed
-    y = y.reshape(n, o, *out)
-    if bias is not None:
-        y += bias.astype(dtype).reshape(o, *(1,) * len(out))
-    return y.astype(native(x.dtype), copy=False)
+    rows = window_rows(x, call)  # (N, G, P, C/G * K)
+    weight = w.reshape(call.groups, len(w) // call.groups, -1)  # (G, O/G, C/G * K)
+    y: Array = weight @ rows.swapaxes(2, 3)  # (N, G, O/G, P): rows @ weight.T, transposed
+    return y.reshape(len(x), len(w), *call.out)
 
 
 @im2col
-def conv_transpose(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    output_padding: Shape,
-    dilation: Shape,
-    groups: int,
-) -> Array:
+def conv_transpose(x: Array, w: Array, call: Call) -> Array:
     """Make the rows by a matrix product, and add each to where conv would have gathered it."""
-    out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
-    dtype = accumulator(x.dtype)
-    n, c, *size = x.shape
-    per_group, kernel = w.shape[1], w.shape[2:]
-    p = math.prod(size)
-    uncropped = tuple(b + o + a for o, (b, a) in zip(out, padding, strict=True))
-    index = window_positions(per_group, uncropped, tuple(size), kernel, stride, dilation)
-    columns = x.astype(dtype, copy=False).reshape(n, groups, c // groups, p)
-    weight = w.astype(dtype, copy=False).reshape(groups, c // groups, -1)  # (G, C/G, O/G * K)
-    rows = columns.swapaxes(2, 3) @ weight  # (N, G, P, O/G * K)
-    y = np.zeros((n * groups, per_group * math.prod(uncropped)), dtype)  # (N * G, O/G * S)
-    for image, image_rows in zip(y, rows.reshape(n * groups, index.size), strict=True):
-        np.add.at(image, index.ravel(), image_rows)  # overlapping windows add up
-    y = y.reshape(n, per_group * groups, *uncropped)
-    y = y[:, :, *(slice(b, b + o) for o, (b, _) in zip(out, padding, strict=True))]  # crop
-    if bias is not None:
-        y += bias.astype(dtype).reshape(-1, *(1,) * len(out))
-    return y.astype(native(x.dtype))
+    n, c, groups = len(x), len(w), call.groups
+    columns = x.reshape(n, groups, c // groups, math.prod(call.out))
+    rows = columns.swapaxes(2, 3) @ w.reshape(groups, c // groups, -1)  # (N, G, P, O/G * K)
+    y = add_rows(rows.reshape(n * groups, *rows.shape[2:]), w.shape[1], call)
+    return call.crop(y.reshape(n, groups * w.shape[1], *y.shape[2:]))
 
 
 @im2col
-def max_pool(
-    x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
-) -> Array:
+def max_pool(x: Array, call: Call) -> Array:
     """Gather each channel's windows into rows and take each row's maximum."""
-    out, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode)
-    dtype = native(x.dtype)
-    x_padded = padded(x, reach, lowest(dtype), dtype)  # (N, C, *S + padding)
-    rows = window_rows(x_padded, x.shape[1], out, kernel, stride, dilation)  # (N, C, P, K)
-    y: Array = rows.max(axis=3)  # (N, C, P), NaN where a window has one
-    return y.reshape(*x.shape[:2], *out)
+    y: Array = window_rows(x, call).max(axis=3)  # (N, C, P), NaN where a window has one
+    return y.reshape(*x.shape[:2], *call.out)
 
 
 @im2col
-def avg_pool(
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
+def avg_pool(x: Array, counts: Array, call: Call) -> Array:
     """Gather each channel's windows into rows and divide each row's sum by what counts in it."""
-    undilated = (1,) * len(kernel)
-    out, reach = pool_size(x, kernel, stride, padding, undilated, ceil_mode)
-    dtype = accumulator(x.dtype)
-    x_padded = padded(x, reach, 0, dtype)  # (N, C, *S + padding)
-    rows = window_rows(x_padded, x.shape[1], out, kernel, stride, undilated)  # (N, C, P, K)
-    sums: Array = rows.sum(axis=3).reshape(*x.shape[:2], *out)
-    counts = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)  # (*out)
-    y: Array = sums / counts.astype(dtype)
-    return y.astype(native(x.dtype), copy=False)
+    sums: Array = window_rows(x, call).sum(axis=3)  # (N, C, P)
+    return sums.reshape(*x.shape[:2], *call.out) / counts
+
+
+# --- Gradients: the transposes of both steps, in reverse ------------------------------------------
+# rows @ w.T is linear in the rows, and gathering is linear in x: the gradient of x is grad @ w, put
+# back to where the rows came from, which is conv_transpose. That of w is grad times the same rows.
+conv_input_grad, conv_bias_grad = im2col.gradients(conv_transpose)
 
 
 @im2col
-def conv_input_grad(
-    grad: Array,
-    w: Array,
-    input_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """Make the rows' gradients, grad @ w, and add each back to where it was gathered from.
-
-    rows @ w.T is linear in the rows, and gathering is linear in x: the gradient goes through the
-    transposes of both, the last step first. That is conv_transpose (col2im).
-    """
-    x = like(w, input_shape)
-    rest = conv_grad_size(grad, x, w, stride, padding, dilation, groups)
-    return conv_transpose(
-        grad,
-        w,
-        None,
-        stride=stride,
-        padding=padding,
-        output_padding=rest,
-        dilation=dilation,
-        groups=groups,
-    )
-
-
-@im2col
-def conv_weight_grad(
-    grad: Array,
-    x: Array,
-    weight_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
+def conv_weight_grad(grad: Array, x: Array, call: Call) -> Array:
     """Multiply grad by the very rows that conv multiplies the weight by, and add up the images."""
-    weight = like(x, weight_shape)
-    conv_grad_size(grad, x, weight, stride, padding, dilation, groups)
-    dtype = accumulator(x.dtype)
-    n, o, out = len(x), len(weight), grad.shape[2:]
-    x_padded = padded(x, padding, 0, dtype)  # (N, C, *S + padding)
-    rows = window_rows(x_padded, groups, out, weight.shape[2:], stride, dilation)
-    flat = grad.astype(dtype, copy=False).reshape(n, groups, o // groups, math.prod(out))
-    dw: Array = (flat @ rows).sum(axis=0)  # (N, G, O/G, P) @ (N, G, P, C/G * K)
-    return dw.reshape(weight.shape).astype(native(x.dtype), copy=False)
+    n, o, groups = *grad.shape[:2], call.groups
+    flat = grad.reshape(n, groups, o // groups, math.prod(call.out))
+    dw: Array = (flat @ window_rows(x, call)).sum(axis=0)  # (G, O/G, C/G * K)
+    return dw.reshape(o, x.shape[1] // groups, *call.kernel)
 
 
 @im2col
-def conv_bias_grad(grad: Array) -> Array:
-    """Sum grad over the batch and all positions: each of them had the bias added once."""
-    return bias_grad(grad, 1, accumulator(grad.dtype))
-
-
-@im2col
-def max_pool_grad(
-    grad: Array,
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
-) -> Array:
+def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
     """Gather the windows, find each row's first maximum, and add grad at the position it has."""
-    out, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
-    dtype = accumulator(x.dtype)
-    x_padded = padded(x, reach, lowest(x.dtype), native(x.dtype))  # (N, C, *S + padding)
-    rows = window_rows(x_padded, x.shape[1], out, kernel, stride, dilation)  # (N, C, P, K)
-    index = window_positions(1, x_padded.shape[2:], out, kernel, stride, dilation)  # (P, K)
-    real = padded(np.ones((1, 1, *x.shape[2:]), bool), reach, 0, np.dtype(bool)).ravel()[index]
-    first = ((rows == rows.max(axis=3, keepdims=True)) & real).argmax(axis=3)  # (N, C, P)
+    rows, index = window_rows(x, call), window_positions(1, call)  # (N, C, P, K), (P, K)
+    inside = call.inside().ravel()[index]
+    first = ((rows == rows.max(axis=3, keepdims=True)) & inside).argmax(axis=3)  # (N, C, P)
     places = index[np.arange(len(index)), first]  # (N, C, P); padding for a window without any
-    flat = np.zeros((*x.shape[:2], math.prod(x_padded.shape[2:])), dtype)
+    flat = np.zeros((*x.shape[:2], math.prod(call.padded)), grad.dtype)
     for n, c in np.ndindex(x.shape[:2]):
-        np.add.at(flat[n, c], places[n, c], grad[n, c].astype(dtype).ravel())
-    dx = flat.reshape(x_padded.shape)
-    kept = tuple(slice(b, b + s) for s, (b, _) in zip(x.shape[2:], reach, strict=True))
-    return dx[:, :, *kept].astype(native(x.dtype))
+        np.add.at(flat[n, c], places[n, c], grad[n, c].ravel())
+    return call.crop(flat.reshape(x.shape))
 
 
 @im2col
-def avg_pool_grad(
-    grad: Array,
-    input_shape: Shape,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
+def avg_pool_grad(shares: Array, call: Call) -> Array:
     """Make a row of equal shares of each window's gradient, and add it back (col2im)."""
-    undilated = (1,) * len(kernel)
-    x = like(grad, input_shape)
-    out, reach = pool_grad_size(grad, x, kernel, stride, padding, undilated, ceil_mode)
-    dtype = accumulator(grad.dtype)
-    counts = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)  # (*out)
-    shares = grad.astype(dtype, copy=False) / counts.astype(dtype)  # (N, C, *out)
-    beyond = tuple(b + s + a for s, (b, a) in zip(x.shape[2:], reach, strict=True))
-    index = window_positions(1, beyond, out, kernel, stride, undilated)  # (P, K)
-    flat = np.zeros((*x.shape[:2], math.prod(beyond)), dtype)
-    for n, c in np.ndindex(x.shape[:2]):
-        np.add.at(flat[n, c], index, shares[n, c].reshape(-1, 1))  # (P, K) and (P, 1)
-    dx = flat.reshape(*x.shape[:2], *beyond)
-    kept = tuple(slice(b, b + s) for s, (b, _) in zip(x.shape[2:], reach, strict=True))
-    return dx[:, :, *kept].astype(native(grad.dtype))
+    n, c = shares.shape[:2]
+    flat, index = np.zeros((n, c, math.prod(call.padded)), shares.dtype), window_positions(1, call)
+    for image in np.ndindex(n, c):
+        np.add.at(flat[image], index, shares[image].reshape(-1, 1))  # (P, K) and (P, 1)
+    return call.crop(flat.reshape(n, c, *call.padded))
+
+
+# --- Cost, and an exercise ------------------------------------------------------------------------
+# The multiply-adds of the definition, N*O*P*C/G*K, at the speed of the BLAS. In exchange every
+# element is stored about K / prod(stride) times, N*C*P*K in all; the table of positions has P*C/G*K
+# numbers of eight bytes.
+
+
+def add_rows_with_a_mistake(rows: Array, channels: int, call: Call) -> Array:
+    """One line is wrong. The suite says "RESULT-2: exact data gives exact values"."""
+    index = window_positions(channels, call).ravel()
+    images = np.zeros((len(rows), channels, *call.padded), rows.dtype)
+    for image, elements in zip(images, rows.reshape(len(rows), index.size), strict=True):
+        image.reshape(-1)[index] += elements
+    return images

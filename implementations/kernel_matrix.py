@@ -1,343 +1,170 @@
 """The kernel as a matrix: convolution is linear, so some matrix M computes it as y = M @ x.
 
 Row p of M is the kernel, padded with zeros to the length of x and moved to where output p reads.
-For the kernel (1, 2, 3), stride 2 and one position of padding on either side::
+For the kernel (1, 2, 3), stride 2 and one position of padding on either side:
 
-         x0 x1 x2 x3 x4
-    y0 [  2  3  0  0  0 ]     the 1 fell on the padding: dropped
-    y1 [  0  1  2  3  0 ]
-    y2 [  0  0  0  1  2 ]     the 3 fell on the padding: dropped
+>>> call = Call((5,), (3,), (3,), (2,), ((1, 1),), (1,), 1, 2)  # S, P, K, stride, padding, ...
+>>> (matrix := unrolled(np.array([[[1, 2, 3]]]), call)[0])  # two numbers fell on padding: dropped
+array([[2, 3, 0, 0, 0],
+       [0, 1, 2, 3, 0],
+       [0, 0, 0, 1, 2]])
 
 Every parameter of conv is a pattern in M. stride moves the kernel further from row to row, dilation
 puts zeros between its elements, padding cuts rows off at the edges, channels make M a matrix of
-such blocks, one for each pair of an output and an input channel, and groups leave only the blocks
-on the diagonal, which are kept as one matrix a group.
+such blocks, and groups leave only those on the diagonal. A pool has the pattern of one channel.
 
-conv_transpose is multiplication by the transpose of that matrix, and that is where its name comes
-from. It is not the inverse; it goes from the shape of y back to the shape of x::
+conv_transpose is multiplication by the transpose of that matrix: hence its name. It is not the
+inverse; it goes from the shape of y back to the shape of x, and stamps column p of M.T for input p:
 
-                      [ 2 0 0 ]              [  20 ]
-                      [ 3 1 0 ]   [  10 ]    [ 130 ]     conv_transpose of (10, 100, 1000) with the
-    M.T @ (10, 100,   [ 0 2 0 ] @ [ 100 ]  = [ 200 ]     same kernel, stride and padding: column p
-           1000)      [ 0 3 1 ]   [1000 ]    [1300 ]     of M.T is the kernel that input p stamps
-                      [ 0 0 2 ]              [2000 ]     onto the output
-
-For that reason it is also the gradient of conv with respect to x, and frameworks compute it so.
-
-A pool has the same pattern for one channel: avg_pool multiplies by the matrix of ones there and
-divides; max_pool, which is not linear, uses the pattern as a mask and takes each row's maximum.
-
-Cost: a group's matrix is O/G * P by C/G * S for P output and S input positions, while only C/G * K
-elements of a row are not zero: time and memory grow with P * S where the definition needs P * K. It
-is for reading, and for small inputs. Two gaps follow. A matrix of more than 2**26 elements is
-Unsupported; and so is an input with an infinity or a NaN (max_pool aside), because M multiplies
-every input element by the zeros outside of its windows too, and 0 * inf is NaN.
+>>> matrix.T @ [10, 100, 1000]
+array([  20,  130,  200, 1300, 2000])
 """
 
-from __future__ import annotations
-
 import math
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import (
-    Array,
-    Padding,
-    Shape,
-    accumulator,
-    conv_size,
-    conv_transpose_size,
-    divisors,
-    lowest,
-    native,
-    pool_size,
-)
-from conformance.implementations._gradients import (
-    bias_grad,
-    conv_grad_size,
-    like,
-    pool_grad_size,
-)
+from conformance.implementations._arguments import Array
+from conformance.implementations._call import Call
+from conformance.implementations._frame import Frame
+from conformance.implementations._windows import lowest
 
-kernel_matrix = implementation("kernel-matrix", family="numpy", dtypes=DTYPES)
-
-LARGEST = 2**26
-"""Elements of the largest array that is built: 512 MiB in float64."""
-
-Pattern: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
-"""Three (T,) arrays p, k, s: output position p reads input position s by kernel position k."""
+kernel_matrix = Frame(implementation("kernel-matrix", family="numpy", dtypes=DTYPES), pads=False)
 
 
-def window_pattern(
-    size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape
-) -> Pattern:
-    """Return which flat positions meet in a window, those that read padding left out."""
-    reads, inside = np.zeros((1, 1), np.intp), np.ones((1, 1), bool)  # (P, K), an axis at a time
-    for s, o, k, step, (before, _), d in zip(
-        size, out, kernel, stride, padding, dilation, strict=True
-    ):
+def conv2d_plain(x: Array, w: Array) -> Array:
+    """Return conv of x (N, C, H, W) with w (O, C, I, J): 2-D, stride 1, one group, no padding."""
+    rows, columns = x.shape[2] - w.shape[2] + 1, x.shape[3] - w.shape[3] + 1
+    matrix = np.zeros((len(w), rows, columns, *x.shape[1:]), x.dtype)  # (O, *P, C, H, W)
+    for i, j in np.ndindex(rows, columns):
+        matrix[:, i, j, :, i : i + w.shape[2], j : j + w.shape[3]] = w
+    return np.tensordot(x, matrix, axes=((1, 2, 3), (3, 4, 5)))  # (N, O, *P)
+
+
+def window_pattern(call: Call) -> tuple[Array, Array, Array]:
+    """Return three (T,) arrays p, k, s: position p reads s, not padding, by kernel position k."""
+    reads = np.zeros((1, 1), np.intp)  # (P, K), an axis at a time; negative for padding
+    for s, o, k, step, (before, _), d in zip(*call[:6], strict=True):  # all but groups and first
         axis = (np.arange(o) * step - before)[:, None] + np.arange(k) * d  # (o, k)
-        shape = len(reads) * o, reads.shape[1] * k
-        reads = (reads[:, None, :, None] * s + axis[:, None, :]).reshape(shape)
-        within = (axis >= 0) & (axis < s)
-        inside = (inside[:, None, :, None] & within[:, None, :]).reshape(shape)
-    p, k = np.nonzero(inside)
+        axis = np.where((axis >= 0) & (axis < s), axis, -math.prod(call.size))
+        reads = (reads[:, None, :, None] * s + axis[:, None, :]).reshape(len(reads) * o, -1)
+    p, k = np.nonzero(reads >= 0)
     return p, k, reads[p, k]
 
 
-def unrolled(w: Array, groups: int, rows: int, columns: int, pattern: Pattern) -> Array:
-    """Return M (G, O/G * rows, C/G * columns): in row (o, p) the kernel w[o], where p reads."""
-    o, per_group = w.shape[:2]
-    require_size(o * rows * per_group * columns)
-    p, k, s = pattern
-    matrix = np.zeros((o, rows, per_group, columns), w.dtype)
-    elements = w.reshape(o, per_group, -1)[:, :, k]  # (O, C/G, T)
-    matrix[:, p, :, s] = elements.transpose(2, 0, 1)  # (T, O, C/G): NumPy puts p and s first
-    return matrix.reshape(groups, o // groups * rows, per_group * columns)
-
-
-def require_size(elements: int) -> None:
-    """Raise Unsupported for an array that would be too large to be worth building."""
-    if elements > LARGEST:
-        raise Unsupported(f"the matrix would have {elements} elements, more than {LARGEST}")
-
-
-def require_finite(x: Array) -> None:
-    """Raise Unsupported for an input that 0 * x, outside of the windows, would turn into NaN."""
-    if not np.isfinite(x).all():
+def require(elements: int, finite: Array | None = None) -> None:
+    """Raise Unsupported for a matrix that would be too large, and for arrays with 0 * x = NaN."""
+    if finite is not None and not np.isfinite(finite).all():
         raise Unsupported("x is not finite: the matrix's zeros would make NaN of it everywhere")
+    if elements > 2**26:  # 512 MiB in float64
+        raise Unsupported(f"the matrix would have {elements} elements, more than {2**26}")
+
+
+def unrolled(w: Array, call: Call, x: Array | None = None) -> Array:
+    """Return M (G, O/G * P, C/G * S) for x: in row (o, p) the kernel w[o], where p reads."""
+    shape = len(w), math.prod(call.out), w.shape[1], math.prod(call.size)
+    require(math.prod(shape), x)
+    p, k, s = window_pattern(call)
+    matrix = np.zeros(shape, w.dtype)
+    matrix[:, p, :, s] = w.reshape(*w.shape[:2], -1)[:, :, k].transpose(2, 0, 1)  # (T, O, C/G)
+    return matrix.reshape(call.groups, shape[0] // call.groups * shape[1], shape[2] * shape[3])
+
+
+def pattern(call: Call, x: Array, mask: bool = False) -> Array:
+    """Return the matrix of a pool for one channel, or its mask: (P, S), one where p reads s."""
+    shape = math.prod(call.out), math.prod(call.size)
+    require(math.prod(shape) * (x.shape[0] * x.shape[1] if mask else 1), None if mask else x)
+    p, _, s = window_pattern(call)
+    matrix = np.zeros(shape, bool if mask else x.dtype)
+    matrix[p, s] = 1
+    return matrix
+
+
+def columns_of(x: Array, groups: int) -> Array:
+    """Return x (N, C, *S), or a result (N, O, *P), as the columns that M meets: (G, C/G * S, N)."""
+    return x.reshape(len(x), groups, math.prod(x.shape[1:]) // groups).transpose(1, 2, 0)
 
 
 @kernel_matrix
-def conv(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
+def conv(x: Array, w: Array, call: Call) -> Array:
     """Return M @ x, every image of the batch one column."""
-    out = conv_size(x, w, bias, stride, padding, dilation, groups)
-    require_finite(x)
-    dtype = accumulator(x.dtype)
-    (n, c, *size), o = x.shape, len(w)
-    s, p = math.prod(size), math.prod(out)
-    pattern = window_pattern(tuple(size), out, w.shape[2:], stride, padding, dilation)
-    matrix = unrolled(w.astype(dtype, copy=False), groups, p, s, pattern)
-    images = x.astype(dtype, copy=False).reshape(n, groups, c // groups * s)
-    y: Array = matrix @ images.transpose(1, 2, 0)  # (G, O/G * P, C/G * S) @ (G, C/G * S, N)
-    y = y.transpose(2, 0, 1).reshape(n, o, *out)
-    if bias is not None:
-        y += bias.astype(dtype).reshape(o, *(1,) * len(out))
-    return y.astype(native(x.dtype), copy=False)
+    y: Array = unrolled(w, call, x) @ columns_of(x, call.groups)  # (G, O/G * P, N)
+    return y.transpose(2, 0, 1).reshape(len(x), len(w), *call.out)
 
 
 @kernel_matrix
-def conv_transpose(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    output_padding: Shape,
-    dilation: Shape,
-    groups: int,
-) -> Array:
+def conv_transpose(x: Array, w: Array, call: Call) -> Array:
     """Return M.T @ x, for the M of the conv that leads from the shape of y to the shape of x."""
-    out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
-    require_finite(x)
-    dtype = accumulator(x.dtype)
-    (n, c, *size), o = x.shape, w.shape[1] * groups
-    s, p = math.prod(size), math.prod(out)
-    pattern = window_pattern(out, tuple(size), w.shape[2:], stride, padding, dilation)
-    matrix = unrolled(w.astype(dtype, copy=False), groups, s, p, pattern)
-    images = x.astype(dtype, copy=False).reshape(n, groups, c // groups * s)
-    y: Array = matrix.swapaxes(1, 2) @ images.transpose(
-        1, 2, 0
-    )  # (G, O/G * P, C/G * S) @ (G, C/G * S, N)
-    y = y.transpose(2, 0, 1).reshape(n, o, *out)
-    if bias is not None:
-        y += bias.astype(dtype).reshape(o, *(1,) * len(out))
-    return y.astype(native(x.dtype), copy=False)
+    y: Array = unrolled(w, call, x).swapaxes(1, 2) @ columns_of(x, call.groups)  # (G, O/G * S, N)
+    return y.transpose(2, 0, 1).reshape(len(x), call.groups * w.shape[1], *call.size)
 
 
 @kernel_matrix
-def max_pool(
-    x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
-) -> Array:
-    """The pattern as a mask (P, S): the largest of the elements that each row lets through."""
-    out, _ = pool_size(x, kernel, stride, padding, dilation, ceil_mode)
-    dtype = native(x.dtype)
-    n, c, *size = x.shape
-    s, p = math.prod(size), math.prod(out)
-    require_size(n * c * p * s)
-    row, _, column = window_pattern(tuple(size), out, kernel, stride, padding, dilation)
-    mask = np.zeros((p, s), bool)
-    mask[row, column] = True
-    images = x.astype(dtype, copy=False).reshape(n, c, 1, s)
-    masked = np.where(mask, images, np.array(lowest(dtype), dtype))  # (N, C, P, S)
-    y: Array = masked.max(axis=3)  # (N, C, P), the lowest value for a window of padding only
-    return y.reshape(n, c, *out)
+def max_pool(x: Array, call: Call) -> Array:
+    """Take the pattern as a mask, and the largest of the elements that each row lets through."""
+    y: Array = masked(x, pattern(call, x, mask=True)).max(axis=3)  # (N, C, P)
+    return y.reshape(*x.shape[:2], *call.out)
+
+
+def masked(x: Array, mask: Array) -> Array:
+    """Return x where the mask (P, S) lets it through, else the lowest value: (N, C, P, S)."""
+    images = x.reshape(*x.shape[:2], 1, mask.shape[1])  # (N, C, 1, S)
+    return np.where(mask, images, np.array(lowest(x.dtype), x.dtype))
 
 
 @kernel_matrix
-def avg_pool(
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
-    """The pattern as a matrix of ones (P, S), its product with x divided by what counts."""
-    undilated = (1,) * len(kernel)
-    out, _ = pool_size(x, kernel, stride, padding, undilated, ceil_mode)
-    require_finite(x)
-    dtype = accumulator(x.dtype)
-    n, c, *size = x.shape
-    s, p = math.prod(size), math.prod(out)
-    require_size(p * s)
-    row, _, column = window_pattern(tuple(size), out, kernel, stride, padding, undilated)
-    matrix = np.zeros((p, s), dtype)
-    matrix[row, column] = 1  # and not 1 / count, which is rounded: exact sums stay exact
-    sums = matrix @ x.astype(dtype, copy=False).reshape(n * c, s).T  # (P, S) @ (S, N * C)
-    counts = divisors(tuple(size), out, kernel, stride, padding, count_include_pad)  # (*out)
-    y: Array = sums.T.reshape(n, c, *out) / counts.astype(dtype)
-    return y.astype(native(x.dtype), copy=False)
+def avg_pool(x: Array, counts: Array, call: Call) -> Array:
+    """Take the pattern as a matrix, and divide its product with x by what counts."""
+    sums: Array = pattern(call, x) @ x.reshape(len(x) * call.groups, math.prod(call.size)).T
+    return sums.T.reshape(*x.shape[:2], *call.out) / counts
+
+
+# --- Gradients: the transposes of the matrices ----------------------------------------------------
+# y = M @ x, so the gradient of x is M.T @ grad, conv_transpose, and frameworks compute it so. That
+# of M is grad @ x.T, where an element of the kernel stands once for each position it is moved to.
+conv_input_grad, conv_bias_grad = kernel_matrix.gradients(conv_transpose)
 
 
 @kernel_matrix
-def conv_input_grad(
-    grad: Array,
-    w: Array,
-    input_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """Return M.T @ grad: y = M @ x, so that is the derivative of sum(grad * y) by x."""
-    x = like(w, input_shape)
-    rest = conv_grad_size(grad, x, w, stride, padding, dilation, groups)
-    return conv_transpose(
-        grad,
-        w,
-        None,
-        stride=stride,
-        padding=padding,
-        output_padding=rest,
-        dilation=dilation,
-        groups=groups,
-    )
+def conv_weight_grad(grad: Array, x: Array, call: Call) -> Array:
+    """Collect grad @ x.T, the gradient of M, where M has each element of the kernel."""
+    shape = grad.shape[1], math.prod(call.out), x.shape[1] // call.groups, math.prod(call.size)
+    require(math.prod(shape))
+    d_matrix = columns_of(grad, call.groups) @ columns_of(x, call.groups).swapaxes(1, 2)
+    p, k, s = window_pattern(call)
+    dw = np.zeros((math.prod(call.kernel), shape[0], shape[2]), x.dtype)
+    np.add.at(dw, k, d_matrix.reshape(shape)[:, p, :, s])  # (T, O, C/G)
+    return dw.transpose(1, 2, 0).reshape(shape[0], shape[2], *call.kernel)
 
 
 @kernel_matrix
-def conv_weight_grad(
-    grad: Array,
-    x: Array,
-    weight_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """Collect grad @ x.T, the gradient of M, where M has each element of the kernel.
-
-    y = M @ x makes the gradient of M[r, s] grad[r] * x[s], added up over the images; an element of
-    the kernel stands in M once for each position that it is moved to.
-    """
-    weight = like(x, weight_shape)
-    conv_grad_size(grad, x, weight, stride, padding, dilation, groups)
-    dtype = accumulator(x.dtype)
-    (n, _, *size), (o, per_group, *kernel), out = x.shape, weight.shape, grad.shape[2:]
-    rows, columns = math.prod(out), math.prod(size)
-    require_size(o * rows * per_group * columns)
-    p, k, s = window_pattern(tuple(size), out, tuple(kernel), stride, padding, dilation)
-    left = grad.astype(dtype, copy=False).reshape(n, groups, o // groups * rows)
-    right = x.astype(dtype, copy=False).reshape(n, groups, per_group * columns)
-    # (G, O/G * P, N) @ (G, N, C/G * S), the gradient of M, seen as (O, P, C/G, S)
-    d_matrix = left.transpose(1, 2, 0) @ right.swapaxes(0, 1)
-    d_matrix = d_matrix.reshape(o, rows, per_group, columns)
-    dw = np.zeros((math.prod(kernel), o, per_group), dtype)
-    np.add.at(dw, k, d_matrix[:, p, :, s])  # (T, O, C/G)
-    return dw.transpose(1, 2, 0).reshape(weight.shape).astype(native(x.dtype))
+def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
+    """Multiply grad by a matrix with a single one a row, where the first maximum is."""
+    require(0, grad)
+    mask = pattern(call, x, mask=True)
+    values = masked(x, mask)
+    largest = mask & (values == values.max(axis=3, keepdims=True))  # (N, C, P, S)
+    matrix = np.zeros(largest.shape, grad.dtype)  # a window of padding only has no one
+    np.put_along_axis(matrix, largest.argmax(3, keepdims=True), largest.any(3, keepdims=True), 3)
+    dx: Array = grad.reshape(*grad.shape[:2], 1, len(mask)) @ matrix
+    return dx.reshape(x.shape)
 
 
 @kernel_matrix
-def conv_bias_grad(grad: Array) -> Array:
-    """Sum grad over the batch and all positions: each of them had the bias added once."""
-    return bias_grad(grad, 1, accumulator(grad.dtype))
+def avg_pool_grad(shares: Array, call: Call) -> Array:
+    """Multiply grad over what counts in each window by avg_pool's matrix of ones."""
+    flat = shares.reshape(shares.shape[0] * shares.shape[1], math.prod(call.out))  # (N * C, P)
+    dx: Array = flat @ pattern(call, shares)
+    return dx.reshape(*shares.shape[:2], *call.size)
 
 
-@kernel_matrix
-def max_pool_grad(
-    grad: Array,
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
-) -> Array:
-    """The transpose of a matrix with a single one a row, where the first maximum is.
-
-    While the maxima stay where they are, max_pool is linear: it picks an element for each row.
-    """
-    out, _ = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
-    require_finite(grad)
-    dtype = accumulator(x.dtype)
-    n, c, *size = x.shape
-    s, p = math.prod(size), math.prod(out)
-    require_size(n * c * p * s)
-    row, _, column = window_pattern(tuple(size), out, kernel, stride, padding, dilation)
-    mask = np.zeros((p, s), bool)
-    mask[row, column] = True
-    images = x.reshape(n, c, 1, s)
-    masked = np.where(mask, images, np.array(lowest(x.dtype), native(x.dtype)))  # (N, C, P, S)
-    largest = mask & (masked == masked.max(axis=3, keepdims=True))
-    matrix = np.zeros(largest.shape, dtype)  # (N, C, P, S), a window of padding only has no one
-    first = largest.argmax(axis=3)[..., None]  # (N, C, P, 1)
-    np.put_along_axis(matrix, first, largest.any(axis=3, keepdims=True), axis=3)
-    dx: Array = grad.astype(dtype, copy=False).reshape(n, c, 1, p) @ matrix
-    return dx.reshape(x.shape).astype(native(x.dtype), copy=False)
+# --- Cost, and an exercise ------------------------------------------------------------------------
+# M has O*P*C/G*S elements and so many multiply-adds an image, K in S of them not by zero. More than
+# 2**26 elements are Unsupported, and so are infinities and NaN (max_pool aside), as 0 * inf is NaN.
 
 
-@kernel_matrix
-def avg_pool_grad(
-    grad: Array,
-    input_shape: Shape,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
-    """The transpose of avg_pool's matrix of ones times grad over what counts in each window."""
-    undilated = (1,) * len(kernel)
-    x = like(grad, input_shape)
-    out, _ = pool_grad_size(grad, x, kernel, stride, padding, undilated, ceil_mode)
-    require_finite(grad)
-    dtype = accumulator(grad.dtype)
-    n, c, *size = x.shape
-    s, p = math.prod(size), math.prod(out)
-    require_size(p * s)
-    row, _, column = window_pattern(tuple(size), out, kernel, stride, padding, undilated)
-    matrix = np.zeros((p, s), dtype)
-    matrix[row, column] = 1
-    counts = divisors(tuple(size), out, kernel, stride, padding, count_include_pad)  # (*out)
-    shares = grad.astype(dtype, copy=False) / counts.astype(dtype)  # (N, C, *out)
-    dx: Array = shares.reshape(n * c, p) @ matrix  # (N * C, P) @ (P, S)
-    return dx.reshape(x.shape).astype(native(grad.dtype), copy=False)
+def masked_with_a_mistake(x: Array, mask: Array) -> Array:
+    """One line is wrong. The suite says "MAXPOOL-4: the result is an element of the window"."""
+    return np.where(mask, x.reshape(*x.shape[:2], 1, mask.shape[1]), 0)

@@ -17,287 +17,151 @@ stamps the kernel, multiplied by that element, onto the output, and stamps that 
     stamp b           b 2b 3b
     y           a 2a 3a+b 2b 3b          its padding crops y at both ends
 
-A gradient follows from the same windows, read backwards: an output element adds its gradient times
-the kernel to its window of the input's gradient, and its gradient times the window to the kernel's.
+Both with numbers, for one image of one channel and one axis, (N, C, S) = (1, 1, S):
 
-Cost: one multiply-add for each (batch, output element, channel of the group, kernel position), a
-few microseconds of Python for each window, and no memory but the padded input. float16 and
-bfloat16 are summed in float32 and rounded once, at the end.
+>>> w, steps = np.array([[[1, 2, 3]]]), {"stride": (2,), "dilation": (1,), "groups": 1}
+>>> conv(np.array([[[1, 2, 3, 4, 5]]]), w, None, padding=((1, 1),), **steps)
+array([[[ 8, 20, 14]]])
+>>> conv_transpose(np.array([[[1, 10]]]), w, None, padding=((0, 0),), output_padding=(0,), **steps)
+array([[[ 1,  2, 13, 20, 30]]])
 """
 
-from __future__ import annotations
-
-from itertools import product
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import (
-    Array,
-    Padding,
-    Shape,
-    accumulator,
-    conv_size,
-    conv_transpose_size,
-    divisors,
-    lowest,
-    native,
-    padded,
-    pool_size,
-)
-from conformance.implementations._gradients import (
-    bias_grad,
-    conv_grad_size,
-    like,
-    pool_grad_size,
-)
+from conformance.implementations._arguments import Array
+from conformance.implementations._call import Call
+from conformance.implementations._frame import Frame
 
-naive = implementation("naive", family="numpy", dtypes=DTYPES, work_seconds=3e-7)
+naive = Frame(implementation("naive", family="numpy", dtypes=DTYPES, work_seconds=3e-7))
 
 
-def window_at(position: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> tuple[slice, ...]:
-    """Return where the window of an output position lies: every ``dilation``-th of its span."""
-    return tuple(
-        slice(p * s, p * s + d * (k - 1) + 1, d)
-        for p, k, s, d in zip(position, kernel, stride, dilation, strict=True)
-    )
+def conv2d_plain(x: Array, w: Array) -> Array:
+    """Return conv of x (N, C, H, W) with w (O, C, I, J): 2-D, stride 1, one group, no padding."""
+    i, j = w.shape[2:]
+    y = np.empty((len(x), len(w), x.shape[2] - i + 1, x.shape[3] - j + 1), x.dtype)
+    for n, o, row, column in np.ndindex(y.shape):
+        window = x[n, :, row : row + i, column : column + j]  # (C, I, J)
+        y[n, o, row, column] = (window * w[o]).sum()
+    return y
+
+
+def windows(first: int, second: int, call: Call) -> Iterator[tuple[Any, ...]]:
+    """Yield (a, b, p, where p's window lies) for each position p and all a < first, b < second."""
+    pairs = list(np.ndindex(first, second))
+    for p in np.ndindex(call.out):
+        axes = zip(p, call.kernel, call.stride, call.dilation, strict=True)
+        where = tuple(slice(i * s, i * s + d * (k - 1) + 1, d) for i, k, s, d in axes)
+        for a, b in pairs:
+            yield a, b, p, where
+
+
+def partners(channels: int, groups: int, per_group: int) -> list[slice]:
+    """Return, for each of ``channels``, the ``per_group`` ones that it meets through the weight."""
+    firsts = (c // (channels // groups) * per_group for c in range(channels))
+    return [slice(first, first + per_group) for first in firsts]
 
 
 @naive
-def conv(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
+def conv(x: Array, w: Array, call: Call) -> Array:
     """Sum each window times the kernel.
 
-    y[n, o, p] = bias[o] + the sum over c and k of x[n, c, p*stride + k*dilation] * w[o, c, k],
-    where p and k stand for one index a spatial axis and c runs over the group of o.
+    y[n, o, p] = the sum over c and k of x[n, c, p*stride + k*dilation] * w[o, c, k], where p and k
+    stand for one index a spatial axis and c runs over the group of o. The frame adds bias[o].
     """
-    out = conv_size(x, w, bias, stride, padding, dilation, groups)
-    dtype = accumulator(x.dtype)
-    n_out, (o_out, per_group, *kernel) = len(x), w.shape
-    x_padded = padded(x, padding, 0, dtype)  # (N, C, *S + padding)
-    weight = w.astype(dtype, copy=False)  # (O, C/groups, *K)
-    y = np.empty((n_out, o_out, *out), dtype)
-    for position in np.ndindex(out):
-        where = window_at(position, tuple(kernel), stride, dilation)
-        for n, o in product(range(n_out), range(o_out)):
-            first = o // (o_out // groups) * per_group  # the group's first channel
-            window = x_padded[n, first : first + per_group][:, *where]  # (C/groups, *K)
-            y[n, o, *position] = (window * weight[o]).sum()
-    if bias is not None:
-        for o in range(o_out):
-            y[:, o] += bias[o].astype(dtype)
-    return y.astype(native(x.dtype), copy=False)
-
-
-@naive
-def conv_transpose(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    output_padding: Shape,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """Stamp the kernel onto the output, once for each input element, and crop ``padding``.
-
-    y[n, o, p*stride + k*dilation] += x[n, c, p] * w[c, o, k] for every n, c, p, k and every o of
-    the group of c.
-    """
-    out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
-    dtype = accumulator(x.dtype)
-    n_out, (c_in, per_group, *kernel) = len(x), w.shape
-    x_wide, weight = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
-    uncropped = (b + size + a for size, (b, a) in zip(out, padding, strict=True))
-    y = np.zeros((n_out, per_group * groups, *uncropped), dtype)  # (N, O, *out + padding)
-    for position in np.ndindex(x.shape[2:]):
-        where = window_at(position, tuple(kernel), stride, dilation)
-        for n, c in product(range(n_out), range(c_in)):
-            first = c // (c_in // groups) * per_group  # the group's first output channel
-            stamp = x_wide[n, c, *position] * weight[c]  # (O/groups, *K)
-            y[n, first : first + per_group][:, *where] += stamp
-    if bias is not None:
-        for o in range(len(bias)):
-            y[:, o] += bias[o].astype(dtype)
-    kept = tuple(slice(b, b + size) for size, (b, _) in zip(out, padding, strict=True))
-    return y[:, :, *kept].astype(native(x.dtype))
-
-
-@naive
-def max_pool(
-    x: Array, *, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
-) -> Array:
-    """Take the largest x[n, c, p*stride + k*dilation] over k, padding being the lowest value."""
-    out, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode)
-    dtype = native(x.dtype)
-    x_padded = padded(x, reach, lowest(dtype), dtype)  # (N, C, *S + padding)
-    y = np.empty((*x.shape[:2], *out), dtype)
-    for position in np.ndindex(out):
-        where = window_at(position, kernel, stride, dilation)
-        for n, c in np.ndindex(x.shape[:2]):
-            y[n, c, *position] = x_padded[n, c, *where].max()  # NaN if there is one
+    y = np.empty((len(x), len(w), *call.out), x.dtype)
+    read = partners(len(w), call.groups, w.shape[1])
+    for n, o, p, where in windows(len(x), len(w), call):
+        window = x[n, read[o]][:, *where]  # (C/G, *K)
+        y[n, o, *p] = (window * w[o]).sum()
     return y
 
 
 @naive
-def avg_pool(
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
+def conv_transpose(x: Array, w: Array, call: Call) -> Array:
+    """Stamp the kernel onto the output, once for each input element, and crop the padding.
+
+    y[n, o, p*stride + k*dilation] += x[n, c, p] * w[c, o, k] for every o of the group of c.
+    """
+    y = np.zeros((len(x), w.shape[1] * call.groups, *call.padded), x.dtype)
+    written = partners(len(w), call.groups, w.shape[1])
+    for n, c, p, where in windows(len(x), len(w), call):
+        stamp = x[n, c, *p] * w[c]  # (O/G, *K)
+        y[n, written[c]][:, *where] += stamp
+    return call.crop(y)
+
+
+@naive
+def max_pool(x: Array, call: Call) -> Array:
+    """Take the largest x[n, c, p*stride + k*dilation] over k, padding being the lowest value."""
+    y = np.empty((*x.shape[:2], *call.out), x.dtype)
+    for n, c, p, where in windows(len(x), x.shape[1], call):
+        y[n, c, *p] = x[n, c, *where].max()  # NaN if there is one
+    return y
+
+
+@naive
+def avg_pool(x: Array, counts: Array, call: Call) -> Array:
     """Divide the sum of x[n, c, p*stride + k] over k by how many of those positions count."""
-    undilated = (1,) * len(kernel)
-    out, reach = pool_size(x, kernel, stride, padding, undilated, ceil_mode)
-    dtype = accumulator(x.dtype)
-    x_padded = padded(x, reach, 0, dtype)  # (N, C, *S + padding)
-    counts = np.zeros(x_padded.shape[2:], bool)  # which positions of the padded input count
-    counts[
-        tuple(
-            slice(0, b + s + a) if count_include_pad else slice(b, b + s)
-            for s, (b, a) in zip(x.shape[2:], padding, strict=True)
-        )
-    ] = True
-    y = np.empty((*x.shape[:2], *out), dtype)
-    for position in np.ndindex(out):
-        where = window_at(position, kernel, stride, undilated)
-        divisor = np.count_nonzero(counts[where])
-        for n, c in np.ndindex(x.shape[:2]):
-            y[n, c, *position] = x_padded[n, c, *where].sum() / divisor
-    return y.astype(native(x.dtype), copy=False)
+    y = np.empty((*x.shape[:2], *call.out), x.dtype)
+    for n, c, p, where in windows(len(x), x.shape[1], call):
+        y[n, c, *p] = x[n, c, *where].sum() / counts[p]
+    return y
+
+
+# --- Gradients: the same windows, read backwards --------------------------------------------------
+# An output element adds its gradient times the kernel to its window of the input's gradient, which
+# is what conv_transpose does, and its gradient times the window to the gradient of the kernel.
+conv_input_grad, conv_bias_grad = naive.gradients(conv_transpose)
 
 
 @naive
-def conv_input_grad(
-    grad: Array,
-    w: Array,
-    input_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """Stamp the kernel onto the input's gradient, once for each output element.
-
-    What read x[q] through w[k] adds grad * w[k] to dx[q], which is what conv_transpose does.
-    """
-    x = like(w, input_shape)
-    rest = conv_grad_size(grad, x, w, stride, padding, dilation, groups)
-    return conv_transpose(
-        grad,
-        w,
-        None,
-        stride=stride,
-        padding=padding,
-        output_padding=rest,
-        dilation=dilation,
-        groups=groups,
-    )
+def conv_weight_grad(grad: Array, x: Array, call: Call) -> Array:
+    """Add each output element's gradient times its window to the gradient of its kernel."""
+    filters, per_group = grad.shape[1], x.shape[1] // call.groups
+    dw = np.zeros((filters, per_group, *call.kernel), x.dtype)
+    read = partners(filters, call.groups, per_group)
+    for n, o, p, where in windows(len(x), filters, call):
+        dw[o] += grad[n, o, *p] * x[n, read[o]][:, *where]  # (C/G, *K)
+    return dw
 
 
 @naive
-def conv_weight_grad(
-    grad: Array,
-    x: Array,
-    weight_shape: Shape,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """Add each output element's gradient times its window to the gradient of its kernel.
-
-    dw[o, c, k] = the sum over n and p of grad[n, o, p] * x[n, c, p*stride + k*dilation].
-    """
-    weight = like(x, weight_shape)
-    conv_grad_size(grad, x, weight, stride, padding, dilation, groups)
-    dtype = accumulator(x.dtype)
-    o_out, per_group, *kernel = weight_shape
-    x_padded = padded(x, padding, 0, dtype)  # (N, C, *S + padding)
-    dw = np.zeros(weight_shape, dtype)
-    for position in np.ndindex(grad.shape[2:]):
-        where = window_at(position, tuple(kernel), stride, dilation)
-        for n, o in product(range(len(x)), range(o_out)):
-            first = o // (o_out // groups) * per_group  # the group's first channel
-            window = x_padded[n, first : first + per_group][:, *where]  # (C/groups, *K)
-            dw[o] += grad[n, o, *position].astype(dtype) * window
-    return dw.astype(native(x.dtype), copy=False)
-
-
-@naive
-def conv_bias_grad(grad: Array) -> Array:
-    """Sum grad over the batch and all positions: each of them had the bias added once."""
-    return bias_grad(grad, 1, accumulator(grad.dtype))
-
-
-@naive
-def max_pool_grad(
-    grad: Array,
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
-) -> Array:
+def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
     """Add each window's gradient where its first maximum is; padding has none."""
-    _, reach = pool_grad_size(grad, x, kernel, stride, padding, dilation, ceil_mode)
-    x_padded = padded(x, reach, lowest(x.dtype), native(x.dtype))  # (N, C, *S + padding)
-    real = padded(np.ones((1, 1, *x.shape[2:]), bool), reach, 0, np.dtype(bool))[0, 0]
-    dx = np.zeros(x_padded.shape, accumulator(x.dtype))
-    for position in np.ndindex(grad.shape[2:]):
-        where = window_at(position, kernel, stride, dilation)
-        for n, c in np.ndindex(x.shape[:2]):
-            window = x_padded[n, c, *where]
-            first = ((window == window.max()) & real[where]).argmax()
-            dx[n, c, *where][np.unravel_index(first, kernel)] += grad[n, c, *position].astype(
-                dx.dtype
-            )
-    kept = tuple(slice(b, b + s) for s, (b, _) in zip(x.shape[2:], reach, strict=True))
-    return dx[:, :, *kept].astype(native(x.dtype))
+    dx, inside = np.zeros(x.shape, grad.dtype), call.inside()
+    for n, c, p, where in windows(len(x), x.shape[1], call):
+        window = x[n, c, *where]
+        first = ((window == window.max()) & inside[where]).argmax()
+        dx[n, c, *where][np.unravel_index(first, call.kernel)] += grad[n, c, *p]
+    return call.crop(dx)
 
 
 @naive
-def avg_pool_grad(
-    grad: Array,
-    input_shape: Shape,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
+def avg_pool_grad(shares: Array, call: Call) -> Array:
     """Add each window's gradient, over the divisor, to every element that it read."""
-    undilated = (1,) * len(kernel)
-    x = like(grad, input_shape)
-    _, reach = pool_grad_size(grad, x, kernel, stride, padding, undilated, ceil_mode)
-    dtype = accumulator(grad.dtype)
-    out = grad.shape[2:]
-    counts = divisors(x.shape[2:], out, kernel, stride, padding, count_include_pad)  # (*out)
-    shares = grad.astype(dtype, copy=False) / counts.astype(dtype)  # (N, C, *out)
-    beyond = (b + s + a for s, (b, a) in zip(x.shape[2:], reach, strict=True))
-    dx = np.zeros((*x.shape[:2], *beyond), dtype)  # (N, C, *S + padding)
-    for position in np.ndindex(out):
-        where = window_at(position, kernel, stride, undilated)
-        for n, c in np.ndindex(x.shape[:2]):
-            dx[n, c, *where] += shares[n, c, *position]
-    kept = tuple(slice(b, b + s) for s, (b, _) in zip(x.shape[2:], reach, strict=True))
-    return dx[:, :, *kept].astype(native(grad.dtype))
+    dx = np.zeros((*shares.shape[:2], *call.padded), shares.dtype)
+    for n, c, p, where in windows(len(dx), dx.shape[1], call):
+        dx[n, c, *where] += shares[n, c, *p]
+    return call.crop(dx)
+
+
+# --- Cost, and an exercise ------------------------------------------------------------------------
+# N*O*P*C/G*K multiply-adds and a few microseconds of Python for each window. Each of them reads two
+# elements anew, as no window and no kernel is kept for the next; memory holds the padded input.
+
+
+def conv_with_a_mistake(x: Array, w: Array, call: Call) -> Array:
+    """One line is wrong. The suite says "CONV-6: each group reads its own channels".
+
+    It is right for one group, and for a depthwise convolution that makes one channel of each.
+    """
+    y = np.empty((len(x), len(w), *call.out), x.dtype)
+    for n, o, p, where in windows(len(x), len(w), call):
+        first = o % call.groups * w.shape[1]
+        y[n, o, *p] = (x[n, first : first + w.shape[1]][:, *where] * w[o]).sum()
+    return y

@@ -17,15 +17,15 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from conformance import Unsupported
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Padding,
     Shape,
     check_padding,
-    lowest,
+    like,
     window_reach,
 )
-from conformance.implementations._gradients import like
+from conformance.implementations._windows import lowest
 from conformance.registration.registry import Implementation
 from conformance.signatures import SIGNATURES
 

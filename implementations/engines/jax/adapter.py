@@ -33,15 +33,15 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Padding,
     Shape,
     check_padding,
-    divisors,
     native,
     window_reach,
 )
+from conformance.implementations._windows import divisors
 from conformance.implementations.engines.adapter import Differentiable, biased
 from conformance.implementations.engines.jax.snippet import compiled, snippet
 from conformance.implementations.engines.kept import Forgetting, Kept

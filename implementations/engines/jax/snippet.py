@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.implementations._common import divisors, window_reach
+from conformance.implementations._arguments import window_reach
+from conformance.implementations._windows import divisors
 from conformance.registration.snippets import Call, plain
 
 _IMPORT = "import jax; from jax import lax; jax.config.update('jax_enable_x64', True)"

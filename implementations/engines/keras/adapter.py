@@ -35,14 +35,8 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import FLOATS
-from conformance.implementations._common import (
-    Array,
-    Padding,
-    Shape,
-    check_axes,
-    native,
-    padded,
-)
+from conformance.implementations._arguments import Array, Padding, Shape, check_axes, native
+from conformance.implementations._windows import padded
 from conformance.implementations.engines.adapter import (
     Engine,
     Tensor,

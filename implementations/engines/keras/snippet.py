@@ -5,7 +5,7 @@ Each function mirrors its namesake in ``keras_numpy.py``: the same padding aroun
 
 from __future__ import annotations
 
-from conformance.implementations._common import Padding, window_reach
+from conformance.implementations._arguments import Padding, window_reach
 from conformance.registration.snippets import Call, plain
 
 _IMPORT = (

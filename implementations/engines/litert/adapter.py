@@ -37,15 +37,15 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.case import Case
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Padding,
     Shape,
     check_axes,
     check_padding,
     native,
-    padded,
 )
+from conformance.implementations._windows import padded
 from conformance.implementations.engines.adapter import any_padding
 from conformance.implementations.engines.litert.arguments import (
     FILTER,

@@ -9,17 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from conformance import Unsupported
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Padding,
     Shape,
     check_axes,
     check_padding,
-    is_same,
     native,
-    padded,
     pool_size,
 )
+from conformance.implementations._windows import is_same, padded
 from conformance.implementations.engines.adapter import any_padding, check_padded, cropped
 
 SAME, VALID = 0, 1

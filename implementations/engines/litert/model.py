@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.implementations._common import Array, Shape
+from conformance.implementations._arguments import Array, Shape
 
 
 @dataclass(frozen=True, slots=True)

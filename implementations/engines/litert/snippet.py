@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from conformance.implementations._common import Array, Padding, window_reach
+from conformance.implementations._arguments import Array, Padding, window_reach
 from conformance.registration.snippets import Call, plain
 
 Recorded: TypeAlias = "tuple[str, str, dict[str, int], tuple[Array | None, ...], Array]"

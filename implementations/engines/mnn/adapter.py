@@ -32,16 +32,16 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.case import Case
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Padding,
     Shape,
     check_axes,
     check_padding,
     native,
-    padded,
     window_reach,
 )
+from conformance.implementations._windows import padded
 from conformance.implementations.engines.adapter import (
     any_padding,
     check_padded,

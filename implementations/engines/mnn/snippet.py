@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conformance.implementations._common import Padding
+from conformance.implementations._arguments import Padding
 from conformance.implementations.engines.adapter import any_padding, differ, shared
 from conformance.registration.snippets import Call, plain
 

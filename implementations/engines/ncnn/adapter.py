@@ -42,7 +42,7 @@ from typing import Any
 import numpy as np
 
 from conformance import Unsupported, implementation
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Padding,
     Shape,

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from conformance.implementations._common import Array, native
+from conformance.implementations._arguments import Array, native
 from conformance.registration.registry import Implementation
 
 OPSET, IR_VERSION = 22, 10

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from conformance import implementation
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 from conformance.implementations.engines.onnx.model import Node, register
 from conformance.implementations.engines.onnx.snippet import opencv_net
 

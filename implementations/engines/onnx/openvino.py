@@ -33,7 +33,7 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import Array, Shape, native
+from conformance.implementations._arguments import Array, Shape, native
 from conformance.implementations.engines.onnx import openvino_snippet
 from conformance.implementations.engines.onnx.openvino_call import (
     attributes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 
 _ATTRIBUTES = {"stride": "strides", "dilation": "dilations", "kernel": "kernel_shape"}
 """OpenVINO's name of a parameter, where it is another one."""

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from conformance import implementation
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 from conformance.implementations.engines.onnx.model import Node, register
 from conformance.implementations.engines.onnx.snippet import evaluator
 

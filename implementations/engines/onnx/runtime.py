@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from conformance import Unsupported, implementation
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 from conformance.implementations.engines.onnx import snippet
 from conformance.implementations.engines.onnx.model import Node, register
 

@@ -34,15 +34,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from conformance import implementation
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Padding,
     Shape,
     conv_size,
     conv_transpose_size,
     native,
-    padded,
 )
+from conformance.implementations._windows import padded
 from conformance.implementations.engines.scipy import snippet
 
 if TYPE_CHECKING:

@@ -36,16 +36,17 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Array,
     Padding,
     Shape,
     check_axes,
+    check_grad,
     check_padding,
-    is_same,
+    like,
     native,
 )
-from conformance.implementations._gradients import check_grad, like
+from conformance.implementations._windows import is_same
 from conformance.implementations.engines.adapter import (
     Differentiable,
     any_padding,

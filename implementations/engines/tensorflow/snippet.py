@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conformance.implementations._common import Padding, Shape, window_reach
+from conformance.implementations._arguments import Padding, Shape, window_reach
 from conformance.registration.snippets import Call, plain
 
 _IMPORT = "import tensorflow as tf"

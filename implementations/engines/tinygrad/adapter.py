@@ -26,7 +26,7 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import Array, Padding, Shape, native
+from conformance.implementations._arguments import Array, Padding, Shape, native
 from conformance.implementations.engines.adapter import Differentiable, Tensor
 from conformance.implementations.engines.tinygrad import snippet
 

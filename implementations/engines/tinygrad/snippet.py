@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from conformance.implementations._common import Padding, Shape, lowest, pool_size
+from conformance.implementations._arguments import Padding, Shape, pool_size
+from conformance.implementations._windows import lowest
 from conformance.implementations.engines.adapter import any_padding, differ, shared
 from conformance.registration.snippets import Call, plain
 

@@ -35,7 +35,7 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import Array, Padding, Shape, native, window_reach
+from conformance.implementations._arguments import Array, Padding, Shape, native, window_reach
 from conformance.implementations.engines.adapter import (
     Differentiable,
     check_padded,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.implementations._common import (
+from conformance.implementations._arguments import (
     Padding,
     Shape,
     conv_transpose_size,

@@ -26,8 +26,8 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.case import Case
+from conformance.implementations._arguments import Array, Padding, Shape, native
 from conformance.implementations._checks import checked
-from conformance.implementations._common import Array, Padding, Shape, native
 from conformance.implementations.engines.adapter import (
     Differentiable,
     Tensor,

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 from conformance import Implementation, implementation
 from conformance.case import Case
 from conformance.dtypes import DTYPES
-from conformance.implementations._common import Array
+from conformance.implementations._arguments import Array
 from conformance.implementations.engines.kept import Kept
 from conformance.implementations.engines.torch import snippet
 from conformance.implementations.engines.torch.eager import Torch

@@ -1,8 +1,16 @@
-"""What the implementations share: argument checks, output sizes, padding, divisors.
+"""Checks of a call's arguments, and the sizes that follow from them, for all implementations.
 
 Shapes are channels-first here: x (N, C, *S), w (O, C/groups, *K), for conv_transpose
 (C, O/groups, *K). With ``channels_last`` the arrays are (N, *S, C) and (*K, C/groups, O), for
-conv_transpose (*K, O/groups, C). Every check raises ValueError naming the parameter and its value.
+conv_transpose (*K, O/groups, C). A check raises ValueError, or TypeError for a dtype that has no
+numbers, and names the parameter and its value. Nothing here reads or writes an array's elements.
+
+A gradient is handed grad, of the shape of the forward result, the arrays that it needs, and the
+shape of the one that it is the gradient of. What the forward call would not accept, its gradient
+does not either: so the forward's own checks are used, on arrays of the shapes in question.
+
+Sizes are those of V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep learning,
+2016: relationship 6 for conv and 14 for conv_transpose, with dilation (section 5.1) in both.
 """
 
 from __future__ import annotations
@@ -16,6 +24,8 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 Padding: TypeAlias = tuple[tuple[int, int], ...]
+
+_INT = frozenset({int})
 
 
 def conv_size(
@@ -75,7 +85,9 @@ def conv_transpose_size(
     check_axes(len(size), stride=stride, dilation=dilation)
     check_axes(len(size), least=0, output_padding=output_padding)
     check_padding(len(size), padding)
-    if any(p >= max(s, d) for p, s, d in zip(output_padding, stride, dilation, strict=True)):
+    if any(output_padding) and any(
+        p >= max(s, d) for p, s, d in zip(output_padding, stride, dilation, strict=True)
+    ):
         raise ValueError(
             f"output_padding={output_padding!r}: must be below the larger of stride={stride!r} "
             f"and dilation={dilation!r} on every axis"
@@ -146,66 +158,9 @@ def window_reach(
     return tuple(out), tuple(reach)
 
 
-def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
-    """Whether TensorFlow's "SAME" makes ``out`` windows and starts the first where padding does.
-
-    It makes ceil(S / stride) windows and puts half of the positions that they lack, rounded down,
-    before the input. ``kernel`` is the kernel's extent, dilated.
-    """
-    return all(
-        o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
-        for s, o, k, step, (before, _) in zip(size, out, kernel, stride, padding, strict=True)
-    )
-
-
-def divisors(
-    size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding, include: bool
-) -> NDArray[np.int64]:
-    """Return how many positions of each window avg_pool divides by, as (*out).
-
-    ``include`` counts those in the padded input, else only those in the input; what ``ceil_mode``
-    adds beyond the padding never counts.
-    """
-    count = np.ones((), np.int64)
-    for s, o, k, step, (before, after) in zip(size, out, kernel, stride, padding, strict=True):
-        start = np.arange(o) * step - before  # (o,)
-        end = np.minimum(start + k, s + after if include else s)  # (o,)
-        count = np.multiply.outer(count, end - (start if include else np.maximum(start, 0)))
-    return count
-
-
-def padded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], first: int = 2) -> Array:
-    """Return ``x`` in ``dtype`` with ``fill`` around the spatial axes, which start at ``first``.
-
-    Without padding and conversion that is ``x`` itself: never write to it. Raises ValueError where
-    it would crop.
-    """
-    if not any(map(any, padding)):
-        return x.astype(dtype, copy=False)
-    check_padding(x.ndim - 2, padding)
-    shape, inside = list(x.shape), [slice(None)] * x.ndim
-    for axis, (before, after) in enumerate(padding, first):
-        inside[axis] = slice(before, before + shape[axis])
-        shape[axis] += before + after
-    result = np.full(shape, fill, dtype) if fill else np.zeros(shape, dtype)
-    result[tuple(inside)] = x
-    return result
-
-
-def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype to sum in: float32 for float16 and bfloat16, else ``dtype`` itself."""
-    half = dtype.itemsize == 2 and dtype.kind in "fV"  # NumPy calls bfloat16's kind V
-    return np.dtype(np.float32) if half else native(dtype)
-
-
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return ``dtype`` in this machine's byte order: the result's dtype."""
     return dtype if dtype.isnative else dtype.newbyteorder("=")
-
-
-def lowest(dtype: np.dtype[Any]) -> float:
-    """Return max_pool's padding: -inf, or the smallest value of an integer dtype."""
-    return int(np.iinfo(dtype).min) if dtype.kind in "iu" else -np.inf
 
 
 def check_axes(dims: int, *, least: int = 1, **parameters: Sequence[int]) -> None:
@@ -232,10 +187,10 @@ def check_padding(dims: int, padding: Padding) -> None:
 
 
 def _are_whole(values: Sequence[int], length: int) -> bool:
-    return (
-        isinstance(values, (tuple, list))
-        and len(values) == length
-        and all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
+    if not isinstance(values, (tuple, list)) or len(values) != length:
+        return False
+    return _INT.issuperset(map(type, values)) or all(  # the first is the usual and the faster
+        isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values
     )
 
 
@@ -244,7 +199,7 @@ def _shapes(x: Array, w: Array, groups: int, channels_last: bool) -> tuple[Shape
     _check_rank(x)
     if w.ndim != x.ndim:
         raise ValueError(f"w: {w.ndim} axes {w.shape}; must have as many as x, {x.ndim} {x.shape}")
-    if native(w.dtype) != native(x.dtype):
+    if w.dtype != x.dtype and native(w.dtype) != native(x.dtype):
         raise ValueError(f"w: dtype {w.dtype}; must be that of x, {x.dtype}")
     _check_filled("x", x.shape[1:], x.shape)
     _check_filled("w", w.shape, w.shape)
@@ -272,5 +227,80 @@ def _check_bias(bias: Array | None, channels: int, x: Array) -> None:
         return
     if bias.shape != (channels,):
         raise ValueError(f"bias: shape {bias.shape}; must be ({channels},), one an output channel")
-    if native(bias.dtype) != native(x.dtype):
+    if bias.dtype != x.dtype and native(bias.dtype) != native(x.dtype):
         raise ValueError(f"bias: dtype {bias.dtype}; must be that of x, {x.dtype}")
+
+
+def conv_grad_size(
+    grad: Array,
+    x: Array,
+    w: Array,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    groups: int,
+    *,
+    channels_last: bool = False,
+) -> Shape:
+    """Check a gradient of conv(x, w); return the output positions that no window reads, an axis.
+
+    They are what is left of the padded input after the last window, fewer than the stride: the
+    output_padding with which conv_transpose goes back from the shape of grad to that of x.
+    """
+    out = conv_size(x, w, None, stride, padding, dilation, groups, channels_last=channels_last)
+    filters = w.shape[-1] if channels_last else w.shape[0]
+    _check_grad(grad, x, (len(x), *out, filters) if channels_last else (len(x), filters, *out))
+    size, kernel = (x.shape[1:-1], w.shape[:-2]) if channels_last else (x.shape[2:], w.shape[2:])
+    return tuple(
+        (s + before + after - d * (k - 1) - 1) % step
+        for s, k, step, (before, after), d in zip(
+            size, kernel, stride, padding, dilation, strict=True
+        )
+    )
+
+
+def pool_grad_size(
+    grad: Array,
+    x: Array,
+    kernel: Shape,
+    stride: Shape,
+    padding: Padding,
+    dilation: Shape,
+    ceil_mode: bool,
+    *,
+    channels_last: bool = False,
+) -> tuple[Shape, Padding]:
+    """Check a gradient of a pool of x; return what `pool_size` returns of the forward call."""
+    out, reach = pool_size(
+        x, kernel, stride, padding, dilation, ceil_mode, channels_last=channels_last
+    )
+    n, c = len(x), x.shape[-1] if channels_last else x.shape[1]
+    _check_grad(grad, x, (n, *out, c) if channels_last else (n, c, *out))
+    return out, reach
+
+
+def check_grad(grad: Array) -> None:
+    """Check a grad that no other argument says the shape of."""
+    if grad.ndim not in (3, 4, 5) or 0 in grad.shape[1:]:
+        raise ValueError(f"grad: shape {grad.shape}; must be (N, O, *out), only the batch empty")
+    if grad.dtype.kind not in "fiu" and grad.dtype.name != "bfloat16":
+        raise TypeError(f"grad: dtype {grad.dtype}; must be a floating-point or an integer one")
+
+
+def like(array: Array, shape: Shape) -> Array:
+    """Return an array of zeros with the dtype of ``array``, which takes no memory, to be checked.
+
+    All of its elements are the same one, which is read-only. Raises ValueError or TypeError for
+    what is not a shape.
+    """
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(f"{shape!r}: a shape must be a tuple of whole numbers")
+    element = bytes(array.dtype.itemsize)
+    return np.ndarray(shape, array.dtype, element, strides=(0,) * len(shape))
+
+
+def _check_grad(grad: Array, x: Array, shape: Shape) -> None:
+    if grad.shape != shape:
+        raise ValueError(f"grad: shape {grad.shape}; must be that of the forward result, {shape}")
+    if grad.dtype != x.dtype and native(grad.dtype) != native(x.dtype):
+        raise ValueError(f"grad: dtype {grad.dtype}; must be that of the other array, {x.dtype}")

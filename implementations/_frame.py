@@ -1,0 +1,81 @@
+"""The frame of the course: what every operator needs and no idea is about.
+
+A chapter writes the idea of an operator: a function of arrays that are ready to be computed with,
+and of a `Call`, which says how the windows lie. The frame makes the operator of it::
+
+    arguments are checked: sizes that do not fit raise, before anything is computed
+    x is padded, and x, w and grad are widened to the dtype that sums are made in
+    y = the idea
+    the bias is added, and y is rounded to the dtype of x
+
+float16 and bfloat16 are summed in float32 and rounded once, at the end; other dtypes are summed as
+they are. The ideas, where * stands for one number a spatial axis, and with ``layout="NHWC"`` C, and
+C/G and O of a weight, come last:
+
+====================  ==============================================================================
+conv                  x (N, C, *padded), w (O, C/G, *K), call -> y (N, O, *out)
+conv_transpose        x (N, C, *out), w (C, O/G, *K), call -> y (N, O, *size)
+max_pool              x (N, C, *padded), the padding being the lowest value, call -> y (N, C, *out)
+avg_pool              x (N, C, *padded), counts (*out), call -> y (N, C, *out)
+conv_weight_grad      grad (N, O, *out), x (N, C, *padded), call -> dw (O, C/G, *K)
+max_pool_grad         grad (N, C, *out), x as for max_pool, call -> dx (N, C, *size)
+avg_pool_grad         shares = grad / counts (N, C, *out), call -> dx (N, C, *size)
+====================  ==============================================================================
+
+The other two gradients are the same for every idea: that of conv's input is conv_transpose, and
+that of the bias is a sum.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import update_wrapper
+
+from conformance.implementations import _operators
+from conformance.implementations._operators import Operator
+from conformance.registration.registry import Implementation
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Makes operators of ideas, and registers them: the decorator of a chapter's functions."""
+
+    implementation: Implementation
+    pads: bool = True
+    """Whether ideas are handed padded arrays; else what is *padded in the table is *size."""
+
+    def __call__(self, idea: Operator) -> Operator:
+        """Register and return the operator that ``idea`` is named after.
+
+        Raises KeyError for a name that is not in the table, and `RegistrationError` for one that
+        the implementation already has.
+        """
+        return self.implementation(self.operator(idea.__name__, idea))
+
+    def operator(self, name: str, idea: Operator) -> Operator:
+        """Return the operator ``name`` that ``idea`` makes, without registering it.
+
+        Its signature, and its docstring after that of the idea, are those of `_operators`. Raises
+        KeyError for a name that is not in the table.
+        """
+        operator = _operators.AROUND[name](idea, self.implementation.layout == "NHWC", self.pads)
+        signature, text = inspect.signature(operator), inspect.getdoc(operator)
+        update_wrapper(operator, idea)
+        operator.__signature__ = signature  # type: ignore[attr-defined]
+        operator.__doc__ = f"{inspect.getdoc(idea)}\n\n{text}"
+        return operator
+
+    def gradients(self, conv_transpose: Operator) -> tuple[Operator, Operator]:
+        """Register and return conv_input_grad and conv_bias_grad, beside ``conv_transpose``.
+
+        The first is by the idea of ``conv_transpose``, an operator that this frame made.
+        """
+        channels_last = self.implementation.layout == "NHWC"
+        back = inspect.unwrap(conv_transpose)
+        input_grad = _operators.conv_input_grad(back, channels_last)
+        bias_grad = _operators.conv_bias_grad(channels_last)
+        for operator in (input_grad, bias_grad):
+            operator.__module__ = conv_transpose.__module__  # where scripts import it from
+            self.implementation(operator)
+        return input_grad, bias_grad

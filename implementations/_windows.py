@@ -1,0 +1,73 @@
+"""Windows on arrays, for the course and the adapters: padding, divisors, dtypes to sum in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.implementations._arguments import Array, Padding, Shape, check_padding, native
+
+
+def padded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], first: int = 2) -> Array:
+    """Return ``x`` in ``dtype`` with ``fill`` around the spatial axes, which start at ``first``.
+
+    Without padding and conversion that is ``x`` itself: never write to it. Raises ValueError where
+    it would crop.
+    """
+    if any(map(any, padding)):
+        check_padding(x.ndim - 2, padding)
+    return surrounded(x, padding, fill, dtype, first)
+
+
+def surrounded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], first: int) -> Array:
+    """Return what `padded` returns, of a ``padding`` that was checked before."""
+    if not any(map(any, padding)):
+        return x.astype(dtype, copy=False)
+    shape, inside = list(x.shape), [slice(None)] * x.ndim
+    for axis, (before, after) in enumerate(padding, first):
+        inside[axis] = slice(before, before + shape[axis])
+        shape[axis] += before + after
+    result = np.full(shape, fill, dtype) if fill else np.zeros(shape, dtype)
+    result[tuple(inside)] = x
+    return result
+
+
+def divisors(
+    size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding, include: bool
+) -> NDArray[np.int64]:
+    """Return how many positions of each window avg_pool divides by, as (*out).
+
+    ``include`` counts those in the padded input, else only those in the input; what ``ceil_mode``
+    adds beyond the padding never counts.
+    """
+    count = np.ones((), np.int64)
+    for s, o, k, step, (before, after) in zip(size, out, kernel, stride, padding, strict=True):
+        start = np.arange(o) * step - before  # (o,)
+        end = np.minimum(start + k, s + after if include else s)  # (o,)
+        count = np.multiply.outer(count, end - (start if include else np.maximum(start, 0)))
+    return count
+
+
+def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
+    """Whether TensorFlow's "SAME" makes ``out`` windows and starts the first where padding does.
+
+    It makes ceil(S / stride) windows and puts half of the positions that they lack, rounded down,
+    before the input. ``kernel`` is the kernel's extent, dilated.
+    """
+    return all(
+        o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
+        for s, o, k, step, (before, _) in zip(size, out, kernel, stride, padding, strict=True)
+    )
+
+
+def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype to sum in: float32 for float16 and bfloat16, else ``dtype`` itself."""
+    half = dtype.itemsize == 2 and dtype.kind in "fV"  # NumPy calls bfloat16's kind V
+    return np.dtype(np.float32) if half else native(dtype)
+
+
+def lowest(dtype: np.dtype[Any]) -> float:
+    """Return max_pool's padding: -inf, or the smallest value of an integer dtype."""
+    return int(np.iinfo(dtype).min) if dtype.kind in "iu" else -np.inf
