@@ -6,9 +6,8 @@ from conformance.case import Case
 from conformance.implementations.engines.mlx import adapter as mlx
 from conformance.implementations.engines.ncnn import adapter as ncnn_net
 from conformance.isolation.dispatch import place_of
-from conformance.isolation.limits import Limits
-from conformance.isolation.place import module_of
 from conformance.judging import Prepared
+from conformance.registration.place import Limits
 from conformance.scripts.standalone import script
 
 
@@ -20,7 +19,7 @@ def test_a_worker_loads_the_module_that_registered_it() -> None:
 
 def test_inherited_functions_belong_to_the_module_that_registered_them() -> None:
     assert "conformance.implementations.engines.adapter" == mlx.mlx.functions["conv"].__module__
-    assert "conformance.implementations.engines.mlx.adapter" == module_of(mlx.mlx)
+    assert "conformance.implementations.engines.mlx.adapter" == mlx.mlx.module
 
 
 def test_a_script_takes_an_inherited_function_from_its_implementation() -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from conformance.case import Case
 from conformance.errors import ConformanceError, PluginError, RegistrationError
+from conformance.registration import entry_points as declared_entry_points
 from conformance.registration import registry
 from conformance.registration.plugins import load_plugin
-from conformance.registration.registry import find, get, implementation, implementations
+from conformance.registration.registry import Registry, find, get, implementation, implementations
 
 HERE = str(Path(__file__).resolve())
 CONV = Case.parse("conv1d:float32:x=1,1,3:w=1,1,1:normal@0")
@@ -25,13 +26,11 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_registered() -> Iterator[None]:
     """An empty registry, no entry points, and no module left behind."""
-    monkeypatch.setattr(registry, "_registry", {})
-    monkeypatch.setattr(registry, "_broken", {})
-    monkeypatch.setattr(registry, "_loaded_entry_points", True)
     before = set(sys.modules)
-    yield
+    with registry.using(Registry()):
+        yield
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
@@ -428,15 +427,15 @@ class EntryPoint:
 
 
 @pytest.fixture
-def entry_points(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def entry_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Return a function that installs entry points."""
 
     def install(**loads: Callable[[], Any]) -> None:
-        found = [EntryPoint(name, load) for name, load in loads.items()]
-        monkeypatch.setattr(registry, "_loaded_entry_points", False)
-        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
+        points = [EntryPoint(name, load) for name, load in loads.items()]
+        monkeypatch.setattr(declared_entry_points, "installed", lambda: points)
 
-    return install
+    with registry.using(Registry(entry_points=True)):
+        yield install
 
 
 def _failing(problem: BaseException) -> Callable[[], Any]:
