@@ -121,9 +121,8 @@ def _declared(plain: dict[str, Any], place: Place) -> Implementation:
                 ": where is a function, which stays in its worker; write fields, or run it with "
                 "--no-isolate"
             )
-    fields = {key: value for key, value in plain.items() if key != "installed"}
     return Implementation(
-        **fields
+        **plain
         | {
             "supports": Supports(place) if plain["supports"] else None,
             "known": tuple(KnownDifference(**entry) for entry in plain["known"]),

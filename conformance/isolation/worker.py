@@ -159,7 +159,6 @@ def declarations(one: Implementation) -> dict[str, Any]:
         "known": [_plain_known(entry) for entry in one.known],
         "supports": one.supports is not None,
         "snippet": None,
-        "installed": one.installed,
         "functions": {
             operator: (
                 getattr(function, "__module__", None) or "",
