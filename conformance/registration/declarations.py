@@ -1,6 +1,6 @@
 """What an implementation declares of itself: one field of `Declarations` each, and nothing more.
 
-From the fields follow the arguments of `conformance.implementation`, their documentation and their
+From the fields follow the arguments of `implementation(...)`, their documentation and their
 checks, whether two declarations of one name agree, and what a worker tells of an implementation
 that it alone has loaded. Editors and mypy know the arguments as well: `taking` gives a function the
 signature of a dataclass. (An explicit signature, or a ``TypedDict``, would be the same list again.)
@@ -212,7 +212,7 @@ class Declarations:
 
 @dataclass(frozen=True, eq=False)
 class Arguments(Declarations):
-    """The arguments of `conformance.implementation`: a name, what is declared, and a version."""
+    """The arguments of `implementation(...)`: a name, what is declared, and a version."""
 
     name: str
     _: KW_ONLY

@@ -1,6 +1,6 @@
 """The registry: which implementations there are, and how each is found.
 
-The functions of this module, `conformance.implementation` among them, are those of the registry in
+The functions of this module, `implementation(...)` among them, are those of the registry in
 use. A test or a notebook has one of its own while it works::
 
     with registry.using(Registry()):
@@ -132,7 +132,7 @@ class Registry:
     def from_file(self, file: Path) -> tuple[Implementation, ...]:
         """Return the implementations that the file ``file`` has registered."""
         registered = self._implementations.values()
-        return tuple(one for one in registered if Path(one.origin) == file)
+        return tuple(i for i in registered if Path(i.origin) == file)
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
@@ -149,7 +149,7 @@ _in_use = Registry(entry_points=True)
 
 
 def in_use() -> Registry:
-    """Return the registry that `conformance.implementation` registers in."""
+    """Return the registry that `implementation(...)` registers in."""
     return _in_use
 
 
