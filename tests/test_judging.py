@@ -33,12 +33,12 @@ by_operator = pytest.mark.parametrize("operator", FORWARD)
 
 
 @pytest.fixture
-def judged() -> Judged:
+def judged(empty_registry: None) -> Judged:
     """Return a function that judges a function on one case, in an empty registry."""
 
     def judge_it(function: Callable[..., Any], text: str = CONV, **declared: Any) -> Verdict:
-        with registry.using(Registry()):
-            one = registry.implementation("mine", **declared)
+        registry.use(Registry())
+        one = registry.implementation("mine", **declared)
         case = Case.parse(text)
         one.register(case.operator, function)
         return judge(one, case)
