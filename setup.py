@@ -4,7 +4,7 @@ So no module that a user has in his folder, such as ``implementations.py``, can 
 Everything else about the distribution is in pyproject.toml.
 """
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 
 FOLDERS = {
     "conformance": "conformance",
@@ -12,11 +12,17 @@ FOLDERS = {
     "conformance.reports": "reports",
 }
 
+
+def _beneath(folder: str) -> list[str]:
+    """Return what lies beneath a folder: packages, and folders of data."""
+    return find_namespace_packages(folder, exclude=["*__pycache__"])
+
+
 setup(
     package_dir=FOLDERS,
     packages=[
         package
         for root, folder in FOLDERS.items()
-        for package in (root, *(f"{root}.{inner}" for inner in find_packages(folder)))
+        for package in (root, *(f"{root}.{inner}" for inner in _beneath(folder)))
     ],
 )

@@ -18,10 +18,11 @@ from conformance.case import Case
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
 from conformance.isolation.dispatch import caller_of, close_all, isolated
-from conformance.isolation.limits import Limits
 from conformance.judging import Prepared, judge_each
 from conformance.operators import FORWARD
-from conformance.registration.registry import Implementation, get
+from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits
+from conformance.registration.registry import get
 
 EXAMPLES = 100
 """Cases an operator and dimension."""

@@ -17,7 +17,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from conformance.errors import ConformanceError, Unsupported
-from conformance.registration.registry import Implementation, implementation
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import implementation
 
 if TYPE_CHECKING:
     from conformance.case import Case

@@ -24,10 +24,11 @@ import numpy as np
 from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
-from conformance.isolation.limits import Limits
 from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
 from conformance.known.difference import KnownDifference
-from conformance.registration.registry import Implementation, find
+from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits
+from conformance.registration.registry import find
 from conformance.requirements import CHECKS
 from conformance.running import known_in_run
 from conformance.running.causes import explain
@@ -99,7 +100,7 @@ def checks(
     """
     one = find(implementation)
     spec = load()
-    chosen = tuple(dtypes) if dtypes is not None else one.dtypes
+    chosen = tuple(one.dtypes if dtypes is None else dtypes)
     suites = tuple(suites)
     for dtype in chosen:
         if dtype not in DTYPES:

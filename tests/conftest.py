@@ -9,19 +9,25 @@ from pathlib import Path
 import pytest
 
 from conformance.registration import registry
+from conformance.registration.registry import Registry
 
 
 @pytest.fixture
-def empty_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def empty_registry() -> Iterator[None]:
     """An empty registry, no entry points, and no plugin left behind."""
-    monkeypatch.setattr(registry, "_registry", {})
-    monkeypatch.setattr(registry, "_broken", {})
-    monkeypatch.setattr(registry, "_loaded_entry_points", True)
     before = set(sys.modules)
-    yield
+    with registry.using(Registry()):
+        yield
     for name in set(sys.modules) - before:
         if name.startswith("convformance_plugin_"):
             del sys.modules[name]
+
+
+@pytest.fixture
+def copied_registry() -> Iterator[Registry]:
+    """A registry with all there is, which forgets what the test registers."""
+    with registry.using(registry.in_use().copy()) as copy:
+        yield copy
 
 
 @pytest.fixture

@@ -45,10 +45,8 @@ def prepared(text: str) -> Prepared:
     ids=str,
 )
 def test_an_implementation_is_judged_by_what_it_declares(
-    declared: dict[str, Any], expected: Accuracy, monkeypatch: pytest.MonkeyPatch
+    declared: dict[str, Any], expected: Accuracy, empty_registry: None
 ) -> None:
-    monkeypatch.setattr(registry, "_registry", {})
-
     assert expected == Accuracy.of(registry.implementation("mine", **declared))
 
 

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from conformance.cli import main
+from conformance.registration import implementation as registered
 from conformance.registration import registry
+from conformance.registration.registry import Registry
 from conformance.timing.threads import VARIABLES
 
 PLUGIN = """
@@ -42,15 +44,18 @@ class Result(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Path:
+def folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cache_folder: Path,
+    copied_registry: Registry,
+) -> Path:
     """Work in a folder of the test's own, and forget the plugins that it loads."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.chdir(home)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "80")
-    registry.implementations()
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     return home
 
 
@@ -152,7 +157,7 @@ def test_list_fits_the_terminal(call: Any, monkeypatch: pytest.MonkeyPatch, colu
 def test_list_says_how_to_install_what_is_missing(
     call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_version_of", lambda name: None if name == "torch" else "1.0")
+    monkeypatch.setattr(registered, "_version_of", lambda name: None if name == "torch" else "1.0")
     lines = call("list").out.splitlines()
     (row,) = (index for index, line in enumerate(lines) if line.startswith("torch "))
 
@@ -574,7 +579,7 @@ def test_what_is_no_run_file_is_one_line(call: Any, content: bytes) -> None:
 def test_what_is_not_installed_cannot_be_asked_for(
     call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_version_of", lambda name: None if name == "torch" else "1.0")
+    monkeypatch.setattr(registered, "_version_of", lambda name: None if name == "torch" else "1.0")
     hint = "pip install 'convformance[torch]'"
 
     assert_one_line(call("run", "-i", "torch", *TINY), "'torch' is not installed", hint)

@@ -70,11 +70,11 @@ def test_every_check_and_every_operator_has_a_defect() -> None:
 
 
 def test_a_defect_registers_nothing() -> None:
-    before = dict(registry._registry)
+    before = registry.implementations()
     made = defects()[0].implementation()
 
-    assert before == registry._registry
-    assert made.name not in registry._registry
+    assert before == registry.implementations()
+    assert made.name not in registry.implementations()
 
 
 def test_implementations_of_one_defect_share_no_state() -> None:

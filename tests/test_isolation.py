@@ -16,12 +16,11 @@ from conformance.case import Case
 from conformance.checks.repeat import relive
 from conformance.implementations.im2col import conv as right
 from conformance.isolation import process
-from conformance.isolation.dispatch import caller_of, close_all
-from conformance.isolation.limits import Limits
-from conformance.isolation.place import Place, moved
+from conformance.isolation.dispatch import called_in_worker, caller_of, close_all
 from conformance.isolation.process import Process
 from conformance.judging import Prepared, Verdict, judge_each
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits, Place
 from conformance.running.causes import explain
 from tests.defects import unregistered
 
@@ -72,7 +71,7 @@ def make() -> Iterator[Make]:
             raise AssertionError("called in this process")
 
         place = Place(sys.executable, ("file", str(KERNELS)), name, limits)
-        return moved(unregistered(name, {"conv": conv}, {}), place)
+        return called_in_worker(unregistered(name, {"conv": conv}, {}), place)
 
     yield make
     close_all()

@@ -20,6 +20,7 @@ import pytest
 from conformance.cli import main
 from conformance.isolation.dispatch import close_all
 from conformance.registration import registry
+from conformance.registration.registry import Registry
 
 KERNELS = Path(__file__).parent / "hostile" / "kernels.py"
 SMALL = (
@@ -38,11 +39,14 @@ def conv(x, w, bias, *, stride, padding, dilation, groups):
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> Path:
+def folder(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cache_folder: Path,
+    copied_registry: Registry,
+) -> Path:
     """Work in a folder of the test's own, and forget what it registers."""
     monkeypatch.chdir(tmp_path)
-    registry.implementations()
-    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     return tmp_path
 
 
@@ -156,8 +160,8 @@ def test_without_isolation_this_process_imports_a_plugin(capsys: Any) -> None:
 def test_what_a_plugin_declares_holds_in_a_worker_as_it_does_here(capsys: Any) -> None:
     declared = ', version="7", supports=lambda case: max(case.dilation) == 1 or "no dilation"'
     file = plugin(declared)
-    (isolated,) = run(capsys, "--plugin", file).values()
-    registry._registry.pop("mine")
+    with registry.using(registry.in_use().copy()):
+        (isolated,) = run(capsys, "--plugin", file).values()
     (here,) = run(capsys, "--plugin", file, "--no-isolate").values()
 
     assert "7" == isolated["version"]

@@ -16,6 +16,7 @@ from conformance.errors import CaseError, RegistrationError, Unsupported
 from conformance.judging import Prepared, Verdict, judge, judge_prepared
 from conformance.operators import FORWARD
 from conformance.registration import registry
+from conformance.registration.registry import Registry
 from tests.defects import kernels, unregistered
 
 Judged = Callable[..., Verdict]
@@ -32,12 +33,11 @@ by_operator = pytest.mark.parametrize("operator", FORWARD)
 
 
 @pytest.fixture
-def judged(monkeypatch: pytest.MonkeyPatch) -> Judged:
+def judged(empty_registry: None) -> Judged:
     """Return a function that judges a function on one case, in an empty registry."""
-    monkeypatch.setattr(registry, "_loaded_entry_points", True)
 
     def judge_it(function: Callable[..., Any], text: str = CONV, **declared: Any) -> Verdict:
-        monkeypatch.setattr(registry, "_registry", {})
+        registry.use(Registry())
         one = registry.implementation("mine", **declared)
         case = Case.parse(text)
         one.register(case.operator, function)

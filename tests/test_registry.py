@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from conformance.case import Case
 from conformance.errors import ConformanceError, PluginError, RegistrationError
+from conformance.registration import entry_points as declared_entry_points
 from conformance.registration import registry
+from conformance.registration.declarations import Declarations
 from conformance.registration.plugins import load_plugin
-from conformance.registration.registry import find, get, implementation, implementations
+from conformance.registration.registry import Registry, find, get, implementation, implementations
 
 HERE = str(Path(__file__).resolve())
 CONV = Case.parse("conv1d:float32:x=1,1,3:w=1,1,1:normal@0")
@@ -25,13 +30,11 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_registered() -> Iterator[None]:
     """An empty registry, no entry points, and no module left behind."""
-    monkeypatch.setattr(registry, "_registry", {})
-    monkeypatch.setattr(registry, "_broken", {})
-    monkeypatch.setattr(registry, "_loaded_entry_points", True)
     before = set(sys.modules)
-    yield
+    with registry.using(Registry()):
+        yield
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
@@ -143,6 +146,66 @@ def test_one_dtype_may_be_given_as_its_name() -> None:
     assert ("float64",) == implementation("mine", dtypes="float64").dtypes
 
 
+def test_a_declaration_is_an_argument_that_help_explains() -> None:
+    names = [spec.name for spec in dataclasses.fields(Declarations)]
+
+    assert ["name", *names, "version"] == list(inspect.signature(implementation).parameters)
+    assert all(f"- ``{name}``: " in str(implementation.__doc__) for name in names)
+
+
+# --- versions -------------------------------------------------------------------------------------
+
+
+def test_what_a_plugin_registers_has_no_version(write: Write) -> None:
+    folder = write("").parent / "implementations"
+    folder.mkdir()
+    path = write(PLUGIN, name="implementations/plugin.py")
+
+    assert "" == load_plugin(path)[0].version
+
+
+def test_what_a_distribution_registers_has_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("mine", load=lambda: None, module="tests.package", version="3.1")
+    monkeypatch.setattr(declared_entry_points, "installed", lambda: (entry,))
+    mine = implementation("mine")
+    modules = ("tests.package", "tests.other", "test")
+
+    assert ["3.1", "3.1", ""] == [replace(mine, module=module).version for module in modules]
+
+
+def test_a_declared_version_is_the_version() -> None:
+    assert "7" == implementation("mine", version="7").version
+
+
+# --- registries -----------------------------------------------------------------------------------
+
+
+def test_a_registry_of_its_own_is_empty_and_forgotten() -> None:
+    implementation("mine")
+    with registry.using(Registry()):
+        implementation("other")
+
+        assert ["other"] == list(implementations())
+    assert ["mine"] == list(implementations())
+
+
+def test_a_copy_starts_with_what_there_is() -> None:
+    mine = implementation("mine")
+    with registry.using(registry.in_use().copy()) as copy:
+        implementation("other")
+
+        assert {"mine": mine, "other": get("other")} == copy.implementations()
+    assert {"mine": mine} == implementations()
+
+
+def test_a_plugin_can_be_loaded_into_a_registry(write: Write) -> None:
+    own = Registry()
+    load_plugin(write(PLUGIN), into=own)
+
+    assert ["mine"] == list(own.implementations())
+    assert {} == implementations()
+
+
 # --- mistakes in a declaration --------------------------------------------------------------------
 
 
@@ -194,7 +257,14 @@ def test_a_good_name_is_kept(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "second", [{"layout": "NHWC"}, {"supports": lambda case: True}, {"accumulate": "float64"}]
+    "second",
+    [
+        {"layout": "NHWC"},
+        {"supports": lambda case: True},
+        {"accumulate": "float64"},
+        {"conventions": {"nan": "ignore"}},
+        {"version": "7"},
+    ],
 )
 def test_one_name_declared_in_two_ways_is_a_mistake(second: dict[str, Any]) -> None:
     implementation("mine")
@@ -423,20 +493,23 @@ def test_a_module_with_a_predicate_can_be_reloaded(write: Write) -> None:
 class EntryPoint:
     """An entry point whose loading is any function."""
 
-    def __init__(self, name: str, load: Callable[[], Any]) -> None:
+    def __init__(
+        self, name: str, load: Callable[[], Any], module: str = "package", version: str = ""
+    ) -> None:
         self.name, self.value, self.load = name, f"package.{name}", load
+        self.module, self.dist = module, SimpleNamespace(version=version)
 
 
 @pytest.fixture
-def entry_points(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def entry_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Return a function that installs entry points."""
 
     def install(**loads: Callable[[], Any]) -> None:
-        found = [EntryPoint(name, load) for name, load in loads.items()]
-        monkeypatch.setattr(registry, "_loaded_entry_points", False)
-        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
+        points = [EntryPoint(name, load) for name, load in loads.items()]
+        monkeypatch.setattr(declared_entry_points, "installed", lambda: points)
 
-    return install
+    with registry.using(Registry(entry_points=True)):
+        yield install
 
 
 def _failing(problem: BaseException) -> Callable[[], Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from conformance import ConformanceError, implementation
 from conformance.isolation.dispatch import close_all
+from conformance.registration import entry_points
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import get
 from conformance.testing import checks, parametrize_with_checks
@@ -134,15 +135,13 @@ def test_a_function_that_is_not_registered_is_a_clear_error(pytester: pytest.Pyt
 def test_the_replay_command_of_a_shared_implementation_needs_no_plugin(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conformance.scripts import standalone
-
     file = pytester.makepyfile(
         shared=SUITE.partition("@parametrize")[0].format(name="shared", body=BROKEN)
     )
     (one,) = load_plugin(file)
     module = one.functions["conv"].__module__
-    entry = EntryPoint("shared", module, standalone.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(standalone, "entry_points", lambda group: [entry])
+    entry = EntryPoint("shared", module, entry_points.GROUP)
+    monkeypatch.setattr(entry_points, "installed", lambda: (entry,))
     (check,) = (check for check in checks(one, examples=5, suites=()) if check.dims == 1)
     with pytest.raises(AssertionError) as caught:
         check(one)

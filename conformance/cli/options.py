@@ -15,7 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from conformance.isolation.environments import Environment
-    from conformance.isolation.limits import Limits
+    from conformance.registration.place import Limits
 
 
 def _split(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def limits(call_seconds: float | None, call_memory: int | None) -> Limits:
     """Return the limits that the options name, the defaults where they name none."""
-    from conformance.isolation.limits import Limits
+    from conformance.registration.place import Limits
 
     chosen = Limits()
     if call_seconds is not None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import sys
-from collections.abc import Mapping
-from importlib.metadata import entry_points
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,16 @@ from conformance.calling import (
 )
 from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation import AVAILABLE
-from conformance.isolation.limits import Limits
-from conformance.isolation.place import Place, module_of, moved
-from conformance.isolation.worker_caller import Isolated, end_spares
-from conformance.registration.registry import ENTRY_POINT_GROUP, Implementation
+from conformance.isolation.worker_caller import WorkerCaller, end_spares
+from conformance.registration import entry_points, registry
+from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits, Place
+from conformance.registration.plugins import load_plugin
 
 _UNKNOWN_WORK = 10**9
 """What is allowed for a call of which only the arguments are known."""
 
-_callers: dict[Place, Isolated] = {}
+_callers: dict[Place, WorkerCaller] = {}
 
 
 def caller_of(one: Implementation) -> Caller:
@@ -41,12 +42,12 @@ def caller_of(one: Implementation) -> Caller:
     return InProcess(one.functions) if one.place is None else caller_at(one.place)
 
 
-def caller_at(place: Place) -> Isolated:
+def caller_at(place: Place) -> WorkerCaller:
     """Return the caller of a place; its worker starts with its first call."""
     if not _callers:
         atexit.register(close_all)
     if place not in _callers:
-        _callers[place] = Isolated(place)
+        _callers[place] = WorkerCaller(place)
     return _callers[place]
 
 
@@ -82,6 +83,72 @@ def _first(caller: Caller, request: Request) -> Observation:
     return Observation(ended=CRASH, how=caller.lost or "")
 
 
+class RemoteFunction:
+    """What stands for a function that a worker calls: the names that it goes by there."""
+
+    def __init__(self, module: str, name: str, operator: str, place: Place) -> None:
+        self.__module__ = module
+        self.__name__ = name
+        self.operator = operator
+        self.place = place
+
+    def __call__(self, *arguments: Any, **parameters: Any) -> Any:
+        """Let the worker make the call; return or raise what it returns or raises there.
+
+        Raises `conformance.calling.CallEnded` where the call ends the worker.
+        """
+        return invoke(self.place, self.operator, arguments, parameters)
+
+
+class RemoteFunctions(dict[str, Callable[..., Any]]):
+    """Functions that a worker calls in the place of those that this process has loaded."""
+
+
+def called_in_worker(implementation: Implementation, place: Place) -> Implementation:
+    """Return it with its calls made in a worker; the registered one stays as it is."""
+    functions = RemoteFunctions()
+    for operator, function in implementation.functions.items():
+        module = getattr(function, "__module__", None) or ""
+        name = getattr(function, "__name__", operator)
+        functions[operator] = RemoteFunction(module, name, operator, place)
+    return replace(implementation, functions=functions, place=place)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What another process needs to find an implementation: its functions stay where they are."""
+
+    name: str
+    origin: str
+    place: Place | None
+
+    def load(self) -> Implementation:
+        """Return the implementation, loading the file that registers it if need be.
+
+        Raises `PluginError` where that file cannot be loaded.
+        """
+        if self.name not in registry.implementations():
+            load_plugin(self.origin)
+        implementation = registry.get(self.name)
+        return called_in_worker(implementation, self.place) if self.place else implementation
+
+
+def to_pool(implementation: Implementation) -> Implementation | Reference:
+    """Return what can be sent to another process in the place of an implementation.
+
+    One that only workers load goes as it is: its declarations are all that there is.
+    """
+    functions, place = implementation.functions, implementation.place
+    if place is not None and not isinstance(functions, RemoteFunctions):
+        return implementation
+    return Reference(implementation.name, implementation.origin, place)
+
+
+def in_pool(sent: Implementation | Reference) -> Implementation:
+    """Return the implementation that `to_pool` has sent; raise `PluginError` if it is not there."""
+    return sent.load() if isinstance(sent, Reference) else sent
+
+
 def isolated(one: Implementation, wanted: bool | None, limits: Limits) -> Implementation:
     """Return ``one`` with its calls made in a worker, where that is ``wanted`` or (None) usual.
 
@@ -90,7 +157,7 @@ def isolated(one: Implementation, wanted: bool | None, limits: Limits) -> Implem
     if not one.installed or one.place is not None:
         return one
     chosen = _by_default(one) if wanted is None else wanted
-    return moved(one, place_of(one, limits)) if chosen else one
+    return called_in_worker(one, place_of(one, limits)) if chosen else one
 
 
 def _by_default(one: Implementation) -> bool:
@@ -99,16 +166,16 @@ def _by_default(one: Implementation) -> bool:
     What needs a package is somebody else's code; so is what a plugin registers, which workers alone
     load. What cannot be loaded again by its name, such as a function in a notebook, is called here.
     """
-    return AVAILABLE and one.package is not None and module_of(one) in _entry_modules()
+    return AVAILABLE and one.package is not None and one.module in entry_points.modules()
 
 
 def place_of(one: Implementation, limits: Limits) -> Place:
     """Return where a worker finds ``one``; raise `ConformanceError` where none could."""
-    module = module_of(one)
+    module = one.module
     file = getattr(sys.modules.get(module), "__file__", None)
     own = bool(file) and Path(str(file)).resolve() == Path(one.origin)
     plugin = module.startswith("convformance_plugin_") or module == "__main__"
-    if module in _entry_modules() or (own and not plugin):
+    if module in entry_points.modules() or (own and not plugin):
         return Place(sys.executable, ("module", module), one.name, limits)
     if own:
         return Place(sys.executable, ("file", one.origin), one.name, limits)
@@ -116,7 +183,3 @@ def place_of(one: Implementation, limits: Limits) -> Place:
         f"implementation '{one.name}' is registered in {one.origin}, which a worker process cannot "
         f"load; put it into a file of its own and name that with --plugin"
     )
-
-
-def _entry_modules() -> set[str]:
-    return {entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)}

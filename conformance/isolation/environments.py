@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from conformance.errors import SpecError
-from conformance.isolation.limits import Limits
 from conformance.isolation.remote_plugins import declared_as
-from conformance.registration.registry import Implementation, get
+from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits
+from conformance.registration.registry import get
 
 _FIELDS = ("name", "python")
 _TABLES = "write [[environment]] tables"

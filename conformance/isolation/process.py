@@ -20,16 +20,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO, Any
 
 from conformance.calling.observing import CRASH, HANG, MEMORY, one_line
 from conformance.errors import ConformanceError
 from conformance.isolation import AVAILABLE, PROTOCOL
-from conformance.isolation.place import Place
 from conformance.isolation.wire import Frame, Inbox, WireError
-from conformance.registration.registry import ENTRY_POINT_GROUP
+from conformance.registration import entry_points
+from conformance.registration.place import Place
 
 _ENTRY = Path(__file__).with_name("entry.py")
 _CHUNK = 1 << 20
@@ -373,30 +372,40 @@ def _ending(status: str) -> str:
     return f"its process was killed by {name}{hint}"
 
 
+_OWN = tuple(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("isolation", "calling"))
+"""What makes calls. Implementations may lie beside it, in the same package."""
 _LIBRARY = re.compile(r"/lib(?:64)?/python3\.[0-9]+/")
 _STACK = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<what>.+)$', re.MULTILINE)
 
 
 def _deepest(stderr: str) -> str:
     """Return the innermost line of the implementation in a stack that faulthandler wrote."""
-    own = str(Path(__file__).parent.parent)
-    frames = [f for f in _STACK.finditer(stderr) if not f["file"].startswith(own)]
+    frames = [frame for frame in _STACK.finditer(stderr) if not frame["file"].startswith(_OWN)]
     # What the standard library was asked to do, such as ctypes, is not where the mistake is.
     theirs = [f for f in frames if "site-packages" in f["file"] or not _LIBRARY.search(f["file"])]
-    for found in theirs or frames:
-        return f", in {found['what']} ({found['file']}:{found['line']})"
+    for frame in theirs or frames:
+        return f", in {frame['what']} ({frame['file']}:{frame['line']})"
     return ""
 
 
 @cache
 def _packages() -> str:
-    """Return the folders of this package, and of those beneath it that lie elsewhere, as JSON.
+    """Return the folders that a worker finds this project's packages in, by name, as JSON.
 
-    In an editable install the implementations do. Workers load them by location.
+    That is the package that this module is in, and those beneath it that entry points are in and
+    that lie elsewhere, as the implementations do in an editable install.
     """
     own = __name__.partition(".")[0]
-    modules = [entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    names = {own, *(m.rpartition(".")[0] for m in modules if m.startswith(f"{own}."))}
-    names |= {".".join(name.split(".")[:length]) for name in names for length in (1, 2)}
-    specs = [spec for name in sorted(names) if (spec := importlib.util.find_spec(name))]
-    return json.dumps({s.name: str(Path(s.origin).parent) for s in specs if s.origin})
+    names = {own}
+    for module in entry_points.modules():
+        parts = module.split(".")
+        if parts[0] == own:
+            names |= {".".join(parts[:length]) for length in range(2, len(parts))}
+    specs = {name: importlib.util.find_spec(name) for name in sorted(names)}
+    folders = {name: Path(s.origin).parent for name, s in specs.items() if s and s.origin}
+    elsewhere = {
+        name: str(folder)
+        for name, folder in folders.items()
+        if folder.parent != folders.get(name.rpartition(".")[0])
+    }
+    return json.dumps(elsewhere)

@@ -15,15 +15,15 @@ from conformance.calling.observing import HANG
 from conformance.case import Case
 from conformance.errors import PluginError
 from conformance.isolation import AVAILABLE
-from conformance.isolation.dispatch import caller_at, place_of
-from conformance.isolation.limits import Limits
-from conformance.isolation.place import Elsewhere, Place
+from conformance.isolation.dispatch import RemoteFunction, caller_at, place_of
 from conformance.isolation.process import Ended, Process, StartError
 from conformance.isolation.worker_caller import keep
 from conformance.known.difference import KnownDifference
 from conformance.known.listed import FromFile
+from conformance.registration import registry
+from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits, Place
 from conformance.registration.plugins import check_plugin, load_plugin
-from conformance.registration.registry import Implementation, adopt, from_file
 
 
 @dataclass
@@ -67,9 +67,10 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
     Raises `PluginError` where the file is missing, cannot be loaded, or registers nothing.
     """
     file = check_plugin(path)
-    known = from_file(file)
-    if known:
-        return known
+    registered = registry.in_use()
+    earlier = registered.from_file(file)
+    if earlier:
+        return earlier
     here = Place(sys.executable, ("file", str(path)), "", limits)  # as typed, for its messages
     try:
         process = Process(here, None)
@@ -80,10 +81,10 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
         raise PluginError(f"plugin {path}: importing it {what}: {ended.how}") from None
     here = replace(here, target=("file", str(file)))
     keep(here, process)
-    found = [_declared(one, replace(here, name=one["name"])) for one in process.declared]
-    for one in found:
-        adopt(one)
-    return tuple(found)
+    new = [_declared(plain, replace(here, name=plain["name"])) for plain in process.declared]
+    for implementation in new:
+        registered.register_remote(implementation)
+    return tuple(new)
 
 
 def declared_as(name: str, python: str, base: Implementation, limits: Limits) -> Implementation:
@@ -99,10 +100,14 @@ def declared_as(name: str, python: str, base: Implementation, limits: Limits) ->
         raise StartError(f"interpreter {python}: {what}: {ended.how}") from None
     process.stop()
     (plain,) = process.declared
-    one = _declared(plain | {"known": []}, place)
-    one = replace(one, name=name, snippet=base.snippet, known=base.known)
-    adopt(one)
-    return one
+    implementation = replace(
+        _declared(plain | {"known": []}, place),
+        name=name,
+        snippet=base.snippet,
+        known=base.known,
+    )
+    registry.in_use().register_remote(implementation)
+    return implementation
 
 
 def _declared(plain: dict[str, Any], place: Place) -> Implementation:
@@ -118,20 +123,18 @@ def _declared(plain: dict[str, Any], place: Place) -> Implementation:
                 ": where is a function, which stays in its worker; write fields, or run it with "
                 "--no-isolate"
             )
-    fields = {key: value for key, value in plain.items() if key != "installed"}
     return Implementation(
-        **fields
+        **plain
         | {
             "supports": Supports(place) if plain["supports"] else None,
-            "snippet": None,
             "known": (
                 FromFile(Path(known), plain["name"])
                 if isinstance(known, str)
                 else tuple(KnownDifference(**entry) for entry in known)
             ),
             "functions": {
-                operator: Elsewhere(module, function, operator, place)
-                for operator, (module, function) in plain["functions"].items()
+                operator: RemoteFunction(module, name, operator, place)
+                for operator, (module, name) in plain["functions"].items()
             },
             "place": place,
         }

@@ -29,8 +29,10 @@ from conformance.isolation.wire import Frame, Inbox, observed, take
 from conformance.known.difference import KnownDifference
 from conformance.known.listed import FromFile
 from conformance.registration import registry
+from conformance.registration.declarations import Declarations
+from conformance.registration.implementation import Implementation
 from conformance.registration.plugins import load_plugin
-from conformance.registration.registry import Implementation
+from conformance.registration.registry import Registry
 from conformance.signatures import SIGNATURES
 
 _CHUNK = 1 << 20
@@ -116,12 +118,13 @@ class _Pipe:
 
 def _load(target: tuple[str, str], name: str | None, pipe: _Pipe) -> list[Implementation]:
     """Return the implementations of a module or file, or the one of that name."""
-    registry.without_entry_points()
+    own = Registry()  # of what is asked for alone: other modules may need what is not there
+    registry.use(own)
     kind, place = target
     try:
         if kind == "module":
             importlib.import_module(place)
-            found = list(registry.implementations().values())
+            found = list(own.implementations().values())
         else:
             found = list(load_plugin(place))
     except ConformanceError as problem:
@@ -144,18 +147,19 @@ def _fail(pipe: _Pipe, reason: str) -> NoReturn:
 
 
 def declarations(one: Implementation) -> dict[str, Any]:
-    """Return what ``one`` declares as plain values; functions as the names that they go by."""
-    found = {
-        field.name: getattr(one, field.name)
-        for field in fields(one)
-        if field.name not in ("supports", "snippet", "known", "functions", "place")
-    }
-    return found | {
-        "conventions": dict(one.conventions),
-        "known": _plain_known(one.known),
+    """Return what ``one`` declares as plain values; functions as the names that they go by.
+
+    Of ``supports=`` it is said whether there is one, and ``snippet=`` is not made use of.
+    """
+    plain = {spec.name: getattr(one, spec.name) for spec in fields(Declarations)}
+    return plain | {
+        "name": one.name,
+        "origin": one.origin,
+        "module": one.module,
         "declared_version": one.version,
+        "known": _plain_known(one.known),
         "supports": one.supports is not None,
-        "installed": one.installed,
+        "snippet": None,
         "functions": {
             operator: (
                 getattr(function, "__module__", None) or "",

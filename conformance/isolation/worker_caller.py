@@ -19,9 +19,9 @@ from conformance.calling.history import Answer, Call
 from conformance.calling.observing import CRASH, HANG, Observation
 from conformance.case import Case
 from conformance.errors import RegistrationError
-from conformance.isolation.place import Place
 from conformance.isolation.process import Ended, Process, StartError
 from conformance.isolation.wire import Frame, take_observed
+from conformance.registration.place import Place
 
 _AHEAD = 64
 """Calls that are on their way at most,"""
@@ -47,7 +47,7 @@ class _Sent:
     """Set where it ended the worker: calls before it, whose answers were lost, go first again."""
 
 
-class Isolated:
+class WorkerCaller:
     """Makes the calls of one implementation in a worker process of its own."""
 
     def __init__(self, place: Place) -> None:
@@ -62,7 +62,7 @@ class Isolated:
         self._answered = 0
         self._process: Process | None = None
         self._fresh = True
-        self._row: list[str] = []
+        self._endings_in_a_row: list[str] = []
         self._pace = _AHEAD_SECONDS
         self._number = 0
 
@@ -253,12 +253,12 @@ class Isolated:
         if self._trying:
             return
         if seen.ended is None:
-            self._row.clear()
+            self._endings_in_a_row.clear()
             return
-        self._row.append(seen.ended)
-        hangs = sum(kind == HANG for kind in self._row)
-        if self.lost is None and len(self._row) >= self.limits.crashes:
-            self.lost = f"ended after {len(self._row)} crashes in a row"
+        self._endings_in_a_row.append(seen.ended)
+        hangs = sum(kind == HANG for kind in self._endings_in_a_row)
+        if self.lost is None and len(self._endings_in_a_row) >= self.limits.crashes:
+            self.lost = f"ended after {len(self._endings_in_a_row)} crashes in a row"
         if self.lost is None and hangs >= self.limits.hangs:
             self.lost = f"ended after {hangs} calls in a row that did not come back"
 

@@ -5,7 +5,7 @@ A module that registers implementations pays nothing for their lists until one i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,12 +45,3 @@ def _read(path: Path, changed: int) -> dict[str, tuple[KnownDifference, ...]]:
     from conformance.known.reading import read_known  # for the same reason
 
     return read_known(path)
-
-
-def entries(
-    known: str | Path | Iterable[KnownDifference], origin: str, name: str
-) -> Sequence[KnownDifference]:
-    """Return what is declared as ``known``: entries, or a file's, named relative to ``origin``."""
-    if isinstance(known, (str, Path)):
-        return FromFile(Path(origin).parent / known, name)
-    return tuple(known)

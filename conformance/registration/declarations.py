@@ -1,70 +1,282 @@
-"""What an implementation may declare of itself, checked when it registers."""
+"""What an implementation declares of itself: one field of `Declarations` each, and nothing more.
+
+From the fields follow the arguments of `implementation(...)`, their documentation and their
+checks, whether two declarations of one name agree, and what a worker tells of an implementation
+that it alone has loaded. Editors and mypy know the arguments as well: `taking` gives a function the
+signature of a dataclass. (An explicit signature, or a ``TypedDict``, would be the same list again.)
+"""
 
 from __future__ import annotations
 
+import inspect
+import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 from conformance.dtypes import DTYPES, FORMATS
 from conformance.errors import RegistrationError
+from conformance.known.listed import FromFile
+from conformance.requirements import conventions as known_conventions
 
 if TYPE_CHECKING:
-    from conformance.registration.registry import Implementation
+    from conformance.case import Case
+    from conformance.known.difference import KnownDifference
+    from conformance.registration.snippets import SnippetFunction
+
+Supports: TypeAlias = "Callable[[Case], bool | str]"
+Check: TypeAlias = Callable[[str, Any], str | None]
+"""Returns what is wrong with a declaration, by its name and value, or None."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@\[\]-]*")
-_LAYOUTS = ("NCHW", "NHWC")
-_ERRORS = ("componentwise", "normwise")
 
 
-def check_declarations(new: Implementation, amplification: float | None) -> None:
-    """Raise `RegistrationError` for the first declaration that is none of those allowed."""
-    where = f"{new.origin}: implementation {new.name!r}"
-    if not isinstance(new.name, str) or not _NAME.fullmatch(new.name):
-        raise RegistrationError(
-            f"{where}: a name is letters, digits and . _ + = @ [ ] -, and starts with a letter "
-            f'or a digit: @implementation("my-conv")'
-        )
-    if new.layout not in _LAYOUTS:
-        raise RegistrationError(f"{where}: layout={new.layout!r}; allowed: {', '.join(_LAYOUTS)}")
-    if new.error not in _ERRORS:
-        raise RegistrationError(f"{where}: error={new.error!r}; allowed: {', '.join(_ERRORS)}")
-    if not new.dtypes:
-        raise RegistrationError(f"{where}: dtypes=(); name at least one of {', '.join(DTYPES)}")
-    for dtype in new.dtypes:
-        if dtype not in DTYPES:
-            raise RegistrationError(f"{where}: dtypes={dtype!r}; allowed: {', '.join(DTYPES)}")
-    for key in ("accumulate", "multiply"):
-        value = getattr(new, key)
-        if value is not None and value not in tuple(FORMATS):
-            raise RegistrationError(f"{where}: {key}={value!r}; allowed: {', '.join(FORMATS)}")
-    if amplification is not None and not (
-        isinstance(amplification, (int, float)) and 0 < amplification < float("inf")
-    ):
-        raise RegistrationError(f"{where}: amplification={amplification!r}; a positive number")
-    if amplification is not None and new.error != "normwise":
-        raise RegistrationError(f'{where}: amplification needs error="normwise"')
-    if new.conventions:
-        from conformance.requirements import conventions
+def says(
+    text: str, check: Check | None = None, *, convert: Callable[[Any], Any] | None = None
+) -> dict[str, Any]:
+    """Return a field's metadata: what it means, its check, and what makes a value of one given."""
+    return {"says": text, "check": check, "convert": convert}
 
-        for name, alternative in new.conventions.items():
-            if name not in conventions():
-                raise RegistrationError(
-                    f"{where}: conventions={name!r}; known are {', '.join(conventions())}"
-                )
-            if alternative not in (allowed := conventions()[name].alternatives):
-                raise RegistrationError(
-                    f"{where}: conventions[{name!r}]={alternative!r}; allowed: {', '.join(allowed)}"
-                )
-    if new.supports is not None and not callable(new.supports):
-        raise RegistrationError(f"{where}: supports must be a function of a case")
-    for entry in new.known if isinstance(new.known, tuple) else ():  # a file is read when needed
-        if type(entry).__name__ != "KnownDifference":
-            raise RegistrationError(f"{where}: known={entry!r}; a list of KnownDifference(...)")
-    if not isinstance(new.settings, str):
-        raise RegistrationError(f"{where}: settings={new.settings!r}; one line of text")
-    for key in ("shape_seconds", "work_seconds"):
-        value = getattr(new, key)
-        if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
-            raise RegistrationError(f"{where}: {key}={value!r}; seconds, 0 or more")
-    if new.snippet is not None and not callable(new.snippet):
-        raise RegistrationError(f"{where}: snippet must be a function of a call")
+
+def _among(*allowed: str | None) -> Check:
+    def check(name: str, value: Any) -> str | None:
+        names = ", ".join(text for text in allowed if text is not None)
+        return None if value in allowed else f"{name}={value!r}; allowed: {names}"
+
+    return check
+
+
+def _dtypes(name: str, value: Sequence[str]) -> str | None:
+    if not value:
+        return f"{name}=(); name at least one of {', '.join(DTYPES)}"
+    check = _among(*DTYPES)
+    return next(filter(None, (check(name, dtype) for dtype in value)), None)
+
+
+def _positive(name: str, value: Any) -> str | None:
+    right = isinstance(value, (int, float)) and 0 < value < math.inf
+    return None if right else f"{name}={value!r}; a positive number"
+
+
+def _seconds(name: str, value: Any) -> str | None:
+    right = isinstance(value, (int, float)) and 0 <= value < math.inf
+    return None if right else f"{name}={value!r}; seconds, 0 or more"
+
+
+def _line(name: str, value: Any) -> str | None:
+    return None if isinstance(value, str) else f"{name}={value!r}; one line of text"
+
+
+def _function_of(argument: str) -> Check:
+    def check(name: str, value: Any) -> str | None:
+        right = value is None or callable(value)
+        return None if right else f"{name} must be a function of a {argument}"
+
+    return check
+
+
+def _conventions(name: str, value: Mapping[str, str]) -> str | None:
+    for convention, alternative in value.items():
+        if convention not in known_conventions():
+            return f"{name}={convention!r}; known are {', '.join(known_conventions())}"
+        allowed = known_conventions()[convention].alternatives
+        if alternative not in allowed:
+            return f"{name}[{convention!r}]={alternative!r}; allowed: {', '.join(allowed)}"
+    return None
+
+
+def _listed(given: Any) -> Any:
+    """Leave a file, or the list in one, which is read when it is needed, as it is."""
+    return given if isinstance(given, (str, Path, FromFile)) else tuple(given)
+
+
+def _known(name: str, value: Iterable[Any] | str | Path) -> str | None:
+    for entry in value if isinstance(value, tuple) else ():
+        if type(entry).__name__ != "KnownDifference":  # whose module most files do without
+            return f"{name}={entry!r}; a list of KnownDifference(...)"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Declarations:
+    """What an implementation declares of itself."""
+
+    family: str = field(
+        default="",
+        metadata=says("The engine behind it (default: ``package``, else its name)."),
+    )
+    package: str | None = field(
+        default=None,
+        metadata=says("The distribution that must be installed."),
+    )
+    extra: str | None = field(
+        default=None,
+        metadata=says("The extra of convformance that installs it."),
+    )
+    layout: str = field(
+        default="NCHW",
+        metadata=says(
+            'How the arrays lie that it takes and returns: "NHWC" is channels-last.',
+            _among("NCHW", "NHWC"),
+        ),
+    )
+    error: str = field(
+        default="componentwise",
+        metadata=says(
+            '"normwise" replaces the element-wise bound by one on the whole (Winograd, FFT).',
+            _among("componentwise", "normwise"),
+        ),
+    )
+    dtypes: Sequence[str] = field(
+        default=("float32", "float64"),
+        metadata=says(
+            "The dtypes, one or several, that it claims: it is judged on each of them.",
+            _dtypes,
+            convert=lambda given: (given,) if isinstance(given, str) else tuple(given),
+        ),
+    )
+    accumulate: str | None = field(
+        default=None,
+        metadata=says("The format of its accumulator, if not the dtype's.", _among(*FORMATS, None)),
+    )
+    multiply: str | None = field(
+        default=None,
+        metadata=says(
+            "The format of its multiplier's inputs, if not the dtype's.", _among(*FORMATS, None)
+        ),
+    )
+    amplification: float = field(
+        default=1.0,
+        metadata=says('The factor of the bound, with ``error="normwise"``.', _positive),
+    )
+    conventions: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=says(
+            "The conventions that it follows, by name, where SPEC.md allows others than the "
+            "default.",
+            _conventions,
+            convert=lambda given: dict(given or {}),
+        ),
+    )
+    supports: Supports | None = field(
+        default=None,
+        metadata=says(
+            "A function of a case: False, or a reason, for one that it does not compute.",
+            _function_of("case"),
+        ),
+    )
+    known: Sequence[KnownDifference] | str | Path = field(
+        default=(),
+        compare=False,
+        metadata=says(
+            "Differences that are expected, each with its reason (`conformance.known`), or a TOML "
+            "file of them, named relative to the file that registers: they are reported apart.",
+            _known,
+            convert=_listed,
+        ),
+    )
+    settings: str = field(
+        default="",
+        metadata=says(
+            "How its engine was told to compute, where its users may have it otherwise: a line.",
+            _line,
+        ),
+    )
+    shape_seconds: float = field(
+        default=0.0,
+        metadata=says(
+            "Seconds that the first call of a shape takes, about (0: the engine compiles nothing). "
+            "Budgets are spent on what is declared, so that two runs judge the same cases.",
+            _seconds,
+        ),
+    )
+    work_seconds: float = field(
+        default=0.0,
+        metadata=says(
+            "Seconds a multiply-accumulate, if more than some nanoseconds: budgets, as above.",
+            _seconds,
+        ),
+    )
+    snippet: SnippetFunction | None = field(
+        default=None,
+        metadata=says(
+            "A function of a call: the lines of source that make it with the engine alone, for the "
+            "scripts of the reports (`conformance.registration.snippets`).",
+            _function_of("call"),
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        for spec in fields(Declarations):
+            convert = spec.metadata["convert"]
+            if convert is not None:
+                object.__setattr__(self, spec.name, convert(getattr(self, spec.name)))
+
+
+@dataclass(frozen=True, eq=False)
+class Arguments(Declarations):
+    """The arguments of `implementation(...)`: a name, what is declared, and a version."""
+
+    name: str
+    _: KW_ONLY
+    version: str | None = field(
+        default=None,
+        metadata=says(
+            "Its version, if not that of ``package``, or of the distribution that registers it."
+        ),
+    )
+
+    def check(self, origin: str) -> None:
+        """Raise `RegistrationError` for the first argument that is not allowed.
+
+        ``origin`` is the file to be named.
+        """
+        where = f"{origin}: implementation {self.name!r}"
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise RegistrationError(
+                f"{where}: a name is letters, digits and . _ + = @ [ ] -, and starts with a letter "
+                f'or a digit: @implementation("my-conv")'
+            )
+        for spec in fields(Declarations):
+            check = spec.metadata["check"]
+            problem = check and check(spec.name, getattr(self, spec.name))
+            if problem:
+                raise RegistrationError(f"{where}: {problem}")
+        if self.amplification != 1 and self.error != "normwise":
+            raise RegistrationError(f'{where}: amplification needs error="normwise"')
+
+    def declared_in(self, origin: str) -> dict[str, Any]:
+        """Return what is declared, by name, with what follows where nothing is given.
+
+        ``origin`` is the file that registers it.
+        """
+        values = {spec.name: getattr(self, spec.name) for spec in fields(Declarations)}
+        if isinstance(self.known, (str, Path)):
+            values["known"] = FromFile(Path(origin).parent / self.known, self.name)
+        return values | {"family": self.family or self.package or self.name}
+
+
+def taking(arguments: Callable[P, Declarations]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Return a decorator: the function takes what the dataclass ``arguments`` takes, and says so.
+
+    Its docstring goes on with what each declaration says.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[P, R]:
+        told = inspect.signature(function).return_annotation
+        signature = inspect.signature(arguments).replace(return_annotation=told)
+        specs = {spec.name: spec for spec in fields(arguments)}  # type: ignore[arg-type]
+        lines = [
+            f"- ``{name}``: {specs[name].metadata['says']}"
+            for name in signature.parameters
+            if "says" in specs[name].metadata
+        ]
+        function.__doc__ = "\n".join((inspect.getdoc(function) or "", "", *lines))
+        vars(function)["__signature__"] = signature
+        return function
+
+    return decorate

@@ -8,23 +8,24 @@ import sys
 from pathlib import Path
 
 from conformance.errors import ConformanceError, PluginError, RegistrationError
-from conformance.registration.registry import (
-    Implementation,
-    all_or_nothing,
-    from_file,
-    implementations,
-)
+from conformance.registration import registry
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import Registry
 
 
-def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
+def load_plugin(path: str | Path, into: Registry | None = None) -> tuple[Implementation, ...]:
     """Load the Python file ``path`` and return the implementations that it registers.
 
-    Raises `PluginError` where the file is missing, fails to run, or registers nothing.
+    They are registered ``into`` a registry, by default the one in use. Raises `PluginError` where
+    the file is missing, fails to run, or registers nothing.
     """
-    file = check_plugin(path)
-    known = from_file(file)
-    if known:
-        return known
+    with registry.using(into or registry.in_use()) as registered:
+        file = check_plugin(path)
+        return registered.from_file(file) or _run(file, path, registered)
+
+
+def _run(file: Path, path: str | Path, registered: Registry) -> tuple[Implementation, ...]:
+    """Run a plugin that ``path`` names, and return what it has ``registered``."""
     name = f"convformance_plugin_{re.sub(r'[^A-Za-z0-9]', '_', str(file))}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
@@ -32,10 +33,10 @@ def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with all_or_nothing():
+        with registered.all_or_nothing():
             spec.loader.exec_module(module)
-            found = from_file(file)
-            if not any(one.functions for one in found):
+            new = registered.from_file(file)
+            if not any(implementation.functions for implementation in new):
                 raise RegistrationError(
                     "registers nothing; put "
                     '@implementation("some-name") above a function named after its operator'
@@ -51,12 +52,12 @@ def load_plugin(path: str | Path) -> tuple[Implementation, ...]:
         where = f"{path}:{line}" if line else str(path)
         text = " ".join(str(problem).split())
         raise PluginError(f"plugin {where}: {type(problem).__name__}: {text}") from problem
-    return found
+    return new
 
 
 def check_plugin(path: str | Path) -> Path:
     """Return the file that ``path`` names; raise `PluginError` where it can be no plugin."""
-    implementations()  # first, so that a name taken twice is the plugin's mistake
+    registry.implementations()  # first, so that a name taken twice is the plugin's mistake
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise PluginError(f"plugin {path}: no such file")

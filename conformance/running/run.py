@@ -11,19 +11,19 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.case import Case
-from conformance.isolation.dispatch import close_all, isolated
+from conformance.isolation.dispatch import Reference, close_all, in_pool, isolated, to_pool
 from conformance.isolation.environments import Environment
-from conformance.isolation.limits import Limits
 from conformance.isolation.remote_plugins import load_for
 from conformance.judging import VIOLATES
 from conformance.known.reading import read_known
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits
 from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Known, Pair, Violation, Witness
 from conformance.runfile.words import ADAPTER_WRONG, KNOWN_DIFFERENCE, STALE
@@ -230,7 +230,11 @@ def _judge_blocks(
             if block.interrupted:
                 raise KeyboardInterrupt
         return
-    left: list[Future[Block]] = [executor.submit(_in_pool, plan, *block) for block in wanted]
+    sent = [to_pool(implementation) for implementation in plan.implementations]
+    rest = replace(plan, implementations=())
+    left: list[Future[Block]] = [
+        executor.submit(_judge_in_pool, sent, rest, *block) for block in wanted
+    ]
     operator, dims = wanted[0]
     progress(0, total, f"{operator} {dims}-D and others")
     try:
@@ -249,8 +253,12 @@ def _judge_blocks(
             future.cancel()
 
 
-def _in_pool(plan: Plan, operator: str, dims: int) -> Block:
+def _judge_in_pool(
+    sent: Sequence[Implementation | Reference], rest: Plan, operator: str, dims: int
+) -> Block:
+    """Judge the block of a plan whose implementations have been sent beside it."""
     with interruptible():
+        plan = replace(rest, implementations=tuple(map(in_pool, sent)))
         return run_block(plan, operator, dims)
 
 
@@ -263,7 +271,7 @@ def _ask_all(
     """
     if executor is None:
         return list(witnesses(plan.implementations, cases))
-    asked = [executor.submit(_ask_in_pool, one, cases) for one in plan.implementations]
+    asked = [executor.submit(_ask_in_pool, to_pool(one), cases) for one in plan.implementations]
     try:
         return [row for future in asked for row in future.result()]
     except KeyboardInterrupt:
@@ -271,9 +279,11 @@ def _ask_all(
         raise
 
 
-def _ask_in_pool(one: Implementation, cases: Mapping[tuple[str, str], Case]) -> list[Witness]:
+def _ask_in_pool(
+    sent: Implementation | Reference, cases: Mapping[tuple[str, str], Case]
+) -> list[Witness]:
     with interruptible(), contextlib.suppress(KeyboardInterrupt):
-        return list(witnesses([one], cases))
+        return list(witnesses([in_pool(sent)], cases))
     return []
 
 

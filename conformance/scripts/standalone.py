@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from conformance.calling import Array, Inputs, to_layout
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
-from conformance.isolation.place import module_of
 from conformance.judging import Prepared
-from conformance.registration.registry import ENTRY_POINT_GROUP, Implementation
+from conformance.registration import entry_points
+from conformance.registration.implementation import Implementation
 from conformance.registration.snippets import plain
 from conformance.signatures import SIGNATURES
 
@@ -114,8 +113,7 @@ def replay_command(one: Implementation, case: Case) -> str:
 
 def _shared(one: Implementation) -> bool:
     """Whether an entry point names the module of ``one``, so that it is found without its file."""
-    modules = {entry.module for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    return module_of(one) in modules
+    return one.module in entry_points.modules()
 
 
 _SHOW = (

@@ -24,7 +24,8 @@ from types import MappingProxyType
 from typing import Any
 
 from conformance.registration import registry
-from conformance.registration.registry import Implementation, implementation
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import Registry, implementation
 
 Function = Callable[..., Any]
 
@@ -118,8 +119,8 @@ def unregistered(
     name: str, functions: Mapping[str, Function], declarations: Mapping[str, Any]
 ) -> Implementation:
     """Return an implementation that `conformance.implementations` does not list."""
-    made = implementation(name, **declarations)
-    registry._registry.pop(name)
+    with registry.using(Registry()):
+        made = implementation(name, **declarations)
     for operator, function in functions.items():
         made.register(operator, function)
     return made

@@ -1,4 +1,4 @@
-"""Limits of a worker: how long a call may take, and how much memory a process may hold."""
+"""Places: where a worker process finds an implementation, and what a call may take there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ class Limits:
     """Calls in a row that did not come back, after which no more are made: each costs its limit."""
 
     def of_call(self, work: int, *, first: bool, slowest: float | None = None) -> float:
-        """Return the seconds that a call may take; ``slowest``, of many so far, did."""
+        """Return the seconds that a call may take.
+
+        ``work`` is its multiply-accumulates, ``slowest`` the seconds that the slowest of many calls
+        took, None where there were few.
+        """
         scaled = min(work * _SECONDS_OF_WORK, _MOST_FOR_WORK)
         usual = self.seconds
         if slowest is not None:
@@ -44,6 +48,19 @@ class Limits:
     def bytes(self) -> int:
         """Return the memory limit in bytes."""
         return self.memory or _physical_memory() // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker process finds an implementation, and what it may take there."""
+
+    python: str
+    """The interpreter's path."""
+    target: tuple[str, str]
+    """("module", its name) or ("file", its path)."""
+    name: str
+    """The name under which it is registered there."""
+    limits: Limits
 
 
 def _physical_memory() -> int:

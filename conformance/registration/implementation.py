@@ -1,0 +1,196 @@
+"""Implementations: a named set of functions, one an operator, with what is declared of them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from conformance.errors import RegistrationError
+from conformance.registration import entry_points
+from conformance.registration.declarations import Declarations
+from conformance.registration.place import Place
+from conformance.signatures import SIGNATURES
+
+if TYPE_CHECKING:
+    from conformance.case import Case
+    from conformance.known.difference import KnownDifference
+
+Function: TypeAlias = Callable[..., Any]
+Decorated = TypeVar("Decorated", bound=Function)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Implementation(Declarations):
+    """A named set of functions, one an operator, with what it declares about itself.
+
+    Calling it registers a function under the operator that the function is named after, and
+    returns the function unchanged, so that it serves as a decorator.
+    """
+
+    name: str
+    origin: str
+    """The file that registered it."""
+    module: str
+    """The name of that file's module where it was loaded."""
+    known: Sequence[KnownDifference] = ()
+    """Differences that are expected: as declared, or as the file says that was named."""
+    declared_version: str | None = None
+    functions: dict[str, Function] = field(default_factory=dict)
+    place: Place | None = None
+    """Where a worker finds it, if its calls are made in one."""
+
+    def __call__(self, function: Decorated) -> Decorated:
+        self.register(getattr(function, "__name__", ""), function)
+        return function
+
+    def register(self, operator: str, function: Function) -> None:
+        """Register ``function`` as this implementation of ``operator``.
+
+        Raises `RegistrationError` for an unknown operator, a signature that the suite could not
+        call, and an operator that this implementation already has.
+        """
+        where = _location(function)
+        if not callable(function):
+            raise RegistrationError(
+                f"{self.origin}: implementation '{self.name}': {function!r} is not a function; "
+                f"decorate a function named after its operator"
+            )
+        if operator not in SIGNATURES:
+            raise RegistrationError(
+                f"{where}: implementation '{self.name}': function '{operator}' is not named after "
+                f"an operator; rename it to one of {', '.join(SIGNATURES)}"
+            )
+        self._check_signature(operator, function, where)
+        earlier = self.functions.get(operator)
+        if earlier is not None and not _redefines(earlier, function):
+            raise RegistrationError(
+                f"{where}: implementation '{self.name}' already has '{operator}', from "
+                f"{_location(earlier)}; remove one, or register it under another name"
+            )
+        self.functions[operator] = function
+
+    def _check_signature(self, operator: str, function: Function, where: str) -> None:
+        expected = SIGNATURES[operator]
+        kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+        if any(is_kind(function) for is_kind in kinds):
+            raise RegistrationError(
+                f"{where}: implementation '{self.name}': '{operator}' is a coroutine or a "
+                f"generator; register a plain function that returns an array"
+            )
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            return  # a builtin that does not tell its signature: the first call will
+        try:
+            signature.bind(*expected.arguments, **dict.fromkeys(expected.parameters))
+        except TypeError as problem:
+            raise RegistrationError(
+                f"{where}: implementation '{self.name}': '{operator}{signature}' cannot be called "
+                f"as {operator}{expected} ({problem}); give it those parameters"
+            ) from None
+
+    def again(self, earlier: Implementation) -> Implementation:
+        """Return what a second declaration of a name stands for; ``earlier`` was the first one.
+
+        In a notebook that is a cell run again, perhaps with other declarations, which hold from
+        then on. Raises `RegistrationError` where the name is another file's, or where a file
+        declares it twice, differently.
+        """
+        if earlier.origin != self.origin:
+            raise RegistrationError(
+                f"{self.origin}: the name '{self.name}' is taken by {earlier.origin}; "
+                f"choose another name"
+            )
+        if _interactive(self.origin):
+            return replace(self, functions=earlier.functions)
+        if self._told != earlier._told:
+            raise RegistrationError(
+                f"{self.origin}: implementation '{self.name}' is declared twice, differently; "
+                f"declare it once, my = implementation({self.name!r}, ...), and put @my above each "
+                f"function"
+            )
+        return earlier
+
+    @property
+    def _told(self) -> tuple[object, ...]:
+        """What is declared, in a form to compare: of a function, where it is."""
+        values = [getattr(self, spec.name) for spec in fields(Declarations) if spec.compare]
+        values.append(self.declared_version)
+        return tuple(_location(value) if callable(value) else value for value in values)
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The operators it has, in the order of the tables."""
+        return tuple(operator for operator in SIGNATURES if operator in self.functions)
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package that it needs is installed (the package is not imported)."""
+        if self.place is not None and self.place.python != sys.executable:
+            return True  # its interpreter has loaded it
+        return self.package is None or _version_of(self.package) is not None
+
+    @property
+    def version(self) -> str:
+        """Its declared version, else that of its package, else of what registers it, else ""."""
+        if self.declared_version is not None:
+            return self.declared_version
+        if self.package is not None:
+            return _version_of(self.package) or ""
+        return entry_points.version_of(self.module)
+
+    @property
+    def hint(self) -> str:
+        """What to type where `installed` is false."""
+        target = f"convformance[{self.extra}]" if self.extra else str(self.package)
+        return f"not installed: pip install '{target}'"
+
+    def gap(self, case: Case) -> str | None:
+        """The declared reason why it does not compute ``case``, or None where it does.
+
+        Raises `RegistrationError` where its ``supports=`` raises.
+        """
+        if case.operator not in self.functions:
+            return f"has no {case.operator}"
+        if case.dtype not in self.dtypes:
+            return f"declares no {case.dtype}"
+        if self.supports is None:
+            return None
+        try:
+            answer = self.supports(case)
+        except Exception as problem:
+            raise RegistrationError(
+                f"{_location(self.supports)}: implementation '{self.name}': supports= raised "
+                f"{type(problem).__name__}: {problem} for {case.id}; return True, False or a reason"
+            ) from problem
+        if answer and not isinstance(answer, str):
+            return None
+        return answer or "its supports= declines this case"
+
+    def __repr__(self) -> str:
+        return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
+
+
+def _redefines(earlier: Function, function: Function) -> bool:
+    """Whether ``function`` is ``earlier`` again: a module reloaded, or a cell run twice."""
+    return _location(earlier) == _location(function) or _interactive(_location(function))
+
+
+def _interactive(where: str) -> bool:
+    return where.startswith("<") or "ipykernel" in where
+
+
+def _location(function: object) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
