@@ -19,10 +19,10 @@ from conformance.checks import check_for, check_of
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registration.registry import Implementation, implementation
-from conformance.running import block, budget
+from conformance.running import adapter_check, budget, judge_cell
 from conformance.running.causes import Violation
 from conformance.running.cell import INCONCLUSIVE, MIN_COMPARED, Cell
-from conformance.running.plan import budget as budget_of_cell
+from conformance.running.plan import seconds_of_cell
 from conformance.running.rows import NOT_INSTALLED
 from conformance.running.run import Run, run
 from conformance.running.runfile import read
@@ -250,8 +250,8 @@ def test_a_check_selects_the_cases_that_it_needs(
         seen.extend(p.case for p in prepared)
         return judging(one, prepared)
 
-    judging = block.judge_each
-    monkeypatch.setattr(block, "judge_each", judge)
+    judging = judge_cell.judge_each
+    monkeypatch.setattr(judge_cell, "judge_each", judge)
     small(right(), checks=[check])
 
     assert {check} == {check_for(case) for case in seen}
@@ -505,7 +505,7 @@ def test_what_would_take_too_long_at_the_pace_of_what_came_before_is_not_begun(
 def test_many_cells_share_what_a_tier_has_for_all_of_them() -> None:
     tier = Tier(examples=1, seconds=2.0, total=100.0, suites=())
 
-    assert [2.0, 2.0, 0.5] == [budget_of_cell(tier, cells) for cells in (1, 50, 200)]
+    assert [2.0, 2.0, 0.5] == [seconds_of_cell(tier, cells) for cells in (1, 50, 200)]
 
 
 @pytest.mark.parametrize(("seconds", "proven"), [(0.0, 10), (2.0, 2), (20.0, 1)])
@@ -513,7 +513,7 @@ def test_an_adapter_is_proven_on_as_many_shapes_as_the_budget_has(
     seconds: float, proven: int
 ) -> None:
     sizes = [Case.parse(f"conv1d:float32:x=1,1,{n}:w=1,1,1:integers@0") for n in range(1, 11)]
-    found = list(block._affordable(right(shape_seconds=seconds), sizes))
+    found = list(adapter_check.affordable(right(shape_seconds=seconds), sizes))
 
     assert sizes[:proven] == found
 
