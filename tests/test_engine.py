@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import math
 import multiprocessing
 import textwrap
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +23,15 @@ from conformance.checks import check_for, check_of
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registration.registry import Implementation, implementation
-from conformance.running import adapter_check, budget, judge_cell
+from conformance.running import adapter_check, budget, judge_cell, judge_large
 from conformance.running.causes import Violation
 from conformance.running.cell import INCONCLUSIVE, MIN_COMPARED, Cell
+from conformance.running.layers import LayerVerdict
 from conformance.running.plan import seconds_of_cell
 from conformance.running.rows import NOT_INSTALLED
 from conformance.running.run import Run, run
 from conformance.running.runfile import read
+from conformance.running.selection import Selection
 from conformance.spec import Tier
 from tests.defects import kernels, unregistered
 
@@ -160,6 +166,12 @@ def test_a_selection_that_names_nothing_is_an_error(
         small(right(), **options)
 
     assert str(caught.value).startswith(message)
+
+
+def test_the_options_of_a_run_are_the_fields_of_a_selection() -> None:
+    names = [field.name for field in fields(Selection)]
+
+    assert names == [*inspect.signature(run).parameters]
 
 
 def test_an_unknown_implementation_is_an_error(small: Small, empty_registry: None) -> None:
@@ -368,6 +380,20 @@ def test_results_that_are_nearly_all_zero_are_inconclusive() -> None:
     cell = Cell("mine", "conv", 2, "float32", reached=500, compared=500, nonzero=40)
 
     assert INCONCLUSIVE == cell.verdict
+
+
+def test_supports_is_asked_once_a_case(small: Small) -> None:
+    """Histories, relations, probes and the cases themselves share what it answered."""
+    asked: Counter[Case] = Counter()
+
+    def supports(case: Case) -> bool | str:
+        asked[case] += 1
+        return case.dilation == (1,) or "no dilation"
+
+    (cell,) = small(right(supports=supports), checks=None).cells
+
+    assert CONFORMS == cell.verdict
+    assert {1} == {*asked.values()}
 
 
 def test_one_violation_weighs_more_than_little_evidence() -> None:
@@ -726,6 +752,60 @@ def test_an_interrupted_run_leaves_a_file_known_to_be_incomplete(
 
     assert "finished" not in facts
     assert [1] == [row["dims"] for row in tables["cell"]]
+
+
+def interrupting(at: int) -> Callable[..., Array]:
+    """Return a conv that is wrong, and that the user interrupts in its call number ``at``."""
+    calls = itertools.count(1)
+
+    def conv(*arguments: Any, **call: Any) -> Array:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return kernels.conv(*arguments, **call) + 1
+
+    return conv
+
+
+def test_an_interrupted_cell_keeps_what_was_judged(small: Small, tmp_path: Path) -> None:
+    """Its failures are reported as they were found: shrinking them would take a while."""
+    with pytest.raises(KeyboardInterrupt):
+        small(right(), of(interrupting(8)), right("after"))
+    _, tables = read(tmp_path / "run" / "run.sqlite")
+    cells = {row["implementation"]: row for row in tables["cell"]}
+
+    assert {"right", "mine"} == {*cells}
+    assert 7 == cells["mine"]["reached"] >= cells["mine"]["violating"] > 0
+    assert {True} == {row["case"] == row["found"] for row in tables["violation"]}
+
+
+def test_an_interrupt_while_failures_are_shrunk_keeps_their_count(
+    small: Small, tmp_path: Path
+) -> None:
+    (whole,) = small(of(interrupting(-1))).cells
+    with pytest.raises(KeyboardInterrupt):
+        small(of(interrupting(whole.planned + 1)))
+    _, tables = read(tmp_path / "run" / "run.sqlite")
+    (cell,) = tables["cell"]
+
+    assert (whole.planned, whole.violating) == (cell["reached"], cell["violating"])
+
+
+def test_large_cases_that_were_judged_before_an_interrupt_are_kept(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(*arguments: Any) -> Iterator[LayerVerdict]:
+        yield from itertools.islice(judging(*arguments), 3)
+        raise KeyboardInterrupt
+
+    judging = judge_large.judge_layers
+    monkeypatch.setattr(judge_large, "judge_layers", judge)
+    with pytest.raises(KeyboardInterrupt):
+        small(right(), right("other"), dims=[2], suites=["networks"])
+    _, tables = read(tmp_path / "run" / "run.sqlite")
+
+    assert 3 == len(tables["layer"])
+    assert 2 == len({row["layer"] for row in tables["layer"]})
+    assert {"right", "other"} == {row["implementation"] for row in tables["cell"]}
 
 
 # --- executors ------------------------------------------------------------------------------------

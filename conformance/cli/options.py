@@ -134,18 +134,24 @@ def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def selection(options: dict[str, Any], **further: Any) -> Selection:
-    """Return the selection that options, named after its fields, and `isolation` make.
+def selection(
+    *,
+    call_seconds: float | None,
+    call_memory: int | None,
+    pythons: tuple[str, ...],
+    environments: str | None,
+    **fields: Any,
+) -> Selection:
+    """Return the selection that the options of a command make.
 
-    ``further`` are fields that are no options.
+    Those of `isolation` are read here; every other one is named after the field that it gives.
     """
     from conformance.running.selection import Selection
 
     return Selection(
-        limits=_limits(options.pop("call_seconds"), options.pop("call_memory")),
-        environments=_environments_of(options.pop("pythons"), options.pop("environments")),
-        **options,
-        **further,
+        limits=_limits(call_seconds, call_memory),
+        environments=_environments_of(pythons, environments),
+        **fields,
     )
 
 

@@ -46,7 +46,7 @@ def command(
 
     Without IMPLEMENTATION those of the plugins are called, else all that are installed.
     """
-    selection = options.selection(chosen)
+    selection = options.selection(**chosen)
     with options.keep_stdout():
         plugins, elsewhere = selection.load()
     case = Case.parse(case_id)

@@ -80,7 +80,9 @@ def command(jobs: int, as_json: bool, **chosen: Any) -> int:
     try:
         with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
             result = run_selection(
-                options.selection(chosen, progress=tell, executor=executor, command=options.typed())
+                options.selection(
+                    progress=tell, executor=executor, command=options.typed(), **chosen
+                )
             )
     except KeyboardInterrupt:
         where = f"; what was judged so far is in {folder / 'run.sqlite'}" if folder.exists() else ""

@@ -29,7 +29,7 @@ from conformance.running.interruption import interrupt_pool, interruptible, undi
 from conformance.running.machine import machine
 from conformance.running.plan import Plan, resolve
 from conformance.running.runfile import RunFile
-from conformance.running.selection import Selection, load, options_of
+from conformance.running.selection import Selection, implementations_of, options_of
 from conformance.running.witnesses import smallest, witnesses
 
 _STEPS = 1000
@@ -71,7 +71,7 @@ def run(selection: Selection) -> Run:
 def run_selection(selection: Selection) -> Run:
     """Do as `run`, for a selection that has been made."""
     try:
-        plan = resolve(selection, load(selection))
+        plan = resolve(selection, implementations_of(selection))
         with contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file:
             return _execute(plan, file, selection)
     finally:

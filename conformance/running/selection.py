@@ -90,7 +90,7 @@ class Selection:
         return isolated(implementation, self.isolate, self.limits or Limits())
 
 
-def load(selection: Selection) -> tuple[Implementation, ...]:
+def implementations_of(selection: Selection) -> tuple[Implementation, ...]:
     """Return the implementations of a run, in their order, each once.
 
     Raises `ConformanceError` for one that cannot be loaded or is not installed, and if there are
