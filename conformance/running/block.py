@@ -16,7 +16,7 @@ from conformance.registration.registry import Implementation
 from conformance.running import acknowledged, adapter_check, layers, pairwise
 from conformance.running.cell import Block, Cell
 from conformance.running.judge_cell import CellResult, judge_cell
-from conformance.running.judge_large import judge_large_cases, merge, mostly_right
+from conformance.running.judge_large import judge_large_cases, mostly_right, with_large
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
 from conformance.running.subject import Subject
@@ -124,7 +124,7 @@ class _BlockJudge:
         ]
         result = judge_large_cases(subjects, plan, self.operator, self.dims)
         block.layers, block.gaps = result.verdicts, block.gaps + result.gaps
-        block.cells = merge(block.cells, result.cells)
+        block.cells = with_large(block.cells, result.cells)
         if result.interrupted:
             raise KeyboardInterrupt
 

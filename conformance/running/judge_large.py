@@ -29,7 +29,7 @@ class LargeResult:
 
     verdicts: list[LayerVerdict] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
-    """What they add to the cell of each implementation (`merge`)."""
+    """What they add to the cell of each implementation (`with_large`)."""
     gaps: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many of them an implementation does not compute, by (name, reason)."""
     interrupted: bool = False
@@ -99,7 +99,7 @@ def mostly_right(cell: Cell | None) -> bool:
     return cell is None or cell.violating <= MOST_WRONG * cell.reached
 
 
-def merge(cells: Iterable[Cell], large: Iterable[Cell]) -> list[Cell]:
+def with_large(cells: Iterable[Cell], large: Iterable[Cell]) -> list[Cell]:
     """Return the cells of a block with what its large cases add to them, or as new ones."""
     merged = list(cells)
     for more in large:
