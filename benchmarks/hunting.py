@@ -18,14 +18,13 @@ from conformance.case import Case
 from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.large.judging import judge_any
-from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
-from conformance.requirements import CHECKS, check_of
-from conformance.running.block import judge_histories, judge_relations
+from conformance.requirements import check_of
 from conformance.running.causes import Violation, explain, kind_of
-from conformance.running.plan import Plan
+from conformance.running.judge_cell import judge_histories, judge_relations
+from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
-from conformance.spec import load
+from conformance.running.selection import Selection
 from tests.minimality import left_over
 
 EXPLAINED = 3
@@ -64,25 +63,11 @@ def default_plan(
 
     ``seconds`` takes the place of the tier's time budget, which None keeps.
     """
-    spec = load()
-    tier = spec.tiers["default"]
-    ordinary = spec.ranges.dtypes
-    return Plan(
-        implementations=(),
-        operators=tuple(OPERATORS),
-        dims=spec.ranges.dims,
-        dtypes=ordinary,
-        claimed=tuple(d for d in DTYPES if d not in ordinary and available(d)),
-        checks=CHECKS,
-        suites=tier.suites,
-        examples=tier.examples if examples is None else examples,
-        seconds=tier.seconds if seconds is None else seconds,
-        clock=tier.seconds if seconds is None else seconds,
-        seed=seed,
-        tier="default",
-        spec=spec,
-        cache=seed == 0,  # other seeds are used once
-    )
+    cache = seed == 0  # other seeds are used once
+    selection = Selection(examples=examples, seconds=seconds, seed=seed, cache=cache)
+    plan = resolve(selection, [])
+    others = tuple(d for d in DTYPES if d not in plan.dtypes and available(d))
+    return replace(plan, claimed=others)
 
 
 def cells(one: Implementation, plan: Plan) -> Iterator[list[Prepared]]:

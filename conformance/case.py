@@ -151,6 +151,10 @@ class Case:
             )
         return _parse(line)
 
+    def plain(self) -> Case:
+        """Return the call of the same shapes whose parameters, dtype and data are the defaults."""
+        return Case(operator=self.operator, x=self.x, w=self.w, kernel=self.kernel)
+
     def replace(self, **changes: Any) -> Case:
         """Return a copy with some fields changed (not validated)."""
         return replace(self, **changes)

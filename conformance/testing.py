@@ -14,14 +14,14 @@ Items are named ``my-conv-conv2d-float32``, ``my-conv-max_pool1d-float64``, ...,
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from conformance.dtypes import DTYPES
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
 from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
@@ -32,9 +32,9 @@ from conformance.registration.registry import find
 from conformance.requirements import CHECKS
 from conformance.running import known_in_run
 from conformance.running.causes import explain
-from conformance.running.plan import Plan
+from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
-from conformance.spec import load
+from conformance.running.selection import Selection
 
 _SHOWN = 8
 """Violations that the message of a failed check tells of."""
@@ -69,11 +69,13 @@ class Check:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             verdicts = [verdict for verdict, _ in judge_each(one, mine)]
-        failures = [verdict for verdict in verdicts if verdict.failed]
         known = known_in_run.applicable(one, {})
-        failures, _ = known_in_run.separate_known(known, failures)  # others, `run` reports
-        if failures:
-            raise AssertionError(_explain(one, failures, len(verdicts), tuple(known.values())))
+        failures = [verdict for verdict in verdicts if verdict.failed]
+        new, _ = known_in_run.separate_known(
+            known, failures
+        )  # `convformance run` reports the others
+        if new:
+            raise AssertionError(_explain(one, new, len(verdicts), tuple(known.values())))
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]
         if all(verdict.status == UNSUPPORTED for verdict in valid):
             reason = caller_of(one).lost or "no case to judge"
@@ -99,35 +101,22 @@ def checks(
     Raises `ConformanceError` for a dtype or suite that does not exist.
     """
     one = find(implementation)
-    spec = load()
-    chosen = tuple(one.dtypes if dtypes is None else dtypes)
-    suites = tuple(suites)
-    for dtype in chosen:
-        if dtype not in DTYPES:
-            raise ConformanceError(f"dtype '{dtype}' is unknown; known are {', '.join(DTYPES)}")
-    for suite in suites:
-        spec.suite(suite)
-    plan = Plan(
-        implementations=(one,),
+    selection = Selection(
         operators=one.operators,
-        dims=spec.ranges.dims,
-        dtypes=chosen,
-        claimed=(),
+        dtypes=one.dtypes if dtypes is None else dtypes,
         checks=CHECKS,
         suites=suites,
         examples=examples,
-        seconds=float("inf"),
+        seconds=math.inf,
         seed=seed,
-        tier="pytest",
-        spec=spec,
-        cache=True,
     )
+    plan = resolve(selection, [one])
     return tuple(
-        Check(operator, dims, dtype, replace(plan), isolate)
+        Check(operator, dims, dtype, plan, isolate)
         for operator in plan.operators
         for dims in plan.dims
-        for dtype in chosen
-        if dtype in one.dtypes
+        for dtype in one.dtypes
+        if dtype in plan.dtypes
     )
 
 

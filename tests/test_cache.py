@@ -311,19 +311,19 @@ def test_a_spec_file_with_other_cases_has_another_key(tmp_path: Path) -> None:
 
 def test_a_list_of_cases_is_made_once_and_kept() -> None:
     cases = of(*TEXTS)
-    cache.listed(lambda: cases, "kept", cached=True)
+    cache.cached_cases(lambda: cases, "kept", cached=True)
 
-    assert cases == cache.listed(never, "kept", cached=True)
+    assert cases == cache.cached_cases(never, "kept", cached=True)
 
 
 def test_a_list_that_cannot_be_read_is_made_again() -> None:
     cache.cache_folder().mkdir(parents=True, exist_ok=True)
     (cache.cache_folder() / "damaged.json").write_text("[")
 
-    assert of(TEXTS[0]) == cache.listed(lambda: of(TEXTS[0]), "damaged", cached=True)
+    assert of(TEXTS[0]) == cache.cached_cases(lambda: of(TEXTS[0]), "damaged", cached=True)
 
 
 def test_a_list_that_is_not_to_be_kept_is_made_each_time() -> None:
-    cache.listed(lambda: of(TEXTS[0]), "fresh", cached=False)
+    cache.cached_cases(lambda: of(TEXTS[0]), "fresh", cached=False)
 
-    assert of(TEXTS[1]) == cache.listed(lambda: of(TEXTS[1]), "fresh", cached=False)
+    assert of(TEXTS[1]) == cache.cached_cases(lambda: of(TEXTS[1]), "fresh", cached=False)

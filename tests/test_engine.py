@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import math
 import multiprocessing
 import textwrap
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,13 @@ from conformance.requirements import check_of
 from conformance.runfile import tables
 from conformance.runfile.reading import read
 from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED
-from conformance.running import block, budget
+from conformance.running import adapter_check, budget, judge_cell, judge_large
 from conformance.running.causes import Violation
 from conformance.running.cell import MIN_COMPARED, Cell
-from conformance.running.plan import budget as budget_of_cell
+from conformance.running.layers import LayerVerdict
+from conformance.running.plan import seconds_of_cell
 from conformance.running.run import Run, run
+from conformance.running.selection import Selection
 from conformance.spec import Tier
 from tests.defects import kernels, unregistered
 
@@ -163,6 +169,12 @@ def test_a_selection_that_names_nothing_is_an_error(
     assert str(caught.value).startswith(message)
 
 
+def test_the_options_of_a_run_are_the_fields_of_a_selection() -> None:
+    names = [field.name for field in fields(Selection)]
+
+    assert names == [*inspect.signature(run).parameters]
+
+
 def test_an_unknown_implementation_is_an_error(small: Small, empty_registry: None) -> None:
     with pytest.raises(ConformanceError, match="implementation 'other' is unknown"):
         small("other")
@@ -251,8 +263,8 @@ def test_a_check_selects_the_cases_that_it_needs(
         seen.extend(p.case for p in prepared)
         return judging(one, prepared)
 
-    judging = block.judge_each
-    monkeypatch.setattr(block, "judge_each", judge)
+    judging = judge_cell.judge_each
+    monkeypatch.setattr(judge_cell, "judge_each", judge)
     small(right(), checks=[check])
 
     assert {check} == {case.check for case in seen}
@@ -369,6 +381,20 @@ def test_results_that_are_nearly_all_zero_are_inconclusive() -> None:
     cell = Cell("mine", "conv", 2, "float32", reached=500, compared=500, nonzero=40)
 
     assert INCONCLUSIVE == cell.verdict
+
+
+def test_supports_is_asked_once_a_case(small: Small) -> None:
+    """Histories, relations, probes and the cases themselves share what it answered."""
+    asked: Counter[Case] = Counter()
+
+    def supports(case: Case) -> bool | str:
+        asked[case] += 1
+        return case.dilation == (1,) or "no dilation"
+
+    (cell,) = small(right(supports=supports), checks=None).cells
+
+    assert CONFORMS == cell.verdict
+    assert {1} == {*asked.values()}
 
 
 def test_one_violation_weighs_more_than_little_evidence() -> None:
@@ -506,7 +532,7 @@ def test_what_would_take_too_long_at_the_pace_of_what_came_before_is_not_begun(
 def test_many_cells_share_what_a_tier_has_for_all_of_them() -> None:
     tier = Tier(examples=1, seconds=2.0, total=100.0, suites=())
 
-    assert [2.0, 2.0, 0.5] == [budget_of_cell(tier, cells) for cells in (1, 50, 200)]
+    assert [2.0, 2.0, 0.5] == [seconds_of_cell(tier, cells) for cells in (1, 50, 200)]
 
 
 @pytest.mark.parametrize(("seconds", "proven"), [(0.0, 10), (2.0, 2), (20.0, 1)])
@@ -514,7 +540,7 @@ def test_an_adapter_is_proven_on_as_many_shapes_as_the_budget_has(
     seconds: float, proven: int
 ) -> None:
     sizes = [Case.parse(f"conv1d:float32:x=1,1,{n}:w=1,1,1:integers@0") for n in range(1, 11)]
-    found = list(block._affordable(right(shape_seconds=seconds), sizes))
+    found = list(adapter_check.affordable(right(shape_seconds=seconds), sizes))
 
     assert sizes[:proven] == found
 
@@ -727,6 +753,60 @@ def test_an_interrupted_run_leaves_a_file_known_to_be_incomplete(
 
     assert "finished" not in contents.facts
     assert [1] == [row.dims for row in contents.rows(tables.Cell)]
+
+
+def interrupting(at: int) -> Callable[..., Array]:
+    """Return a conv that is wrong, and that the user interrupts in its call number ``at``."""
+    calls = itertools.count(1)
+
+    def conv(*arguments: Any, **call: Any) -> Array:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return kernels.conv(*arguments, **call) + 1
+
+    return conv
+
+
+def test_an_interrupted_cell_keeps_what_was_judged(small: Small, tmp_path: Path) -> None:
+    """Its failures are reported as they were found: shrinking them would take a while."""
+    with pytest.raises(KeyboardInterrupt):
+        small(right(), of(interrupting(8)), right("after"))
+    rows = read(tmp_path / "run" / "run.sqlite").rows
+    cells = {row.implementation: row for row in rows(tables.Cell)}
+
+    assert {"right", "mine"} == {*cells}
+    assert 7 == cells["mine"].reached >= cells["mine"].violating > 0
+    assert {True} == {row.case == row.found for row in rows(tables.Violation)}
+
+
+def test_an_interrupt_while_failures_are_shrunk_keeps_their_count(
+    small: Small, tmp_path: Path
+) -> None:
+    (whole,) = small(of(interrupting(-1))).cells
+    with pytest.raises(KeyboardInterrupt):
+        small(of(interrupting(whole.planned + 1)))
+    rows = read(tmp_path / "run" / "run.sqlite").rows
+    (cell,) = rows(tables.Cell)
+
+    assert (whole.planned, whole.violating) == (cell.reached, cell.violating)
+
+
+def test_large_cases_that_were_judged_before_an_interrupt_are_kept(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(*arguments: Any) -> Iterator[LayerVerdict]:
+        yield from itertools.islice(judging(*arguments), 3)
+        raise KeyboardInterrupt
+
+    judging = judge_large.judge_layers
+    monkeypatch.setattr(judge_large, "judge_layers", judge)
+    with pytest.raises(KeyboardInterrupt):
+        small(right(), right("other"), dims=[2], suites=["networks"])
+    rows = read(tmp_path / "run" / "run.sqlite").rows
+
+    assert 3 == len(rows(tables.Layer))
+    assert 2 == len({row.layer for row in rows(tables.Layer)})
+    assert {"right", "other"} == {row.implementation for row in rows(tables.Cell)}
 
 
 # --- executors ------------------------------------------------------------------------------------

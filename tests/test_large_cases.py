@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from conformance.operators import OPERATORS
 from conformance.reports import load as load_report
 from conformance.reports.html import html
 from conformance.reports.markdown import markdown
-from conformance.running.layers import Layer, chosen, judge_layers
+from conformance.running.layers import chosen, judge_layers
+from conformance.running.plan import resolve
 from conformance.running.run import run
+from conformance.running.selection import Selection
 from conformance.spec import load
+from conformance.spec.layers import Layer
 from tests.defects import kernels, unregistered
 
 Array = np.ndarray[Any, Any]
@@ -135,8 +139,14 @@ def test_a_case_of_any_size_is_judged_as_its_size_asks() -> None:
 # --- which are judged in a run --------------------------------------------------------------------
 
 
+def layers_of(operator: str, dims: int, seed: int = 0, **planned: Any) -> list[Layer]:
+    """Return what a plan of ``layers``, ``suites`` or ``shapes`` has of a block."""
+    plan = resolve(Selection(suites=(), seed=seed, cache=False), [])
+    return chosen(replace(plan, **{"layers": (), "shapes": 0, **planned}), operator, dims)
+
+
 def test_a_tier_names_layers_and_the_cheapest_comes_first() -> None:
-    found = chosen(load(), (), ("resnet50/res4*", "resnet50/conv1"), 0, "conv", 2, 5)
+    found = layers_of("conv", 2, 5, layers=("resnet50/res4*", "resnet50/conv1"))
     work = [OPERATORS["conv"].work(layer.case) for layer in found]
 
     assert "resnet50/conv1" in {layer.name for layer in found}
@@ -145,28 +155,28 @@ def test_a_tier_names_layers_and_the_cheapest_comes_first() -> None:
 
 
 def test_layers_of_other_operators_and_dimensions_are_left_to_their_blocks() -> None:
-    assert [] == chosen(load(), (), ("resnet50/conv1",), 0, "conv", 1, 0)
-    assert [] == chosen(load(), (), ("resnet50/conv1",), 0, "max_pool", 2, 0)
+    assert [] == layers_of("conv", 1, layers=("resnet50/conv1",))
+    assert [] == layers_of("max_pool", 2, layers=("resnet50/conv1",))
 
 
 def test_the_full_tier_has_all_layers() -> None:
     spec = load()
     patterns = spec.tiers["full"].layers
     blocks = [(o, d) for o in ("conv", "conv_transpose", "max_pool", "avg_pool") for d in (1, 2, 3)]
-    found = [layer for o, d in blocks for layer in chosen(spec, (), patterns, 0, o, d, 0)]
+    found = [layer for o, d in blocks for layer in layers_of(o, d, layers=patterns)]
 
     assert {entry.name for entry in spec.suite("networks").cases} == {one.name for one in found}
 
 
 def test_large_cases_of_a_suite_are_judged_as_layers() -> None:
-    names = {layer.name for layer in chosen(load(), ("networks",), (), 0, "conv", 2, 0)}
+    names = {layer.name for layer in layers_of("conv", 2, suites=("networks",))}
 
     assert "resnet50/conv1" in names
 
 
 @pytest.mark.parametrize("operator", ["conv", "avg_pool"])
 def test_shapes_are_generated_from_the_seed(operator: str) -> None:
-    first, again, other = (chosen(load(), (), (), 3, operator, 2, seed) for seed in (0, 0, 1))
+    first, again, other = (layers_of(operator, 2, seed, shapes=3) for seed in (0, 0, 1))
 
     assert first == again != other
     assert 3 == len(first)

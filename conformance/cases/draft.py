@@ -48,7 +48,7 @@ class Draft:
     def case(self) -> Case:
         """Return the case: valid for any values, since sizes grow until something is computed."""
         operator = FORWARD[self.operator]
-        drawn = {
+        drawn: dict[str, Any] = {
             "kernel": self.kernel,
             "stride": self.stride,
             "padding": self.padding,

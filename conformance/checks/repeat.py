@@ -396,7 +396,7 @@ def _mixtures(mine: Prepared, other: Prepared) -> Iterator[Prepared]:
     case = mine.case
     operator = OPERATORS[case.operator]
     if (other.case.x, other.case.w, other.case.kernel) == (case.x, case.w, case.kernel):
-        plain = Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
+        plain = case.plain()
         for name in operator.parameters:
             value = getattr(other.case, name)
             if value != getattr(case, name) and value != getattr(plain, name):

@@ -16,19 +16,24 @@ import click
 if TYPE_CHECKING:
     from conformance.isolation.environments import Environment
     from conformance.registration.place import Limits
+    from conformance.running.selection import Selection
 
 
-def _split(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Read ``-x a,b -x c`` as a, b, c."""
-    parts = tuple(part.strip() for value in values for part in value.split(","))
-    if any(not part for part in parts):
-        raise click.BadParameter("an empty name; write names separated by commas", ctx, option)
-    return parts
+def many(
+    *names: str, help: str, read: Callable[[tuple[str, ...]], Any] = tuple
+) -> Callable[[Any], Any]:
+    """Return an option that may be repeated, and takes several values separated by commas.
 
+    ``-x a,b -x c`` gives what ``read`` makes of a, b, c; without the option it is None.
+    """
 
-def many(*names: str, help: str) -> Callable[[Any], Any]:
-    """Return an option that may be repeated, and takes several values separated by commas."""
-    return click.option(*names, multiple=True, callback=_split, help=help)
+    def split(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+        parts = tuple(part.strip() for value in values for part in value.split(","))
+        if any(not part for part in parts):
+            raise click.BadParameter("an empty name; write names separated by commas", ctx, option)
+        return read(parts) if parts else None
+
+    return click.option(*names, multiple=True, callback=split, help=help)
 
 
 class _Whole(click.IntRange):
@@ -57,14 +62,25 @@ def seconds() -> click.FloatRange:
     return _Seconds(0, min_open=True)
 
 
-def folder(name: str) -> Path:
-    """Return the folder named by ``--output``; raise `click.BadParameter` if it cannot be one."""
-    path = Path(name)
-    if not name:
-        raise click.BadParameter("'' names no folder", param_hint="--output")
-    if path.exists() and not path.is_dir():
-        raise click.BadParameter(f"{name} is a file; name a folder", param_hint="--output")
-    return path
+def output(default: str, help: str) -> Callable[[Any], Any]:
+    """Return the option that names a folder; it is an error if that cannot be one."""
+
+    def folder(ctx: click.Context, option: click.Parameter, name: str) -> Path:
+        path = Path(name)
+        if not name:
+            raise click.BadParameter("'' names no folder", param_hint="--output")
+        if path.exists() and not path.is_dir():
+            raise click.BadParameter(f"{name} is a file; name a folder", param_hint="--output")
+        return path
+
+    return click.option(
+        "--output",
+        default=default,
+        show_default=True,
+        metavar="FOLDER",
+        callback=folder,
+        help=help,
+    )
 
 
 def write(path: Path, text: str) -> None:
@@ -96,6 +112,9 @@ def keep_stdout() -> contextlib.redirect_stdout[Any]:
     return contextlib.redirect_stdout(sys.stderr)
 
 
+implementations = many(
+    "--implementation", "-i", "implementations", help="Which ones; default: all."
+)
 plugins = click.option(
     "--plugin",
     "plugins",
@@ -104,6 +123,7 @@ plugins = click.option(
     help="Python file that registers implementations (repeatable).",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+seed = click.option("--seed", type=whole(0), default=0, show_default=True)
 spec_file = click.option("--spec", metavar="FILE", help="Spec file that replaces the defaults.")
 
 
@@ -114,19 +134,40 @@ def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def limits(call_seconds: float | None, call_memory: int | None) -> Limits:
+def selection(
+    *,
+    call_seconds: float | None,
+    call_memory: int | None,
+    pythons: tuple[str, ...],
+    environments: str | None,
+    **fields: Any,
+) -> Selection:
+    """Return the selection that the options of a command make.
+
+    Those of `isolation` are read here; every other one is named after the field that it gives.
+    """
+    from conformance.running.selection import Selection
+
+    return Selection(
+        limits=_limits(call_seconds, call_memory),
+        environments=_environments_of(pythons, environments),
+        **fields,
+    )
+
+
+def _limits(call_seconds: float | None, call_memory: int | None) -> Limits:
     """Return the limits that the options name, the defaults where they name none."""
     from conformance.registration.place import Limits
 
-    chosen = Limits()
+    limits = Limits()
     if call_seconds is not None:
-        chosen = replace(chosen, seconds=call_seconds)
+        limits = replace(limits, seconds=call_seconds)
     if call_memory is not None:
-        chosen = replace(chosen, memory=call_memory << 20)
-    return chosen
+        limits = replace(limits, memory=call_memory << 20)
+    return limits
 
 
-def environments(pythons: tuple[str, ...], file: str | None) -> tuple[Environment, ...]:
+def _environments_of(pythons: tuple[str, ...], file: str | None) -> tuple[Environment, ...]:
     """Return what ``--python`` and ``--environments`` name."""
     from conformance.isolation.environments import Environment, read
 

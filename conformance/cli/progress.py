@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conformance.running.run import Progress
+    from conformance.running.selection import Progress
 
 
 @contextlib.contextmanager

@@ -14,8 +14,7 @@ from conformance.cases.validity import parse_valid
 from conformance.checks.relations import relate, telling
 from conformance.checks.repeat import endure, repeat
 from conformance.cli import options
-from conformance.isolation.dispatch import close_all, isolated
-from conformance.isolation.remote_plugins import load_for
+from conformance.isolation.dispatch import close_all
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.large.judging import Large, is_large, judge_large
 from conformance.operators import OPERATORS
@@ -41,50 +40,40 @@ _WRITTEN = 1_000_000
 @options.as_json
 @click.option("--script", "scripts", is_flag=True, help="Print only the standalone scripts.")
 def command(
-    case_id: str,
-    names: tuple[str, ...],
-    plugins: tuple[str, ...],
-    isolate: bool | None,
-    call_seconds: float | None,
-    call_memory: int | None,
-    pythons: tuple[str, ...],
-    environments: str | None,
-    as_json: bool,
-    scripts: bool,
+    case_id: str, names: tuple[str, ...], as_json: bool, scripts: bool, **chosen: Any
 ) -> int:
     """Show inputs, exact result, each output, the bound and the verdict; print a script.
 
     Without IMPLEMENTATION those of the plugins are called, else all that are installed.
     """
-    limits = options.limits(call_seconds, call_memory)
+    selection = options.selection(**chosen)
     with options.keep_stdout():
-        loaded = [one for plugin in plugins for one in load_for(plugin, isolate, limits)]
-        elsewhere = [one.load(limits) for one in options.environments(pythons, environments)]
+        plugins, elsewhere = selection.load()
     case = parse_valid(case_id)
     prepared = Large.of(case) if is_large(case) else Prepared.of(case)
-    chosen = (
-        list(dict.fromkeys(get(name) for name in names))
-        or loaded + elsewhere
-        or [one for one in implementations().values() if one.installed]
+    judges = (
+        tuple(dict.fromkeys(get(name) for name in names))
+        or plugins + elsewhere
+        or tuple(one for one in implementations().values() if one.installed)
     )
-    for one in chosen:
+    for one in judges:
         if not one.installed:
             raise click.UsageError(f"implementation '{one.name}' is {one.hint}")
     if scripts:
-        having = [one for one in chosen if prepared.case.operator in one.functions]
+        having = [one for one in judges if prepared.case.operator in one.functions]
         if not having:
             raise click.UsageError(f"none of the implementations has {prepared.case.operator}")
         for one in having:
             click.echo(f"# {one.name}\n{_script(one, prepared, None)}")
         return 0
     with options.keep_stdout():
-        called = [isolated(one, isolate, limits) for one in chosen]
+        called = [selection.isolated(one) for one in judges]
         results = [(one, *_replay(one, prepared)) for one in called]
         close_all()
     if as_json:
         click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))
     else:
-        _print(prepared, results, explicit=bool(names or loaded))
+        _print(prepared, results, explicit=bool(names or plugins))
     return 1 if any(found.failed for _, _, found in results) else 0
 
 

@@ -9,50 +9,52 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import click
 
 from conformance.cli import options, progress
+from conformance.dtypes import DTYPES
+from conformance.operators import OPERATORS
+from conformance.requirements import CHECKS
 from conformance.timing import threads
 
 
+def _dims(texts: tuple[str, ...]) -> tuple[int, ...]:
+    for text in texts:
+        if text not in ("1", "2", "3"):
+            raise click.BadParameter(f"'{text}'; allowed: 1, 2, 3", param_hint="--dims")
+    return tuple(map(int, texts))
+
+
+def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
+    if "none" not in names:
+        return names
+    if set(names) != {"none"}:
+        raise click.BadParameter("'none' goes with no other suite", param_hint="--suite")
+    return ()
+
+
 @click.command("run")
-@options.many("--implementation", "-i", "implementations", help="Which ones; default: all.")
+@options.implementations
 @options.plugins
+@options.many("--operator", "-o", "operators", help=f"{', '.join(OPERATORS)}.")
+@options.many("--dims", read=_dims, help="Spatial dimensions: 1, 2, 3.")
+@options.many("--dtype", "dtypes", help=f"{', '.join(DTYPES)}.")
+@options.many("--check", "checks", help=f"{', '.join(CHECKS)}.")
 @options.many(
-    "--operator",
-    "-o",
-    "operators",
-    help="conv, conv_transpose, max_pool, avg_pool, conv_input_grad, conv_weight_grad, "
-    "conv_bias_grad, max_pool_grad, avg_pool_grad.",
+    "--suite", "suites", read=_suites, help="Curated suites to judge on; 'none' for no suite."
 )
-@options.many("--dims", help="Spatial dimensions: 1, 2, 3.")
-@options.many(
-    "--dtype",
-    "dtypes",
-    help="float32, float64, float16, bfloat16, int8, int16, int32, int64, uint8.",
-)
-@options.many(
-    "--check",
-    "checks",
-    help="result, purity, repeat, layout, special, reject, declare, integer, relations, process.",
-)
-@options.many("--suite", "suites", help="Curated suites to judge on; 'none' for no suite.")
 @click.option("--examples", "-n", type=options.whole(0), help="Cases an operator and dimension.")
 @click.option("--seconds", type=options.seconds(), help="Time budget of a cell.")
-@click.option("--seed", type=options.whole(0), default=0, show_default=True)
+@options.seed
 @click.option("--tier", default="default", show_default=True, help="smoke, default or full.")
 @options.spec_file
 @click.option(
     "--known", metavar="FILE", help="TOML file of known differences, which are reported apart."
 )
-@click.option(
-    "--output",
-    default="convformance-run",
-    show_default=True,
-    metavar="FOLDER",
-    help="Where run.sqlite, report.md and report.html are written.",
-)
+@options.output("convformance-run", "Where run.sqlite, report.md and report.html are written.")
 @click.option(
     "--jobs",
     "-j",
@@ -62,60 +64,25 @@ from conformance.timing import threads
     help="Processes to judge in; each gives the engines an equal share of the cores.",
 )
 @options.isolation
-@click.option("--no-cache", is_flag=True, help="Neither read nor write the cache of cases.")
+@click.option(
+    "--no-cache",
+    "cache",
+    is_flag=True,
+    callback=lambda ctx, option, given: not given,
+    help="Neither read nor write the cache of cases.",
+)
 @options.as_json
-def command(
-    implementations: tuple[str, ...],
-    plugins: tuple[str, ...],
-    operators: tuple[str, ...],
-    dims: tuple[str, ...],
-    dtypes: tuple[str, ...],
-    checks: tuple[str, ...],
-    suites: tuple[str, ...],
-    examples: int | None,
-    seconds: float | None,
-    seed: int,
-    tier: str,
-    spec: str | None,
-    known: str | None,
-    output: str,
-    jobs: int,
-    isolate: bool | None,
-    call_seconds: float | None,
-    call_memory: int | None,
-    pythons: tuple[str, ...],
-    environments: str | None,
-    no_cache: bool,
-    as_json: bool,
-) -> int:
+def command(jobs: int, as_json: bool, **chosen: Any) -> int:
     """Judge implementations on generated and curated cases; exit with 1 if one violates."""
-    from conformance.running.run import run
+    from conformance.running.run import run_selection
 
-    folder = options.folder(output)
+    folder: Path = chosen["output"]
     try:
         with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
-            result = run(
-                implementations or None,
-                operators=operators or None,
-                dims=[_dim(text) for text in dims] or None,
-                dtypes=dtypes or None,
-                checks=checks or None,
-                suites=_suites(suites),
-                examples=examples,
-                seconds=seconds,
-                seed=seed,
-                tier=tier,
-                spec=spec,
-                known=known,
-                plugins=plugins,
-                environments=options.environments(pythons, environments),
-                isolate=isolate,
-                limits=options.limits(call_seconds, call_memory),
-                output=folder,
-                cache=not no_cache,
-                progress=tell,
-                executor=executor,
-                command=options.typed(),
+            result = run_selection(
+                options.selection(
+                    progress=tell, executor=executor, command=options.typed(), **chosen
+                )
             )
     except KeyboardInterrupt:
         where = f"; what was judged so far is in {folder / 'run.sqlite'}" if folder.exists() else ""
@@ -138,20 +105,6 @@ def command(
         show(report)
         click.echo(f"written: {result.path}, {folder / 'report.md'}, {folder / 'report.html'}")
     return 0 if result.conforms else 1
-
-
-def _dim(text: str) -> int:
-    if text not in ("1", "2", "3"):
-        raise click.BadParameter(f"'{text}'; allowed: 1, 2, 3", param_hint="--dims")
-    return int(text)
-
-
-def _suites(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    if "none" not in names:
-        return names or None
-    if set(names) != {"none"}:
-        raise click.BadParameter("'none' goes with no other suite", param_hint="--suite")
-    return ()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from conformance.timing import threads as thread_pools
 
 @click.command("time")
 @click.argument("layers", nargs=-1, metavar="[LAYER]...")
-@options.many("--implementation", "-i", "implementations", help="Which ones; default: all.")
+@options.implementations
 @click.option("--baseline", metavar="NAME", help="What ratios are to; default: the fastest.")
 @click.option("--rounds", type=options.whole(1), default=20, show_default=True)
 @click.option("--warmup", type=options.whole(0), default=2, show_default=True)
@@ -25,62 +26,28 @@ from conformance.timing import threads as thread_pools
     help="Time budget of an implementation and layer.",
 )
 @click.option("--dtype", default="float32", show_default=True)
-@click.option("--seed", type=options.whole(0), default=0, show_default=True)
+@options.seed
 @options.plugins
 @options.spec_file
-@click.option(
-    "--output",
-    default="convformance-time",
-    show_default=True,
-    metavar="FOLDER",
-    help="Where run.sqlite is written.",
-)
+@options.output("convformance-time", "Where run.sqlite is written.")
 @options.as_json
 @click.option("--list-layers", is_flag=True, help="List the layers that have names, and exit.")
-def command(
-    layers: tuple[str, ...],
-    implementations: tuple[str, ...],
-    baseline: str | None,
-    rounds: int,
-    warmup: int,
-    threads: int,
-    seconds: float,
-    dtype: str,
-    seed: int,
-    plugins: tuple[str, ...],
-    spec: str | None,
-    output: str,
-    as_json: bool,
-    list_layers: bool,
-) -> int:
+def command(layers: tuple[str, ...], as_json: bool, list_layers: bool, **chosen: Any) -> int:
     """Time implementations on LAYERs: names, globs such as 'resnet50/*', or case ids.
 
     Without LAYER a handful of small ones is timed. The outputs of timed calls are verified; the
     exit status is 1 if one is wrong.
     """
-    thread_pools.set_environment(threads)  # before NumPy and any engine are loaded
+    thread_pools.set_environment(chosen["threads"])  # before NumPy and any engine are loaded
     if list_layers:
-        return _list_layers(layers, spec, as_json)
+        return _list_layers(layers, chosen["spec"], as_json)
     from conformance.reports import load
-    from conformance.timing.timed_run import time
+    from conformance.timing.timed_run import time_selection
+    from conformance.timing.timing_plan import TimingSelection
 
-    folder = options.folder(output)
     with progress.shown() as tell, options.keep_stdout():
-        timings = time(
-            implementations or None,
-            layers or None,
-            baseline=baseline,
-            rounds=rounds,
-            warmup=warmup,
-            seconds=seconds,
-            threads=threads,
-            seed=seed,
-            dtype=dtype,
-            spec=spec,
-            plugins=plugins,
-            output=folder,
-            progress=tell,
-            command=options.typed(),
+        timings = time_selection(
+            TimingSelection(layers=layers or None, progress=tell, command=options.typed(), **chosen)
         )
     report = load(timings.path)
     if as_json:

@@ -39,7 +39,7 @@ def attribute(case: Case) -> str:
     A shrunk case keeps a parameter only while the violation needs it: where exactly one is left
     that is not its default, the violation is about that parameter.
     """
-    defaults = Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
+    defaults = case.plain()
     requirements = OPERATORS[case.operator].requirements
     if case.memory != "contiguous":
         return _LAYOUT_REQUIREMENTS[case.memory.partition("-")[0]]
@@ -74,7 +74,7 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     marked = case.memory != "contiguous" or case.data in _SPECIAL_REQUIREMENTS
     if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):
         return frozenset(found)
-    defaults = Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
+    defaults = case.plain()
     names = (*OPERATORS[case.operator].parameters, "bias")
     left = [name for name in names if getattr(case, name) != getattr(defaults, name)]
     requirements = OPERATORS[case.operator].requirements

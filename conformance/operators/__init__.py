@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conformance.case import Case
 from conformance.operators.base import Operator
 from conformance.operators.conv import Conv, ConvTranspose
 from conformance.operators.gradient import ConvBiasGrad, ConvInputGrad, ConvWeightGrad, Gradient
@@ -28,4 +29,9 @@ GRADIENTS: dict[str, Gradient] = {
 OPERATORS: dict[str, Operator] = {**FORWARD, **GRADIENTS}
 """Every operator by name, in the order of the tables."""
 
-__all__ = ["FORWARD", "GRADIENTS", "OPERATORS", "Gradient", "Operator"]
+__all__ = ["FORWARD", "GRADIENTS", "OPERATORS", "Gradient", "Operator", "work"]
+
+
+def work(case: Case) -> int:
+    """Return the multiply-accumulates of a call (window reads of a pool), padded taps included."""
+    return OPERATORS[case.operator].work(case)

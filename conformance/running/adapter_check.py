@@ -1,4 +1,4 @@
-"""Proof of adapters: the simplest cases first, so that an adapter's mistake is not the engine's.
+"""The check of adapters, by the simplest cases: an adapter's mistake is not the engine's.
 
 Between a case and an engine that somebody else wrote stands an adapter, which translates layout,
 padding and parameters. Before an operator is judged, the smoke suite's simplest cases are: those
@@ -13,21 +13,25 @@ An implementation is an adapter if it declares the ``package`` of an engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from conformance.case import Case
 from conformance.dtypes import FLOATS
-from conformance.judging import CRASHED, Prepared, Verdict
+from conformance.judging import CRASHED, Prepared, Verdict, judge_prepared
 from conformance.known.difference import KnownDifference
 from conformance.operators import GRADIENTS
 from conformance.registration.registry import Implementation
 from conformance.runfile.words import ADAPTER_WRONG
+from conformance.running.budget import Budget
 from conformance.running.causes import Violation, features, script_of
 from conformance.running.known_in_run import matching_entry
 from conformance.scripts.standalone import replay_command
 from conformance.spec import Spec
 
 SUITE = "smoke"
+
+SECONDS = 5.0
+"""Budget for checking an adapter; one that compiles for seconds is checked on fewer cases."""
 
 
 def simplest(spec: Spec, operator: str, dims: int, dtype: str) -> list[Case]:
@@ -51,24 +55,47 @@ def simplest(spec: Spec, operator: str, dims: int, dtype: str) -> list[Case]:
 
 
 def dtype_of(one: Implementation) -> str | None:
-    """Return the dtype to prove an adapter in: float32, else the first floating one it claims."""
+    """Return the dtype to check an adapter in: float32, else the first floating one it claims."""
     claimed = [dtype for dtype in ("float32", *FLOATS) if dtype in one.dtypes]
     return claimed[0] if claimed else None
 
 
-def disprove(
-    one: Implementation,
+def check_adapter(
+    one: Implementation, spec: Spec, operator: str, dims: int, known: Sequence[KnownDifference]
+) -> Verdict | None:
+    """Return the first verdict that shows the adapter of an operator wrong, or None.
+
+    There is none where an implementation is no adapter. ``known`` are the differences that its
+    engine is known for.
+    """
+    dtype = dtype_of(one)
+    if one.package is None or dtype is None:
+        return None
+    cases = affordable(one, simplest(spec, operator, dims, dtype))
+    return first_sign_of_wrong_adapter(
+        map(Prepared.of, cases), lambda prepared: judge_prepared(one, prepared)[0], known
+    )
+
+
+def affordable(one: Implementation, cases: Iterable[Case]) -> Iterator[Case]:
+    """Yield cases until the budget for checking an adapter is spent; the first is free."""
+    budget = Budget(one, SECONDS, SECONDS)
+    for number, case in enumerate(cases):
+        if not budget.affords_case(case) and number:
+            return
+        yield case
+
+
+def first_sign_of_wrong_adapter(
     prepared: Iterable[Prepared],
     judge: Callable[[Prepared], Verdict],
     known: Sequence[KnownDifference] = (),
 ) -> Verdict | None:
     """Return the verdict on the first of the simplest cases that shows the adapter wrong, if any.
 
-    ``prepared`` are those cases in its dtype, judged by ``judge``. ``known`` are the differences
-    that its engine is known for: what one of them covers shows nothing of the adapter.
+    ``prepared`` are those cases in its dtype, judged by ``judge``. What one of the ``known``
+    differences covers shows nothing of the adapter.
     """
-    if one.package is None:
-        return None
     for p in prepared:
         verdict = judge(p)
         if not verdict.failed or matching_entry(known, verdict) is not None:

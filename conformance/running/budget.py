@@ -12,29 +12,34 @@ from __future__ import annotations
 import time
 
 from conformance.case import Case
-from conformance.operators import OPERATORS
+from conformance.operators import work
 from conformance.registration.registry import Implementation
 
-_CALL = 2e-4
+CLOCK_FACTOR = 10.0
+"""The clock ends calls that take this many times as long as it allows."""
+
+CALL_SECONDS = 2e-4
 """Seconds that a call and its judgment take."""
-_WORK = 5e-10
-"""Seconds that a multiply-accumulate takes, and in a reference with its judgment:"""
-_REFERENCE = 2e-7
-_HISTORY = 10
-"""Calls of a history (`checks.histories`), most with data of their own,"""
-_RELATED = 8
-"""and of a case of the relations; some are of shapes that were not called before."""
-_MAKING = 1e-3
-"""Seconds that it takes to make the data of each."""
-_USUAL = 50_000
+CALL_OVERHEAD_MACS = 50_000
 """What a call costs besides its work, in multiply-accumulates."""
-PATIENCE = 10.0
-"""Times as long as the clock allows is too long."""
+MAC_SECONDS = 5e-10
+"""Seconds that a multiply-accumulate takes."""
+REFERENCE_MAC_SECONDS = 2e-7
+"""Seconds that a multiply-accumulate takes in a reference, its judgment included."""
+DATA_SECONDS = 1e-3
+"""Seconds that it takes to make the data of a call."""
+CALLS_PER_HISTORY = 10
+"""Calls of a history (`checks.histories`); most of them have data of their own."""
+CALLS_PER_RELATION = 8
+"""Calls for the relations of a case; some have shapes that were not called before."""
 
 
-def of_call(one: Implementation, work: float, *, shapes: int = 1) -> float:
-    """Return the seconds that a call of so much work is reckoned at, ``shapes`` of it being new."""
-    return _CALL + shapes * one.shape_seconds + work * max(_WORK, one.work_seconds)
+def of_call(one: Implementation, macs: float, *, shapes: int = 1) -> float:
+    """Return the seconds that a call of so many multiply-accumulates is reckoned at.
+
+    ``shapes`` says how many shapes it has that were not called before.
+    """
+    return CALL_SECONDS + shapes * one.shape_seconds + macs * max(MAC_SECONDS, one.work_seconds)
 
 
 class Budget:
@@ -42,7 +47,7 @@ class Budget:
 
     Each method spends, and returns whether the budget still holds that. The clock, which runs from
     the second time on (what comes before may import and compile; nothing has to, of what is
-    ``warm``), ends what takes `PATIENCE` times as long as it allows, or would.
+    ``warm``), ends what takes `CLOCK_FACTOR` times as long as it allows, or would.
     """
 
     def __init__(
@@ -66,40 +71,39 @@ class Budget:
         shape = case.replace(data="integers", seed=0, memory="contiguous")
         new = called and not case.invalid and shape not in self._shapes
         self._shapes.add(shape)
-        return self._affords(1, _work(case), int(new), 0.0, done, enough)
+        return self._affords(1, work(case), int(new), 0.0, done, enough)
 
     def affords_history(self, case: Case) -> bool:
         """Spend what a history of ``case`` takes."""
-        work = _HISTORY * _work(case)
-        return self._affords(_HISTORY, work, 2, _HISTORY * _MAKING + work * _REFERENCE)
+        macs = CALLS_PER_HISTORY * work(case)
+        besides = CALLS_PER_HISTORY * DATA_SECONDS + macs * REFERENCE_MAC_SECONDS
+        return self._affords(CALLS_PER_HISTORY, macs, 2, besides)
 
     def affords_relations(self, case: Case) -> bool:
         """Spend what the relations of ``case`` take."""
-        return self._affords(_RELATED, _RELATED * _work(case), _RELATED, _RELATED * _MAKING)
+        calls = CALLS_PER_RELATION
+        return self._affords(calls, calls * work(case), calls, calls * DATA_SECONDS)
 
     def _affords(
         self,
         calls: int,
-        work: float,
+        macs: float,
         shapes: int,
         besides: float,
         done: float = 0.0,
         enough: float = 1.0,
     ) -> bool:
+        """Spend on calls of so much work in all, and on what takes so many seconds ``besides``."""
         now = time.perf_counter()
         if self._worked and self._begun is None:
             self._begun = now
         taken = now - self._begun if self._begun is not None else 0.0
-        work_and_calls = work + calls * _USUAL
+        work_and_calls = macs + calls * CALL_OVERHEAD_MACS
         ahead = taken * work_and_calls / self._worked if self._worked else 0.0
         share = max(done, self._spent / (enough * self._seconds))
-        self._spent += of_call(self._one, work, shapes=shapes) + besides
+        self._spent += of_call(self._one, macs, shapes=shapes) + besides
         self._worked += work_and_calls
-        most = PATIENCE * self._clock
+        most = CLOCK_FACTOR * self._clock
         slow = taken > enough * self._clock and taken > most * share
         self.stopped |= slow or taken + ahead > most
         return self._spent <= enough * self._seconds and not self.stopped
-
-
-def _work(case: Case) -> float:
-    return OPERATORS[case.operator].work(case)

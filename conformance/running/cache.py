@@ -66,8 +66,13 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
     return bank
 
 
-def listed(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool) -> list[Case]:
-    """Return the cases of the list called ``name``: like `prepare`, but the ids alone are kept."""
+def cached_cases(
+    make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
+) -> list[Case]:
+    """Return the cases called ``name``, made now if the cache has none: their ids alone are kept.
+
+    As with `prepare`, nothing about the cache is ever fatal.
+    """
     path = cache_folder() / f"{name}.json"
     if cached:
         with contextlib.suppress(OSError, ValueError, ConformanceError):

@@ -161,7 +161,7 @@ def named_requirement(verdict: Verdict, case: Case) -> str:
         return requirement
     if requirement in WRONG_RESULT or (told and requirement == "DECLARE-1"):
         named = attribute(case)
-        return named if named != attribute(_plain(case)) else requirement
+        return named if named != attribute(case.plain()) else requirement
     return requirement
 
 
@@ -183,13 +183,9 @@ def _ended(verdict: Verdict) -> bool:
     return verdict.status == TIMED_OUT or crashed
 
 
-def _plain(case: Case) -> Case:
-    return Case(operator=case.operator, x=case.x, w=case.w, kernel=case.kernel)
-
-
 def features(case: Case) -> frozenset[str]:
     """Return what is special about ``case``: parameters that are not their defaults, and more."""
-    plain = _plain(case)
+    plain = case.plain()
     names = (*OPERATORS[case.operator].parameters, "bias")
     found = {name for name in names if getattr(case, name) != getattr(plain, name)}
     if case.invalid:

@@ -20,17 +20,19 @@ from conformance.case import Case
 from conformance.cases.ranges import Ranges
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.large.judging import Large, is_large, judge_large
-from conformance.operators import FORWARD, OPERATORS
+from conformance.operators import FORWARD, OPERATORS, work
 from conformance.registration.registry import Implementation
 from conformance.running import cache
-from conformance.running.budget import PATIENCE, of_call
-from conformance.spec import Spec
-from conformance.spec.layers import SUITE, smaller
+from conformance.running.budget import CLOCK_FACTOR, of_call
+from conformance.running.plan import Plan
+from conformance.spec.layers import SUITE, Layer, smaller
 
 DTYPE = "float32"
 """The dtype of layers."""
-PROBE, _PART = 1 / 64, 1 / 8
-"""The shares of a layer that an implementation is tried on first, and next if that took long."""
+PROBE = 1 / 64
+"""The share of a layer that an implementation is tried on first."""
+_PART = 1 / 8
+"""The share that it is tried on next, if that took long."""
 
 SHAPES = Ranges(
     dtypes=(DTYPE,),
@@ -48,14 +50,6 @@ SHAPES = Ranges(
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """A large case by its name, its case id where it has no other."""
-
-    name: str
-    case: Case
-
-
-@dataclass(frozen=True, slots=True)
 class LayerVerdict:
     """What came of one implementation on one layer."""
 
@@ -68,56 +62,46 @@ class LayerVerdict:
     """What the call and its checking took."""
 
 
-def chosen(
-    spec: Spec,
-    suites: Iterable[str],
-    patterns: Sequence[str],
-    shapes: int,
-    operator: str,
-    dims: int,
-    seed: int,
-    *,
-    cached: bool = False,
-) -> list[Layer]:
+def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
     """Return the layers of an operator and dimension that a run judges, the cheapest first.
 
-    They are the large cases of ``suites``, the layers of networks whose names ``patterns`` match,
-    and ``shapes`` generated ones (``cached``: kept from run to run); all are on whole numbers.
+    They are the large cases of its suites, the layers of networks whose names it has patterns of,
+    and generated ones, which are named by their case ids; all are on whole numbers.
     """
+    patterns = plan.layers
     named = [
         (entry.name, entry.case)
-        for suite in suites
-        for entry in spec.suite(suite).cases
+        for suite in plan.suites
+        for entry in plan.spec.suite(suite).cases
         if is_large(entry.case)
     ]
     named += [
         (entry.name, entry.case)
-        for entry in (spec.suite(SUITE).cases if patterns else ())
+        for entry in (plan.spec.suite(SUITE).cases if patterns else ())
         if any(fnmatchcase(entry.name, pattern) for pattern in patterns)
     ]
-    found = {
-        name: Layer(name, case.replace(seed=seed))
+    layers = {
+        name: Layer(name, case.replace(seed=plan.seed))
         for name, case in named
         if case.operator == operator and case.dims == dims
     }
-    if shapes and operator in FORWARD:
-        name = cache.key(large=SHAPES, operator=operator, dims=dims, count=shapes, seed=seed)
-        largest = cache.listed(
-            lambda: _generated(operator, dims, shapes, seed), name, cached=cached
+    if plan.shapes and operator in FORWARD:
+        facts = {"operator": operator, "dims": dims, "count": plan.shapes, "seed": plan.seed}
+        largest = cache.cached_cases(
+            lambda: _generated(operator, dims, plan.shapes, plan.seed),
+            cache.key(large=SHAPES, **facts),
+            cached=plan.cache,
         )
-        found |= {case.id: Layer(case.id, case) for case in largest}
-    return sorted(found.values(), key=lambda layer: _work(layer.case))
+        layers |= {case.id: Layer(case.id, case) for case in largest}
+    return sorted(layers.values(), key=lambda layer: work(layer.case))
 
 
 def _generated(operator: str, dims: int, count: int, seed: int) -> list[Case]:
+    # Hypothesis, which draws them, is slow to import, and cases from the cache need none of it.
     from conformance.cases.strategies import generate
 
     drawn = generate(operator, SHAPES, dims=dims, count=4 * count, seed_value=seed)
-    return sorted((case for case in drawn if case.x[0]), key=_work)[-count:]
-
-
-def _work(case: Case) -> int:
-    return OPERATORS[case.operator].work(case)
+    return sorted((case for case in drawn if case.x[0]), key=work)[-count:]
 
 
 def judge_layers(
@@ -125,15 +109,15 @@ def judge_layers(
 ) -> Iterator[LayerVerdict]:
     """Yield what came of each implementation on each layer.
 
-    Each has a budget of ``seconds``, as `running.pace` reckons; what would, at the pace of a small
-    part, take `PATIENCE` times the ``clock`` is not called.
+    Each has a budget of ``seconds``, as `running.budget` reckons; what would, at the pace of a
+    small part, take `CLOCK_FACTOR` times the ``clock`` is not called.
     """
     left = {one.name: seconds for one in judges}
     for layer in layers:
         part = lru_cache(maxsize=None)(partial(_part, layer.case))
         for one in judges:
             if left[one.name] > 0:
-                found, spent = _judge_as_far(one, layer, part, left[one.name], PATIENCE * clock)
+                found, spent = _judge_as_far(one, layer, part, left[one.name], CLOCK_FACTOR * clock)
                 left[one.name] -= spent
                 yield found
 
@@ -142,11 +126,11 @@ def _judge_as_far(
     one: Implementation, layer: Layer, part: Callable[[float], Large], left: float, most: float
 ) -> tuple[LayerVerdict, float]:
     """Judge the smallest part, then as much as what is ``left`` affords; return what that spent."""
-    work = _work(layer.case)
-    spent = of_call(one, PROBE * work)
-    share = min(1.0, (left - spent) / of_call(one, work))
+    macs = work(layer.case)
+    spent = of_call(one, PROBE * macs)
+    share = min(1.0, (left - spent) / of_call(one, macs))
     if share > 2 * PROBE:  # even where the clock forbids it: the next layer is to have the same
-        spent += of_call(one, share * work)
+        spent += of_call(one, share * macs)
     found = _judge(one, layer, part(PROBE))
     steps = [share]
     if found.seconds * share / found.share > most:  # it may be the call that takes long, not more

@@ -1,25 +1,26 @@
-"""What a run does, resolved from its options."""
+"""What a run does, resolved from what is chosen."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
 from conformance.known.difference import KnownDifference
+from conformance.known.reading import read_known
 from conformance.operators import OPERATORS
-from conformance.registration.registry import Implementation, find, get, implementations
+from conformance.registration.registry import Implementation, get
 from conformance.requirements import CHECKS
 from conformance.running import known_in_run
-from conformance.spec import Spec, Tier
+from conformance.running.selection import Selection
+from conformance.spec import Spec, Tier, load
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run does, resolved from its options."""
+    """What a run does: what is chosen with nothing left open. It travels to other processes."""
 
     implementations: tuple[Implementation, ...]
     operators: tuple[str, ...]
@@ -31,18 +32,18 @@ class Plan:
     suites: tuple[str, ...]
     examples: int
     seconds: float
-    """What the calls of a cell may be reckoned at (`running.pace`)."""
+    """What the calls of a cell may be reckoned at (`running.budget`)."""
     seed: int
     tier: str
     spec: Spec
     cache: bool
-    known: Mapping[str, tuple[KnownDifference, ...]] = field(default_factory=dict)
+    known: Mapping[str, tuple[KnownDifference, ...]]
     """Known differences besides those that implementations declare, by implementation."""
-    layers: tuple[str, ...] = ()
+    layers: tuple[str, ...]
     """Names, or globs, of the layers of networks that are judged."""
-    shapes: int = 0
+    shapes: int
     """Large shapes that are generated, an operator and dimension."""
-    clock: float = math.inf
+    clock: float
     """The seconds that a cell may take before it matters how long it would."""
 
 
@@ -50,104 +51,93 @@ _WITHOUT_EXAMPLES = {"reject", "special"}
 """Checks whose cases are made from nothing."""
 
 
-def resolve(
-    chosen: Iterable[object] | None,
-    loaded: Sequence[Implementation],
-    operators: Iterable[str] | None,
-    dims: Iterable[int] | None,
-    dtypes: Iterable[str] | None,
-    checks: Iterable[str] | None,
-    suites: Iterable[str] | None,
-    examples: int | None,
-    seconds: float | None,
-    seed: int,
-    tier: str,
-    spec: Spec,
-    cache: bool,
-    known: Mapping[str, tuple[KnownDifference, ...]],
-) -> Plan:
-    """Return the plan of what is asked for; raise `ConformanceError` for what names nothing."""
-    if tier not in spec.tiers:
-        raise ConformanceError(f"tier '{tier}' is unknown; known are {', '.join(spec.tiers)}")
-    limits = spec.tiers[tier]
-    if chosen is not None:
-        selected = [find(one) for one in chosen]
-    else:
-        selected = list(loaded) or [
-            one for one in implementations().values() if one.installed or one.package
-        ]
-    for one in selected:
-        if chosen is not None and not one.installed:
-            raise ConformanceError(f"implementation '{one.name}' is {one.hint}")
-    if not selected:
-        raise ConformanceError("no implementation is registered; see `convformance list`")
-    for name in known:
-        if all(one.name != name for one in selected):
-            get(name)  # one that is not in this run may be listed, but not one that is unknown
-    for one in selected:
-        known_in_run.check(one, known_in_run.all_entries(one, known))
-    wanted = tuple(dict.fromkeys(suites)) if suites is not None else limits.suites
-    for name in wanted:
+def resolve(selection: Selection, implementations: Sequence[Implementation]) -> Plan:
+    """Return the plan of judging ``implementations`` on what is selected.
+
+    Raises `ConformanceError` for a name that names nothing, for a number that is out of its range,
+    for a known difference that does not cover its own case, and where there is nothing to judge.
+    """
+    spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
+    known = read_known(selection.known) if selection.known is not None else {}
+    if selection.tier not in spec.tiers:
+        raise ConformanceError(
+            f"tier '{selection.tier}' is unknown; known are {', '.join(spec.tiers)}"
+        )
+    tier = spec.tiers[selection.tier]
+    _check_known(implementations, known)
+    suites = tier.suites if selection.suites is None else tuple(dict.fromkeys(selection.suites))
+    for name in suites:
         spec.suite(name)
-    ordinary = _choose("dtype", dtypes, spec.ranges.dtypes, DTYPES)
+    dtypes = _choose("dtype", selection.dtypes, spec.ranges.dtypes, DTYPES)
     claimed = tuple(
         dtype
         for dtype in DTYPES
-        if dtypes is None and dtype not in ordinary and available(dtype)
-        if any(dtype in one.dtypes for one in selected)
+        if selection.dtypes is None and dtype not in dtypes and available(dtype)
+        if any(dtype in one.dtypes for one in implementations)
     )
-    count = limits.examples if examples is None else examples
-    if count < 0:
-        raise ConformanceError(f"examples={count}; a whole number, 0 or more")
-    if seconds is not None and not seconds > 0:
-        raise ConformanceError(f"seconds={seconds}; a number above 0")
-    asked = _choose("check", checks, limits.checks, CHECKS)
-    if not count and not wanted and not _WITHOUT_EXAMPLES & set(asked):
+    examples = tier.examples if selection.examples is None else selection.examples
+    if examples < 0:
+        raise ConformanceError(f"examples={examples}; a whole number, 0 or more")
+    if selection.seconds is not None and not selection.seconds > 0:
+        raise ConformanceError(f"seconds={selection.seconds}; a number above 0")
+    checks = _choose("check", selection.checks, tier.checks, CHECKS)
+    if not examples and not suites and not _WITHOUT_EXAMPLES & {*checks}:
         raise ConformanceError(
             "nothing to judge: no example is generated and no suite is chosen; ask for examples, "
             f"a suite, or a check with cases of its own ({', '.join(sorted(_WITHOUT_EXAMPLES))})"
         )
-    chosen_operators = _choose("operator", operators, tuple(OPERATORS), tuple(OPERATORS))
-    chosen_dims = _choose("dims", dims, spec.ranges.dims, (1, 2, 3))
-    cells = len(chosen_dims) * sum(
-        len({*chosen_operators} & {*one.functions}) * len({*ordinary, *claimed} & {*one.dtypes})
-        for one in selected
+    operators = _choose("operator", selection.operators, tuple(OPERATORS), tuple(OPERATORS))
+    dims = _choose("dims", selection.dims, spec.ranges.dims, (1, 2, 3))
+    cells = len(dims) * sum(
+        len({*operators} & {*one.functions}) * len({*dtypes, *claimed} & {*one.dtypes})
+        for one in implementations
         if one.installed
     )
     return Plan(
-        implementations=tuple(dict.fromkeys(selected)),
-        operators=chosen_operators,
-        dims=chosen_dims,
-        dtypes=ordinary,
+        implementations=tuple(implementations),
+        operators=operators,
+        dims=dims,
+        dtypes=dtypes,
         claimed=claimed,
-        checks=asked,
-        suites=wanted,
-        layers=limits.layers if suites is None else (),
-        shapes=limits.shapes * count // max(1, limits.examples),
-        examples=count,
-        seconds=budget(limits, cells) if seconds is None else seconds,
-        clock=limits.seconds if seconds is None else seconds,
-        seed=seed,
-        tier=tier,
+        checks=checks,
+        suites=suites,
+        layers=tier.layers if selection.suites is None else (),
+        shapes=tier.shapes * examples // max(1, tier.examples),
+        examples=examples,
+        seconds=seconds_of_cell(tier, cells) if selection.seconds is None else selection.seconds,
+        clock=tier.seconds if selection.seconds is None else selection.seconds,
+        seed=selection.seed,
+        tier=selection.tier,
         spec=spec,
-        cache=cache,
+        cache=selection.cache,
         known=known,
     )
 
 
-def budget(limits: Tier, cells: int) -> float:
-    """Return the seconds of a cell, where there are so many."""
-    return min(limits.seconds, limits.total / max(1, cells))
+def seconds_of_cell(tier: Tier, cells: int) -> float:
+    """Return the time budget of a cell, where so many share what the tier has."""
+    return min(tier.seconds, tier.total / max(1, cells))
+
+
+def _check_known(
+    implementations: Sequence[Implementation], known: Mapping[str, tuple[KnownDifference, ...]]
+) -> None:
+    for name in known:
+        if all(one.name != name for one in implementations):
+            get(name)  # one that is not in this run may be listed, but not one that is unknown
+    for one in implementations:
+        known_in_run.check(one, known_in_run.all_entries(one, known))
 
 
 def _choose(
-    what: str, chosen: Iterable[Any] | None, default: Sequence[Any], known: Sequence[Any]
+    name: str, chosen: Iterable[Any] | None, default: Sequence[Any], known: Sequence[Any]
 ) -> tuple[Any, ...]:
+    """Return the ``chosen`` values in the order of the ``known`` ones, or the default."""
     if chosen is None:
         return tuple(default)
     values = set(chosen)
     for value in values - set(known):
         raise ConformanceError(
-            f"{what} '{value}' is unknown; known are {', '.join(map(str, known))}"
+            f"{name} '{value}' is unknown; known are {', '.join(map(str, known))}"
         )
     return tuple(value for value in known if value in values)

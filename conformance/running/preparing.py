@@ -8,9 +8,7 @@ from dataclasses import replace
 from conformance.case import Case
 from conformance.cases.derived import derived
 from conformance.dtypes import FLOATS, INTEGERS
-from conformance.judging import (
-    Prepared,
-)
+from conformance.judging import Prepared
 from conformance.large.judging import is_large
 from conformance.operators import GRADIENTS
 from conformance.running import cache
@@ -32,6 +30,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         fewer = min(plan.examples, max(20, plan.examples // 3))
         count = fewer if operator in GRADIENTS else plan.examples
         if count:
+            # Hypothesis, which draws them, is slow to import; cases from the cache need none of it.
             from conformance.cases.strategies import generate
 
             cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)

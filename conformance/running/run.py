@@ -11,19 +11,15 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.case import Case
-from conformance.isolation.dispatch import Reference, close_all, in_pool, isolated, to_pool
-from conformance.isolation.environments import Environment
-from conformance.isolation.remote_plugins import load_for
+from conformance.isolation.dispatch import Reference, close_all, in_pool, to_pool
 from conformance.judging import VIOLATES
-from conformance.known.reading import read_known
 from conformance.registration.implementation import Implementation
-from conformance.registration.place import Limits
 from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Known, Pair, Violation, Witness
 from conformance.runfile.words import ADAPTER_WRONG, KNOWN_DIFFERENCE, STALE
@@ -33,11 +29,11 @@ from conformance.running.cell import Block, Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.machine import machine
 from conformance.running.plan import Plan, resolve
+from conformance.running.selection import Selection, implementations_of, options_of
 from conformance.running.witnesses import smallest, witnesses
-from conformance.spec import Spec, load
 
-Progress = Callable[[int, int, str], None]
-"""Called with (judgments done, judgments planned, what is being done)."""
+_STEPS = 1000
+"""Steps of progress a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,74 +57,23 @@ class Run:
         return not {VIOLATES, ADAPTER_WRONG} & {*self.verdicts.values()} and not self.stale
 
 
-def run(
-    implementations: Iterable[object] | None = None,
-    *,
-    operators: Iterable[str] | None = None,
-    dims: Iterable[int] | None = None,
-    dtypes: Iterable[str] | None = None,
-    checks: Iterable[str] | None = None,
-    suites: Iterable[str] | None = None,
-    examples: int | None = None,
-    seconds: float | None = None,
-    seed: int = 0,
-    tier: str = "default",
-    spec: Spec | str | Path | None = None,
-    plugins: Iterable[str | Path] = (),
-    environments: Iterable[Environment] = (),
-    isolate: bool | None = None,
-    limits: Limits | None = None,
-    output: str | Path = "convformance-run",
-    cache: bool = True,
-    known: str | Path | None = None,
-    progress: Progress | None = None,
-    executor: Executor | None = None,
-    command: str | None = None,
-) -> Run:
+@options_of(Selection)
+def run(selection: Selection) -> Run:
     """Judge implementations and write ``output``/run.sqlite; return the run.
 
-    Every selection defaults to all there is (``dtypes`` and ``dims``: all of the spec's ranges).
-    ``examples`` cases an operator and dimension are generated from ``seed``, a third as many for a
-    gradient; ``suites`` names the curated suites; ``seconds`` is the time budget an implementation
-    and cell; all three default to what the ``tier`` says (its ``total`` is shared by the cells).
-    ``plugins`` are files to load first. ``known`` is a TOML file of known differences
-    (`conformance.known.reading`), besides those that implementations declare.
-    ``environments`` are implementations in other interpreters. ``isolate`` says whether
-    implementations are called in worker processes of their own, within ``limits``: all of them,
-    none, or (None) plugins and what needs a package. ``progress`` is called as judging goes on.
-    ``executor`` runs the blocks, such as a ``ProcessPoolExecutor``; its workers load the
-    implementations again, from entry points and plugins. Raises `ConformanceError` for a selection
-    that names nothing.
+    The arguments are the fields of `Selection`, the first of them the implementations. Every one
+    may be left out: it then stands for all there is, or for what the ``tier`` says. Raises
+    `ConformanceError` for a selection that names nothing.
     """
-    limits = limits or Limits()
+    return run_selection(selection)
+
+
+def run_selection(selection: Selection) -> Run:
+    """Do as `run`, for a selection that has been made."""
     try:
-        loaded = [found for plugin in plugins for found in load_for(plugin, isolate, limits)]
-        elsewhere = [environment.load(limits) for environment in environments]
-        if implementations is not None:
-            implementations = [*implementations, *elsewhere]
-        elif loaded:
-            loaded += elsewhere
-        plan = resolve(
-            implementations,
-            loaded,
-            operators,
-            dims,
-            dtypes,
-            checks,
-            suites,
-            examples,
-            seconds,
-            seed,
-            tier,
-            spec if isinstance(spec, Spec) else load(spec),
-            cache,
-            read_known(known) if known is not None else {},
-        )
-        called = tuple(isolated(one, isolate, limits) for one in plan.implementations)
-        plan = replace(plan, implementations=called)
-        file = RunFile(Path(output) / "run.sqlite")
-        with contextlib.closing(file):
-            return _execute(plan, file, progress or (lambda *_: None), executor, command)
+        plan = resolve(selection, implementations_of(selection))
+        with contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file:
+            return _execute(plan, file, selection)
     finally:
         close_all()
 
@@ -136,13 +81,14 @@ def run(
 # --- executing ----------------------------------------------------------------------------------
 
 
-def _execute(
-    plan: Plan,
-    file: RunFile,
-    progress: Progress,
-    executor: Executor | None,
-    command: str | None,
-) -> Run:
+def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
+    progress, executor = selection.progress or (lambda *_: None), selection.executor
+    blocks = _blocks(plan)
+
+    def tell(done: float, what: str) -> None:
+        """Tell how many blocks are done; what is asked after them counts as one more."""
+        progress(int(_STEPS * done), _STEPS * (len(blocks) + 1), what)
+
     file.record(
         seed=plan.seed,
         tier=plan.tier,
@@ -156,7 +102,7 @@ def _execute(
         dtypes=plan.dtypes,
         checks=plan.checks,
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
-        command=command,
+        command=selection.command,
         started=_now(),
         machine=machine(plan.implementations),
     )
@@ -182,7 +128,7 @@ def _execute(
             file.add((*rows.of_block(block), *pairs.values()))
 
     try:
-        _judge_blocks(plan, progress, executor, take)
+        _judge_blocks(plan, blocks, tell, executor, take)
     finally:  # an interrupt leaves what was judged so far
         verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
         file.add(rows.of_implementations(plan.implementations, cells, notes))
@@ -195,12 +141,12 @@ def _execute(
     occurring = (entry for entry in entries if entry.status == KNOWN_DIFFERENCE)
     failed: list[Known | Violation] = [*rows.violations(cells), *occurring]
     if failed and len(plan.implementations) > 1:
-        progress(999, 1000, "asking every implementation about each difference")
+        tell(len(blocks), "asking every implementation about each difference")
         file.add(_ask_all(plan, smallest(failed), executor))
     file.record(
         spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
     )
-    progress(1, 1, "done")
+    tell(len(blocks) + 1, "done")
     stale = tuple(
         f"{entry.implementation}: {entry.requirement}: {entry.case}"
         for entry in entries
@@ -209,23 +155,32 @@ def _execute(
     return Run(file.path, plan.seed, verdicts, tuple(cells), stale)
 
 
+def _blocks(plan: Plan) -> list[tuple[str, int]]:
+    """Return the operators and dimensions that are judged: those that some implementation has."""
+    had = {o for one in plan.implementations if one.installed for o in one.functions}
+    return [
+        (operator, dims) for operator in plan.operators if operator in had for dims in plan.dims
+    ]
+
+
 def _judge_blocks(
-    plan: Plan, progress: Progress, executor: Executor | None, take: Callable[[Block], None]
+    plan: Plan,
+    blocks: Sequence[tuple[str, int]],
+    tell: Callable[[float, str], None],
+    executor: Executor | None,
+    take: Callable[[Block], None],
 ) -> None:
     """Hand over the blocks as they are finished: one after the other here, or by an executor.
 
     An interrupt is raised once every block that was begun has been handed over, as far as it came.
     """
-    had = {o for one in plan.implementations if one.installed for o in one.functions}
-    wanted = [(o, d) for o in plan.operators if o in had for d in plan.dims]
-    total = len(wanted) * 1000
     if executor is None:
-        for index, (operator, dims) in enumerate(wanted):
+        for index, (operator, dims) in enumerate(blocks):
 
-            def tell(share: float, what: str, index: int = index) -> None:
-                progress(int((index + share) * 1000), total, what)
+            def tell_share(share: float, what: str, index: int = index) -> None:
+                tell(index + share, what)
 
-            block = run_block(plan, operator, dims, tell)
+            block = run_block(plan, operator, dims, tell_share)
             take(block)
             if block.interrupted:
                 raise KeyboardInterrupt
@@ -233,14 +188,14 @@ def _judge_blocks(
     sent = [to_pool(implementation) for implementation in plan.implementations]
     rest = replace(plan, implementations=())
     left: list[Future[Block]] = [
-        executor.submit(_judge_in_pool, sent, rest, *block) for block in wanted
+        executor.submit(_judge_in_pool, sent, rest, *block) for block in blocks
     ]
-    operator, dims = wanted[0]
-    progress(0, total, f"{operator} {dims}-D and others")
+    for operator, dims in blocks[:1]:
+        tell(0, f"{operator} {dims}-D and others")
     try:
-        for index, future in enumerate(as_completed(tuple(left))):
+        for index, future in enumerate(as_completed(tuple(left)), 1):
             block = future.result()
-            progress((index + 1) * 1000, total, f"{block.operator} {block.dims}-D is done")
+            tell(index, f"{block.operator} {block.dims}-D is done")
             left.remove(future)
             take(block)
             if block.interrupted:

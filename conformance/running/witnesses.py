@@ -14,7 +14,7 @@ import numpy as np
 from conformance.case import Case
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
-from conformance.operators import OPERATORS
+from conformance.operators import work
 from conformance.registration.registry import Implementation
 from conformance.runfile.tables import Known, Violation, Witness
 from conformance.running.causes import named_requirement
@@ -67,4 +67,4 @@ def _witness(one: Implementation, requirement: str, operator: str, prepared: Pre
 
 def _size(case: Case) -> tuple[int, int, str]:
     elements = int(np.prod(case.x)) + int(np.prod(case.w or case.window))
-    return elements + OPERATORS[case.operator].work(case), len(case.id), case.id
+    return elements + work(case), len(case.id), case.id

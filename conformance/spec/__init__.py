@@ -40,7 +40,7 @@ class Tier:
     examples: int
     """Generated cases an operator and dimension."""
     seconds: float
-    """Time budget an implementation and cell (`running.pace`),"""
+    """Time budget an implementation and cell (`running.budget`),"""
     total: float
     """and of all cells together: where there are more of them, each has less."""
     suites: tuple[str, ...]

@@ -21,7 +21,7 @@ from conformance.calling import Array, Inputs, one_line, to_layout
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.errors import Unsupported
-from conformance.operators import OPERATORS
+from conformance.operators import OPERATORS, work
 from conformance.registration.registry import Implementation
 from conformance.signatures import SIGNATURES
 from conformance.spec.layers import smaller
@@ -118,7 +118,6 @@ def admit(contender: Contender, case: Case, seconds: float) -> None:
     contender.skipped = one.gap(case)
     if contender.skipped is not None:
         return
-    work = OPERATORS[case.operator].work
     steps = [smaller(case, share) for share in _SHARES]
     steps = [a for a, b in itertools.pairwise([*steps, case]) if work(a) < work(b)]
     for step, following in itertools.pairwise([*steps, case]):

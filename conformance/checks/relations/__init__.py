@@ -25,7 +25,7 @@ from conformance.isolation.dispatch import call_once
 from conformance.judging import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES, Accuracy, Verdict
 from conformance.judging.verdicts import ENDED
 from conformance.large.projection import array_problem
-from conformance.operators import OPERATORS
+from conformance.operators import work
 from conformance.registration.registry import Implementation
 
 __all__ = [
@@ -87,8 +87,7 @@ def perform(one: Implementation, calls: Iterable[Call]) -> dict[Call, Observatio
             seen[call] = Observation(unsupported=gap)
             continue
         case, inputs = call.case, call.inputs
-        work = OPERATORS[case.operator].work(case)
-        request = Request(case.operator, inputs, case.parameters, one.layout, work=work)
+        request = Request(case.operator, inputs, case.parameters, one.layout, work=work(case))
         seen[call] = call_once(one, request)
     return seen
 
@@ -166,7 +165,7 @@ def relate(
 
 def telling(case: Case) -> tuple[Relation, ...]:
     """Return the relations worth asking of ``case``: of a large one those that take it apart."""
-    if _work(case) < _SMALL:
+    if work(case) < _SMALL:
         return RELATIONS
     many = case.x[1] >= _LARGE
     apart = {
@@ -187,15 +186,11 @@ _SMALL = 20_000
 """Multiply-accumulates of a case up to which every relation is cheap."""
 
 
-def _work(case: Case) -> int:
-    return OPERATORS[case.operator].work(case)
-
-
 def survey(
     one: Implementation, chosen: Sequence[Case], afford: Callable[[Case], bool]
 ) -> Iterator[Verdict]:
     """Yield the verdicts on ``chosen``, the cheapest first, up to one that it cannot ``afford``."""
-    for case in sorted(chosen, key=_work):
+    for case in sorted(chosen, key=work):
         if one.gap(case) is not None:
             continue
         if not afford(case):

@@ -1,0 +1,98 @@
+"""What the caller of a timed run chooses, and the plan that it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+from conformance.dtypes import FLOATS, numpy_dtype
+from conformance.errors import ConformanceError
+from conformance.registration.plugins import load_plugin
+from conformance.registration.registry import Implementation, find
+from conformance.running.selection import Progress, choose_implementations
+from conformance.spec import Spec, load
+from conformance.spec.layers import Layer, choose
+
+
+@dataclass(frozen=True, slots=True)
+class TimingSelection:
+    """What is timed, and for how long."""
+
+    implementations: Iterable[object] | None = None
+    """Names, registered functions, modules or `Implementation` objects; None: those of the plugins,
+    else all that are installed."""
+    layers: Iterable[str] | None = None
+    """Names of network layers, globs of them, or case ids; None: a handful of small layers."""
+    _: KW_ONLY
+    baseline: object | None = None
+    """The implementation that ratios are to; None: the fastest that conforms, layer by layer."""
+    rounds: int = 20
+    warmup: int = 2
+    """Calls of a layer before it is timed."""
+    seconds: float = 1.0
+    """Time budget of an implementation and layer."""
+    threads: int = 1
+    seed: int = 0
+    dtype: str = "float32"
+    """The dtype of layers that are chosen by name."""
+    spec: Spec | str | Path | None = None
+    """A spec, or a file that is laid over the packaged one."""
+    plugins: Iterable[str | Path] = ()
+    """Files that register implementations, loaded first."""
+    output: str | Path = "convformance-time"
+    """The folder that run.sqlite is written into."""
+    progress: Progress | None = None
+    """Called as the timing goes on."""
+    command: str | None = None
+    """The command line, for the reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimingPlan:
+    """What a timed run does: a selection, and what its names stand for."""
+
+    selection: TimingSelection
+    spec: Spec
+    implementations: tuple[Implementation, ...]
+    layers: tuple[Layer, ...]
+    baseline: Implementation | None
+
+
+def resolve(selection: TimingSelection) -> TimingPlan:
+    """Load the plugins, and return the plan of what is selected.
+
+    Raises `ConformanceError` for a name that names nothing and for a number out of its range.
+    """
+    loaded = [one for plugin in selection.plugins for one in load_plugin(plugin)]
+    for name, least in (("rounds", 1), ("warmup", 0), ("threads", 1)):
+        value = getattr(selection, name)
+        if value < least:
+            raise ConformanceError(f"{name}={value}; a whole number, {least} or more")
+    if not selection.seconds > 0:
+        raise ConformanceError(f"seconds={selection.seconds}; a positive number")
+    dtype = selection.dtype
+    if dtype not in FLOATS:
+        raise ConformanceError(f"dtype '{dtype}' cannot be timed; choose {', '.join(FLOATS)}")
+    numpy_dtype(dtype)  # raises where its package is missing
+    spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
+    implementations = choose_implementations(selection.implementations, loaded)
+    return TimingPlan(
+        selection=selection,
+        spec=spec,
+        implementations=implementations,
+        layers=choose(selection.layers, spec, dtype=dtype, seed=selection.seed),
+        baseline=_baseline(selection.baseline, implementations),
+    )
+
+
+def _baseline(baseline: object | None, timed: Sequence[Implementation]) -> Implementation | None:
+    if baseline is None:
+        return None
+    implementation = find(baseline)
+    if implementation not in timed or not implementation.installed:
+        names = ", ".join(one.name for one in timed if one.installed)
+        raise ConformanceError(
+            f"baseline '{implementation.name}' is not timed; choose one of {names}"
+        )
+    return implementation
