@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 from conformance.calling import Array, Inputs
 from conformance.case import Case
 from conformance.cases.data import READABLE
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, FORMATS, numpy_dtype
+from conformance.dtypes import FLOATS, FORMATS, numpy_dtype
 from conformance.errors import ConformanceError
 from conformance.judging import Accuracy
 from conformance.large.contraction import convolve, project, project_weight, working
@@ -205,11 +205,8 @@ class Projection:
 
     def _demands_equality(self, accuracy: Accuracy) -> bool:
         """Whether every sum is exact in the accumulator and the dtype, in every order."""
-        name = self.case.dtype
-        accumulator = accuracy.accumulate or DEFAULT_ACCUMULATOR.get(name, name)
-        digits = min(FORMATS[name].digits, FORMATS[accumulator].digits)
         plain = accuracy.amplification is None and accuracy.multiply is None
-        return plain and self.magnitude <= 2.0**digits
+        return plain and self.magnitude <= accuracy.arithmetic(self.case.dtype).exact_up_to
 
 
 def _largest_filter(case: Case, w: Array) -> float:
