@@ -18,11 +18,11 @@ from conformance.case import Case
 from conformance.checks import CHECKS, check_for, check_of
 from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
-from conformance.large.judging import judge_any
+from conformance.large.judge import judge_any
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
 from conformance.running.block import judge_histories, judge_relations
-from conformance.running.causes import Violation, explain, kind_of
+from conformance.running.causes import Violation, kind_of, shrink_to_violations
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
 from conformance.spec import load
@@ -119,7 +119,7 @@ def hunt(one: Implementation, check: str | None, plan: Plan, *, step: int = 1) -
             if not verdict.failed or explained[sort] >= EXPLAINED:
                 continue
             explained[sort] += 1
-            violation = next(iter(explain(one, [verdict])))
+            violation = next(iter(shrink_to_violations(one, [verdict])))
             if check is None or check_of(violation.requirement) == check:
                 seconds = perf_counter() - started
                 return Outcome(one.name, judged, seconds, violation, tuple(others))

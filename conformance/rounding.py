@@ -80,7 +80,8 @@ class Arithmetic:
         growth = gamma(terms, self.accumulator.unit_roundoff)
         if self.multiplier is not None:
             growth = (1 + growth) * (1 + self.multiplier.unit_roundoff) ** 2 - 1
-        return (1 + v) * growth * magnitude + v * size + terms * (self.tiny + lost)
+        allowed: Numbers = (1 + v) * growth * magnitude + v * size + terms * (self.tiny + lost)
+        return allowed
 
 
 def gamma(terms: Numbers, unit_roundoff: float) -> Numbers:

@@ -30,7 +30,7 @@ from conformance.judging import Prepared, Verdict, judge_each
 from conformance.known import KnownDifference
 from conformance.registration.registry import Implementation, find
 from conformance.running import acknowledged
-from conformance.running.causes import explain
+from conformance.running.causes import shrink_to_violations
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
 from conformance.spec import load
@@ -179,7 +179,7 @@ def _explain(
     known: Sequence[KnownDifference],
 ) -> str:
     text = [f"{one.name} fails {len(failures)} of {total} cases"]
-    violations = list(explain(one, failures, known))
+    violations = list(shrink_to_violations(one, failures, known))
     for violation in violations[:_SHOWN]:
         text += [
             f"{violation.requirement} (cases: {violation.count}): {violation.message}",

@@ -17,7 +17,7 @@ from conformance.reports.headline import headline
 from conformance.reports.html import html
 from conformance.reports.markdown import markdown
 from conformance.running.adapter_check import ADAPTER_WRONG, dtype_of, simplest
-from conformance.running.causes import features
+from conformance.running.citing import deviations
 from conformance.running.run import Run, run
 from conformance.running.runfile import read
 from conformance.signatures import SIGNATURES
@@ -96,7 +96,7 @@ def test_no_other_case_is_judged_where_the_adapter_is_wrong(judged: Any) -> None
 def test_the_plainest_case_shows_the_mistake_first(judged: Any) -> None:
     (violation,) = rows(judged(flipped), "violation")
 
-    assert frozenset() == features(Case.parse(violation["case"]))
+    assert frozenset() == deviations(Case.parse(violation["case"]))
 
 
 def test_a_parameter_that_the_adapter_ignores_is_the_adapters_mistake(judged: Any) -> None:
@@ -165,7 +165,7 @@ def test_every_operator_has_simplest_cases_in_two_dimensions(operator: str) -> N
 def test_the_simplest_cases_have_one_parameter_at_most(dims: int) -> None:
     cases = simplest(load(), "conv", dims, "float64")
 
-    assert 1 >= max(len(features(case)) for case in cases)
+    assert 1 >= max(len(deviations(case)) for case in cases)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from conformance.case import Case
-from conformance.checks.repeat import relive
+from conformance.checks.repeat import judge_named_history
 from conformance.implementations.im2col import conv as right
 from conformance.isolation import process
 from conformance.isolation.dispatch import caller_of, close_all
@@ -22,7 +22,7 @@ from conformance.isolation.place import Place, moved
 from conformance.isolation.process import Process
 from conformance.judging import Prepared, Verdict, judge_each
 from conformance.registration.registry import Implementation
-from conformance.running.causes import explain
+from conformance.running.causes import shrink_to_violations
 from tests.defects import unregistered
 
 KERNELS = Path(__file__).parent / "hostile" / "kernels.py"
@@ -155,7 +155,7 @@ def test_an_invalid_call_that_crashes_violates_what_makes_it_invalid(make: Make)
 
 def test_a_crash_is_shrunk_through_the_crash(make: Make) -> None:
     one = make("exits")
-    (violation,) = explain(one, judged(one, BAD))
+    (violation,) = shrink_to_violations(one, judged(one, BAD))
 
     assert "conv1d:float32:x=1,1,1:w=1,1,1:stride=2:integers@0" == violation.case.id
     assert ("PROCESS-1", "crashed") == (violation.requirement, violation.status)
@@ -163,7 +163,7 @@ def test_a_crash_is_shrunk_through_the_crash(make: Make) -> None:
 
 def test_a_history_that_crashes_names_the_call(make: Make) -> None:
     one = make("exits")
-    found = relive(one, GOOD.case, "parameters")
+    found = judge_named_history(one, GOOD.case, "parameters")
 
     assert found is not None
     assert "PROCESS-1" == found.requirement

@@ -35,9 +35,7 @@ def bound(
         norms = accuracy.amplification * operator.norms(case, inputs)
         magnitude = np.maximum(norms, magnitude)
     lost: Array | float = 0.0
-    if (
-        accuracy.flush and case.data == "subnormal"
-    ):  # such a product may be missing
+    if accuracy.flush and case.data == "subnormal":  # such a product may be missing
         lost = reference.magnitude / np.maximum(terms, 1)
     allowed = arithmetic.bound(terms, magnitude, np.abs(reference.exact), lost) + reference.error
     allowed = allowed * (1 + 2.0**-48)  # the bound's own arithmetic, rounded up

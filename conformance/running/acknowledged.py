@@ -10,13 +10,13 @@ from typing import Any
 from conformance.case import Case
 from conformance.checks import check_of
 from conformance.checks.histories import SHORT
-from conformance.checks.relations import RELATED
 from conformance.errors import CaseError, RegistrationError
-from conformance.judging import CONFORMS, UNSUPPORTED, Verdict
+from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, UNSUPPORTED, Verdict
 from conformance.known import KnownDifference
 from conformance.registration.registry import Implementation
-from conformance.running.causes import again, covering, engine_script_of, script_of
-from conformance.scripts.standalone import replay_command
+from conformance.running.causes import covering, judge_again
+from conformance.scripts.engine import engine_script_of
+from conformance.scripts.standalone import replay_command, script_of
 
 OCCURS, STALE = "known difference", "stale"
 NOT_JUDGED, OTHER_VERSION = "not judged", "other version"
@@ -37,7 +37,7 @@ class Example:
 
 
 _HISTORIES = {
-    "relations": (RELATED,),
+    "relations": (HISTORY_OF_RELATIONS,),
     "repeat": ("", *SHORT, "turns", "many"),
     "purity": ("", *SHORT, "turns", "many"),
 }
@@ -137,7 +137,7 @@ def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example
     verdict = found = Verdict(one.name, case, CONFORMS, entry.requirement)
     for history in _HISTORIES.get(check_of(entry.requirement), ("",)):
         found = replace(found, history=history)
-        verdict = again(one, case, found)
+        verdict = judge_again(one, case, found)
         if verdict.status == UNSUPPORTED:
             return Example(judged=False, occurs=False, message=verdict.message)
         if covering([entry], verdict) is not None:
@@ -149,7 +149,7 @@ def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example
         occurs=True,
         message=verdict.message,
         script=script_of(one, case, found),
-        engine_script=engine_script_of(one, case, found, verdict.message),
+        engine_script=engine_script_of(one, case, found, verdict),
     )
 
 

@@ -21,8 +21,9 @@ from conformance.judging import CRASHED, Prepared, Verdict
 from conformance.known import KnownDifference
 from conformance.operators import GRADIENTS
 from conformance.registration.registry import Implementation
-from conformance.running.causes import Violation, covering, features, script_of
-from conformance.scripts.standalone import replay_command
+from conformance.running.causes import Violation, covering
+from conformance.running.citing import deviations
+from conformance.scripts.standalone import replay_command, script_of
 from conformance.spec import Spec
 
 ADAPTER_WRONG = "adapter wrong"
@@ -44,10 +45,10 @@ def simplest(spec: Spec, operator: str, dims: int, dtype: str) -> list[Case]:
         case
         for entry in spec.suite(SUITE).cases
         if entry.case.operator == source and entry.case.dims == dims
-        if len(features(entry.case)) <= 1
+        if len(deviations(entry.case)) <= 1
         for case in entry.expand((dtype,), (recipe,))
     ]
-    cases.sort(key=lambda case: len(features(case)))
+    cases.sort(key=lambda case: len(deviations(case)))
     return [gradient.derived(case) for case in cases] if gradient else cases
 
 
@@ -74,7 +75,7 @@ def disprove(
         verdict = judge(p)
         if not verdict.failed or covering(known, verdict) is not None:
             continue
-        if verdict.status != CRASHED or not features(p.case):
+        if verdict.status != CRASHED or not deviations(p.case):
             return verdict
     return None
 

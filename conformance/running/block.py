@@ -15,7 +15,7 @@ from conformance.case import Case
 from conformance.checks import check_for, check_of, relations
 from conformance.checks.conventions import mismatches, probe
 from conformance.checks.histories import SHORT
-from conformance.checks.repeat import relive
+from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
 from conformance.isolation.remote_plugins import ask_ahead
 from conformance.judging import (
@@ -29,7 +29,7 @@ from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
 from conformance.running import acknowledged, adapter_check, layers, pairwise
 from conformance.running.budget import Budget
-from conformance.running.causes import explain
+from conformance.running.causes import shrink_to_violations
 from conformance.running.cell import MIN_COMPARED, Block, Cell, count
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
@@ -193,9 +193,9 @@ def judge_block(
         cell.reached += len(fatal)
         cell.known, cell.violating = cell.covered.total(), len(new)
         if interrupted:
-            cell.violations = list(explain(one, new, shrinking=False))
+            cell.violations = list(shrink_to_violations(one, new, shrinking=False))
             raise KeyboardInterrupt
-        for violation in explain(one, new, tuple(known.values())):
+        for violation in shrink_to_violations(one, new, tuple(known.values())):
             cell.violations.append(violation)
     return outputs
 
@@ -303,7 +303,7 @@ def judge_block_layers(judges: Sequence[Implementation], plan: Plan, block: Bloc
         cell.covered += covered
         cell.known, cell.violating = cell.covered.total(), cell.violating + len(new)
         shown = {(v.requirement, v.case) for v in cell.violations}
-        found_now = explain(one, new, tuple(known.values()))
+        found_now = shrink_to_violations(one, new, tuple(known.values()))
         cell.violations += [v for v in found_now if (v.requirement, v.case) not in shown]
 
 
@@ -336,7 +336,7 @@ def judge_histories(
         afforded = budget.affords_history(case)
         if caller_of(one).lost is not None or (number and not afforded):
             break
-        verdict = relive(one, case, name, seconds=plan.clock)
+        verdict = judge_named_history(one, case, name, seconds=plan.clock)
         if verdict is not None:
             yield verdict
 
@@ -364,4 +364,4 @@ def judge_relations(
     made = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
     mine = [case for case in made if case.dtype == dtype]
     budget = _budget(one, plan, RELATIONS_SHARE, warm=True)
-    yield from relations.survey(one, mine, budget.affords_relations)
+    yield from relations.judge_cases(one, mine, budget.affords_relations)

@@ -17,7 +17,7 @@ from conformance.isolation.dispatch import caller_of
 from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
-from conformance.running.causes import named_requirement
+from conformance.running.citing import named_requirement
 from conformance.scripts.engine import engine_script
 
 SECONDS = 10.0
@@ -54,7 +54,7 @@ def _judged(one: Implementation, prepared: Prepared) -> dict[str, Any]:
     cited = named_requirement(found, prepared.case) if found.failed else ""
     script = ""
     if found.status != UNSUPPORTED:
-        script = engine_script(one, prepared, found.message)
+        script = engine_script(one, prepared, found)
     return {
         "status": found.status,
         "cited": cited,

@@ -16,13 +16,23 @@ from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
 from conformance.isolation.place import module_of
-from conformance.judging import Prepared
+from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
+from conformance.large.judge import is_large
 from conformance.registration.registry import ENTRY_POINT_GROUP, Implementation
 from conformance.registration.snippets import plain
 from conformance.signatures import SIGNATURES
 
 _LITERAL = 2000
 """Arrays of up to this many elements are written out."""
+
+
+def script_of(one: Implementation, case: Case, failure: Verdict) -> str:
+    """Return a script that shows a failure in ``case``, in the way that showed it at first."""
+    if failure.history == HISTORY_OF_RELATIONS:
+        return relation_script(one, case, failure.requirement or "")
+    if is_large(case):
+        return large_script(one, case)
+    return script(one, Prepared.of(case), history=bool(failure.history))
 
 
 def script(one: Implementation, prepared: Prepared, *, history: bool = False) -> str:
