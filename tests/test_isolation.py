@@ -93,6 +93,8 @@ def test_a_hostile_call_is_a_verdict_on_its_case_and_the_next_one_is_judged(
     assert ["conforms", status, "conforms", "conforms"] == [one.status for one in verdicts]
     assert (requirement, BAD.case) == (verdicts[1].requirement, verdicts[1].case)
     assert text in verdicts[1].message
+    ended = requirement in ("PROCESS-1", "PROCESS-2", "PROCESS-3")
+    assert [False, ended, False, False] == [one.ended for one in verdicts]
 
 
 # --- what is left behind, and what goes on ------------------------------------------------------
@@ -166,7 +168,7 @@ def test_a_history_that_crashes_names_the_call(make: Make) -> None:
     found = judge_named_history(one, GOOD.case, "parameters")
 
     assert found is not None
-    assert "PROCESS-1" == found.requirement
+    assert ("PROCESS-1", True) == (found.requirement, found.ended)
     assert "a call with stride=(2,)" in found.message
 
 

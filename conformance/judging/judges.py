@@ -17,7 +17,7 @@ from conformance.cases.data import memory_ways
 from conformance.cases.invalid import Mutation
 from conformance.dtypes import numpy_dtype
 from conformance.isolation.dispatch import caller_of
-from conformance.judging.accepted import results_of_accepted_calls
+from conformance.judging.accepted import result_of_accepted_call
 from conformance.judging.accuracy import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
@@ -205,7 +205,7 @@ def _judge_rejection(
         return Verdict(name, case, CONFORMS, outcome=RAISED)
     if mutation.convention is not None and _accepts(implementation, mutation):
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
-        due = results_of_accepted_calls(case, mutation.convention[0], inputs, parameters)
+        due = result_of_accepted_call(case, mutation.convention[0], inputs, parameters)
         if due is None:
             return Verdict(name, case, CONFORMS)
         verdict, _ = judge_observation(name, Accuracy.of(implementation), due, seen)

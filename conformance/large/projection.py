@@ -47,7 +47,7 @@ from conformance.dtypes import FLOATS, FORMATS
 from conformance.errors import ConformanceError
 from conformance.judging import Accuracy, Problem
 from conformance.judging.comparing import wrong_shape_or_dtype
-from conformance.large.contraction import convolve, project, project_weight, working
+from conformance.large.contraction import convolve, in_blas_dtype, project, project_weight
 from conformance.large.pooled import PooledReference
 from conformance.large.sampling import Sample, corners_and_edges
 from conformance.operators import OPERATORS
@@ -129,7 +129,7 @@ class Projection:
         rng = np.random.default_rng((seed, 8))
         x, w, bias = inputs
         r = rng.choice(COEFFICIENTS, (case.groups, operator.output_shape(case)[1] // case.groups))
-        wide = working(w)
+        wide = in_blas_dtype(w)
         kernels, squares = project_weight(case, wide, r)
         expected = convolve(case, x, kernels, READABLE)
         magnitude = READABLE * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
