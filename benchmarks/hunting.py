@@ -17,10 +17,10 @@ import numpy as np
 from conformance.case import Case
 from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
-from conformance.large.judging import judge_any
+from conformance.large.judge import judge_any
 from conformance.registration.registry import Implementation
 from conformance.requirements import check_of
-from conformance.running.causes import Violation, explain, kind_of
+from conformance.running.causes import Violation, kind_of, shrink_to_violations
 from conformance.running.judge_cell import judge_histories, judge_relations
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
@@ -104,7 +104,7 @@ def hunt(one: Implementation, check: str | None, plan: Plan, *, step: int = 1) -
             if not verdict.failed or explained[sort] >= EXPLAINED:
                 continue
             explained[sort] += 1
-            violation = next(iter(explain(one, [verdict])))
+            violation = next(iter(shrink_to_violations(one, [verdict])))
             if check is None or check_of(violation.requirement) == check:
                 seconds = perf_counter() - started
                 return Outcome(one.name, judged, seconds, violation, tuple(others))

@@ -21,7 +21,7 @@ from benchmarks.measure import Work, interleaved, print_table, ratios, summary, 
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.judging import Accuracy
-from conformance.large.contraction import convolve, project_weight, working
+from conformance.large.contraction import convolve, in_blas_dtype, project_weight
 from conformance.large.projection import Projection
 from conformance.registration.registry import get
 from conformance.spec import NETWORKS, load
@@ -50,7 +50,7 @@ def works_of(case: Case) -> dict[str, Work]:
     forward = get("torch").functions[case.operator]
     output = forward(x, w, bias, **case.parameters)
     made = Projection.of(case, inputs)
-    wide = working(w)
+    wide = in_blas_dtype(w)
 
     def prepare() -> object:
         kernels, _ = project_weight(case, wide, made.r)

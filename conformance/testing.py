@@ -31,7 +31,7 @@ from conformance.registration.place import Limits
 from conformance.registration.registry import find
 from conformance.requirements import CHECKS
 from conformance.running import known_in_run
-from conformance.running.causes import explain
+from conformance.running.causes import shrink_to_violations
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
 from conformance.running.selection import Selection
@@ -169,7 +169,7 @@ def _explain(
     known: Sequence[KnownDifference],
 ) -> str:
     text = [f"{one.name} fails {len(failures)} of {total} cases"]
-    violations = list(explain(one, failures, known))
+    violations = list(shrink_to_violations(one, failures, known))
     for violation in violations[:_SHOWN]:
         text += [
             f"{violation.requirement} (cases: {violation.count}): {violation.message}",

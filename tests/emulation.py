@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.calling import Observation
 from conformance.dtypes import numpy_dtype
-from conformance.judging import Accuracy, Prepared, Verdict, verdict
+from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Round = Callable[[Array], Array]
@@ -43,7 +43,7 @@ def judged(prepared: Prepared, output: Array, accuracy: Accuracy | None = None) 
     """Return the verdict on ``output``, rounded to the case's dtype and given its shape."""
     dtype, shape = numpy_dtype(prepared.case.dtype), prepared.reference.exact.shape
     seen = Observation(output=np.asarray(output).reshape(shape).astype(dtype))
-    return verdict("emulated", accuracy or Accuracy(), prepared, seen)[0]
+    return judge_observation("emulated", accuracy or Accuracy(), prepared, seen)[0]
 
 
 # --- orders of summation, over the last axis ------------------------------------------------------

@@ -16,8 +16,7 @@ import numpy as np
 from conformance.calling import Observation, from_layout
 from conformance.case import Case
 from conformance.dtypes import numpy_dtype
-from conformance.judging import Accuracy, Prepared
-from conformance.judging.verdicts import verdict
+from conformance.judging import Accuracy, Prepared, judge_observation
 from conformance.registration.registry import Implementation
 from conformance.signatures import SIGNATURES
 
@@ -34,17 +33,25 @@ except Exception as problem:
 else:
     got, exact = numpy.asarray(names["got"]), numpy.asarray(names.get("exact", 0))
     numpy.save(sys.argv[2], got if got.dtype.kind in "fiub" else got.astype(float))
-    told = {"exact": exact.ndim}
+    told = {"exact": float(exact) if "exact" in names and exact.ndim == 0 else None}
 with open(sys.argv[3], "w") as file:  # engines print words of their own to stdout
     json.dump(told, file)
 """
 
 
-def reproduces(one: Implementation, case: Case, script: str, *, seconds: float = SECONDS) -> str:
+def reproduces(
+    one: Implementation,
+    case: Case,
+    script: str,
+    *,
+    dtype: bool = False,
+    seconds: float = SECONDS,
+) -> str:
     """Run ``script``, an engine script of ``case``, and return what it shows; empty if nothing.
 
     It runs in an interpreter of its own, which it may well end. The result is judged as an
-    implementation's is.
+    implementation's is; its ``dtype`` only where that is to be shown, for an engine may show its
+    numbers as it likes. Of a large result the script leaves one element, and the exact one.
     """
     with tempfile.TemporaryDirectory() as folder:
         file, kept = Path(folder) / "script.py", Path(folder) / "got.npy"
@@ -66,20 +73,18 @@ def reproduces(one: Implementation, case: Case, script: str, *, seconds: float =
     if case.invalid:
         return f"returned shape {got.shape} where an exception is due"
     prepared = Prepared.of(case)
-    if got.ndim == 0 and prepared.reference.exact.ndim and "got, exact = " in script:
-        return _element(script, float(got))
-    if "got.dtype" not in script:  # else an engine may show its numbers as it likes
+    if got.ndim == 0 and prepared.reference.exact.ndim and told["exact"] is not None:
+        return _element(float(got), told["exact"])
+    if not dtype:
         got = got.astype(numpy_dtype(case.dtype))
     output = from_layout(got, one.layout, _role(case))
     seen = Observation(output=output)
-    found, _ = verdict(one.name, Accuracy.of(one), prepared, seen)
-    return found.message if found.failed else ""
+    verdict, _ = judge_observation(one.name, Accuracy.of(one), prepared, seen)
+    return verdict.message if verdict.failed else ""
 
 
-def _element(script: str, got: float) -> str:
-    """Judge a script that shows one element of a large result."""
-    line = next(line for line in script.splitlines() if line.startswith("got, exact = "))
-    exact = float(line.rpartition(", ")[2].replace("np.", ""))
+def _element(got: float, exact: float) -> str:
+    """Judge one element of a large result."""
     same = got == exact or (np.isnan(got) and np.isnan(exact))
     return "" if same else f"got {got!r}, exact {exact!r}"
 

@@ -20,7 +20,7 @@ from conformance.runfile.reading import read
 from conformance.runfile.tables import Violation
 from conformance.runfile.words import ADAPTER_WRONG
 from conformance.running.adapter_check import dtype_of, simplest
-from conformance.running.causes import features
+from conformance.running.citing import deviations
 from conformance.running.run import Run, run
 from conformance.signatures import SIGNATURES
 from conformance.spec import load
@@ -98,7 +98,7 @@ def test_no_other_case_is_judged_where_the_adapter_is_wrong(judged: Any) -> None
 def test_the_plainest_case_shows_the_mistake_first(judged: Any) -> None:
     (violation,) = violations(judged(flipped))
 
-    assert frozenset() == features(Case.parse(violation.case))
+    assert frozenset() == deviations(Case.parse(violation.case))
 
 
 def test_a_parameter_that_the_adapter_ignores_is_the_adapters_mistake(judged: Any) -> None:
@@ -167,7 +167,7 @@ def test_every_operator_has_simplest_cases_in_two_dimensions(operator: str) -> N
 def test_the_simplest_cases_have_one_parameter_at_most(dims: int) -> None:
     cases = simplest(load(), "conv", dims, "float64")
 
-    assert 1 >= max(len(features(case)) for case in cases)
+    assert 1 >= max(len(deviations(case)) for case in cases)
 
 
 @pytest.mark.parametrize(

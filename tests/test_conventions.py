@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.checks.conventions import Followed, mismatches, probe
+from conformance.checks.conventions import Probe, mismatches, probe
 from conformance.judging import judge
 from conformance.registration.registry import Implementation
 from conformance.reports import load
@@ -30,7 +30,7 @@ def of(operator: str, function: Callable[..., Any] | None = None, **declared: An
     return unregistered("mine", {operator: chosen}, declared)
 
 
-def seen(one: Implementation, convention: str, dtype: str = "float32") -> Followed:
+def seen(one: Implementation, convention: str, dtype: str = "float32") -> Probe:
     (operator,) = one.functions
     found = {f.convention: f for f in probe(one, operator, 2, dtype)}
     return found[convention]

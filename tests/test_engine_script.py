@@ -14,7 +14,7 @@ import pytest
 from conformance import implementation
 from conformance.calling import to_layout
 from conformance.case import Case
-from conformance.judging import Prepared, judge_prepared
+from conformance.judging import VIOLATES, Prepared, Verdict, judge_prepared
 from conformance.registration.registry import get
 from conformance.registration.snippets import Call
 from conformance.scripts.engine import MOST_LINES, engine_script
@@ -118,8 +118,9 @@ def test_a_script_runs_by_itself_and_prints_both_results() -> None:
 def test_of_a_large_result_the_element_that_is_off_is_printed(mine: Callable[..., Any]) -> None:
     case = Case.parse("conv1d:float32:x=1,1,300:w=1,1,1:integers@0")
     prepared = Prepared.of(case)
+    verdict = Verdict("mine", case, VIOLATES, "RESULT-1", at=(0, 0, 7))
 
-    script = engine_script(mine(_doubled), prepared, "1 of 300; worst at [0, 0, 7]: got 3")
+    script = engine_script(mine(_doubled), prepared, verdict)
 
     value = prepared.reference.exact[0, 0, 7]
     assert f"got, exact = got[0, 0, 7], {value}" in script

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from conformance.case import Case
-from conformance.checks.repeat import relive
+from conformance.checks.repeat import judge_named_history
 from conformance.implementations.im2col import conv as right
 from conformance.isolation import process
 from conformance.isolation.dispatch import called_in_worker, caller_of, close_all
@@ -21,7 +21,7 @@ from conformance.isolation.process import Process
 from conformance.judging import Prepared, Verdict, judge_each
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits, Place
-from conformance.running.causes import explain
+from conformance.running.causes import shrink_to_violations
 from tests.defects import unregistered
 
 KERNELS = Path(__file__).parent / "hostile" / "kernels.py"
@@ -92,6 +92,8 @@ def test_a_hostile_call_is_a_verdict_on_its_case_and_the_next_one_is_judged(
     assert ["conforms", status, "conforms", "conforms"] == [one.status for one in verdicts]
     assert (requirement, BAD.case) == (verdicts[1].requirement, verdicts[1].case)
     assert text in verdicts[1].message
+    ended = requirement in ("PROCESS-1", "PROCESS-2", "PROCESS-3")
+    assert [False, ended, False, False] == [one.ended for one in verdicts]
 
 
 # --- what is left behind, and what goes on ------------------------------------------------------
@@ -154,7 +156,7 @@ def test_an_invalid_call_that_crashes_violates_what_makes_it_invalid(make: Make)
 
 def test_a_crash_is_shrunk_through_the_crash(make: Make) -> None:
     one = make("exits")
-    (violation,) = explain(one, judged(one, BAD))
+    (violation,) = shrink_to_violations(one, judged(one, BAD))
 
     assert "conv1d:float32:x=1,1,1:w=1,1,1:stride=2:integers@0" == violation.case.id
     assert ("PROCESS-1", "crashed") == (violation.requirement, violation.status)
@@ -162,10 +164,10 @@ def test_a_crash_is_shrunk_through_the_crash(make: Make) -> None:
 
 def test_a_history_that_crashes_names_the_call(make: Make) -> None:
     one = make("exits")
-    found = relive(one, GOOD.case, "parameters")
+    found = judge_named_history(one, GOOD.case, "parameters")
 
     assert found is not None
-    assert "PROCESS-1" == found.requirement
+    assert ("PROCESS-1", True) == (found.requirement, found.ended)
     assert "a call with stride=(2,)" in found.message
 
 

@@ -13,7 +13,15 @@ from verdicts import of_output, on_inputs, right
 
 from conformance.case import Case
 from conformance.errors import CaseError, RegistrationError, Unsupported
-from conformance.judging import Prepared, Verdict, judge, judge_prepared
+from conformance.judging import (
+    DECLINED,
+    RAISED,
+    UNSUPPORTED,
+    Prepared,
+    Verdict,
+    judge,
+    judge_prepared,
+)
 from conformance.operators import FORWARD
 from conformance.registration import registry
 from conformance.registration.registry import Registry
@@ -294,6 +302,29 @@ def test_a_declined_case_is_not_called(answer: Any, expected: str, judged: Judge
     assert ("unsupported", expected) == (found.status, found.message)
 
 
+@pytest.mark.parametrize("case", [CONV, f"{CONV[:-9]}:invalid=stride-zero:normal@1"])
+@pytest.mark.parametrize(
+    ("function", "outcome"),
+    [
+        (raising(ValueError("no")), RAISED),
+        (raising(Unsupported("no")), DECLINED),
+        (returning(None), None),
+    ],
+)
+def test_a_verdict_says_how_the_call_came_out(
+    case: str, function: Any, outcome: str | None, judged: Judged
+) -> None:
+    found = judged(function, case)
+
+    assert (outcome, False) == (found.outcome, found.ended)
+
+
+def test_byte_swapped_arrays_may_be_refused_by_any_exception(judged: Judged) -> None:
+    found = judged(raising(ValueError("no")), CONV.replace("normal", "memory=byteswapped:normal"))
+
+    assert (UNSUPPORTED, RAISED) == (found.status, found.outcome)
+
+
 def test_an_undeclared_dtype_is_unsupported(judged: Judged) -> None:
     found = judged(returning(right(CONV)), dtypes="float64")
 
@@ -313,6 +344,7 @@ def test_exact_data_cite_the_exact_value() -> None:
         "1 of 4 elements differ; worst at [1, 0, 1]: got 4, exact 2, allowed: no difference (every "
         "order of summation is exact here)"
     ) == found.message
+    assert (1, 0, 1) == found.at
 
 
 def test_rounded_data_cite_the_bound_and_its_multiple() -> None:
@@ -335,6 +367,7 @@ def test_the_worst_is_worst_by_its_bound_not_by_its_size() -> None:
     found = of_output(prepared, (x * np.array([1 + 1e-5, 1 + 1e-3])).astype(np.float32))
 
     assert found.message.startswith("2 of 2 elements differ; worst at [0, 0, 1]: got 1.00")
+    assert (0, 0, 1) == found.at
 
 
 @pytest.mark.parametrize("text", [CONV, WHOLE, CASES["avg_pool"], CASES["max_pool"]])

@@ -16,7 +16,7 @@ from conformance.case import Case
 from conformance.cli import main
 from conformance.errors import SpecError
 from conformance.judging import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES, Verdict
-from conformance.large.judging import WORK, Large, is_large, judge_any, judge_large
+from conformance.large.judge import WORK, Large, is_large, judge_any, judge_large
 from conformance.operators import OPERATORS
 from conformance.reports import load as load_report
 from conformance.reports.html import html

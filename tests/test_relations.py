@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from conformance.case import Case
-from conformance.checks.relations import cases, claims, relate, survey
+from conformance.checks.relations import cases, claims, judge_cases, relate
 from conformance.errors import Unsupported
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES, Verdict
 from conformance.operators import OPERATORS
@@ -318,7 +318,7 @@ def test_large_cases_move_with_the_seed() -> None:
 def test_a_case_that_is_not_supported_is_passed_over() -> None:
     one = unregistered("mine", {"conv": CORRECT["conv"]}, {"supports": lambda case: "never"})
 
-    assert [] == list(survey(one, cases("conv", 1, ("float32",), seed=0), lambda case: True))
+    assert [] == list(judge_cases(one, cases("conv", 1, ("float32",), seed=0), lambda case: True))
 
 
 def test_what_cannot_be_afforded_is_left_out() -> None:
@@ -330,7 +330,7 @@ def test_what_cannot_be_afforded_is_left_out() -> None:
         asked.append(case)
         return len(asked) == 1
 
-    found = {verdict.case for verdict in survey(one, chosen, first_alone)}
+    found = {verdict.case for verdict in judge_cases(one, chosen, first_alone)}
 
     assert (2, {asked[0]}) == (len(asked), found)
 

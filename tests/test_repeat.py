@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from conformance.case import Case
-from conformance.checks.repeat import CALLS, endure, relive, repeat
+from conformance.checks.histories import CALLS
+from conformance.checks.repeat import (
+    judge_long_histories,
+    judge_named_history,
+    judge_short_histories,
+)
 from conformance.errors import Unsupported
 from conformance.judging import Prepared, Verdict
 from tests.defects import kernels, unregistered
@@ -35,7 +40,8 @@ def repeated(function: Function, text: str = CONV, **declared: Any) -> Verdict |
     """Return what a short history shows, then what many calls do."""
     case = Case.parse(text)
     one = unregistered("mine", {case.operator: function}, declared)
-    return repeat(one, Prepared.of(case)) or endure(one, Prepared.of(case))
+    prepared = Prepared.of(case)
+    return judge_short_histories(one, prepared) or judge_long_histories(one, prepared)
 
 
 def cited(function: Function, text: str = CONV, **declared: Any) -> str | None:
@@ -46,7 +52,7 @@ def cited(function: Function, text: str = CONV, **declared: Any) -> str | None:
 def many(function: Function, name: str = "many", text: str = CONV) -> str | None:
     """Return what one history of a hundred calls shows."""
     case = Case.parse(text)
-    found = relive(unregistered("mine", {case.operator: function}, {}), case, name)
+    found = judge_named_history(unregistered("mine", {case.operator: function}, {}), case, name)
     return found.requirement if found else None
 
 
@@ -196,7 +202,7 @@ def test_a_call_that_is_wrong_when_data_changes_is_found(number: int) -> None:
 def test_the_message_numbers_the_call() -> None:
     case = Case.parse(CONV)
     one = unregistered("mine", {"conv": counting(lambda n, y: y + (n == 57))}, {})
-    found = endure(one, Prepared.of(case))
+    found = judge_long_histories(one, Prepared.of(case))
 
     assert found is not None
     assert found.message.startswith("call 57 ")
@@ -322,7 +328,7 @@ def test_what_is_wrong_from_the_start_is_no_matter_of_repeating(wrong: Function)
     case = Case.parse(CONV)
     one = unregistered("mine", {"conv": wrong}, {})
 
-    assert None is repeat(one, Prepared.of(case))
+    assert None is judge_short_histories(one, Prepared.of(case))
 
 
 @pytest.mark.parametrize("kind", [Unsupported, NotImplementedError])
@@ -341,7 +347,7 @@ def test_prepared_inputs_stay_as_they_were() -> None:
 
     prepared = Prepared.of(Case.parse(CONV))
     before = [value.tobytes() for value in prepared.inputs]
-    repeat(unregistered("mine", {"conv": conv}, {}), prepared)
+    judge_short_histories(unregistered("mine", {"conv": conv}, {}), prepared)
 
     assert before == [value.tobytes() for value in prepared.inputs]
 
@@ -360,7 +366,9 @@ def test_a_kernel_that_ignores_a_parameter_is_not_said_to_remember(text: str) ->
         dense: Array = kernels.conv(x, w, bias, dilation=(1,) * len(dilation), **call)
         return dense[tuple(slice(size) for size in due.shape)].copy()
 
-    found = relive(unregistered("mine", {"conv": conv}, {}), Case.parse(text), "parameters")
+    found = judge_named_history(
+        unregistered("mine", {"conv": conv}, {}), Case.parse(text), "parameters"
+    )
 
     assert found is not None
     assert "RESULT-2" == found.requirement
@@ -375,7 +383,9 @@ def test_histories_leave_out_a_dtype_that_has_no_arrays_here(
         "conformance.checks.repeat.history", lambda name, case, dtypes, _: asked.append(dtypes)
     )
     declared = {"dtypes": ("float32", "bfloat16")}
-    relive(unregistered("mine", {"conv": kernels.conv}, declared), Case.parse(CONV), "dtypes")
+    judge_named_history(
+        unregistered("mine", {"conv": kernels.conv}, declared), Case.parse(CONV), "dtypes"
+    )
 
     assert [("float32",)] == asked
 
@@ -392,6 +402,6 @@ def test_a_narrow_accumulator_is_not_taken_for_something_that_is_kept() -> None:
         return y
 
     one = unregistered("mine", {"avg_pool_grad": avg_pool_grad}, {"dtypes": ("bfloat16",)})
-    found = [relive(one, case, name) for name in ("data", "turns")]
+    found = [judge_named_history(one, case, name) for name in ("data", "turns")]
 
     assert ["RESULT-1"] * 2 == [verdict.requirement for verdict in found if verdict]

@@ -9,7 +9,7 @@ import numpy as np
 from conformance.calling import Observation
 from conformance.case import Case
 from conformance.dtypes import numpy_dtype
-from conformance.judging import Accuracy, Prepared, Verdict, verdict
+from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
 from conformance.operators import OPERATORS
 
 
@@ -26,4 +26,4 @@ def on_inputs(text: str, *inputs: Any) -> Prepared:
 
 
 def of_output(prepared: Prepared, output: Any, **accuracy: Any) -> Verdict:
-    return verdict("mine", Accuracy(**accuracy), prepared, Observation(output=output))[0]
+    return judge_observation("mine", Accuracy(**accuracy), prepared, Observation(output=output))[0]

@@ -1,9 +1,9 @@
 """Conventions, probed: which alternative an implementation follows, whatever it declares.
 
-Where SPEC.md allows several behaviours, tiny cases over lanes, sizes and channel counts are judged
-under each of them. The alternatives that all cases allow are what is followed, the strictest of
-them by name; where no one is allowed by all of them, it is a mixture, which no convention allows,
-or, if none is by any, neither. What was declared must be among them: nothing is believed.
+Where SPEC.md allows several behaviours, tiny cases over lanes, sizes and channel counts probe them.
+Each probe is judged under every alternative. The implementation follows the strictest alternative
+that all probes allow; ``mixed`` if no alternative fits all probes, ``neither`` if none fits any. A
+declared alternative that does not fit is a violation.
 
 The class of accuracy is probed alike: the smallest bound, of those that formats of the hardware
 give, that holds for sums which tell them apart.
@@ -14,25 +14,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from conformance.calling import Observation
 from conformance.case import Case, Shape
+from conformance.cases import invalid
 from conformance.cases.validity import validate
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, available
 from conformance.errors import CaseError
 from conformance.judging import (
     CONFORMS,
+    DECLINED,
+    RAISED,
     UNSUPPORTED,
     VIOLATES,
     Accuracy,
     Prepared,
     Verdict,
+    judge_observation,
     judge_prepared,
 )
-from conformance.judging.verdicts import verdict
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registration.registry import Implementation
 from conformance.requirements import conventions
@@ -50,11 +53,12 @@ Alternatives = Mapping[str, Mapping[str, Any]]
 
 
 _OF_EACH_DTYPE = ("nan", "subnormal", "tie", "accuracy")
+"""What is probed in every dtype; the rest has little to do with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
-    """What the probes of one convention saw in one operator, dimension and dtype."""
+class Probe:
+    """What the probes of one convention showed in one operator, dimension and dtype."""
 
     convention: str
     requirement: str
@@ -71,6 +75,14 @@ class Followed:
     """The verdict on the first case that no alternative allows, where none is ever allowed."""
 
 
+class _Question(NamedTuple):
+    """What probes one convention of an operator."""
+
+    convention: str
+    requirement: str
+    cases: tuple[Prepared, ...]
+
+
 def probe(
     one: Implementation,
     operator: str,
@@ -78,65 +90,63 @@ def probe(
     dtype: str,
     go_on: Callable[[Case], bool] = lambda case: True,
     judge: Judge = judge_prepared,
-) -> list[Followed]:
+) -> list[Probe]:
     """Return what ``one`` follows of each convention of an operator.
 
     Each is probed once, if it applies, and again as long as ``go_on`` says of the next case. What
     has little to do with the dtype is probed in the first that it declares.
     """
-    found = []
-    for name, requirement, cases in _probes(operator, dims, dtype):
-        if dtype != one.dtypes[0] and name not in _OF_EACH_DTYPE:
-            continue
-        declared, alternatives = _alternatives(one, name, dtype)
-        found.append(_seen(one, name, requirement, declared, alternatives, cases, judge, go_on))
-    return found
+    return [
+        probe_convention(one, question, dtype, go_on, judge)
+        for question in _questions(operator, dims, dtype)
+        if dtype == one.dtypes[0] or question.convention in _OF_EACH_DTYPE
+    ]
 
 
-def mismatches(one: Implementation, found: Sequence[Followed]) -> Iterator[Verdict]:
-    """Yield a violation of DECLARE-5 for each convention that another is followed of, or several.
+def mismatches(one: Implementation, probes: Sequence[Probe]) -> Iterator[Verdict]:
+    """Yield DECLARE-5 where the observed convention is not the declared one.
 
-    What no alternative allows is a violation by itself, of what its case is. A bound that does not
-    hold is for the cases to show.
+    A probe that fits no alternative is reported under the requirement it violates. A bound that
+    does not hold is for the cases to show.
     """
-    for seen in found:
-        if seen.agrees or seen.convention not in conventions() or seen.case is None:
+    for observed in probes:
+        if observed.agrees or observed.convention not in conventions() or observed.case is None:
             continue
-        if seen.failed is not None:
-            yield seen.failed
+        if observed.failed is not None:
+            yield observed.failed
         else:
-            yield Verdict(one.name, seen.case, VIOLATES, "DECLARE-5", seen.message)
+            yield Verdict(one.name, observed.case, VIOLATES, "DECLARE-5", observed.message)
 
 
-def _seen(
+def probe_convention(
     one: Implementation,
-    name: str,
-    requirement: str,
-    declared: str,
-    alternatives: Alternatives,
-    cases: Sequence[Prepared],
-    judge: Judge,
+    question: _Question,
+    dtype: str,
     go_on: Callable[[Case], bool],
-) -> Followed:
+    judge: Judge,
+) -> Probe:
+    """Judge the cases of one convention under each alternative, and return which one they fit."""
+    name, requirement, cases = question
+    declared, alternatives = _alternatives(one, name, dtype)
     variants = {
         alternative: replace(one, known=(), **changes)
         for alternative, changes in alternatives.items()
     }
-    common, seen, any_allowed = set(alternatives), 0, False
+    common, probes, any_allowed = set(alternatives), 0, False
     first = differs = failed = None
     free = declared not in alternatives
     for prepared in cases:
         if one.gap(prepared.case) is not None:
             continue
-        if not go_on(prepared.case) and seen:
+        if not go_on(prepared.case) and probes:
             break
         verdicts = _under_each(variants, prepared, judge)
         if name == "byte_order":
-            verdicts = {n: _either(n, v) for n, v in verdicts.items()}
+            verdicts = {a: judge_byte_order(a, verdict) for a, verdict in verdicts.items()}
         if any(v.status not in (CONFORMS, VIOLATES) for v in verdicts.values()):
             continue
-        allowed = {n for n, v in verdicts.items() if v.status == CONFORMS}
-        seen += 1
+        allowed = {a for a, verdict in verdicts.items() if verdict.status == CONFORMS}
+        probes += 1
         first = first or prepared.case
         any_allowed |= bool(allowed)
         if differs is None and not (declared in allowed or (free and allowed)):
@@ -144,15 +154,15 @@ def _seen(
             failed = verdicts.get(declared)
         common &= allowed
     followed = next((a for a in alternatives if a in common), MIXED)
-    if not seen:
+    if not probes:
         followed = NOT_APPLICABLE
     elif not any_allowed:
         followed = NEITHER
-    agrees = not seen or declared in common or (free and bool(common))
+    agrees = not probes or declared in common or (free and bool(common))
     case = differs or first
     text = "" if agrees else f"{name}: {declared} is declared, {followed} followed"
     neither = failed if followed == NEITHER else None
-    return Followed(name, requirement, declared, followed, agrees, seen, case, text, neither)
+    return Probe(name, requirement, declared, followed, agrees, probes, case, text, neither)
 
 
 def _under_each(
@@ -160,31 +170,31 @@ def _under_each(
 ) -> dict[str, Verdict]:
     """Judge one case under each alternative: by one call, unless it depends on who is called."""
     names = list(variants)
-    if prepared.case.invalid:
-        first, _ = judge(variants[names[0]], prepared)  # the default, which is to reject
-        if first.status == CONFORMS:
-            wrong = CONFORMS if first.message else VIOLATES  # declined: that is a gap, and allowed
-            return dict.fromkeys(names, replace(first, status=wrong)) | {names[0]: first}
-        return {name: judge(variant, prepared)[0] for name, variant in variants.items()}
     first, output = judge(variants[names[0]], prepared)
+    if prepared.case.invalid:  # the first alternative is the default, which is to reject
+        if first.status == CONFORMS:
+            # To decline is a gap, which every alternative allows.
+            others = CONFORMS if first.outcome == DECLINED else VIOLATES
+            return dict.fromkeys(names, replace(first, status=others)) | {names[0]: first}
+        return {name: judge(variant, prepared)[0] for name, variant in variants.items()}
     if output is None:
         return dict.fromkeys(names, first)
-    seen = Observation(output=output)
-    return {names[0]: first} | {
-        name: verdict(first.implementation, Accuracy.of(variants[name]), prepared, seen)[0]
-        for name in names[1:]
-    }
+    verdicts, seen = {names[0]: first}, Observation(output=output)
+    for name in names[1:]:
+        accuracy = Accuracy.of(variants[name])
+        verdicts[name], _ = judge_observation(first.implementation, accuracy, prepared, seen)
+    return verdicts
 
 
-def _either(alternative: str, found: Verdict) -> Verdict:
-    """Judge byte-swapped arrays: declining them is one alternative, computing the other."""
-    if found.status == VIOLATES and found.requirement == "RESULT-1":
-        return replace(found, status=UNSUPPORTED)  # a rounding error, in either order
-    declined = found.status == UNSUPPORTED and found.message.startswith("byte-swapped arrays")
-    if found.status == UNSUPPORTED and not declined:
-        return found
-    right = declined if alternative == "reject" else found.status == CONFORMS
-    return replace(found, status=CONFORMS if right else VIOLATES)
+def judge_byte_order(alternative: str, verdict: Verdict) -> Verdict:
+    """Judge byte-swapped arrays: raising is one alternative, computing with them the other."""
+    if verdict.status == VIOLATES and verdict.requirement == "RESULT-1":
+        return replace(verdict, status=UNSUPPORTED)  # a rounding error, in either order
+    raised = verdict.status == UNSUPPORTED and verdict.outcome == RAISED
+    if verdict.status == UNSUPPORTED and not raised:
+        return verdict
+    right = raised if alternative == "reject" else verdict.status == CONFORMS
+    return replace(verdict, status=CONFORMS if right else VIOLATES)
 
 
 def _alternatives(one: Implementation, name: str, dtype: str) -> tuple[str, Alternatives]:
@@ -238,10 +248,8 @@ def _accuracy(one: Implementation, dtype: str) -> tuple[str, Alternatives]:
 
 
 @lru_cache(maxsize=16)
-def _probes(
-    operator: str, dims: int, dtype: str
-) -> tuple[tuple[str, str, tuple[Prepared, ...]], ...]:
-    """Return the conventions of an operator, each with its requirement and its prepared cases."""
+def _questions(operator: str, dims: int, dtype: str) -> tuple[_Question, ...]:
+    """Return what probes each convention of an operator."""
     made: dict[str, list[Case]] = {}
     if dtype in FLOATS:
         if operator == "max_pool":
@@ -261,7 +269,9 @@ def _probes(
     numbers |= {"byte_order": "LAYOUT-7", "accuracy": "DECLARE-2"}
     with np.errstate(all="ignore"):
         return tuple(
-            (name, numbers[name], tuple(Prepared.of(case) for case in cases if _valid(case)))
+            _Question(
+                name, numbers[name], tuple(Prepared.of(case) for case in cases if _valid(case))
+            )
             for name, cases in made.items()
         )
 
@@ -302,8 +312,6 @@ def _case(operator: str, dims: int, channels: int, dtype: str, recipe: str, seed
 
 def _acceptable(operator: str, dims: int, dtype: str) -> dict[str, list[Case]]:
     """Return the calls that a convention lets an implementation accept, by convention."""
-    from conformance.cases import invalid
-
     found: dict[str, list[Case]] = {}
     for case in invalid.cases(operator, dims, (dtype,)):
         convention = invalid.MUTATIONS[case.invalid].convention

@@ -38,15 +38,16 @@ _KEPT = 512
 class Step:
     """One call of a history, its exact answer, and what a wrong one violates."""
 
-    what: str
+    label: str
+    """What it is called in messages: ``the same call again``."""
     prepared: Prepared
-    broken: str
-    """The requirement that an answer violates which earlier calls made wrong."""
-    refill: int | None = None
+    requirement: str
+    """What an answer violates that earlier calls made wrong."""
+    refills: int | None = None
     """The earlier call whose arrays are filled with this one's data."""
-    like: int | None = None
+    repeats: int | None = None
     """The first call that is the same: the bits are due again."""
-    own: bool = False
+    from_recipe: bool = False
     """Whether the data is what the case's recipe makes, so that the case alone is the call."""
 
     def call(self) -> Call:
@@ -55,7 +56,7 @@ class Step:
         parameters: Mapping[str, Any] = case.parameters
         if case.invalid:
             inputs, parameters = invalid.apply(case, inputs, parameters)
-        return Call(self.what, case.operator, inputs, parameters, self.refill, self.like)
+        return Call(self.label, case.operator, inputs, parameters, self.refills, self.repeats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,11 @@ Steps = Iterator[Step]
 
 
 def _first(case: Case) -> Step:
-    return Step("the first call", Prepared.of(case), "REPEAT-2", own=True)
+    return Step("the first call", Prepared.of(case), "REPEAT-2", from_recipe=True)
 
 
-def _back(first: Step, what: str, broken: str = "REPEAT-2", like: int = 0) -> Step:
-    return replace(first, what=what, broken=broken, like=like)
+def _back(first: Step, label: str, requirement: str = "REPEAT-2", repeats: int = 0) -> Step:
+    return replace(first, label=label, requirement=requirement, repeats=repeats)
 
 
 def _exact(case: Case) -> Case:
@@ -107,7 +108,7 @@ def _data(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> St
     a, b = first.prepared, Prepared.of(first.prepared.case.replace(seed=case.seed + 1))
     yield first
     yield _back(first, "the same call again", "REPEAT-1")
-    yield Step("a call with other data of the same shapes", b, "REPEAT-3", own=True)
+    yield Step("a call with other data of the same shapes", b, "REPEAT-3", from_recipe=True)
     yield Step("a call with one element changed", _touched(a), "REPEAT-3")
     names = OPERATORS[case.operator].arguments
     arrays = [i for i, value in enumerate(a.inputs) if isinstance(value, np.ndarray)]
@@ -116,8 +117,8 @@ def _data(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> St
         yield Step(f"a call with another {names[i]}", _with(a, inputs), "REPEAT-3")
     if "bias" in names:
         yield from _bias(a)
-    what = "a call with the first call's arrays refilled in place"
-    yield Step(what, b, "REPEAT-3", refill=0, like=2)
+    label = "a call with the first call's arrays refilled in place"
+    yield Step(label, b, "REPEAT-3", refills=0, repeats=2)
     yield _back(first, "the first call repeated after the others")
 
 
@@ -136,8 +137,8 @@ def _parameters(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...])
     """Other parameters with the same shapes, some of them with the same shape of output."""
     first = _first(_exact(case))
     yield first
-    for what, changed in parameters_changed(first.prepared):
-        yield Step(f"a call with {what}", changed, "REPEAT-2", own=True)
+    for change, prepared in parameters_changed(first.prepared):
+        yield Step(f"a call with {change}", prepared, "REPEAT-2", from_recipe=True)
     yield _back(first, "the first call repeated after other parameters")
 
 
@@ -160,14 +161,14 @@ def _dtypes(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> 
     known = [d for d in dtypes if d in OPERATORS[case.operator].dtypes and d != case.dtype]
     known.sort(key=lambda d: (d in INTEGERS, -FORMATS[d].digits if d in FORMATS else 0))
     first = _first(_rounding(case.replace(memory="contiguous"), case.dtype))
-    others = [replace(_first(_rounding(case, d)), what=f"the first call in {d}") for d in known]
+    others = [replace(_first(_rounding(case, d)), label=f"the first call in {d}") for d in known]
     if not others:
         return
     yield from others
-    yield replace(first, what=f"the first call in {case.dtype}")
+    yield replace(first, label=f"the first call in {case.dtype}")
     for i, other in enumerate(others):
-        yield _back(other, f"{other.what} repeated after other dtypes", like=i)
-    yield _back(first, "the first call repeated after other dtypes", like=len(others))
+        yield _back(other, f"{other.label} repeated after other dtypes", repeats=i)
+    yield _back(first, "the first call repeated after other dtypes", repeats=len(others))
 
 
 def _rounding(case: Case, dtype: str) -> Case:
@@ -183,7 +184,7 @@ def _operators(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) 
         return
     yield first
     for other in others:
-        yield Step(f"a call of {other.operator}", Prepared.of(other), "REPEAT-2", own=True)
+        yield Step(f"a call of {other.operator}", Prepared.of(other), "REPEAT-2", from_recipe=True)
         yield _back(first, f"the first call repeated after one of {other.operator}")
 
 
@@ -200,7 +201,7 @@ def _rejected(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -
     apart = max(1, len(possible) // _MISTAKES)
     for name in possible[case.seed % apart :: apart][:_MISTAKES]:
         invalid_call = Prepared.of(a.case.replace(invalid=name))
-        yield Step(f"an invalid call ({name})", invalid_call, "REJECT-2", own=True)
+        yield Step(f"an invalid call ({name})", invalid_call, "REJECT-2", from_recipe=True)
         yield _back(first, f"the first call repeated after an invalid one ({name})", "REJECT-2")
 
 
@@ -217,9 +218,9 @@ def _turns(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> S
     sets = [_first(case.replace(memory="contiguous", seed=case.seed + i)) for i in range(_SETS)]
     for number in range(1, CALLS + 1):
         turn = (number - 1) % _SETS
-        what = f"call {number} with data that changes"
-        like = None if number <= _SETS else turn
-        yield replace(sets[turn], what=what, broken="REPEAT-2", like=like)
+        label = f"call {number} with data that changes"
+        repeats = None if number <= _SETS else turn
+        yield replace(sets[turn], label=label, requirement="REPEAT-2", repeats=repeats)
 
 
 _MADE: Mapping[str, Callable[[Case, tuple[str, ...], tuple[str, ...]], Steps]] = MappingProxyType(

@@ -11,16 +11,16 @@ import numpy as np
 
 from conformance.cases import invalid
 from conformance.cases.validity import parse_valid
-from conformance.checks.relations import relate, telling
-from conformance.checks.repeat import endure, repeat
+from conformance.checks.relations import relate, relations_worth_asking
+from conformance.checks.repeat import judge_long_histories, judge_short_histories
 from conformance.cli import options
 from conformance.isolation.dispatch import close_all
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
-from conformance.large.judging import Large, is_large, judge_large
+from conformance.large.judge import Large, is_large, judge_large
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation, get, implementations
 from conformance.requirements import check_of
-from conformance.running.causes import cited_requirement
+from conformance.running.citing import cited_requirement
 from conformance.scripts.standalone import large_script, relation_script, script
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ def _replay(one: Implementation, prepared: Prepared | Large) -> tuple[Any, Verdi
         ordinary = prepared.case.check == "result" and prepared.case.x[0] > 0
         if found.status == CONFORMS and ordinary:
             broken = (verdict for verdict in relate(one, prepared.case) if verdict.failed)
-            found = repeat(one, prepared) or endure(one, prepared) or next(broken, found)
+            repeated = judge_short_histories(one, prepared) or judge_long_histories(one, prepared)
+            found = repeated or next(broken, found)
     if found.failed:
         found = replace(found, requirement=cited_requirement(one, found, prepared.case))
     return output, found
@@ -96,7 +97,7 @@ def _replay_large(one: Implementation, large: Large) -> tuple[Any, Verdict]:
     with np.errstate(all="ignore"):
         found, output = judge_large(one, large)
         if found.status == CONFORMS:
-            asked = telling(large.case)
+            asked = relations_worth_asking(large.case)
             broken = (v for v in relate(one, large.case, chosen=asked) if v.failed)
             found = next(broken, found)
     return output, found

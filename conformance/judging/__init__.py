@@ -1,31 +1,44 @@
-"""Judging: what was observed of a call against the exact result and its bound."""
+"""Judging: what was observed of a call against the exact result and its bound.
+
+Other rooms take from here what is listed below; the rest has its address in the modules.
+"""
 
 from conformance.judging.accuracy import Accuracy
-from conformance.judging.attribution import attribute
-from conformance.judging.prepared import Prepared
-from conformance.judging.verdicts import (
-    Verdict,
+from conformance.judging.judges import (
     judge,
     judge_each,
+    judge_observation,
     judge_prepared,
     judge_seen,
-    verdict,
+)
+from conformance.judging.prepared import Prepared
+from conformance.judging.verdict import (
+    DECLINED,
+    ENDED,
+    HISTORY_OF_RELATIONS,
+    RAISED,
+    Problem,
+    Verdict,
 )
 from conformance.runfile.words import CONFORMS, CRASHED, TIMED_OUT, UNSUPPORTED, VIOLATES
 
 __all__ = [
     "CONFORMS",
     "CRASHED",
+    "DECLINED",
+    "ENDED",
+    "HISTORY_OF_RELATIONS",
+    "RAISED",
     "TIMED_OUT",
     "UNSUPPORTED",
     "VIOLATES",
     "Accuracy",
     "Prepared",
+    "Problem",
     "Verdict",
-    "attribute",
     "judge",
     "judge_each",
+    "judge_observation",
     "judge_prepared",
     "judge_seen",
-    "verdict",
 ]

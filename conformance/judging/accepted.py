@@ -19,7 +19,7 @@ from conformance.operators import OPERATORS
 from conformance.operators.base import Reference
 
 
-def accepted(
+def result_of_accepted_call(
     case: Case, convention: str, inputs: Inputs, parameters: Mapping[str, Any]
 ) -> Prepared | None:
     """Return the call as a case with its exact result; None where the result is unspecified.

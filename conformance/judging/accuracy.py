@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.registration.registry import Implementation
+from conformance.rounding import Arithmetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,7 @@ class Accuracy:
             implementation.conventions.get("nan") == "ignore",
             implementation.conventions.get("tie", "first"),
         )
+
+    def arithmetic(self, dtype: str) -> Arithmetic:
+        """Return the formats that sums of a floating-point dtype are computed in."""
+        return Arithmetic.of(dtype, self.accumulate, self.multiply, flush=self.flush)

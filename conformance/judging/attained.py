@@ -25,7 +25,9 @@ missing or misplaced product does."""
 
 
 @np.errstate(all="ignore")
-def attained(prepared: Prepared, accuracy: Accuracy, off: Array) -> tuple[str, str] | None:
+def weaker_declaration(
+    prepared: Prepared, accuracy: Accuracy, off: Array
+) -> tuple[str, str] | None:
     """Return the requirement that a declaration breaks, and the declaration that would be kept.
 
     ``off`` is the absolute error of each element, beyond the declared bound in some. Only what is

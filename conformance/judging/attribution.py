@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance.case import Case
+from conformance.cases.invalid import MUTATIONS
 from conformance.operators import OPERATORS
 
 _MAXIMA = ("MAXPOOL-1", "MAXPOOL-3", "MAXPOOL-4")
@@ -33,24 +34,25 @@ _SPECIAL_REQUIREMENTS = {
 _MAX_POOL_REQUIREMENTS = {"nan": "MAXPOOL-5", "inf": "MAXPOOL-11", "zeros": "MAXPOOL-10"}
 
 
+def non_default_parameters(case: Case) -> tuple[str, ...]:
+    """Return the parameters of a case, bias included, that are not at their defaults."""
+    names, defaults = (*OPERATORS[case.operator].parameters, "bias"), case.plain()
+    return tuple(name for name in names if getattr(case, name) != getattr(defaults, name))
+
+
 def attribute(case: Case) -> str:
     """Return the requirement behind a wrong value in ``case``.
 
     A shrunk case keeps a parameter only while the violation needs it: where exactly one is left
     that is not its default, the violation is about that parameter.
     """
-    defaults = case.plain()
     requirements = OPERATORS[case.operator].requirements
     if case.memory != "contiguous":
         return _LAYOUT_REQUIREMENTS[case.memory.partition("-")[0]]
     if case.data in _SPECIAL_REQUIREMENTS:
         special = _MAX_POOL_REQUIREMENTS if case.operator == "max_pool" else {}
         return special.get(case.data, _SPECIAL_REQUIREMENTS[case.data])
-    left = [
-        name
-        for name in (*OPERATORS[case.operator].parameters, "bias")
-        if name != "kernel" and getattr(case, name) != getattr(defaults, name)
-    ]
+    left = non_default_parameters(case)
     if not left and len(set(case.window)) > 1:
         return requirements["kernel"]
     return requirements[left[0]] if len(left) == 1 else requirements["value"]
@@ -64,31 +66,27 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     exact data is wrong on any other data too. A convention that is not followed (DECLARE-5) is
     about the requirement that has the convention.
     """
-    found = {requirement}
+    cited = {requirement}
     if requirement == "RESULT-1":
-        found.add("RESULT-2")
+        cited.add("RESULT-2")
     if requirement == "DECLARE-5":
-        found.add(_conventional(case))
+        cited.add(_conventional(case))
     if requirement in _MAXIMA:  # which of them depends on the data
-        found |= {*_MAXIMA}
+        cited |= {*_MAXIMA}
     marked = case.memory != "contiguous" or case.data in _SPECIAL_REQUIREMENTS
     if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):
-        return frozenset(found)
-    defaults = case.plain()
-    names = (*OPERATORS[case.operator].parameters, "bias")
-    left = [name for name in names if getattr(case, name) != getattr(defaults, name)]
+        return frozenset(cited)
     requirements = OPERATORS[case.operator].requirements
-    found |= {requirements[name] for name in (*left, "kernel", "value") if name in requirements}
+    names = (*non_default_parameters(case), "kernel", "value")
+    cited |= {requirements[name] for name in names if name in requirements}
     for plainer in (case, case.replace(memory="contiguous")):
         if plainer.memory != "contiguous" or plainer.data in _SPECIAL_REQUIREMENTS:
-            found.add(attribute(plainer))
-    return frozenset(found)
+            cited.add(attribute(plainer))
+    return frozenset(cited)
 
 
 def _conventional(case: Case) -> str:
     """Return the requirement that a probe of a convention, which made ``case``, is about."""
     if not case.invalid:
         return attribute(case)
-    from conformance.cases.invalid import MUTATIONS
-
     return MUTATIONS[case.invalid].requirement

@@ -8,39 +8,47 @@ from typing import Any
 import numpy as np
 
 from conformance.calling import Array, Foreign
-from conformance.case import Case
+from conformance.case import Case, Shape
 from conformance.dtypes import FORMATS, INTEGERS, numpy_dtype
 from conformance.judging.accuracy import Accuracy
-from conformance.judging.attained import attained
+from conformance.judging.attained import weaker_declaration
 from conformance.judging.prepared import Prepared
+from conformance.judging.verdict import Problem
 from conformance.operators import OPERATORS, ties
 from conformance.operators.base import Reference
 from conformance.operators.pool import MaxPool
 from conformance.operators.pool_gradient import MaxPoolGrad
 
 
-def wrong_kind(case: Case, output: Any, reference: Reference) -> tuple[str, str] | None:
-    """Return requirement and message where ``output`` is not even an array to compare."""
+def wrong_kind(case: Case, output: Any, reference: Reference) -> Problem | None:
+    """Return what is wrong where ``output`` is not even an array to compare, else None."""
     if type(output) is not np.ndarray:  # a subclass, such as a masked array, is not plain either
         kind = f"{type(output).__module__}.{type(output).__qualname__}"
         if isinstance(output, Foreign):
             kind = output.kind
-        return "RESULT-5", f"returned a {kind} where a plain numpy.ndarray is due"
+        return Problem("RESULT-5", f"returned a {kind} where a plain numpy.ndarray is due")
     if output.dtype.hasobject:
-        return "RESULT-5", f"returned an array of dtype {output.dtype} where numbers are due"
+        text = f"returned an array of dtype {output.dtype} where numbers are due"
+        return Problem("RESULT-5", text)
+    return wrong_shape_or_dtype(case, output, reference.exact.shape)
+
+
+def wrong_shape_or_dtype(case: Case, output: Array, shape: Shape) -> Problem | None:
+    """Return what is wrong where shape or dtype of ``output`` are not those due, else None."""
     dtype = numpy_dtype(case.dtype)
-    if output.shape != reference.exact.shape:
-        return "RESULT-3", f"returned shape {output.shape} where {reference.exact.shape} is due"
+    if output.shape != shape:
+        return Problem("RESULT-3", f"returned shape {output.shape} where {shape} is due")
     if output.dtype != dtype:
-        return "RESULT-4", f"returned dtype {output.dtype} where {dtype} is due"
+        return Problem("RESULT-4", f"returned dtype {output.dtype} where {dtype} is due")
     return None
 
 
 @np.errstate(all="ignore")
-def compare(
-    prepared: Prepared, accuracy: Accuracy, output: Array
-) -> tuple[tuple[str, str] | None, float]:
-    """Compare with the exact result; return what is wrong, and the worst share of the bound."""
+def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Problem | None, float]:
+    """Compare with the exact result; return what is wrong, and the worst share of the bound.
+
+    ``output`` has the shape and the dtype of the result.
+    """
     reference = prepared.reference
     allowed, bits = prepared.bound(accuracy)
     got = output.astype(np.float64)
@@ -59,26 +67,29 @@ def compare(
     exactly = np.broadcast_to(bits & np.asarray(reference.exact_mask), share.shape)
     unequal = exactly & (off != 0)
     if unequal.any():
-        at = _worst(unequal, off)
+        at = worst_index(unequal, off)
         allows = "allowed: no difference (every order of summation is exact here)"
         cited = "GRAD-14" if _misplaced(prepared, unequal, got, off) else "RESULT-2"
-        return (cited, _describe(prepared, unequal, got, at, allows)), worst
+        return Problem(cited, _describe(prepared, unequal, got, at, allows), at), worst
     wrong = share > 1
     if not wrong.any():
         return None, worst
-    at = _worst(wrong, share)
+    at = worst_index(wrong, share)
     allows = f"allowed +-{float(allowed[at]):.3g}"
     if np.isfinite(got[at]):
         allows += f"; the error {float(off[at]):.3g} is {float(share[at]):.4g} times the bound"
-    if _misplaced(prepared, wrong, got, off):
-        return ("GRAD-14", _describe(prepared, wrong, got, at, allows)), worst
-    cited, declared = attained(prepared, accuracy, off) or ("RESULT-1", "")
     text = _describe(prepared, wrong, got, at, allows)
-    return (cited, f"{declared}: {text}" if declared else text), worst
+    if _misplaced(prepared, wrong, got, off):
+        return Problem("GRAD-14", text, at), worst
+    cited, declared = weaker_declaration(prepared, accuracy, off) or ("RESULT-1", "")
+    return Problem(cited, f"{declared}: {text}" if declared else text, at), worst
 
 
 def tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: Array) -> Prepared:
-    """Return ``prepared`` with the reference that the declared convention ``tie`` asks for."""
+    """Return ``prepared`` with the reference that the declared convention ``tie`` asks for.
+
+    ``output`` is (N, C, *S): under ``any`` the reference is that of the choice that explains it.
+    """
     case, inputs = prepared.case, prepared.inputs
     if accuracy.tie == "split":
         made = operator.split(case, inputs)
@@ -100,9 +111,7 @@ def _misplaced(prepared: Prepared, wrong: Array, got: Array, off: Array) -> bool
 
 
 @np.errstate(all="ignore")
-def compare_exactly(
-    prepared: Prepared, accuracy: Accuracy, output: Array
-) -> tuple[str, str] | None:
+def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Problem | None:
     """Compare a result that involves no arithmetic: bit for bit, a NaN being any NaN.
 
     Where zeros of both signs are the largest element of a window, either one may come back.
@@ -130,12 +139,13 @@ def compare_exactly(
     if not wrong.any():
         return None
     got = output.astype(np.float64)
-    at = _worst(wrong, np.abs(got - exact.astype(np.float64)))
+    at = worst_index(wrong, np.abs(got - exact.astype(np.float64)))
     allows = "allowed: no difference (the result is an element of its window)"
-    return _no_maximum(prepared, output, at), _describe(prepared, wrong, got, at, allows)
+    text = _describe(prepared, wrong, got, at, allows)
+    return Problem(_no_maximum(prepared, output, at), text, at)
 
 
-def _no_maximum(prepared: Prepared, output: Array, at: tuple[Any, ...]) -> str:
+def _no_maximum(prepared: Prepared, output: Array, at: Shape) -> str:
     """Return what a wrong element violates: no tap is real, it is not the largest, or is none."""
     case, (x,) = prepared.case, prepared.inputs
     operator = OPERATORS[case.operator]
@@ -148,34 +158,39 @@ def _no_maximum(prepared: Prepared, output: Array, at: tuple[Any, ...]) -> str:
     return "MAXPOOL-1" if (window == output[at]).any() else "MAXPOOL-4"
 
 
-def _compare_integers(prepared: Prepared, output: Array) -> tuple[str, str] | None:
+def _compare_integers(prepared: Prepared, output: Array) -> Problem | None:
     exact = prepared.reference.exact
     wrong = output != exact
     if not wrong.any():
         return None
-    at = _worst(wrong, np.abs(output.astype(np.float64) - exact.astype(np.float64)))
+    at = worst_index(wrong, np.abs(output.astype(np.float64) - exact.astype(np.float64)))
     requirement = "INTEGER-2" if prepared.case.operator == "max_pool" else "INTEGER-1"
-    return requirement, _describe(prepared, wrong, output, at, "allowed: no difference")
+    text = _describe(prepared, wrong, output, at, "allowed: no difference")
+    return Problem(requirement, text, at)
 
 
-def _worst(wrong: Array, size: Array) -> tuple[Any, ...]:
-    """Return the index of the largest ``size`` among the wrong elements, NaN above all."""
+def worst_index(wrong: Array, size: Array) -> Shape:
+    """Return the index of the largest ``size`` among the wrong elements, NaN as infinity."""
     ranked = np.where(wrong, np.where(np.isnan(size), np.inf, size), -1.0)
-    return np.unravel_index(int(np.argmax(ranked)), ranked.shape)
+    index = np.unravel_index(int(np.argmax(ranked)), ranked.shape)
+    return tuple(int(i) for i in index)
 
 
-def _describe(
-    prepared: Prepared, wrong: Array, got: Array, at: tuple[Any, ...], allows: str
-) -> str:
+def _describe(prepared: Prepared, wrong: Array, got: Array, at: Shape, allows: str) -> str:
     """Say how many elements differ, and where, by how much and against what the worst does."""
-    index = ", ".join(str(int(i)) for i in at)
-    exact = prepared.reference.exact
-    digits = {"float64": 17, "float32": 9}.get(prepared.case.dtype, 6)
-    if prepared.case.dtype in INTEGERS:
-        values = str(got[at]), str(exact[at])
-    else:
-        values = f"{float(got[at]):.{digits}g}", f"{float(exact[at]):.17g}"
-    return (
-        f"{np.count_nonzero(wrong)} of {wrong.size} elements differ; worst at [{index}]: got "
-        f"{values[0]}, exact {values[1]}, {allows}"
-    )
+    values = got_and_exact(prepared.case, got[at], prepared.reference.exact[at])
+    return differing(wrong, at, f"{values}, {allows}")
+
+
+def got_and_exact(case: Case, got: Any, exact: Any) -> str:
+    """Say what one element is, with the digits that its dtype has, and what it should be."""
+    if case.dtype in INTEGERS:
+        return f"got {got}, exact {exact}"
+    digits = {"float64": 17, "float32": 9}.get(case.dtype, 6)
+    return f"got {float(got):.{digits}g}, exact {float(exact):.17g}"
+
+
+def differing(wrong: Array, at: Shape, worst: str) -> str:
+    """Say how many elements are ``wrong``, and what the ``worst`` of them, ``at`` an index, is."""
+    index = ", ".join(map(str, at))
+    return f"{np.count_nonzero(wrong)} of {wrong.size} elements differ; worst at [{index}]: {worst}"

@@ -35,7 +35,7 @@ _LARGEST = 2.0**36
 """Whole numbers up to this, times small coefficients, add up exactly in float64."""
 
 
-def working(array: Array) -> Array:
+def in_blas_dtype(array: Array) -> Array:
     """Return ``array`` in a dtype that BLAS has and that holds it exactly: float32 or float64."""
     if array.dtype in (np.float32, np.float64):
         return array
@@ -43,7 +43,7 @@ def working(array: Array) -> Array:
     return array.astype(wide, order="K")
 
 
-def energy(array: Array) -> float:
+def sum_of_squares_bound(array: Array) -> float:
     """Return an upper bound on the sum of the squares of a float32 or float64 array.
 
     Rounding takes at most n*u / (1 - n*u) of a sum of n terms, which is below 2**-6 for a tile.
@@ -59,16 +59,17 @@ def _peak(array: Array) -> float:
 
 
 def project_weight(case: Case, w: Array, r: NDArray[np.float32]) -> tuple[Array, float]:
-    """Return sum_o r[g, o] * w[o], the weight of one output channel a group, and w's `energy`.
+    """Return sum_o r[g, o] * w[o], the weight of one output channel a group: (G, C/G, K).
 
-    ``w`` is a float32 or float64 array of whole numbers; the result is (G, C/G, K).
+    ``w`` is a float32 or float64 array of whole numbers, and ``r`` is (G, O/G). The second result
+    is `sum_of_squares_bound` of ``w``.
     """
     groups, per_group = r.shape
     shape = groups, case.x[1] // groups, -1
     if case.operator == "conv":
         sums = project(w.reshape(1, groups, per_group, -1), r, trusted=True)
-        return sums.values.reshape(shape), sums.energy
-    squares = energy(w)
+        return sums.values.reshape(shape), sums.squares
+    squares = sum_of_squares_bound(w)
     if float((r * r).sum(axis=1).max()) * squares > _SINGLE**2:
         w = w.astype(np.float64, copy=False)
     values = r[:, None, None] @ w.reshape(groups, len(w) // groups, per_group, -1)
@@ -82,7 +83,7 @@ class Sums(NamedTuple):
     """sum_o r[g, o] * y[n, g, o, p], (N, G, P)."""
     odd: NDArray[np.bool_]
     """Where an element that was summed is no result at all, (N, G, P)."""
-    energy: float
+    squares: float
     """An upper bound on the sum of all y**2; infinity where nothing was known but a bound on y."""
 
 
@@ -123,7 +124,7 @@ def project(
             range(images), range(0, groups, together), range(0, size, across)
         ):
             where = n, slice(g, g + together), slice(p, p + across)
-            tile = working(y[n, where[1], some, where[2]])  # (g, o, p)
+            tile = in_blas_dtype(y[n, where[1], some, where[2]])  # (g, o, p)
             whole = tile
             if not trusted:
                 if scratch.shape != tile.shape:
@@ -138,7 +139,7 @@ def project(
                 with np.errstate(over="ignore", invalid="ignore"):  # of wrong outputs: it differs
                     values[where] += (r[where[1], None, some] @ whole)[:, 0]
                 continue
-            here = energy(whole)
+            here = sum_of_squares_bound(whole)
             squares += here
             small = norm * here <= largest**2 or total * _peak(whole) <= largest
             if not small:  # also where it is NaN
@@ -158,7 +159,7 @@ def convolve(case: Case, x: Array, kernels: Array, peak: float) -> NDArray[np.fl
     """
     n, c, *size = x.shape
     groups = len(kernels)
-    x = working(x)
+    x = in_blas_dtype(x)
     if peak * float(np.abs(kernels).sum(axis=(1, 2), dtype=np.float64).max()) > _SINGLE:
         x = x.astype(np.float64, copy=False)
     kernels = kernels.astype(x.dtype)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from conformance.calling import Array, Inputs, Observation
 from conformance.case import Case
-from conformance.judging import Accuracy, Prepared, verdict
+from conformance.judging import Accuracy, Prepared, Problem, judge_observation
 from conformance.operators import OPERATORS
 
 _WINDOWS = 1 << 22
@@ -43,14 +43,15 @@ class PooledReference:
                 blocks.append((image, some, prepared))
         return cls(case, tuple(blocks))
 
-    def check(self, output: Array, accuracy: Accuracy) -> tuple[str, str] | None:
-        """Say what is wrong with ``output`` (N, C, *out): requirement and message, or None."""
+    def check(self, output: Array, accuracy: Accuracy) -> Problem | None:
+        """Say what is wrong with ``output`` (N, C, *out), None if nothing is."""
         for image, some, prepared in self.blocks:
             seen = Observation(output=output[image : image + 1, some])
-            found, _ = verdict("", accuracy, prepared, seen)
-            if found.failed:
+            verdict, _ = judge_observation("", accuracy, prepared, seen)
+            if verdict.failed:
                 whole = self.case.x[:2] == prepared.case.x[:2]
                 where = f"in image {image}, channels {some.start} to {some.stop - 1}: "
-                text = found.message if whole else where + found.message
-                return found.requirement or "RESULT-1", text
+                text = verdict.message if whole else where + verdict.message
+                at = verdict.at and (image, some.start + verdict.at[1], *verdict.at[2:])
+                return Problem(verdict.requirement or "RESULT-1", text, at)
         return None

@@ -35,18 +35,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.calling import Array, Inputs
-from conformance.case import Case
+from conformance.case import Case, Shape
 from conformance.cases.data import READABLE
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, FORMATS, numpy_dtype
+from conformance.dtypes import FLOATS, FORMATS
 from conformance.errors import ConformanceError
-from conformance.judging import Accuracy
-from conformance.large.contraction import convolve, project, project_weight, working
+from conformance.judging import Accuracy, Problem
+from conformance.judging.comparing import wrong_shape_or_dtype
+from conformance.large.contraction import convolve, in_blas_dtype, project, project_weight
 from conformance.large.pooled import PooledReference
 from conformance.large.sampling import Sample, corners_and_edges
 from conformance.operators import OPERATORS
@@ -58,10 +59,6 @@ _NAMED = 16
 """Positions whose sums differ that are computed exactly, to name a wrong element."""
 _SAMPLED = 4
 """Output channels that are compared at corners, edges and random positions in any case."""
-
-
-Problem: TypeAlias = tuple[str, str]
-"""The requirement that is violated, and the message that says how."""
 
 
 class Verifier(Protocol):
@@ -86,7 +83,7 @@ def check(
     if problem is None:
         assert isinstance(output, np.ndarray)
         problem = verifier(case, inputs, seed).check(output, accuracy or Accuracy())
-    return None if problem is None else problem[1]
+    return None if problem is None else problem.message
 
 
 def verifier(case: Case, inputs: Inputs, seed: int = 0) -> Verifier:
@@ -102,13 +99,8 @@ def array_problem(case: Case, output: object) -> Problem | None:
     """Say why ``output`` is not even an array that could be the result of ``case``."""
     if not isinstance(output, np.ndarray):
         kind = f"{type(output).__module__}.{type(output).__qualname__}"
-        return "RESULT-5", f"returned a {kind} where a numpy.ndarray is due"
-    shape, dtype = OPERATORS[case.operator].output_shape(case), numpy_dtype(case.dtype)
-    if output.shape != shape:
-        return "RESULT-3", f"returned shape {output.shape} where {shape} is due"
-    if output.dtype != dtype:
-        return "RESULT-4", f"returned dtype {output.dtype} where {dtype} is due"
-    return None
+        return Problem("RESULT-5", f"returned a {kind} where a numpy.ndarray is due")
+    return wrong_shape_or_dtype(case, output, OPERATORS[case.operator].output_shape(case))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +129,7 @@ class Projection:
         rng = np.random.default_rng((seed, 8))
         x, w, bias = inputs
         r = rng.choice(COEFFICIENTS, (case.groups, operator.output_shape(case)[1] // case.groups))
-        wide = working(w)
+        wide = in_blas_dtype(w)
         kernels, squares = project_weight(case, wide, r)
         expected = convolve(case, x, kernels, READABLE)
         magnitude = READABLE * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
@@ -160,14 +152,18 @@ class Projection:
         if differ.any():
             self._check_inputs()
         named = self._name(output, differ, accuracy) if differ.any() else None
+        requirement = "RESULT-2" if equality else "RESULT-1"
         if named is None and not (equality and differ.any()):
-            found = self.sample.judge(output, accuracy)
-            return None if found is None else ("RESULT-2" if equality else "RESULT-1", found)
-        return "RESULT-2" if equality else "RESULT-1", (
+            worst = self.sample.worst(output, accuracy)
+            return None if worst is None else Problem(requirement, *worst)
+        text = (
             f"the sums over each group's {self.r.shape[1]} output channels, weighted at random, "
             f"differ at {np.count_nonzero(differ)} of {differ.size} positions"
-            f"{'' if named is None else '; ' + named}"
         )
+        if named is None:
+            return Problem(requirement, text)
+        worst_named, at = named
+        return Problem(requirement, f"{text}; {worst_named}", at)
 
     def differ(self, output: Array, *, fractions: bool = True) -> NDArray[np.bool_]:
         """Return where the sums of ``output`` are not the exact ones, (N, G, *out).
@@ -193,23 +189,25 @@ class Projection:
                     f"{READABLE:g}; outputs of such inputs cannot be checked by projection"
                 )
 
-    def _name(self, output: Array, differ: NDArray[np.bool_], accuracy: Accuracy) -> str | None:
+    def _name(
+        self, output: Array, differ: NDArray[np.bool_], accuracy: Accuracy
+    ) -> tuple[str, Shape] | None:
         """Compute all channels exactly at some of the positions of one group that differ."""
         found = np.argwhere(differ)
         group = int(found[0, 1])
         positions = np.unique(found[found[:, 1] == group][:, 2:], axis=0)
         positions = positions[:: -(-len(positions) // _NAMED)]  # spread over all of them
         rows = range(self.r.shape[1])
-        named = Sample.of(self.case, self.inputs, group, rows, positions).judge(output, accuracy)
-        return None if named is None else f"at {len(positions)} of these, {named}"
+        worst = Sample.of(self.case, self.inputs, group, rows, positions).worst(output, accuracy)
+        if worst is None:
+            return None
+        text, at = worst
+        return f"at {len(positions)} of these, {text}", at
 
     def _demands_equality(self, accuracy: Accuracy) -> bool:
         """Whether every sum is exact in the accumulator and the dtype, in every order."""
-        name = self.case.dtype
-        accumulator = accuracy.accumulate or DEFAULT_ACCUMULATOR.get(name, name)
-        digits = min(FORMATS[name].digits, FORMATS[accumulator].digits)
         plain = accuracy.amplification is None and accuracy.multiply is None
-        return plain and self.magnitude <= 2.0**digits
+        return plain and self.magnitude <= accuracy.arithmetic(self.case.dtype).exact_up_to
 
 
 def _largest_filter(case: Case, w: Array) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from conformance.calling import Array, Inputs
 from conformance.case import Case, Shape
 from conformance.judging import Accuracy, Prepared
+from conformance.judging.comparing import differing, got_and_exact, worst_index
 from conformance.operators.base import Reference
 
 Positions = NDArray[np.intp]
@@ -76,8 +77,11 @@ class Sample:
         channels = group * _group_size(case) + np.asarray(rows, np.intp)
         return cls(channels, positions, Prepared(part, (x, w, bias), reference))
 
-    def judge(self, output: Array, accuracy: Accuracy) -> str | None:
-        """Say which sampled element of ``output`` (N, O, *out) breaks its bound worst, if any."""
+    def worst(self, output: Array, accuracy: Accuracy) -> tuple[str, Shape] | None:
+        """Say which sampled element of ``output`` (N, O, *out) breaks its bound worst, and where.
+
+        None if no element breaks its bound.
+        """
         exact = self.prepared.reference.exact
         allowed, bits = self.prepared.bound(accuracy)
         picked = output[:, self.channels[:, None], *self.positions.T]  # (N, channels, T)
@@ -87,21 +91,16 @@ class Sample:
         wrong = off != 0 if bits else ~(off <= allowed)
         if not wrong.any():
             return None
-        ranked = np.where(wrong, np.nan_to_num(off, nan=np.inf), -1.0)
-        at = np.unravel_index(int(np.argmax(ranked)), exact.shape)
-        image, row, position = (int(i) for i in at[:3])
+        at = worst_index(wrong, off)
+        image, row, position = at[:3]
         element = (image, int(self.channels[row]), *self.positions[position].tolist())
-        digits = {"float64": 17, "float32": 9}.get(self.prepared.case.dtype, 6)
         limit = (
             "no difference (every order of summation is exact here)"
             if bits
             else f"+-{float(allowed[at]):.3g}"
         )
-        return (
-            f"{np.count_nonzero(wrong)} of {wrong.size} elements differ; worst at "
-            f"[{', '.join(map(str, element))}]: got {float(got[at]):.{digits}g}, "
-            f"exact {float(exact[at]):.17g}, allowed: {limit}"
-        )
+        values = got_and_exact(self.prepared.case, got[at], exact[at])
+        return differing(wrong, element, f"{values}, allowed: {limit}"), element
 
 
 def _group_size(case: Case) -> int:

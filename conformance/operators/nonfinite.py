@@ -3,12 +3,16 @@
 A sum of products is NaN where a product is (NaN times anything, zero times infinity) or where
 infinities of both signs meet; else infinite where a product is; else what the finite products
 alone give. Which products are special is counted with the same taps as the sum itself.
+
+Each gradient is linear in ``grad``, and in the other array that it multiplies, if any. So where a
+product of two kinds of numbers is added shows in the exact gradient of two masks, ones where the
+numbers are of those kinds and zeros elsewhere: it is above zero there.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,9 +20,11 @@ from conformance.case import Case
 from conformance.operators.base import Array, Inputs, Operator, Reference, with_missing
 from conformance.operators.conv import ConvTranspose, _Convolution
 from conformance.operators.gradient import ConvInputGrad, ConvWeightGrad
-from conformance.operators.nonfinite_gradients import multiplied, summed
 from conformance.operators.pool import AvgPool
 from conformance.operators.pool_gradient import MaxPoolGrad
+
+Kinds: TypeAlias = tuple[tuple[Array, Array, Array], Array]
+"""Where the result is NaN, +inf and -inf, and where it is unspecified."""
 
 
 def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
@@ -28,18 +34,17 @@ def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
     unspecified, but for those that are NaN already: their error is infinite. An operator without
     arithmetic (max_pool) is its own reference.
     """
-    unspecified: Array
     if isinstance(operator, ConvInputGrad):  # a transposed convolution of grad
         grad, w, _ = inputs
         return reference(ConvTranspose(), operator.transposed(case), (grad, w, None))
     if isinstance(operator, _Convolution):
         kinds, unspecified = _convolution(operator, case, inputs)
     elif isinstance(operator, AvgPool):
-        kinds, unspecified = _average(operator, case, inputs), np.zeros((), bool)
+        kinds, unspecified = _average(operator, case, inputs)
     elif isinstance(operator, ConvWeightGrad):
-        kinds, unspecified = multiplied(operator, case, inputs)
+        kinds, unspecified = _weight_gradient(operator, case, inputs)
     elif operator.name.endswith("_grad"):
-        kinds, unspecified = summed(operator, case, inputs)
+        kinds, unspecified = _summing_gradient(operator, case, inputs)
     else:
         return operator.reference(case, inputs)
     kept = 1 if isinstance(operator, MaxPoolGrad) else None  # its x tells where gradients go
@@ -67,8 +72,8 @@ def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
     )
 
 
-def _convolution(operator: _Convolution, case: Case, inputs: Inputs) -> tuple[Any, Array]:
-    """Return where the result is (NaN, +inf, -inf), and where it is unspecified."""
+def _convolution(operator: _Convolution, case: Case, inputs: Inputs) -> Kinds:
+    """Return the kinds of a convolution, whose padding may meet a weight that is not finite."""
     x, w, bias = inputs
     # Padding reads 2: a number that is neither zero nor special, and that nothing counts.
     flat = with_missing(x.astype(np.float64), 2.0)
@@ -100,10 +105,56 @@ def _convolution(operator: _Convolution, case: Case, inputs: Inputs) -> tuple[An
     return (nan, signs[1], signs[-1]), padded
 
 
-def _average(operator: AvgPool, case: Case, inputs: Inputs) -> Any:
-    """Return where the mean is (NaN, +inf, -inf)."""
+def _average(operator: AvgPool, case: Case, inputs: Inputs) -> Kinds:
+    """Return the kinds of a mean."""
     (x,) = inputs
     windows = with_missing(x.astype(np.float64), 0.0)[..., operator.taps(case)]
     out = operator.output_shape(case)
-    kinds = (np.isnan(windows), windows == np.inf, windows == -np.inf)
-    return tuple(kind.any(axis=3).reshape(out) for kind in kinds)
+
+    def met(mask: Array) -> Array:
+        return mask.any(axis=3).reshape(out)
+
+    kinds = met(np.isnan(windows)), met(windows == np.inf), met(windows == -np.inf)
+    return kinds, np.zeros((), bool)
+
+
+def _summing_gradient(operator: Operator, case: Case, inputs: Inputs) -> Kinds:
+    """Return the kinds of a gradient that sums elements of ``grad`` with positive weights."""
+    grad, *others = inputs
+    plain = case.replace(dtype="float32", data="integers")
+
+    def reached(mask: Array) -> Array:
+        sums = operator.reference(plain, (mask.astype(np.float32), *others)).exact
+        return np.asarray(sums > 0)
+
+    kinds = reached(np.isnan(grad)), reached(grad == np.inf), reached(grad == -np.inf)
+    return kinds, np.zeros((), bool)
+
+
+def _weight_gradient(operator: ConvWeightGrad, case: Case, inputs: Inputs) -> Kinds:
+    """Return the kinds of conv_weight_grad, whose padding may meet a ``grad`` that is not finite.
+
+    Whether it is a factor of zero there, or none, is unspecified (SPEC.md, SPECIAL-5).
+    """
+    grad, x, shape = inputs
+    plain = case.replace(dtype="float32", data="integers")
+
+    def meets(a: Any, b: Any) -> Array:
+        """Return where a product of a ``grad`` of kind ``a`` and an x of kind ``b`` is added."""
+        masks = a.astype(np.float32), b.astype(np.float32)
+        return operator.reference(plain, (*masks, shape)).exact
+
+    every_grad, every_x = np.ones(grad.shape), np.ones(x.shape)
+    nan = meets(np.isnan(grad), every_x) + meets(every_grad, np.isnan(x))
+    nan = nan + meets(np.isinf(grad), x == 0) + meets(grad == 0, np.isinf(x))
+    signs = [
+        meets(grad > 0, x == sign * np.inf)
+        + meets(grad < 0, x == -sign * np.inf)
+        + meets(grad == sign * np.inf, x > 0)
+        + meets(grad == -sign * np.inf, x < 0)
+        for sign in (1, -1)
+    ]
+    wild = ~np.isfinite(grad)
+    taps = wild.sum(axis=(0, *range(2, grad.ndim))).reshape(-1, *(1,) * (grad.ndim - 1))
+    padded = taps > meets(wild, every_x)
+    return (nan > 0, signs[0] > 0, signs[1] > 0), padded

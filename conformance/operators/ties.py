@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.case import Case
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, Format
 from conformance.operators.base import Array, Inputs, Reference
 from conformance.operators.pool_gradient import MaxPoolGrad, shared
+from conformance.rounding import Arithmetic
 
 _STEPS = 20_000
 """Steps of the search for one plane, after which it is left undecided and not compared."""
@@ -38,7 +38,9 @@ def chosen(
     ``accumulate`` the format of the accumulator, if declared. ``flush`` says that subnormal numbers
     may count as zero.
     """
-    slack = _Slack.of(case, accumulate, flush)
+    arithmetic = Arithmetic.of(case.dtype, accumulate, flush=flush)
+    whole = case.data in ("integers", "impulse", "zeros")
+    slack = _Slack(arithmetic, whole, case.data == "subnormal")
     grad, x = inputs
     hits = operator.hits(case, x)  # (N, C, P, K)
     taps = operator.forward.taps(case)
@@ -113,34 +115,16 @@ class _Slack:
     were it less, a right one could be passed over.
     """
 
-    accumulator: Format
-    stored: Format
-    whole: float
-    """Sums of magnitudes up to this are exact in any order; 0 if the data are no whole numbers."""
-    flush: bool
-    """Whether subnormal numbers may count as zero."""
+    arithmetic: Arithmetic
+    whole: bool
+    """Whether the gradients are whole numbers."""
     subnormal: bool
-    """Whether the gradients are such numbers."""
-
-    @classmethod
-    def of(cls, case: Case, accumulate: str | None, flush: bool) -> _Slack:
-        stored = FORMATS[case.dtype]
-        accumulator = FORMATS[accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)]
-        whole = case.data in ("integers", "impulse", "zeros")
-        digits = min(stored.digits, accumulator.digits)
-        return cls(
-            accumulator, stored, 2.0**digits if whole else 0.0, flush, case.data == "subnormal"
-        )
+    """Whether the gradients are subnormal numbers."""
 
     def __call__(self, terms: Sequence[float]) -> float:
         magnitude = math.fsum(map(abs, terms))
-        if magnitude <= self.whole:
+        if magnitude <= (self.arithmetic.exact_up_to if self.whole else 0.0):
             return 0.0
-        exact, v = abs(math.fsum(terms)), self.stored.unit_roundoff
-        roundings = len(terms) * self.accumulator.unit_roundoff
-        gamma = roundings / (1 - roundings)
-        tiny = max(self.accumulator.smallest_subnormal, self.stored.smallest_subnormal)
-        if self.flush:
-            tiny = max(self.accumulator.smallest_normal, self.stored.smallest_normal)
-            tiny += magnitude / max(len(terms), 1) if self.subnormal else 0.0
-        return (1 + v) * gamma * magnitude + v * exact + len(terms) * tiny
+        vanish = self.subnormal and self.arithmetic.flush
+        lost = magnitude / max(len(terms), 1) if vanish else 0.0
+        return self.arithmetic.bound(len(terms), magnitude, abs(math.fsum(terms)), lost)

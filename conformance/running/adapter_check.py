@@ -23,9 +23,10 @@ from conformance.operators import GRADIENTS
 from conformance.registration.registry import Implementation
 from conformance.runfile.words import ADAPTER_WRONG
 from conformance.running.budget import Budget
-from conformance.running.causes import Violation, features, script_of
+from conformance.running.causes import Violation
+from conformance.running.citing import deviations
 from conformance.running.known_in_run import matching_entry
-from conformance.scripts.standalone import replay_command
+from conformance.scripts.standalone import replay_command, script_of
 from conformance.spec import Spec
 
 SUITE = "smoke"
@@ -47,10 +48,10 @@ def simplest(spec: Spec, operator: str, dims: int, dtype: str) -> list[Case]:
         case
         for entry in spec.suite(SUITE).cases
         if entry.case.operator == source and entry.case.dims == dims
-        if len(features(entry.case)) <= 1
+        if len(deviations(entry.case)) <= 1
         for case in entry.expand((dtype,), (recipe,))
     ]
-    cases.sort(key=lambda case: len(features(case)))
+    cases.sort(key=lambda case: len(deviations(case)))
     return [gradient.derived(case) for case in cases] if gradient else cases
 
 
@@ -100,7 +101,7 @@ def first_sign_of_wrong_adapter(
         verdict = judge(p)
         if not verdict.failed or matching_entry(known, verdict) is not None:
             continue
-        if verdict.status != CRASHED or not features(p.case):
+        if verdict.status != CRASHED or not deviations(p.case):
             return verdict
     return None
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from conformance.case import Case
-from conformance.checks.relations import RELATED, relate
-from conformance.checks.repeat import relive
-from conformance.dtypes import FLOATS, available
+from conformance.checks.relations import relate
+from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
-from conformance.judging import CONFORMS, CRASHED, TIMED_OUT, Prepared, Verdict, attribute
+from conformance.judging import (
+    CONFORMS,
+    HISTORY_OF_RELATIONS,
+    Verdict,
+)
 from conformance.judging.attribution import WRONG_RESULT
 from conformance.known.difference import KnownDifference
-from conformance.large.judging import is_large, judge_any
-from conformance.operators import OPERATORS
+from conformance.large.judge import judge_any
 from conformance.registration.registry import Implementation
 from conformance.requirements import check_of
+from conformance.running.citing import cited_requirement, deviations
 from conformance.running.known_in_run import matching_entry
 from conformance.running.shrink import shrink
-from conformance.scripts.engine import engine_script
-from conformance.scripts.standalone import large_script, relation_script, replay_command, script
+from conformance.scripts.engine import engine_script_of
+from conformance.scripts.standalone import replay_command, script_of
 
 MAX_CAUSES = 4
 """Different causes of failure of one check that are shrunk in one cell."""
@@ -50,13 +53,13 @@ class Violation:
     replay: str
 
 
-def explain(
+def shrink_to_violations(
     one: Implementation,
     failures: Sequence[Verdict],
     known: Sequence[KnownDifference] = (),
     *,
     shrinking: bool = True,
-) -> Iterable[Violation]:
+) -> Iterator[Violation]:
     """Shrink failures to their causes, and yield one violation a cause.
 
     A shrunk case keeps only the parameters that its failure needs. Failures of the same kind that
@@ -66,103 +69,67 @@ def explain(
     """
     caller = caller_of(one)
     restarts = _RESTARTS * caller.startup
-    deadline = time.monotonic() + MAX_SECONDS + (restarts if any(map(_ended, failures)) else 0.0)
+    ended = any(failure.ended for failure in failures)
+    deadline = time.monotonic() + MAX_SECONDS + (restarts if ended else 0.0)
     left = list(failures)
     causes: Counter[str] = Counter()
     while left:
-        found = left[0]
-        kind = kind_of(found)
+        failure = left[0]
+        kind = kind_of(failure)
         limit = len(failures) if kind.startswith("REJECT") else MAX_CAUSES
         if causes[kind] >= limit:
-            left = [f for f in left if kind_of(f) != kind]
+            left = [other for other in left if kind_of(other) != kind]
             continue
         causes[kind] += 1
 
-        def fails(case: Case, kind: str = kind, found: Verdict = found) -> bool:
+        def fails(case: Case, kind: str = kind, failure: Verdict = failure) -> bool:
             if any(entry.fatal and entry.holds(case) for entry in known):
                 return False
-            verdict = again(one, case, found)
+            verdict = judge_again(one, case, failure)
             return kind_of(verdict) == kind and matching_entry(known, verdict) is None
 
-        smallest, verdict = found.case, found
-        patience = EACH_SECONDS + (restarts if _ended(found) else 0.0)
+        smallest, verdict = failure.case, failure
+        patience = EACH_SECONDS + (restarts if failure.ended else 0.0)
         seconds = min(patience, deadline - time.monotonic())
         if shrinking and seconds > 0:
             with caller.trying():
-                if caller.lost is None and fails(found.case):
-                    smallest = shrink(found.case, fails, seconds=seconds)
-        if smallest != found.case:
+                if caller.lost is None and fails(failure.case):
+                    smallest = shrink(failure.case, fails, seconds=seconds)
+        if smallest != failure.case:
             with caller.trying(hurried=False):
-                last = again(one, smallest, found)
+                last = judge_again(one, smallest, failure)
             if last.failed:
                 verdict = last
-            elif _ended(found):  # it comes back after all, later than the search waited for
-                smallest = found.case
-        same = [f for f in left if kind_of(f) == kind and features(smallest) <= features(f.case)]
-        same = same or [found]
+            elif failure.ended:  # it comes back after all, later than the search waited for
+                smallest = failure.case
+        needed = deviations(smallest)
+        same = [
+            other for other in left if kind_of(other) == kind and needed <= deviations(other.case)
+        ] or [failure]
         yield Violation(
             requirement=cited_requirement(one, verdict, smallest),
             status=verdict.status,
             case=smallest,
-            found=found.case,
+            found=failure.case,
             count=len(same),
             message=verdict.message,
             replay=replay_command(one, smallest),
-            script=script_of(one, smallest, found),
-            engine_script=engine_script_of(one, smallest, found, verdict.message),
+            script=script_of(one, smallest, failure),
+            engine_script=engine_script_of(one, smallest, failure, verdict),
         )
-        left = [f for f in left if f not in same]
+        left = [other for other in left if other not in same]
 
 
-def script_of(one: Implementation, case: Case, found: Verdict) -> str:
-    """Return a script that shows the failure ``found`` in a case, through the implementation."""
-    if found.history == RELATED:
-        return relation_script(one, case, found.requirement or "")
-    if is_large(case):
-        return large_script(one, case)
-    return script(one, Prepared.of(case), history=bool(found.history))
-
-
-def engine_script_of(one: Implementation, case: Case, found: Verdict, message: str) -> str:
-    """Return one that shows it with the engine alone; empty where several calls are needed."""
-    if found.history or is_large(case):
-        return ""
-    return engine_script(one, Prepared.of(case), message)
-
-
-def again(one: Implementation, case: Case, found: Verdict) -> Verdict:
-    """Judge a case anew, in the way that showed the failure."""
-    if found.history == RELATED:
-        failed = (verdict for verdict in relate(one, case, found.requirement) if verdict.failed)
+def judge_again(one: Implementation, case: Case, failure: Verdict) -> Verdict:
+    """Judge a case anew, in the way that showed a failure."""
+    if failure.history == HISTORY_OF_RELATIONS:
+        verdicts = relate(one, case, failure.requirement)
+        failed = (verdict for verdict in verdicts if verdict.failed)
         return next(failed, Verdict(one.name, case, CONFORMS))
-    if found.history:
-        return relive(one, case, found.history) or Verdict(one.name, case, CONFORMS)
+    if failure.history:
+        verdict = judge_named_history(one, case, failure.history)
+        return verdict or Verdict(one.name, case, CONFORMS)
     return judge_any(one, case)
-
-
-def cited_requirement(one: Implementation, verdict: Verdict, case: Case) -> str:
-    """Return the requirement behind a failure of a shrunk case.
-
-    A wrong integer result is about integers, unless floating-point numbers show it as well.
-    """
-    if verdict.requirement in ("INTEGER-1", "INTEGER-2") and not verdict.history:
-        floats = [dtype for dtype in one.dtypes if dtype in FLOATS and available(dtype)]
-        plain = [case.replace(dtype=dtype) for dtype in floats[:1]]
-        if not any(judge_any(one, other).failed for other in plain):
-            return verdict.requirement
-    return named_requirement(verdict, case)
-
-
-def named_requirement(verdict: Verdict, case: Case) -> str:
-    """Return the requirement behind a failure of a shrunk case: the one its parameters tell."""
-    requirement = verdict.requirement or "RESULT-1"
-    told = case.check in ("layout", "special")
-    if verdict.history:
-        return requirement
-    if requirement in WRONG_RESULT or (told and requirement == "DECLARE-1"):
-        named = attribute(case)
-        return named if named != attribute(case.plain()) else requirement
-    return requirement
 
 
 def kind_of(verdict: Verdict) -> str:
@@ -172,26 +139,6 @@ def kind_of(verdict: Verdict) -> str:
     requirement = verdict.requirement or ""
     if verdict.history:  # how a history shows a state that is kept is a matter of chance
         return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
-    if verdict.case.invalid and _ended(verdict):
+    if verdict.case.invalid and verdict.ended:
         return f"{requirement} {verdict.status}"
     return "result" if requirement in WRONG_RESULT else requirement
-
-
-def _ended(verdict: Verdict) -> bool:
-    """Whether a call ended without an answer."""
-    crashed = verdict.status == CRASHED and not verdict.message.startswith("raised")
-    return verdict.status == TIMED_OUT or crashed
-
-
-def features(case: Case) -> frozenset[str]:
-    """Return what is special about ``case``: parameters that are not their defaults, and more."""
-    plain = case.plain()
-    names = (*OPERATORS[case.operator].parameters, "bias")
-    found = {name for name in names if getattr(case, name) != getattr(plain, name)}
-    if case.invalid:
-        found.add(case.invalid)
-    if case.check == "layout":
-        found.add(case.memory.partition("-")[0])
-    if case.check == "special":
-        found.add(case.data)
-    return frozenset(found)

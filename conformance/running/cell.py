@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from conformance.case import Case
-from conformance.checks.conventions import Followed
+from conformance.checks.conventions import Probe
 from conformance.judging import Prepared, Verdict
 from conformance.runfile import tables
 from conformance.runfile.words import (
@@ -53,7 +53,7 @@ class Cell:
     """Failures that a known difference covers; they are not among the violating ones."""
     covered: Counter[int] = field(default_factory=Counter)
     """Those failures by the place of the entry in the implementation's list."""
-    conventions: list[Followed] = field(default_factory=list)
+    conventions: list[Probe] = field(default_factory=list)
     """Which alternative of each convention was seen to be followed."""
     stopped: bool = False
     """Whether the clock ended it, so that another run may judge other cases."""

@@ -13,7 +13,7 @@ from conformance.case import Case
 from conformance.checks import relations
 from conformance.checks.conventions import mismatches, probe
 from conformance.checks.histories import SHORT
-from conformance.checks.repeat import relive
+from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
 from conformance.operators import work
@@ -21,7 +21,7 @@ from conformance.registration.registry import Implementation
 from conformance.requirements import check_of
 from conformance.running import known_in_run
 from conformance.running.budget import Budget
-from conformance.running.causes import explain
+from conformance.running.causes import shrink_to_violations
 from conformance.running.cell import MIN_COMPARED, Cell, count
 from conformance.running.plan import Plan
 from conformance.running.subject import Subject
@@ -88,7 +88,7 @@ class _CellJudge:
         cell.covered.update(self.fatal.values())
         cell.reached += len(self.fatal)
         cell.known, cell.violating = cell.covered.total(), len(new)
-        violations = explain(
+        violations = shrink_to_violations(
             self.subject.implementation, new, self.subject.entries, shrinking=not interrupted
         )
         try:
@@ -177,7 +177,7 @@ def judge_histories(
         afforded = budget.affords_history(case)
         if caller_of(one).lost is not None or (number and not afforded):
             break
-        verdict = relive(one, case, name, seconds=plan.clock)
+        verdict = judge_named_history(one, case, name, seconds=plan.clock)
         if verdict is not None:
             yield verdict
 
@@ -205,7 +205,7 @@ def judge_relations(
     cases = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
     budget = _budget(one, plan, RELATIONS_SHARE, warm=True)
     own = [case for case in cases if case.dtype == dtype]
-    yield from relations.survey(one, own, budget.affords_relations)
+    yield from relations.judge_cases(one, own, budget.affords_relations)
 
 
 def _budget(one: Implementation, plan: Plan, share: float = 1.0, *, warm: bool = False) -> Budget:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.operators import OPERATORS
 from conformance.running import known_in_run
-from conformance.running.causes import explain
+from conformance.running.causes import shrink_to_violations
 from conformance.running.cell import Cell
 from conformance.running.layers import DTYPE, LayerVerdict, chosen, judge_layers
 from conformance.running.plan import Plan
@@ -70,7 +70,7 @@ def judge_large_cases(
         new, covered = known_in_run.separate_known(subject.known, failures[name])
         cell = cells[name]
         cell.covered, cell.known, cell.violating = covered, covered.total(), len(new)
-        violations = explain(
+        violations = shrink_to_violations(
             subject.implementation, new, subject.entries, shrinking=not result.interrupted
         )
         try:

@@ -7,16 +7,17 @@ from dataclasses import replace
 
 from conformance.case import Case
 from conformance.checks.histories import SHORT
-from conformance.checks.relations import RELATED
-from conformance.judging import CONFORMS, UNSUPPORTED, Verdict
+from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, UNSUPPORTED, Verdict
 from conformance.known.difference import KnownDifference
 from conformance.registration.registry import Implementation
 from conformance.requirements import check_of
-from conformance.running.causes import again, engine_script_of, script_of
+from conformance.running.causes import judge_again
 from conformance.running.known_in_run import Example, Key, matching_entry
+from conformance.scripts.engine import engine_script_of
+from conformance.scripts.standalone import script_of
 
 _HISTORIES = {
-    "relations": (RELATED,),
+    "relations": (HISTORY_OF_RELATIONS,),
     "repeat": ("", *SHORT, "turns", "many"),
     "purity": ("", *SHORT, "turns", "many"),
 }
@@ -47,7 +48,7 @@ def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example
     verdict = found = Verdict(one.name, case, CONFORMS, entry.requirement)
     for history in _HISTORIES.get(check_of(entry.requirement), ("",)):
         found = replace(found, history=history)
-        verdict = again(one, case, found)
+        verdict = judge_again(one, case, found)
         if verdict.status == UNSUPPORTED:
             return Example(judged=False, occurs=False, message=verdict.message)
         if matching_entry([entry], verdict) is not None:
@@ -59,5 +60,5 @@ def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example
         occurs=True,
         message=verdict.message,
         script=script_of(one, case, found),
-        engine_script=engine_script_of(one, case, found, verdict.message),
+        engine_script=engine_script_of(one, case, found, verdict),
     )

@@ -19,7 +19,7 @@ import numpy as np
 from conformance.case import Case
 from conformance.cases.ranges import Ranges
 from conformance.judging import UNSUPPORTED, Verdict
-from conformance.large.judging import Large, is_large, judge_large
+from conformance.large.judge import Large, is_large, judge_large
 from conformance.operators import FORWARD, OPERATORS, work
 from conformance.registration.registry import Implementation
 from conformance.running import cache

@@ -9,7 +9,7 @@ from conformance.case import Case
 from conformance.cases.derived import derived
 from conformance.dtypes import FLOATS, INTEGERS
 from conformance.judging import Prepared
-from conformance.large.judging import is_large
+from conformance.large.judge import is_large
 from conformance.operators import GRADIENTS
 from conformance.running import cache
 from conformance.running.plan import Plan

@@ -17,7 +17,7 @@ from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
 from conformance.operators import work
 from conformance.registration.registry import Implementation
 from conformance.runfile.tables import Known, Violation, Witness
-from conformance.running.causes import named_requirement
+from conformance.running.citing import named_requirement
 from conformance.scripts.engine import engine_script
 
 SECONDS = 10.0
@@ -52,7 +52,7 @@ def _witness(one: Implementation, requirement: str, operator: str, prepared: Pre
         verdict, _ = judge_prepared(one, prepared)
     script = ""
     if verdict.status != UNSUPPORTED:
-        script = engine_script(one, prepared, verdict.message)
+        script = engine_script(one, prepared, verdict)
     return Witness(
         implementation=one.name,
         requirement=requirement,

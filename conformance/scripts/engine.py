@@ -6,7 +6,6 @@ arrays, what is exact, and a line that prints both are added here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +13,12 @@ import numpy as np
 
 from conformance.calling import Array, to_layout
 from conformance.calling.memory import place
+from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
 from conformance.errors import ConformanceError
-from conformance.judging import Prepared
+from conformance.judging import Prepared, Verdict
+from conformance.large.judge import is_large
 from conformance.registration.registry import Implementation
 from conformance.registration.snippets import Call
 from conformance.scripts.standalone import numbers
@@ -45,11 +46,21 @@ _PLACED = {
 """An array as an expression in each memory layout (`conformance.calling.memory`)."""
 
 
-def engine_script(one: Implementation, prepared: Prepared, message: str = "") -> str:
+def engine_script_of(one: Implementation, case: Case, failure: Verdict, verdict: Verdict) -> str:
+    """Return a script that shows ``verdict``, what a ``failure`` became in ``case``, if it can.
+
+    Empty where several calls are needed, and where `engine_script` is.
+    """
+    if failure.history or is_large(case):
+        return ""
+    return engine_script(one, Prepared.of(case), verdict)
+
+
+def engine_script(one: Implementation, prepared: Prepared, verdict: Verdict | None = None) -> str:
     """Return a script of at most ten lines that makes the prepared call with the engine alone.
 
-    ``message`` is the verdict's: of a large result the script prints the element that it names.
-    Empty where the implementation has no snippet for the call, or its arrays are too large.
+    Of a large result it prints the element that the ``verdict`` on it says is the worst. Empty
+    where the implementation has no snippet for the call, or its arrays are too large.
     """
     if one.snippet is None:
         return ""
@@ -67,7 +78,7 @@ def engine_script(one: Implementation, prepared: Prepared, message: str = "") ->
         if not written:
             return ""
         made = [_made(name, value, memory[name]) for name, value in arguments.items()]
-        result = _result(one, prepared, message)
+        result = _result(one, prepared, verdict)
     except ConformanceError:
         raise
     except Exception:  # an invalid call may have anything in it, and a snippet may decline
@@ -138,7 +149,7 @@ def _dtype(value: Array) -> str:
     return {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
 
 
-def _result(one: Implementation, prepared: Prepared, message: str) -> Sequence[str]:
+def _result(one: Implementation, prepared: Prepared, verdict: Verdict | None) -> Sequence[str]:
     """Return the lines that show the result beside what is exact, or beside what is due."""
     case = prepared.case
     if case.invalid:
@@ -147,20 +158,19 @@ def _result(one: Implementation, prepared: Prepared, message: str) -> Sequence[s
     (exact,) = to_layout((prepared.reference.exact,), one.layout, (role,))
     if exact.size <= _PRINTED:
         text = f"np.array({numbers(exact)})" if exact.size else f"np.empty({exact.shape})"
-        if message.startswith("returned dtype"):
+        if verdict is not None and verdict.requirement == "RESULT-4":
             return [f"exact = {text}", f'print("got", got.dtype, "where {case.dtype} is due")']
         return [f"exact = {text}", 'print("got", got, "exact", exact)']
-    at = re.search(r"worst at \[([0-9, ]+)\]", message)
+    at = None if verdict is None else verdict.at
     if at is None:
         return [f"exact = np.empty({exact.shape})", 'print("shape", got.shape, "due", exact.shape)']
-    index = tuple(int(part) for part in at[1].split(","))
-    value = prepared.reference.exact[index]
+    value = prepared.reference.exact[at]
     axes = np.arange(exact.ndim)
     if one.layout == "NHWC" and role == "image":
         axes = np.array([0, *range(2, exact.ndim), 1])
     elif one.layout == "NHWC" and role == "weight":
         axes = np.array([*range(2, exact.ndim), 1, 0])
-    moved = ", ".join(str(index[axis]) for axis in axes)
+    moved = ", ".join(str(at[axis]) for axis in axes)
     return [
         f"got, exact = got[{moved}], {numbers(value)}",
         f'print("at [{moved}]: got", got, "exact", exact)',

@@ -14,7 +14,8 @@ from conformance.calling import Array, Inputs, to_layout
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
-from conformance.judging import Prepared
+from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
+from conformance.large.judge import is_large
 from conformance.registration import entry_points
 from conformance.registration.implementation import Implementation
 from conformance.registration.snippets import plain
@@ -22,6 +23,15 @@ from conformance.signatures import SIGNATURES
 
 _LITERAL = 2000
 """Arrays of up to this many elements are written out."""
+
+
+def script_of(one: Implementation, case: Case, failure: Verdict) -> str:
+    """Return a script that shows a failure in ``case``, in the way that showed it at first."""
+    if failure.history == HISTORY_OF_RELATIONS:
+        return relation_script(one, case, failure.requirement or "")
+    if is_large(case):
+        return large_script(one, case)
+    return script(one, Prepared.of(case), history=bool(failure.history))
 
 
 def script(one: Implementation, prepared: Prepared, *, history: bool = False) -> str:

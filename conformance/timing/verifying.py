@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from conformance.calling import from_layout
-from conformance.judging import CONFORMS, Accuracy
-from conformance.large.projection import Problem, Verifier, array_problem
+from conformance.judging import CONFORMS, Accuracy, Problem
+from conformance.large.projection import Verifier, array_problem
 from conformance.timing.rounds import Bench, Contender, Kept
 
 _RESULT = "image"
@@ -28,31 +28,33 @@ def verify(bench: Bench, contender: Contender, verifiers: Sequence[Verifier]) ->
             problem = _value(bench, contender, kept, verifiers)
             if problem is not None:
                 break
-    return CONFORMS if problem is None else f"{problem[0]}: {problem[1]}"
+    return CONFORMS if problem is None else f"{problem.requirement}: {problem.message}"
 
 
 def _behaviour(bench: Bench, c: Contender) -> Problem | None:
     """Say what a contender's calls did wrong, apart from the values that they returned."""
     if c.raised is not None:
-        return "DECLARE-1", f"raised on a valid case: {c.raised}"
+        return Problem("DECLARE-1", f"raised on a valid case: {c.raised}")
     if c.skipped is not None:
-        return "DECLARE-7", f"computed the case, and later declined it: {c.skipped}"
+        return Problem("DECLARE-7", f"computed the case, and later declined it: {c.skipped}")
     if c.changed is not None:
-        return "PURE-1", f"a call changed its input {c.changed}"
+        return Problem("PURE-1", f"a call changed its input {c.changed}")
     layout = c.implementation.layout
     for kept in c.kept:
         problem = array_problem(bench.case, from_layout(kept.output, layout, _RESULT))
         if problem is not None:
-            return problem[0], f"{_when(c, kept)}: {problem[1]}"
+            return problem._replace(message=f"{_when(c, kept)}: {problem.message}")
         shared = bench.shares(layout, kept.output)
         if shared is not None:
-            return "PURE-2", f"{_when(c, kept)}: the output shares memory with {shared}"
+            text = f"{_when(c, kept)}: the output shares memory with {shared}"
+            return Problem("PURE-2", text)
     for first, second in itertools.combinations(c.kept, 2):
         if np.may_share_memory(first.output, second.output):
-            return "PURE-3", (
+            text = (
                 f"{_when(c, second)}: the output shares memory with that of an earlier call "
                 f"({_when(c, first)})"
             )
+            return Problem("PURE-3", text)
     return None
 
 
@@ -63,7 +65,7 @@ def _value(bench: Bench, c: Contender, kept: Kept, verifiers: Sequence[Verifier]
     problem = verifiers[kept.data].check(output, accuracy)
     if problem is None:
         return None
-    requirement, text = problem
+    requirement, text, at = problem
     others = [v for data, v in enumerate(verifiers) if data != kept.data]
     if any(other.check(output, accuracy) is None for other in others):
         text = "returned the result for the data of another call"
@@ -71,7 +73,7 @@ def _value(bench: Bench, c: Contender, kept: Kept, verifiers: Sequence[Verifier]
     elif kept is not c.kept[0]:
         text = f"{text} (before the timing, the output was right)"
         requirement = "REPEAT-4"
-    return requirement, f"{_when(c, kept)}: {text}"
+    return Problem(requirement, f"{_when(c, kept)}: {text}", at)
 
 
 def _when(c: Contender, kept: Kept) -> str:

@@ -8,7 +8,7 @@ one after the other, and judged afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,26 +22,33 @@ from conformance.checks.relations.shapes import cases
 from conformance.checks.relations.tolerance import error
 from conformance.errors import CaseError
 from conformance.isolation.dispatch import call_once
-from conformance.judging import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES, Accuracy, Verdict
-from conformance.judging.verdicts import ENDED
+from conformance.judging import (
+    CONFORMS,
+    CRASHED,
+    DECLINED,
+    ENDED,
+    HISTORY_OF_RELATIONS,
+    RAISED,
+    UNSUPPORTED,
+    VIOLATES,
+    Accuracy,
+    Verdict,
+)
+from conformance.judging.comparing import differing, worst_index
 from conformance.large.projection import array_problem
 from conformance.operators import work
 from conformance.registration.registry import Implementation
 
 __all__ = [
-    "RELATED",
     "RELATIONS",
     "cases",
     "claims",
-    "judge",
-    "perform",
+    "judge_cases",
+    "judge_claim",
+    "observe_calls",
     "relate",
-    "survey",
-    "telling",
+    "relations_worth_asking",
 ]
-
-RELATED = "relations"
-"""What a verdict says of the calls that showed it, in the place of a history."""
 
 RELATIONS: tuple[Relation, ...] = (
     structure.batch,
@@ -78,33 +85,37 @@ def _valid(claim: Claim) -> bool:
     return all(call.case.x[0] > 0 for call in claim.calls)
 
 
-def perform(one: Implementation, calls: Iterable[Call]) -> dict[Call, Observation]:
+def observe_calls(one: Implementation, calls: Iterable[Call]) -> dict[Call, Observation]:
     """Make each call once; what ``one`` declares not to compute is not called."""
-    seen = {}
+    observations = {}
     for call in dict.fromkeys(calls):
         gap = one.gap(call.case)
         if gap is not None:
-            seen[call] = Observation(unsupported=gap)
+            observations[call] = Observation(unsupported=gap)
             continue
         case, inputs = call.case, call.inputs
         request = Request(case.operator, inputs, case.parameters, one.layout, work=work(case))
-        seen[call] = call_once(one, request)
-    return seen
+        observations[call] = call_once(one, request)
+    return observations
 
 
-def judge(one: Implementation, case: Case, claim: Claim, seen: dict[Call, Observation]) -> Verdict:
+def judge_claim(
+    one: Implementation, case: Case, claim: Claim, observations: Mapping[Call, Observation]
+) -> Verdict:
     """Judge one claim about ``case`` by what was observed of its calls."""
     outputs = []
     for call in claim.calls:
-        found = seen[call]
-        if found.unsupported is not None:
-            return Verdict(one.name, case, UNSUPPORTED, None, found.unsupported)
-        problem = _problem(call, found)
+        seen = observations[call]
+        if seen.unsupported is not None:
+            reason = seen.unsupported
+            return Verdict(one.name, case, UNSUPPORTED, message=reason, outcome=DECLINED)
+        problem = _problem(call, seen)
         if problem is not None:
             status, requirement, text = problem
             where = f"{call.case.operator} of {call.inputs[0].shape}, for {claim.says}: "
-            return Verdict(one.name, call.case, status, requirement, where + text)
-        outputs.append(widened(found.output))
+            outcome = RAISED if seen.raised is not None else seen.ended
+            return Verdict(one.name, call.case, status, requirement, where + text, outcome=outcome)
+        outputs.append(widened(seen.output))
     with np.errstate(all="ignore"):
         left, right, slack = claim.sides(outputs)
         if np.array_equal(left, right):
@@ -123,7 +134,7 @@ def _problem(call: Call, seen: Observation) -> tuple[str, str, str] | None:
         return CRASHED, "DECLARE-1", f"raised on a valid case: {seen.raised}"
     problem = array_problem(call.case, seen.output)
     if problem is not None:
-        return VIOLATES, *problem
+        return VIOLATES, problem.requirement, problem.message
     if seen.changed:
         return VIOLATES, "PURE-1", "the call changed its inputs"
     if seen.shared:
@@ -138,15 +149,11 @@ def _compare(
     wrong = (left != right) & ~(off <= allowed)  # infinities of one sign are equal
     if not wrong.any():
         return Verdict(one.name, case, CONFORMS)
-    ranked = np.where(wrong, np.nan_to_num(off, nan=np.inf), -1.0)
-    at = np.unravel_index(int(np.argmax(ranked)), wrong.shape)
+    at = worst_index(wrong, off)  # of the two sides, which need not have the output's shape
     limit = f"+-{allowed:.3g}" if allowed else "no difference (every sum is exact here)"
-    where = ", ".join(str(int(i)) for i in at)
-    text = (
-        f"not what {claim.says} gives: {np.count_nonzero(wrong)} of {wrong.size} elements differ; "
-        f"worst at [{where}]: {left[at]:.17g} against {right[at]:.17g}, allowed: {limit}"
-    )
-    return Verdict(one.name, case, VIOLATES, claim.requirement, text, history=RELATED)
+    worst = f"{left[at]:.17g} against {right[at]:.17g}, allowed: {limit}"
+    text = f"not what {claim.says} gives: {differing(wrong, at, worst)}"
+    return Verdict(one.name, case, VIOLATES, claim.requirement, text, history=HISTORY_OF_RELATIONS)
 
 
 def relate(
@@ -157,13 +164,17 @@ def relate(
     chosen: Sequence[Relation] = RELATIONS,
 ) -> list[Verdict]:
     """Return the verdict on every claim about ``case``, or on those of one requirement."""
-    made = [c for c in claims(case, chosen) if requirement in (None, c.requirement)]
-    made = [c for c in made if all(call.case.operator in one.functions for call in c.calls)]
-    seen = perform(one, (call for claim in made for call in claim.calls))
-    return [judge(one, case, claim, seen) for claim in made]
+    asked = [
+        claim
+        for claim in claims(case, chosen)
+        if requirement in (None, claim.requirement)
+        if all(call.case.operator in one.functions for call in claim.calls)
+    ]
+    observations = observe_calls(one, (call for claim in asked for call in claim.calls))
+    return [judge_claim(one, case, claim, observations) for claim in asked]
 
 
-def telling(case: Case) -> tuple[Relation, ...]:
+def relations_worth_asking(case: Case) -> tuple[Relation, ...]:
     """Return the relations worth asking of ``case``: of a large one those that take it apart."""
     if work(case) < _SMALL:
         return RELATIONS
@@ -186,7 +197,7 @@ _SMALL = 20_000
 """Multiply-accumulates of a case up to which every relation is cheap."""
 
 
-def survey(
+def judge_cases(
     one: Implementation, chosen: Sequence[Case], afford: Callable[[Case], bool]
 ) -> Iterator[Verdict]:
     """Yield the verdicts on ``chosen``, the cheapest first, up to one that it cannot ``afford``."""
@@ -195,4 +206,4 @@ def survey(
             continue
         if not afford(case):
             return
-        yield from relate(one, case, chosen=telling(case))
+        yield from relate(one, case, chosen=relations_worth_asking(case))

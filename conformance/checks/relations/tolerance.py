@@ -1,21 +1,22 @@
 """How far two answers of one correct implementation may lie apart, without knowing the exact one.
 
-The bound of RESULT-1 needs sum |x||w|. Here a bound on that for all elements of an output serves:
-the number of terms times the largest factors, or the product of norms (Cauchy and Schwarz). It is
-wider, and only matters where sums are not exact: averages, and implementations that declare a
-normwise bound or a rounding multiplier.
+The bound of RESULT-1 (`conformance.rounding`) needs sum |x||w|. Here a bound on that for all
+elements of an output serves: the number of terms times the largest factors, or the product of norms
+(Cauchy and Schwarz). It is wider, and only matters where sums are not exact: averages, and
+implementations that declare a normwise bound or a rounding multiplier.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
 from conformance.checks.relations.claims import Call, argument, widened
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS
+from conformance.dtypes import FORMATS, INTEGERS
 from conformance.judging import Accuracy
 from conformance.operators import OPERATORS
 from conformance.operators.pool import AvgPool
@@ -32,14 +33,14 @@ def error(call: Call, accuracy: Accuracy) -> float:
     case, operator = call.case, OPERATORS[call.case.operator]
     if case.dtype in INTEGERS or case.operator == "max_pool":
         return 0.0
-    name = accuracy.accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)
-    accumulator, stored = FORMATS[name], FORMATS[case.dtype]
+    arithmetic = replace(accuracy.arithmetic(case.dtype), flush=True)
+    accumulator, stored = arithmetic.accumulator, arithmetic.stored
     terms = operator.terms(case)
     magnitude = _magnitude(call, terms)
     normwise = accuracy.amplification is not None and operator.has_weight
-    digits = min(accumulator.digits, stored.digits)
-    plain = not normwise and accuracy.multiply is None and magnitude <= 2.0**digits
-    if plain and _divides_exactly(case, accuracy, magnitude, digits):
+    exact_up_to = arithmetic.exact_up_to
+    plain = not normwise and accuracy.multiply is None and magnitude <= exact_up_to
+    if plain and _divides_exactly(case, accuracy, magnitude, exact_up_to):
         return 0.0
     if normwise:
         assert accuracy.amplification is not None
@@ -48,15 +49,9 @@ def error(call: Call, accuracy: Accuracy) -> float:
     if magnitude > 2.0 ** min(accumulator.max_exponent, stored.max_exponent - 1):
         return math.inf
     terms += _MORE_TERMS + 2 * case.dims
-    roundings = terms * accumulator.unit_roundoff
-    if roundings > 0.5:
+    if not arithmetic.is_bounded(terms):
         return math.inf
-    growth = roundings / (1 - roundings)
-    if accuracy.multiply is not None:
-        growth = (1 + growth) * (1 + FORMATS[accuracy.multiply].unit_roundoff) ** 2 - 1
-    v = stored.unit_roundoff
-    tiny = max(stored.smallest_normal, accumulator.smallest_normal)
-    return (1 + v) * growth * magnitude + v * magnitude + terms * tiny
+    return arithmetic.bound(terms, magnitude, magnitude)
 
 
 def _magnitude(call: Call, terms: int) -> float:
@@ -86,7 +81,7 @@ def _peak(array: Array) -> float:
     return float(np.abs(widened(array)).max(initial=0.0))
 
 
-def _divides_exactly(case: Case, accuracy: Accuracy, magnitude: float, digits: int) -> bool:
+def _divides_exactly(case: Case, accuracy: Accuracy, magnitude: float, exact_up_to: float) -> bool:
     """Whether a pool's divisors, if it has any, leave exact sums exact."""
     if case.operator == "max_pool_grad":
         return accuracy.tie != "split"
@@ -94,5 +89,5 @@ def _divides_exactly(case: Case, accuracy: Accuracy, magnitude: float, digits: i
         operator = OPERATORS[case.operator]
         assert isinstance(operator, AvgPool)
         halves = np.frexp(operator.divisor(case))[0] == 0.5
-        return bool(halves.all()) and magnitude * math.prod(case.window) <= 2.0**digits
+        return bool(halves.all()) and magnitude * math.prod(case.window) <= exact_up_to
     return case.operator != "avg_pool_grad"

@@ -1,78 +1,32 @@
-"""The judge: an observation and a reference in, a verdict out."""
+"""The judges: calls made and observed, an observation and a reference in, a verdict out."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from conformance.calling import (
-    CRASH,
-    HANG,
-    MEMORY,
-    Array,
-    Caller,
-    Foreign,
-    Observation,
-    Request,
-)
+from conformance.calling import CRASH, Array, Caller, Foreign, Observation, Request
 from conformance.case import Case
+from conformance.cases import invalid
 from conformance.cases.data import memory_ways
+from conformance.cases.invalid import Mutation
 from conformance.cases.validity import parse_valid, validate
 from conformance.dtypes import numpy_dtype
 from conformance.isolation.dispatch import caller_of
-from conformance.judging.accepted import accepted
+from conformance.judging.accepted import result_of_accepted_call
 from conformance.judging.accuracy import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
+from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict
 from conformance.operators import OPERATORS
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registration.registry import Implementation, find
-from conformance.runfile.words import CONFORMS, CRASHED, TIMED_OUT, UNSUPPORTED, VIOLATES
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
-
-    from conformance.cases.invalid import Mutation
-
-ENDED = {
-    CRASH: (CRASHED, "PROCESS-1", "the call ended its process"),
-    HANG: (TIMED_OUT, "PROCESS-2", "the call did not come back"),
-    MEMORY: (CRASHED, "PROCESS-3", "the call took more memory than is allowed"),
-}
-"""Status, requirement and words for a call that ended without an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of one implementation on one case."""
-
-    implementation: str
-    case: Case
-    status: str
-    """conforms, violates, unsupported, crashed or timed out."""
-    requirement: str | None = None
-    """The requirement that is violated."""
-    message: str = ""
-    worst: float = 0.0
-    """The largest error as a fraction of the bound; 0 where the result involves no arithmetic."""
-    history: str = ""
-    """The name of the history of calls that shows it (`conformance.checks.histories`); empty where
-    one call does."""
-
-    @property
-    def failed(self) -> bool:
-        return self.status in (VIOLATES, CRASHED, TIMED_OUT)
-
-    def __str__(self) -> str:
-        head = f"{self.implementation}: {self.status}"
-        if self.requirement:
-            head += f" {self.requirement}"
-        return f"{head}: {self.message}" if self.message else head
+from conformance.runfile.words import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES
 
 
 def judge(implementation: object, case: Case | str) -> Verdict:
@@ -115,11 +69,11 @@ def judge_each(
     waiting: deque[tuple[Prepared, Request | str]] = deque()
 
     def requests() -> Iterator[Request]:
-        for one in prepared:
-            made = request(implementation, one)
-            waiting.append((one, made))
-            if isinstance(made, Request):
-                yield made
+        for case in prepared:
+            call = request(implementation, case)
+            waiting.append((case, call))
+            if isinstance(call, Request):
+                yield call
 
     with contextlib.closing(caller.observe(requests())) as observations:
         for seen in observations:
@@ -133,7 +87,8 @@ def _gaps(
 ) -> Iterator[tuple[Verdict, None]]:
     """Yield the verdicts on the cases, up to the first that is called, that are declined."""
     while waiting and isinstance(reason := waiting[0][1], str):
-        yield Verdict(name, waiting.popleft()[0].case, UNSUPPORTED, None, reason), None
+        case = waiting.popleft()[0].case
+        yield Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED), None
 
 
 def request(implementation: Implementation, prepared: Prepared) -> Request | str:
@@ -143,8 +98,6 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
     if gap is not None:
         return gap
     if case.invalid:
-        from conformance.cases import invalid
-
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
         # What must raise is not looked at; what a convention accepts is, and such calls are small.
         room = _ACCEPTED if _accepts(implementation, invalid.MUTATIONS[case.invalid]) else 0
@@ -163,93 +116,100 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
 def judge_seen(
     implementation: Implementation, prepared: Prepared, seen: Observation
 ) -> tuple[Verdict, Array | None]:
-    """Judge what was observed of the call that `request` describes."""
+    """Judge what was observed of the call that `request` describes.
+
+    Return the verdict and, where one can be compared, the output.
+    """
     case, name = prepared.case, implementation.name
     if case.invalid:
         return _judge_rejection(implementation, prepared, seen), None
     if case.memory.startswith("byteswapped"):
-        seen = _in_native_order(seen)
-    found, output = verdict(name, Accuracy.of(implementation), prepared, seen)
-    if found.status == CONFORMS and seen.printed is not None:
+        verdict, output = _judge_byteswapped(implementation, prepared, seen)
+    else:
+        verdict, output = judge_observation(name, Accuracy.of(implementation), prepared, seen)
+    if verdict.status == CONFORMS and seen.printed is not None:
         text = f"wrote {seen.printed}"
-        return Verdict(name, case, VIOLATES, "PROCESS-4", text, found.worst), output
-    return found, output
+        return Verdict(name, case, VIOLATES, "PROCESS-4", text, verdict.worst), output
+    return verdict, output
 
 
-def verdict(
+def judge_observation(
     name: str, accuracy: Accuracy, prepared: Prepared, seen: Observation
 ) -> tuple[Verdict, Array | None]:
-    """Judge what was observed of one call."""
-    case = prepared.case
+    """Judge what was observed of a call on a valid case, held to ``accuracy``.
+
+    Return the verdict and, where one can be compared, the output.
+    """
+    case, operator = prepared.case, OPERATORS[prepared.case.operator]
     if seen.ended is not None:
         status, requirement, words = ENDED[seen.ended]
-        return Verdict(name, case, status, requirement, f"{words}: {seen.how}"), None
+        text = f"{words}: {seen.how}"
+        return Verdict(name, case, status, requirement, text, outcome=seen.ended), None
     if seen.unsupported is not None:
-        return Verdict(name, case, UNSUPPORTED, None, seen.unsupported), None
+        reason = seen.unsupported
+        return Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED), None
     if seen.raised is not None:
         text = f"raised on a valid case: {seen.raised}"
-        return Verdict(name, case, CRASHED, "DECLARE-1", text), None
+        return Verdict(name, case, CRASHED, "DECLARE-1", text, outcome=RAISED), None
     output = seen.output
     problem = wrong_kind(case, output, prepared.reference)
     if problem is not None:
-        return Verdict(name, case, VIOLATES, *problem, worst=math.inf), None
-    arguments = OPERATORS[case.operator].arguments
+        requirement, text, _ = problem
+        return Verdict(name, case, VIOLATES, requirement, text, math.inf), None
     if seen.changed:
-        text = f"the call changed its input {_names(arguments, seen.changed)}"
+        text = f"the call changed its input {_names(operator.arguments, seen.changed)}"
         return Verdict(name, case, VIOLATES, "PURE-1", text), output
     if seen.shared:
-        text = f"the output shares memory with {_names(arguments, seen.shared)}"
+        text = f"the output shares memory with {_names(operator.arguments, seen.shared)}"
         return Verdict(name, case, VIOLATES, "PURE-2", text), output
-    operator = OPERATORS[case.operator]
     if accuracy.tie != "first" and isinstance(operator, MaxPoolGrad):
         if case.data in ("nan", "inf"):
             text = f"special values under tie={accuracy.tie} are not compared"
             return Verdict(name, case, UNSUPPORTED, None, text), output
         prepared = tied(operator, prepared, accuracy, output)
     if prepared.reference.magnitude is None:
-        wrong = compare_exactly(prepared, accuracy, output)
-        worst = 0.0 if wrong is None else math.inf
+        problem = compare_exactly(prepared, accuracy, output)
+        worst = 0.0 if problem is None else math.inf
     else:
-        wrong, worst = compare(prepared, accuracy, output)
-    if wrong is None:
+        problem, worst = compare(prepared, accuracy, output)
+    if problem is None:
         return Verdict(name, case, CONFORMS, worst=worst), output
-    requirement, text = wrong
-    return Verdict(name, case, VIOLATES, requirement, text, worst), output
+    requirement, text, at = problem
+    return Verdict(name, case, VIOLATES, requirement, text, worst, at=at), output
 
 
 def _judge_rejection(
     implementation: Implementation, prepared: Prepared, seen: Observation
 ) -> Verdict:
     """Judge an invalid call: it must raise, whatever it raises, and leave its inputs alone."""
-    from conformance.cases import invalid
-
     case, name = prepared.case, implementation.name
-    mutation = invalid.MUTATIONS[case.invalid]
+    mutation, mistake = invalid.MUTATIONS[case.invalid], invalid.describe(case)
     if seen.ended is not None:
         status, _, words = ENDED[seen.ended]
-        text = f"{words} instead of raising ({invalid.describe(case)}): {seen.how}"
-        return Verdict(name, case, status, mutation.requirement, text)
+        text = f"{words} instead of raising ({mistake}): {seen.how}"
+        return Verdict(name, case, status, mutation.requirement, text, outcome=seen.ended)
     if seen.changed:
-        text = f"a call that is invalid ({invalid.describe(case)}) changed its inputs"
+        text = f"a call that is invalid ({mistake}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
     if seen.unsupported is not None:
-        return Verdict(name, case, CONFORMS, message=f"declined: {seen.unsupported}")
+        text = f"declined: {seen.unsupported}"
+        return Verdict(name, case, CONFORMS, message=text, outcome=DECLINED)
     if seen.raised is not None:
-        return Verdict(name, case, CONFORMS)
+        return Verdict(name, case, CONFORMS, outcome=RAISED)
     if mutation.convention is not None and _accepts(implementation, mutation):
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
-        due = accepted(case, mutation.convention[0], inputs, parameters)
+        due = result_of_accepted_call(case, mutation.convention[0], inputs, parameters)
         if due is None:
             return Verdict(name, case, CONFORMS)
-        found, _ = verdict(name, Accuracy.of(implementation), due, seen)
-        if not found.failed:
+        verdict, _ = judge_observation(name, Accuracy.of(implementation), due, seen)
+        if not verdict.failed:
             return Verdict(name, case, CONFORMS)
-        text = f"accepted {invalid.describe(case)}, as it declares, but {found.message}"
-        return Verdict(name, case, VIOLATES, mutation.requirement, text)
-    output, what = seen.output, invalid.describe(case)
+        text = f"accepted {mistake}, as it declares, but {verdict.message}"
+        return Verdict(name, case, VIOLATES, mutation.requirement, text, at=verdict.at)
+    output = seen.output
     kind = output.kind if isinstance(output, Foreign) else type(output).__name__
     shape = f" of shape {output.shape}" if isinstance(output, np.ndarray) else ""
-    text = f"accepted what is invalid ({what}) and returned a {kind}{shape}"
+    text = f"accepted what is invalid ({mistake}) and returned a {kind}{shape}"
     return Verdict(name, case, VIOLATES, mutation.requirement, text)
 
 
@@ -265,13 +225,18 @@ def _accepts(implementation: Implementation, mutation: Mutation) -> bool:
     return implementation.conventions.get(convention) == alternative
 
 
-def _in_native_order(seen: Observation) -> Observation:
-    """Allow for what byte-swapped inputs permit: to be declined, and a byte-swapped result."""
-    if seen.raised is not None:
-        return replace(seen, raised=None, unsupported=f"byte-swapped arrays: {seen.raised}")
-    if isinstance(seen.output, np.ndarray) and not seen.output.dtype.isnative:
-        return replace(seen, output=seen.output.astype(seen.output.dtype.newbyteorder("=")))
-    return seen
+def _judge_byteswapped(
+    implementation: Implementation, prepared: Prepared, seen: Observation
+) -> tuple[Verdict, Array | None]:
+    """Judge a call on byte-swapped inputs, which may raise, and return a byte-swapped result."""
+    name, output = implementation.name, seen.output
+    if isinstance(output, np.ndarray) and not output.dtype.isnative:
+        seen = replace(seen, output=output.astype(output.dtype.newbyteorder("=")))
+    verdict, kept = judge_observation(name, Accuracy.of(implementation), prepared, seen)
+    if verdict.outcome == RAISED:
+        text = f"byte-swapped arrays: {seen.raised}"
+        return Verdict(name, prepared.case, UNSUPPORTED, message=text, outcome=RAISED), None
+    return verdict, kept
 
 
 def _names(arguments: tuple[str, ...], positions: tuple[int, ...]) -> str:

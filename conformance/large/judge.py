@@ -16,11 +16,21 @@ from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.dtypes import FLOATS
 from conformance.isolation.dispatch import call_once
-from conformance.judging import Accuracy, Prepared, Verdict, judge_prepared, verdict
+from conformance.judging import (
+    CONFORMS,
+    DECLINED,
+    UNSUPPORTED,
+    VIOLATES,
+    Accuracy,
+    Prepared,
+    Verdict,
+    judge_observation,
+    judge_prepared,
+)
 from conformance.large.projection import Verifier, array_problem, verifier
 from conformance.operators import OPERATORS
+from conformance.operators.base import Reference
 from conformance.registration.registry import Implementation
-from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 
 WORK = 4_000_000
 """Multiply-accumulates from which on a case is judged without its full reference."""
@@ -56,35 +66,32 @@ def judge_large(one: Implementation, large: Large) -> tuple[Verdict, Array | Non
     case = large.case
     gap = one.gap(case)
     if gap is not None:
-        return Verdict(one.name, case, UNSUPPORTED, None, gap), None
+        return Verdict(one.name, case, UNSUPPORTED, message=gap, outcome=DECLINED), None
     work = OPERATORS[case.operator].work(case)
     request = Request(case.operator, large.inputs, case.parameters, one.layout, work=work)
-    seen = call_once(one, request)
-    return judge_seen(one, large, seen)
+    return judge_large_observation(one, large, call_once(one, request))
 
 
-def judge_seen(
+def judge_large_observation(
     one: Implementation, large: Large, seen: Observation
 ) -> tuple[Verdict, Array | None]:
     """Judge what was observed of a call on a large case."""
     case = large.case
     if seen.output is None or seen.changed or seen.shared:
         # Nothing to compare: what is said of it does not depend on the exact result.
-        return verdict(one.name, Accuracy.of(one), _shaped(large), seen)
+        return judge_observation(one.name, Accuracy.of(one), _shaped(large), seen)
     problem = array_problem(case, seen.output)
     if problem is None:
         with np.errstate(all="ignore"):
             problem = large.verifier.check(seen.output, Accuracy.of(one))
     if problem is None:
         return Verdict(one.name, case, CONFORMS), seen.output
-    requirement, text = problem
-    return Verdict(one.name, case, VIOLATES, requirement, text), seen.output
+    requirement, text, at = problem
+    return Verdict(one.name, case, VIOLATES, requirement, text, at=at), seen.output
 
 
 def _shaped(large: Large) -> Prepared:
     """Return the case prepared with a reference that has the right shape, and no memory."""
-    from conformance.operators.base import Reference
-
     shape = OPERATORS[large.case.operator].output_shape(large.case)
     return Prepared(large.case, large.inputs, Reference(np.broadcast_to(np.float64(0), shape)))
 

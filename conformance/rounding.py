@@ -1,0 +1,90 @@
+"""Rounding: how far a sum of products, computed in some formats, may lie from the exact one.
+
+For n products, a bias counted as one, added in an accumulator of unit roundoff u and stored with
+unit roundoff v (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., ch. 3),
+
+    |got - exact| <= (1 + v) * gamma(n, u) * sum |x||w| + v * |exact| + n * tiny
+
+with gamma(n, u) = n*u / (1 - n*u) (lemma 3.1) and tiny the smallest subnormal number, or the
+smallest normal one where subnormal numbers may count as zero. Each product passes through at most n
+roundings, so that this holds for every order of summation, every blocking and every fused
+multiply-add; adding an exact zero rounds nothing, so that n counts real taps only. A multiplier
+that first rounds its inputs to a format of unit roundoff m has sum |x||w| grow by (1 + m)**2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, Format
+
+Numbers = TypeVar("Numbers", float, NDArray[Any])
+"""One number, or an array of them: one an element of a result."""
+
+_MOST_ROUNDINGS = 0.5
+"""The largest n*u that anything is said of: gamma then is at most 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """The formats that a sum of products is computed in."""
+
+    accumulator: Format
+    stored: Format
+    multiplier: Format | None = None
+    """The format that factors are rounded to before they are multiplied; None for no rounding."""
+    flush: bool = False
+    """Whether subnormal numbers may count as zero."""
+
+    @classmethod
+    def of(
+        cls,
+        dtype: str,
+        accumulate: str | None = None,
+        multiply: str | None = None,
+        *,
+        flush: bool = False,
+    ) -> Arithmetic:
+        """Return the arithmetic of a floating-point dtype, in the formats that are declared."""
+        accumulator = FORMATS[accumulate or DEFAULT_ACCUMULATOR.get(dtype, dtype)]
+        return cls(accumulator, FORMATS[dtype], FORMATS[multiply] if multiply else None, flush)
+
+    @property
+    def exact_up_to(self) -> float:
+        """The number up to which sums of whole numbers are exact, in every order."""
+        return 2.0 ** min(self.accumulator.digits, self.stored.digits)
+
+    @property
+    def tiny(self) -> float:
+        """What one operation may lose beside its rounding, at the lower end of the range."""
+        if self.flush:
+            return max(self.stored.smallest_normal, self.accumulator.smallest_normal)
+        return max(self.stored.smallest_subnormal, self.accumulator.smallest_subnormal)
+
+    def is_bounded(self, terms: Numbers) -> Any:
+        """Whether the bound holds for sums of so many products: at most half of 1/u."""
+        return terms * self.accumulator.unit_roundoff <= _MOST_ROUNDINGS
+
+    def bound(
+        self, terms: Numbers, magnitude: Numbers, size: Numbers, lost: Numbers | float = 0.0
+    ) -> Numbers:
+        """Return the bound on |got - exact|, as it stands above; shapes broadcast.
+
+        ``terms`` is n, ``magnitude`` is sum |x||w|, ``size`` is |exact|, and ``lost`` is what each
+        product may lose besides, where its factors count as zero.
+        """
+        v = self.stored.unit_roundoff
+        growth = gamma(terms, self.accumulator.unit_roundoff)
+        if self.multiplier is not None:
+            growth = (1 + growth) * (1 + self.multiplier.unit_roundoff) ** 2 - 1
+        allowed: Numbers = (1 + v) * growth * magnitude + v * size + terms * (self.tiny + lost)
+        return allowed
+
+
+def gamma(terms: Numbers, unit_roundoff: float) -> Numbers:
+    """Return n*u / (1 - n*u): the largest relative error that n roundings to nearest add up to."""
+    roundings = terms * unit_roundoff
+    return roundings / (1 - roundings)
