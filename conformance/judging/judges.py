@@ -34,12 +34,12 @@ def judge(implementation: object, case: Case | str) -> Verdict:
 
     Raises `ConformanceError` for an unknown implementation or an invalid case.
     """
-    found = find(implementation)
+    one = find(implementation)
     if isinstance(case, str):
         case = parse_valid(case)
     else:
         validate(case)
-    return judge_prepared(found, Prepared.of(case))[0]
+    return judge_prepared(one, Prepared.of(case))[0]
 
 
 def judge_prepared(
