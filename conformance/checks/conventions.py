@@ -21,9 +21,8 @@ import numpy as np
 from conformance.calling import Observation
 from conformance.case import Case, Shape
 from conformance.cases import invalid
-from conformance.cases.validity import validate
+from conformance.cases.validity import is_valid
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, available
-from conformance.errors import CaseError
 from conformance.judging import (
     CONFORMS,
     DECLINED,
@@ -267,12 +266,14 @@ def _questions(operator: str, dims: int, dtype: str) -> tuple[_Question, ...]:
         made[name] = cases
     numbers = {name: r.id for name, r in conventions().items()}
     numbers |= {"byte_order": "LAYOUT-7", "accuracy": "DECLARE-2"}
+    usable = {
+        name: [case for case in cases if available(case.dtype) and is_valid(case)]
+        for name, cases in made.items()
+    }
     with np.errstate(all="ignore"):
         return tuple(
-            _Question(
-                name, numbers[name], tuple(Prepared.of(case) for case in cases if _valid(case))
-            )
-            for name, cases in made.items()
+            _Question(name, numbers[name], tuple(map(Prepared.of, cases)))
+            for name, cases in usable.items()
         )
 
 
@@ -318,11 +319,3 @@ def _acceptable(operator: str, dims: int, dtype: str) -> dict[str, list[Case]]:
         if convention is not None:
             found.setdefault(convention[0], []).append(case)
     return found
-
-
-def _valid(case: Case) -> bool:
-    try:
-        validate(case)
-    except CaseError:
-        return False
-    return available(case.dtype)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from conformance.case import Case
-from conformance.cases.validity import validate
-from conformance.errors import CaseError
+from conformance.cases.validity import is_valid
 from conformance.judging import Prepared
 from conformance.operators import GRADIENTS, OPERATORS
 
@@ -28,7 +27,7 @@ def parameters_changed(base: Prepared) -> Iterator[tuple[str, Prepared]]:
     """
     case = base.case
     for name in (*OPERATORS[case.operator].parameters,):
-        candidates = [c for c in _changed(case, name) if _is_valid(c)]
+        candidates = [c for c in _changed(case, name) if is_valid(c)]
         shapes = [OPERATORS[c.operator].output_shape(c) for c in candidates]
         known = OPERATORS[case.operator].output_shape(case)
         order = sorted(
@@ -75,14 +74,6 @@ def _put(values: tuple[Any, ...], axis: int, value: Any) -> tuple[Any, ...]:
     return (*values[:axis], value, *values[axis + 1 :])
 
 
-def _is_valid(case: Case) -> bool:
-    try:
-        validate(case)
-    except CaseError:
-        return False
-    return True
-
-
 def _differs(one: Prepared, other: Prepared) -> bool:
     return not np.array_equal(one.reference.exact, other.reference.exact)
 
@@ -97,7 +88,7 @@ def other_operators(case: Case, operators: Iterable[str]) -> list[Case]:
         for plain in (False, True):
             made = _of(case, forward, plain=plain)
             made = GRADIENTS[name].derived(made) if name in GRADIENTS else made
-            if _is_valid(made):
+            if is_valid(made):
                 found.append(made)
                 break
     return found

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from conformance.case import RECIPES, Case, Shape
-from conformance.cases.validity import validate
-from conformance.errors import CaseError
+from conformance.cases.validity import is_valid
 
 Sizes: TypeAlias = Callable[[int, int], Iterator[int]]
 """From a value, and the least that it can be, to the smaller ones that are tried."""
@@ -34,7 +33,7 @@ def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 2.0) -
         for candidate in itertools.chain(_simpler(case), _steps(case, _every)):
             if time.monotonic() > deadline:
                 return case
-            if candidate in tried or not _valid(candidate):
+            if candidate in tried or not is_valid(candidate):
                 continue
             tried.add(candidate)
             if fails(candidate):
@@ -42,14 +41,6 @@ def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 2.0) -
                 break
         else:
             return case
-
-
-def _valid(case: Case) -> bool:
-    try:
-        validate(case)
-    except CaseError:
-        return False
-    return True
 
 
 def _simpler(case: Case) -> Iterator[Case]:
