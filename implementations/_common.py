@@ -146,18 +146,6 @@ def window_reach(
     return tuple(out), tuple(reach)
 
 
-def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
-    """Whether TensorFlow's "SAME" makes ``out`` windows and starts the first where padding does.
-
-    It makes ceil(S / stride) windows and puts half of the positions that they lack, rounded down,
-    before the input. ``kernel`` is the kernel's extent, dilated.
-    """
-    return all(
-        o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
-        for s, o, k, step, (before, _) in zip(size, out, kernel, stride, padding, strict=True)
-    )
-
-
 def divisors(
     size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding, include: bool
 ) -> NDArray[np.int64]:

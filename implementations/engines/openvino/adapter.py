@@ -35,8 +35,8 @@ from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._common import Array, Shape, native
 from conformance.implementations._openvino_known import KNOWN, OF_CONVOLUTIONS
-from conformance.implementations.engines.onnx import openvino_snippet
-from conformance.implementations.engines.onnx.openvino_call import (
+from conformance.implementations.engines.openvino import snippet
+from conformance.implementations.engines.openvino.arguments import (
     attributes,
     function_name,
     grouped,
@@ -206,7 +206,7 @@ _register(
     *_ALL,
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
     shape_seconds=0.02,
-    snippet=openvino_snippet.plain,
+    snippet=snippet.snippet,
     known=KNOWN,
 )
 _register(
@@ -215,7 +215,7 @@ _register(
     *("conv", "conv_transpose"),
     settings="INFERENCE_PRECISION_HINT f32; weights are constants",
     shape_seconds=0.03,
-    snippet=openvino_snippet.constant,
+    snippet=snippet.constant,
     known=OF_CONVOLUTIONS,
 )
 _register(
@@ -226,5 +226,5 @@ _register(
     accumulate="float32",
     settings="no INFERENCE_PRECISION_HINT, as by default: bfloat16 where the CPU has it",
     shape_seconds=0.02,
-    snippet=openvino_snippet.as_it_stands,
+    snippet=snippet.as_it_stands,
 )
