@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.case import Case
 from conformance.implementations.engines.mlx import adapter as mlx
-from conformance.implementations.engines.ncnn import adapter as ncnn_net
+from conformance.implementations.engines.ncnn import adapter as ncnn
 from conformance.isolation.dispatch import place_of
 from conformance.isolation.limits import Limits
 from conformance.isolation.place import module_of
@@ -13,7 +13,7 @@ from conformance.scripts.standalone import script
 
 
 def test_a_worker_loads_the_module_that_registered_it() -> None:
-    place = place_of(ncnn_net.winograd, Limits())
+    place = place_of(ncnn.winograd, Limits())
 
     assert ("module", "conformance.implementations.engines.ncnn.adapter") == place.target
 
@@ -26,6 +26,6 @@ def test_inherited_functions_belong_to_the_module_that_registered_them() -> None
 def test_a_script_takes_an_inherited_function_from_its_implementation() -> None:
     prepared = Prepared.of(Case.parse("conv1d:float32:x=1,1,1:w=1,1,1:integers@0"))
 
-    text = script(ncnn_net.direct, prepared)
+    text = script(ncnn.direct, prepared)
 
     assert "conv = get('ncnn[winograd=off]').functions['conv']" in text

@@ -62,7 +62,15 @@ class Torch(Differentiable):
 
     def tensor(self, array: Array) -> Tensor:
         """Return a tensor that shares the array's memory, or that of a copy where it cannot."""
-        return _tensor(array)
+        import torch
+
+        flags = array.flags
+        steps = (step >= 0 and step % array.itemsize == 0 for step in array.strides)
+        if not (array.dtype.isnative and flags.aligned and flags.writeable and all(steps)):
+            array = np.array(array, native(array.dtype), order="C")
+        if array.dtype.name == "bfloat16":
+            return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(array)
 
     def array(self, tensor: Tensor, like: Array) -> Array:
         """Return the tensor's memory."""
@@ -176,19 +184,6 @@ def _has_window_of_padding_alone(size: Shape, p: Pool) -> bool:
         for s, o, k, step, (before, _), d in axes
         for number in range(o)
     )
-
-
-def _tensor(array: Array) -> Tensor:
-    """Return a tensor that shares the memory of ``array``, or of a copy where it cannot."""
-    import torch
-
-    flags = array.flags
-    steps = (step >= 0 and step % array.itemsize == 0 for step in array.strides)
-    if not (array.dtype.isnative and flags.aligned and flags.writeable and all(steps)):
-        array = np.array(array, native(array.dtype), order="C")
-    if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
 
 
 pytorch = implementation(
