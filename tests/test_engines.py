@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import subprocess
 import sys
@@ -61,6 +62,16 @@ def test_a_file_run_by_its_path_finds_the_engine_and_not_a_folder_of_that_name()
     )
 
     assert "" == done.stdout
+
+
+@pytest.mark.parametrize("file", sorted(ENGINES.rglob("*.py")), ids=lambda file: file.stem)
+def test_functions_import_engines_alone(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inner = [node for function in functions for node in ast.walk(function)]
+    imported = [node.module or "" for node in inner if isinstance(node, ast.ImportFrom)]
+
+    assert [] == [name for name in imported if name.split(".")[0] == "conformance"]
 
 
 @pytest.mark.parametrize("operator", [name for name in SIGNATURES if name != "conv_bias_grad"])
