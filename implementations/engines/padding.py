@@ -44,7 +44,7 @@ def no_padding(padding: Padding) -> Padding:
 
 def last_axis_first(padding: Padding) -> Shape:
     """Return ``padding`` as PyTorch takes it: in one row, both ends of the last axis first."""
-    return tuple(size for pair in reversed(padding) for size in pair)
+    return tuple(end for before, after in reversed(padding) for end in (before, after))
 
 
 def crop_slices(size: Shape, padding: Padding) -> tuple[slice, ...]:
