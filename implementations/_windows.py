@@ -50,18 +50,6 @@ def divisors(
     return count
 
 
-def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
-    """Whether TensorFlow's "SAME" makes ``out`` windows and starts the first where padding does.
-
-    It makes ceil(S / stride) windows and puts half of the positions that they lack, rounded down,
-    before the input. ``kernel`` is the kernel's extent, dilated.
-    """
-    return all(
-        o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
-        for s, o, k, step, (before, _) in zip(size, out, kernel, stride, padding, strict=True)
-    )
-
-
 def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype to sum in: float32 for float16 and bfloat16, else ``dtype`` itself."""
     half = dtype.itemsize == 2 and dtype.kind in "fV"  # NumPy calls bfloat16's kind V

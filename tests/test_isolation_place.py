@@ -11,7 +11,7 @@ import pytest
 
 from conformance.case import Case
 from conformance.implementations.engines.mlx import adapter as mlx
-from conformance.implementations.engines.ncnn import adapter as ncnn_net
+from conformance.implementations.engines.ncnn import adapter as ncnn
 from conformance.isolation import process
 from conformance.isolation.dispatch import (
     RemoteFunction,
@@ -30,7 +30,7 @@ from conformance.scripts.standalone import script
 
 
 def test_a_worker_loads_the_module_that_registered_it() -> None:
-    place = place_of(ncnn_net.winograd, Limits())
+    place = place_of(ncnn.winograd, Limits())
 
     assert ("module", "conformance.implementations.engines.ncnn.adapter") == place.target
 
@@ -43,7 +43,7 @@ def test_inherited_functions_belong_to_the_module_that_registered_them() -> None
 def test_a_script_takes_an_inherited_function_from_its_implementation() -> None:
     prepared = Prepared.of(Case.parse("conv1d:float32:x=1,1,1:w=1,1,1:integers@0"))
 
-    text = script(ncnn_net.direct, prepared)
+    text = script(ncnn.direct, prepared)
 
     assert "conv = get('ncnn[winograd=off]').functions['conv']" in text
 
@@ -57,7 +57,7 @@ def sent(implementation: Implementation) -> Implementation:
 
 
 def test_a_pool_looks_an_implementation_up() -> None:
-    assert ncnn_net.winograd is sent(ncnn_net.winograd)
+    assert ncnn.winograd is sent(ncnn.winograd)
 
 
 def test_a_pool_loads_the_file_of_a_plugin(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_a_pool_loads_the_file_of_a_plugin(tmp_path: Path) -> None:
 
 
 def test_a_pool_calls_in_a_worker_what_was_called_in_one() -> None:
-    place = place_of(ncnn_net.winograd, Limits())
-    found = sent(called_in_worker(ncnn_net.winograd, place))
+    place = place_of(ncnn.winograd, Limits())
+    found = sent(called_in_worker(ncnn.winograd, place))
 
     assert place == found.place
     assert all(isinstance(function, RemoteFunction) for function in found.functions.values())
@@ -88,7 +88,7 @@ def test_a_pool_calls_in_a_worker_what_was_called_in_one() -> None:
 def test_what_only_workers_load_goes_to_a_pool_as_it_is() -> None:
     place = Place(sys.executable, ("file", "nowhere.py"), "mine", Limits())
     functions = {"conv": RemoteFunction("nowhere", "conv", "conv", place)}
-    mine = replace(ncnn_net.winograd, name="mine", supports=None, known=(), snippet=None)
+    mine = replace(ncnn.winograd, name="mine", supports=None, known=(), snippet=None)
     found = sent(replace(mine, functions=functions, place=place))
 
     assert ("mine", place, ["conv"]) == (found.name, found.place, list(found.functions))

@@ -1,13 +1,13 @@
 """What adapters of engines share: arrays become tensors, the engine's operator, arrays again.
 
-An adapter derives from `Engine`, or from `Differentiable` where its engine differentiates, and says
-how that convolves and pools tensors of its own. What the arguments are is for the engine to judge:
-they are handed on as they come. Computed here, and so refused where that cannot be, is only what an
-engine has no parameter for: how far the windows of ``ceil_mode`` reach, and what is cut off a
-result. Checked is what would otherwise become valid on the way to the engine: the shape and the
-dtype of a bias that a second operator adds, which broadcasts; crops of less than nothing; and where
-an adapter pads the input first, axes that are empty until then, and padding beyond half of a window
-of a pool that sees no padding any more.
+`Adapter` has operators over NumPy arrays, `Engine` those of an engine with tensors of its own, and
+`Differentiable` those of one that differentiates as well. All of them are written with the
+parameters as one object, `conformance.implementations.engines.parameters`; `Adapter.public` is the
+one place where an operator gets the signature that the suite calls.
+
+What the arguments are is for the engine to judge: they are handed on as they come. Computed here,
+and so refused where that cannot be, is only how far the windows of ``ceil_mode`` reach. What an
+adapter checks beside is in `conformance.implementations.engines.padding`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,43 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from conformance import Unsupported
-from conformance.implementations._arguments import (
-    Array,
-    Padding,
-    Shape,
-    check_padding,
-    like,
-    window_reach,
-)
+from conformance.implementations._arguments import Array, Padding, Shape, like
 from conformance.implementations._windows import lowest
+from conformance.implementations.engines.padding import Tensor
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 from conformance.registration.registry import Implementation
 from conformance.signatures import SIGNATURES
 
-Tensor: TypeAlias = Any
-"""A tensor of the engine."""
+Operator: TypeAlias = Callable[..., Array]
 
 
-class Engine(ABC):
+class Adapter:
+    """Operators over NumPy arrays, each a method with the operator's name.
+
+    A method takes the arrays and shapes of the operator's signature (`conformance.signatures`),
+    and then its parameters as one object: ``conv(x, w, bias, p)``, ``max_pool(x, p)``.
+    """
+
+    operators: tuple[str, ...] = ("conv", "conv_transpose", "max_pool", "avg_pool")
+    """Those that it has."""
+
+    def register(self, implementation: Implementation) -> None:
+        """Register every operator that it has under ``implementation``."""
+        for operator in self.operators:
+            implementation.register(operator, self.public(operator))
+
+    def public(self, operator: str) -> Operator:
+        """Return an operator with the signature that the suite calls, its parameters by name."""
+        method: Operator = getattr(self, operator)
+        with_keywords = _PUBLIC.get(SIGNATURES[operator].parameters)
+        if with_keywords is None:  # it has no parameters
+            return method
+        function = with_keywords(method)
+        function.__name__ = operator
+        return function
+
+
+class Engine(Adapter, ABC):
     """An engine's operators over its own tensors, from which those over NumPy arrays follow.
 
     Tensors lie as the arrays do: channels first, or with ``channels_last`` as
@@ -41,7 +60,6 @@ class Engine(ABC):
     """
 
     channels_last = False
-    operators: tuple[str, ...] = ("conv", "conv_transpose", "max_pool", "avg_pool")
 
     @abstractmethod
     def tensor(self, array: Array) -> Tensor:
@@ -51,149 +69,57 @@ class Engine(ABC):
     def array(self, tensor: Tensor, like: Array) -> Array:
         """Compute ``tensor``; return it as a new array, with the dtype of ``like``."""
 
-    @abstractmethod
-    def convolve(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
-        """The engine's convolution."""
+    def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
+        """The engine's convolution, where ``operators`` has it; so are the next three."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def transposed(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """The engine's transposed convolution."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def maximum(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
-        """The engine's max_pool; ``reach`` is the padding that the windows read, to the last."""
+    def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
+        """The engine's max_pool; ``reach`` is the padding that the windows read, to the last.
 
-    @abstractmethod
-    def average(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
+        ``fill`` is what they read there: -inf, or the smallest value of an integer dtype.
+        """
+        raise NotImplementedError
+
+    def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """The engine's avg_pool; ``reach`` is the padding that the windows read, to the last."""
+        raise NotImplementedError
 
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call what makes the result of tensors and parameters; here may be compiled first."""
         return function(*arguments)
 
-    def register(self, implementation: Implementation) -> None:
-        """Register every operator that it has under ``implementation``."""
-        for operator in self.operators:
-            implementation.register(operator, getattr(self, operator))
-
-    def conv(
-        self,
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
+    def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
         """Call `convolve`."""
         t, weight, added = self.tensor(x), self.tensor(w), self._optional(bias)
-        y = self.run(self.convolve, t, weight, added, stride, padding, dilation, groups)
-        return self.array(y, x)
+        return self.array(self.run(self.convolve, t, weight, added, p), x)
 
-    def conv_transpose(
-        self,
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
+    def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
         """Call `transposed`."""
         t, weight, added = self.tensor(x), self.tensor(w), self._optional(bias)
-        parameters = (stride, padding, output_padding, dilation, groups)
-        return self.array(self.run(self.transposed, t, weight, added, *parameters), x)
+        return self.array(self.run(self.transposed, t, weight, added, p), x)
 
-    def max_pool(
-        self,
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
+    def max_pool(self, x: Array, p: Pool) -> Array:
         """Call `maximum`."""
-        reach = self._reach(x.shape, kernel, stride, padding, dilation, ceil_mode)
-        parameters = (kernel, stride, padding, reach, dilation, ceil_mode, lowest(x.dtype))
-        return self.array(self.run(self.maximum, self.tensor(x), *parameters), x)
+        reach = self._reach(x.shape, p)
+        return self.array(self.run(self.maximum, self.tensor(x), p, reach, lowest(x.dtype)), x)
 
-    def avg_pool(
-        self,
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
+    def avg_pool(self, x: Array, p: AvgPool) -> Array:
         """Call `average`."""
-        reach = self._reach(x.shape, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
-        parameters = (kernel, stride, padding, reach, ceil_mode, count_include_pad)
-        return self.array(self.run(self.average, self.tensor(x), *parameters), x)
+        reach = self._reach(x.shape, p)
+        return self.array(self.run(self.average, self.tensor(x), p, reach), x)
 
     def _optional(self, bias: Array | None) -> Tensor | None:
         return None if bias is None else self.tensor(bias)
 
-    def _reach(
-        self,
-        shape: Shape,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Padding:
+    def _reach(self, shape: Shape, p: Pool) -> Padding:
         """Return the padding that the windows of a pool read, to the last."""
-        if not ceil_mode:
-            return tuple(map(tuple, padding))  # type: ignore[arg-type]
-        size = shape[1:-1] if self.channels_last else shape[2:]
-        return window_reach(size, kernel, stride, padding, dilation, ceil_mode)[1]
+        if not p.ceil_mode:
+            return tuple(map(tuple, p.padding))  # type: ignore[arg-type]
+        return p.windows(shape[1:-1] if self.channels_last else shape[2:])[1]
 
 
 class Differentiable(Engine):
@@ -207,35 +133,15 @@ class Differentiable(Engine):
     ) -> Tensor:
         """Return the gradient of sum(grad * forward(t, *arguments)) by t, at ``at``."""
 
-    def conv_input_grad(
-        self,
-        grad: Array,
-        w: Array,
-        input_shape: Shape,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
+    def conv_input_grad(self, grad: Array, w: Array, input_shape: Shape, p: Conv) -> Array:
         """Differentiate `convolve` by its input: what that is does not matter."""
-        parameters = (self.tensor(w), None, stride, padding, dilation, groups)
-        return self._gradient(grad, like(grad, input_shape), self.convolve, *parameters)
+        weight = self.tensor(w)
+        return self._gradient(grad, like(grad, input_shape), self.convolve, weight, None, p)
 
-    def conv_weight_grad(
-        self,
-        grad: Array,
-        x: Array,
-        weight_shape: Shape,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
+    def conv_weight_grad(self, grad: Array, x: Array, weight_shape: Shape, p: Conv) -> Array:
         """Differentiate `convolve` by its weight: what that is does not matter."""
-        parameters = (self.tensor(x), stride, padding, dilation, groups)
-        return self._gradient(grad, like(grad, weight_shape), self._of_weight, *parameters)
+        t = self.tensor(x)
+        return self._gradient(grad, like(grad, weight_shape), self._of_weight, t, p)
 
     def conv_bias_grad(self, grad: Array) -> Array:
         """Differentiate a convolution with kernels of one element, whose bias is that of any."""
@@ -246,41 +152,19 @@ class Differentiable(Engine):
         else:
             n, o, *out = grad.shape
             x, w = like(grad, (n, 1, *out)), like(grad, (o, 1, *ones))
-        parameters = (self.tensor(x), self.tensor(w), ones, ((0, 0),) * len(ones), ones, 1)
-        return self._gradient(grad, like(grad, (o,)), self._of_bias, *parameters)
+        p = Conv(ones, ((0, 0),) * len(ones), ones, 1)
+        arguments = (self.tensor(x), self.tensor(w), p)
+        return self._gradient(grad, like(grad, (o,)), self._of_bias, *arguments)
 
-    def max_pool_grad(
-        self,
-        grad: Array,
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
+    def max_pool_grad(self, grad: Array, x: Array, p: Pool) -> Array:
         """Differentiate `maximum`."""
-        reach = self._reach(x.shape, kernel, stride, padding, dilation, ceil_mode)
-        parameters = (kernel, stride, padding, reach, dilation, ceil_mode, lowest(x.dtype))
-        return self._gradient(grad, x, self.maximum, *parameters)
+        reach = self._reach(x.shape, p)
+        return self._gradient(grad, x, self.maximum, p, reach, lowest(x.dtype))
 
-    def avg_pool_grad(
-        self,
-        grad: Array,
-        input_shape: Shape,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
+    def avg_pool_grad(self, grad: Array, input_shape: Shape, p: AvgPool) -> Array:
         """Differentiate `average`: what its input is does not matter."""
         x = like(grad, input_shape)
-        reach = self._reach(x.shape, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
-        parameters = (kernel, stride, padding, reach, ceil_mode, count_include_pad)
-        return self._gradient(grad, x, self.average, *parameters)
+        return self._gradient(grad, x, self.average, p, self._reach(x.shape, p))
 
     def _gradient(
         self, grad: Array, at: Array, forward: Callable[..., Tensor], *arguments: Any
@@ -288,88 +172,72 @@ class Differentiable(Engine):
         by, given = self.tensor(at), self.tensor(grad)
         return self.array(self.gradient(forward, by, given, *arguments), grad)
 
-    def _of_weight(self, w: Tensor, t: Tensor, *parameters: Any) -> Tensor:
-        return self.convolve(t, w, None, *parameters)
+    def _of_weight(self, w: Tensor, t: Tensor, p: Conv) -> Tensor:
+        return self.convolve(t, w, None, p)
 
-    def _of_bias(self, bias: Tensor, t: Tensor, w: Tensor, *parameters: Any) -> Tensor:
-        return self.convolve(t, w, bias, *parameters)
-
-
-def any_padding(padding: Padding) -> bool:
-    """Whether there is padding at all; what is no number counts as some, for others to refuse."""
-    return any(end != 0 for pair in padding for end in pair)
+    def _of_bias(self, bias: Tensor, t: Tensor, w: Tensor, p: Conv) -> Tensor:
+        return self.convolve(t, w, bias, p)
 
 
-def differ(padding: Padding) -> bool:
-    """Whether the two ends of some axis have different padding."""
-    return any(before != after for before, after in padding)
+# --- the signatures that the suite calls ---------------------------------------------------------
 
 
-def shared(padding: Padding) -> Shape:
-    """Return how much of the padding both ends of each axis have."""
-    return tuple(min(pair) for pair in padding)
+def _convolution(method: Operator) -> Operator:
+    def call(*arrays: Any, stride: Shape, padding: Padding, dilation: Shape, groups: int) -> Array:
+        return method(*arrays, Conv(stride, padding, dilation, groups))
+
+    return call
 
 
-def windows_dropped(
-    size: Shape, kernel: Shape, stride: Shape, padding: Padding, reach: Padding
-) -> bool:
-    """Whether rounding up alone makes more windows than the padding that is read holds."""
-    return any(
-        -(-(s + sum(pair) - k) // step) > (s + sum(read) - k) // step
-        for s, k, step, pair, read in zip(size, kernel, stride, padding, reach, strict=True)
-    )
+def _transposition(method: Operator) -> Operator:
+    def call(
+        *arrays: Any,
+        stride: Shape,
+        padding: Padding,
+        output_padding: Shape,
+        dilation: Shape,
+        groups: int,
+    ) -> Array:
+        p = ConvTranspose(stride, padding, dilation, groups, output_padding)
+        return method(*arrays, p)
+
+    return call
 
 
-def biased(y: Tensor, bias: Tensor | None, *, channels_last: bool = False) -> Tensor:
-    """Return ``y`` and the bias, which a second operator of the engine adds.
+def _pooling(method: Operator) -> Operator:
+    def call(
+        *arrays: Any,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        dilation: Shape,
+        ceil_mode: bool,
+    ) -> Array:
+        return method(*arrays, Pool(kernel, stride, padding, dilation, ceil_mode))
 
-    Raises ValueError where that would broadcast or promote the bias, and Unsupported where it
-    rounds a second time: in the half formats.
-    """
-    if bias is None:
-        return y
-    channels = y.shape[-1 if channels_last else 1]
-    if tuple(bias.shape) != (channels,):
-        raise ValueError(f"bias: shape {tuple(bias.shape)}; must be ({channels},)")
-    if bias.dtype != y.dtype:
-        raise ValueError(f"bias: dtype {bias.dtype}; must be that of x, {y.dtype}")
-    refuse_second_rounding(bias, y.itemsize)
-    return y + (bias if channels_last else bias.reshape(-1, *(1,) * (y.ndim - 2)))
+    return call
 
 
-def check_padded(size: Shape, padding: Padding, kernel: Shape | None = None) -> None:
-    """Check what an input of ``size`` that is padded first would hide; ``kernel`` is a pool's.
+def _averaging(method: Operator) -> Operator:
+    def call(
+        *arrays: Any,
+        kernel: Shape,
+        stride: Shape,
+        padding: Padding,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> Array:
+        ones = (1,) * len(kernel)
+        p = AvgPool(kernel, stride, padding, ones, ceil_mode, count_include_pad)
+        return method(*arrays, p)
 
-    Raises ValueError for padding below 0 or beyond half of the kernel, and for an empty axis.
-    """
-    check_padding(len(size), padding)
-    if 0 in size:
-        raise ValueError(f"x: an empty spatial axis: {tuple(size)}")
-    if kernel and any(2 * max(p) > k for p, k in zip(padding, kernel, strict=True)):
-        raise ValueError(f"padding={padding!r}: more than half of kernel={kernel!r}")
-
-
-def check_groups(groups: int, channels: int, per_group: int) -> None:
-    """Check groups for an engine that counts them itself; ValueError where it would count others.
-
-    The weight reads ``per_group`` of the input's ``channels``.
-    """
-    if groups < 1 or channels != per_group * groups:
-        raise ValueError(
-            f"groups={groups!r}: the weight reads {per_group} channels a group, which does not "
-            f"suit {channels} channels of the input"
-        )
+    return call
 
 
-def cropped(size: Shape, padding: Padding) -> tuple[slice, ...]:
-    """Return what ``padding`` leaves of axes of ``size``; ValueError where nothing, or for less."""
-    check_padding(len(size), padding)
-    if any(before + after >= s for s, (before, after) in zip(size, padding, strict=True)):
-        raise ValueError(f"padding={padding!r}: crops the whole output {tuple(size)}")
-    return tuple(slice(b, s - a) for s, (b, a) in zip(size, padding, strict=True))
-
-
-def refuse_second_rounding(bias: Tensor | None, itemsize: int) -> None:
-    """Raise Unsupported where a second operator adds ``bias`` to a result that was rounded."""
-    if bias is not None and itemsize == 2:
-        raise Unsupported("a second operator adds the bias and rounds to the half format again")
+_PUBLIC = {
+    SIGNATURES["conv"].parameters: _convolution,
+    SIGNATURES["conv_transpose"].parameters: _transposition,
+    SIGNATURES["max_pool"].parameters: _pooling,
+    SIGNATURES["avg_pool"].parameters: _averaging,
+}
+"""What makes a method an operator, by the names of the operator's parameters."""

@@ -33,18 +33,13 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._arguments import (
-    Array,
-    Padding,
-    Shape,
-    check_padding,
-    native,
-    window_reach,
-)
+from conformance.implementations._arguments import Array, Padding, check_padding, native
 from conformance.implementations._windows import divisors
-from conformance.implementations.engines.adapter import Differentiable, biased
-from conformance.implementations.engines.jax.snippet import compiled, snippet
-from conformance.implementations.engines.kept import Forgetting, Kept
+from conformance.implementations.engines.adapter import Differentiable
+from conformance.implementations.engines.compiled import LRU, ClearAfter
+from conformance.implementations.engines.jax import snippet
+from conformance.implementations.engines.padding import add_bias
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 
 if TYPE_CHECKING:
     from jax import Array as Tensor
@@ -54,7 +49,7 @@ class Jax(Differentiable):
     """The operators of jax.lax, each compiled by itself."""
 
     def __init__(self) -> None:
-        self._forget = Forgetting()
+        self._forget = ClearAfter()
 
     def tensor(self, array: Array) -> Tensor:
         """Return an array of JAX's."""
@@ -81,47 +76,28 @@ class Jax(Differentiable):
         """Call ``function``."""
         return function(*arguments)
 
-    def convolve(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """lax.conv_general_dilated, and the bias added."""
         from jax import lax
 
         y = lax.conv_general_dilated(
-            t, w, stride, padding, rhs_dilation=dilation, feature_group_count=groups
+            t, w, p.stride, p.padding, rhs_dilation=p.dilation, feature_group_count=p.groups
         )
-        return biased(y, bias)
+        return add_bias(y, bias)
 
-    def transposed(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """lax.conv_transpose, and the bias added."""
         from jax import lax
 
-        if groups != 1:
+        if p.groups != 1:
             raise Unsupported("lax.conv_transpose has no groups")
-        check_padding(t.ndim - 2, padding)
+        check_padding(t.ndim - 2, p.padding)
         if any(
             not 0 <= r < max(s, d)
-            for r, s, d in zip(output_padding, stride, dilation, strict=False)
+            for r, s, d in zip(p.output_padding, p.stride, p.dilation, strict=False)
         ):
-            raise ValueError(f"output_padding={output_padding!r}: below stride or dilation")
-        ends = zip(w.shape[2:], padding, dilation, output_padding, strict=True)
+            raise ValueError(f"output_padding={p.output_padding!r}: below stride or dilation")
+        ends = zip(w.shape[2:], p.padding, p.dilation, p.output_padding, strict=True)
         pads = [
             (d * (k - 1) - before, d * (k - 1) - after + extra)
             for k, (before, after), d, extra in ends
@@ -132,52 +108,33 @@ class Jax(Differentiable):
         y = lax.conv_transpose(
             t,
             w,
-            stride,
+            p.stride,
             pads,
-            rhs_dilation=dilation,
+            rhs_dilation=p.dilation,
             dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"),
             transpose_kernel=True,
         )
-        return biased(y, bias)
+        return add_bias(y, bias)
 
-    def maximum(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """lax.reduce_window with lax.max."""
         from jax import lax
 
-        windows = ((1, 1, *kernel), (1, 1, *stride), ((0, 0), (0, 0), *reach))
+        windows = ((1, 1, *p.kernel), (1, 1, *p.stride), ((0, 0), (0, 0), *reach))
         start = np.array(fill, t.dtype)
-        return lax.reduce_window(t, start, lax.max, *windows, window_dilation=(1, 1, *dilation))
+        return lax.reduce_window(t, start, lax.max, *windows, window_dilation=(1, 1, *p.dilation))
 
-    def average(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
+    def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """lax.reduce_window with lax.add, divided."""
         from jax import lax
 
         if t.dtype.itemsize == 2:
             raise Unsupported("a second operator divides the sum and rounds to the half type again")
-        windows = ((1, 1, *kernel), (1, 1, *stride), ((0, 0), (0, 0), *reach))
+        windows = ((1, 1, *p.kernel), (1, 1, *p.stride), ((0, 0), (0, 0), *reach))
         sums = lax.reduce_window(t, np.zeros((), t.dtype), lax.add, *windows)
-        size, ones = t.shape[2:], (1,) * len(kernel)
-        out, _ = window_reach(size, kernel, stride, padding, ones, ceil_mode)
-        count = divisors(size, out, kernel, stride, padding, count_include_pad)
+        size = t.shape[2:]
+        out, _ = p.windows(size)
+        count = divisors(size, out, p.kernel, p.stride, p.padding, p.count_include_pad)
         return sums / count.astype(t.dtype)
 
     def conv_bias_grad(self, grad: Array) -> Array:
@@ -197,7 +154,7 @@ class Jitted(Jax):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compiled: Kept[Callable[..., Tensor]] = Kept()
+        self._compiled: LRU[Callable[..., Tensor]] = LRU()
 
     def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call the compiled ``function``."""
@@ -227,7 +184,7 @@ def _jitted(parts: tuple[Any, ...]) -> Any:
 
 
 def _added(bias: Tensor, y: Tensor) -> Tensor:
-    return biased(y, bias)
+    return add_bias(y, bias)
 
 
 def _vjp(at: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: Any) -> Tensor:
@@ -259,5 +216,5 @@ def _register(name: str, engine: Jax, **declared: Any) -> None:
     )
 
 
-_register("jax", Jax(), snippet=snippet, shape_seconds=0.15)
-_register("jax[jit]", Jitted(), snippet=compiled, shape_seconds=0.1)
+_register("jax", Jax(), snippet=snippet.snippet, shape_seconds=0.15)
+_register("jax[jit]", Jitted(), snippet=snippet.compiled, shape_seconds=0.1)

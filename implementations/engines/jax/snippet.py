@@ -1,17 +1,17 @@
 """JAX's own call of a case as source text (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``jax_lax.py``, and writes an expression of the script's
+Each function mirrors its namesake in ``adapter.py``, and writes an expression of the script's
 arrays, which are JAX's by then.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from conformance.implementations._arguments import window_reach
+from conformance.implementations._arguments import Padding
 from conformance.implementations._windows import divisors
+from conformance.implementations.engines.parameters import pooling
+from conformance.implementations.engines.snippets import Writer, gradient_at, spatial_size
 from conformance.registration.snippets import Call, plain
 
 _IMPORT = "import jax; from jax import lax; jax.config.update('jax_enable_x64', True)"
@@ -42,75 +42,66 @@ def _arrays(call: Call) -> list[str]:
 
 def _expression(call: Call) -> str:
     """Return the call as an expression of its arrays: of a gradient, jax.vjp of the forward one."""
+    if call.operator in _FORWARD:
+        bias = "" if call.arguments.get("bias") is None else "bias"
+        return _FORWARD[call.operator](call, "x", "w", bias)
     zeros = f"lax.full({{}}, 0, '{call.dtype}')"
-    match call.operator:
-        case "conv":
-            return _conv(call, "x", "w")
-        case "conv_transpose":
-            return _conv_transpose(call)
-        case "max_pool":
-            return _max_pool(call, "x")
-        case "avg_pool":
-            return _avg_pool(call, "x", call.arguments["x"].shape[2:])
-        case "conv_input_grad":
-            y, at = _conv(call, "t", "w"), zeros.format(call.text("input_shape"))
-        case "conv_weight_grad":
-            y, at = _conv(call, "x", "t"), zeros.format(call.text("weight_shape"))
-        case "conv_bias_grad":
-            y = f"0 * grad + t.reshape({(-1, *(1,) * call.dims)})"
-            at = zeros.format(plain(call.arguments["grad"].shape[1:2]))
-        case "max_pool_grad":
-            y, at = _max_pool(call, "t"), "x"
-        case _:
-            shape = call.arguments["input_shape"]
-            y, at = _avg_pool(call, "t", shape[2:]), zeros.format(plain(shape))
+    if call.operator == "conv_bias_grad":
+        at = zeros.format(plain(call.arguments["grad"].shape[1:2]))
+        y = f"0 * grad{_added(call, 't')}"
+    else:
+        at, y = gradient_at(call, _FORWARD, lambda _call, name: name, zeros)
     return f"jax.vjp(lambda t: {y}, {at})[1](grad)[0]"
 
 
-def _conv(call: Call, t: str, w: str) -> str:
+def _conv(call: Call, t: str, w: str, bias: str) -> str:
     keywords = f"rhs_dilation={call.text('dilation')}, feature_group_count={call.text('groups')}"
     y = f"lax.conv_general_dilated({t}, {w}, {call.text('stride')}, {call.text('padding')}, "
-    return f"{y}{keywords}){_bias(call)}"
+    return f"{y}{keywords}){_added(call, bias)}"
 
 
-def _conv_transpose(call: Call) -> str:
+def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
     p, axes = call.parameters, "DHW"[3 - call.dims :]
     ends = zip(call.arguments["w"].shape[2:], p["padding"], p["dilation"], strict=True)
     full = [(d * (k - 1) - before, d * (k - 1) - after) for k, (before, after), d in ends]
     pads = [(low, high + r) for (low, high), r in zip(full, p["output_padding"], strict=True)]
     numbers = (f"NC{axes}", f"OI{axes}", f"NC{axes}")
     return (
-        f"lax.conv_transpose(x, w, {call.text('stride')}, {pads}, {call.text('dilation')}, "
-        f"{numbers}, True){_bias(call)}"
+        f"lax.conv_transpose({t}, {w}, {call.text('stride')}, {pads}, {call.text('dilation')}, "
+        f"{numbers}, True){_added(call, bias)}"
     )
 
 
-def _bias(call: Call) -> str:
-    if call.arguments.get("bias") is None:
-        return ""
-    return f" + bias.reshape({(-1, *(1,) * call.dims)})"
+def _added(call: Call, bias: str) -> str:
+    return f" + {bias}.reshape({(-1, *(1,) * call.dims)})" if bias else ""
 
 
-def _max_pool(call: Call, t: str) -> str:
-    p, padding = call.parameters, call.parameters["padding"]
-    if p["ceil_mode"]:
-        names = ("kernel", "stride", "padding", "dilation", "ceil_mode")
-        _, padding = window_reach(call.arguments["x"].shape[2:], *(p[name] for name in names))
+def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+    p = pooling(call.parameters)
+    reach = p.windows(spatial_size(call))[1] if p.ceil_mode else p.padding
     floating = call.dtype.startswith(("float", "bfloat"))
     fill = "-np.inf" if floating else f"np.iinfo('{call.dtype}').min"
-    dilation = plain((1, 1, *p["dilation"]))
-    return f"{_windows(call, t, fill, 'max', padding)}, window_dilation={dilation})"
+    dilation = plain((1, 1, *p.dilation))
+    return f"{_windows(call, t, fill, 'max', reach)}, window_dilation={dilation})"
 
 
-def _avg_pool(call: Call, t: str, size: tuple[int, ...]) -> str:
-    p = call.parameters
-    kernel, stride, padding = p["kernel"], p["stride"], p["padding"]
-    out, reach = window_reach(size, kernel, stride, padding, (1,) * call.dims, p["ceil_mode"])
-    count = divisors(size, out, kernel, stride, padding, p["count_include_pad"]).tolist()
+def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+    p, size = pooling(call.parameters), spatial_size(call)
+    out, reach = p.windows(size)
+    counted = call.parameters["count_include_pad"]
+    count = divisors(size, out, p.kernel, p.stride, p.padding, counted).tolist()
     return f"{_windows(call, t, '0', 'add', reach)}) / np.array({count}, '{call.dtype}')"
 
 
-def _windows(call: Call, t: str, start: str, operation: str, padding: Any) -> str:
+_FORWARD: dict[str, Writer] = {
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+}
+
+
+def _windows(call: Call, t: str, start: str, operation: str, padding: Padding) -> str:
     windows = ", ".join(plain((1, 1, *call.parameters[name])) for name in ("kernel", "stride"))
     pads = plain(((0, 0), (0, 0), *padding))
     first = f"np.array({start}, '{call.dtype}')"

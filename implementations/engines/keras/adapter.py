@@ -35,18 +35,20 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import FLOATS
-from conformance.implementations._arguments import Array, Padding, Shape, check_axes, native
+from conformance.implementations._arguments import Array, Padding, check_axes, native
 from conformance.implementations._windows import padded
-from conformance.implementations.engines.adapter import (
-    Engine,
+from conformance.implementations.engines.adapter import Engine
+from conformance.implementations.engines.compiled import ClearAfter
+from conformance.implementations.engines.keras import snippet
+from conformance.implementations.engines.padding import (
     Tensor,
-    biased,
+    add_bias,
+    any_padding,
     check_groups,
     check_padded,
-    cropped,
+    crop_slices,
 )
-from conformance.implementations.engines.kept import Forgetting
-from conformance.implementations.engines.keras.snippet import snippet
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 
 if TYPE_CHECKING:
     from conformance.case import Case
@@ -77,7 +79,7 @@ keras = implementation(
     shape_seconds=0.04,
     conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
     supports=_supports,
-    snippet=snippet,
+    snippet=snippet.snippet,
     known="known.toml",
 )
 
@@ -95,82 +97,43 @@ class Keras(Engine):
         """Return the array."""
         return np.array(tensor)
 
-    def convolve(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """keras.ops.conv of the padded input."""
-        check_groups(groups, t.shape[-1], w.shape[-2])
-        check_padded(t.shape[1:-1], padding)
-        t = padded(t, padding, 0, t.dtype, first=1)
-        return biased(
-            _run("conv", t, w, strides=stride, dilation_rate=dilation), bias, channels_last=True
-        )
+        check_groups(p.groups, t.shape[-1], w.shape[-2])
+        check_padded(t.shape[1:-1], p.padding)
+        t = padded(t, p.padding, 0, t.dtype, first=1)
+        y = _run("conv", t, w, strides=p.stride, dilation_rate=p.dilation)
+        return add_bias(y, bias, channels_last=True)
 
-    def transposed(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """keras.ops.conv_transpose, cropped."""
-        check_groups(groups, w.shape[-1], w.shape[-1])
-        further = {"output_padding": output_padding, "dilation_rate": dilation}
-        y = _run("conv_transpose", t, w, strides=stride, **further)
-        y = y[:, *cropped(y.shape[1:-1], padding)]
+        check_groups(p.groups, w.shape[-1], w.shape[-1])
+        further = {"output_padding": p.output_padding, "dilation_rate": p.dilation}
+        y = _run("conv_transpose", t, w, strides=p.stride, **further)
+        y = y[:, *crop_slices(y.shape[1:-1], p.padding)]
         if bias is not None and bias.dtype == t.dtype:  # which is not always that of y
             bias = bias.astype(y.dtype)
-        return biased(y, bias, channels_last=True)
+        return add_bias(y, bias, channels_last=True)
 
-    def maximum(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """keras.ops.max_pool of the padded input."""
-        check_axes(t.ndim - 2, dilation=dilation)
-        check_padded(t.shape[1:-1], padding, kernel)
+        check_axes(t.ndim - 2, dilation=p.dilation)
+        check_padded(t.shape[1:-1], p.padding, p.kernel)
         t = padded(t, reach, fill, t.dtype, first=1)
-        return _run("max_pool", t, pool_size=kernel, strides=stride)
+        return _run("max_pool", t, pool_size=p.kernel, strides=p.stride)
 
-    def average(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
+    def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """keras.ops.average_pool of the padded input."""
-        check_padded(t.shape[1:-1], padding, kernel)
-        if any(map(any, padding)) and not count_include_pad:
+        check_padded(t.shape[1:-1], p.padding, p.kernel)
+        if any_padding(p.padding) and not p.count_include_pad:
             raise Unsupported("padding by a given amount counts")
-        if reach != tuple(map(tuple, padding)):
+        if reach != tuple(map(tuple, p.padding)):
             raise Unsupported("no windows that reach beyond the padding")
-        t = padded(t, padding, 0, t.dtype, first=1)
-        return _run("average_pool", t, pool_size=kernel, strides=stride)
+        t = padded(t, p.padding, 0, t.dtype, first=1)
+        return _run("average_pool", t, pool_size=p.kernel, strides=p.stride)
 
 
-_forget = Forgetting()
+_forget = ClearAfter()
 
 
 def _run(operator: str, *arrays: Array, **parameters: Any) -> Array:

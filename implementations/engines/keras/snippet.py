@@ -1,11 +1,14 @@
 """Keras's own call of a case as source text (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``keras_numpy.py``: the same padding around keras.ops.
+Each function mirrors its namesake in ``adapter.py``: the same padding around keras.ops.
 """
 
 from __future__ import annotations
 
-from conformance.implementations._arguments import Padding, window_reach
+from conformance.implementations._arguments import Padding
+from conformance.implementations.engines.padding import any_padding
+from conformance.implementations.engines.parameters import pooling
+from conformance.implementations.engines.snippets import spatial_size
 from conformance.registration.snippets import Call, plain
 
 _IMPORT = (
@@ -19,7 +22,7 @@ def snippet(call: Call) -> list[str] | None:
     p, x = call.parameters, _array(call, "x")
     strides = f"strides={call.text('stride')}"
     if call.operator == "conv":
-        padded = _pad(call, x, p["padding"], "0")
+        padded = _pad(x, p["padding"], "0")
         arguments = f"{padded}, {_array(call, 'w')}, {strides}"
         y = _call("conv", f"{arguments}, dilation_rate={call.text('dilation')}")
     elif call.operator == "conv_transpose":
@@ -27,15 +30,13 @@ def snippet(call: Call) -> list[str] | None:
         further += f", dilation_rate={call.text('dilation')}"
         y = _call("conv_transpose", f"{x}, {_array(call, 'w')}, {strides}, {further}")
         crop = ", ".join(f"{before}:{-after or None}" for before, after in p["padding"])
-        y += f"[:, {crop}]" if any(map(any, p["padding"])) else ""
+        y += f"[:, {crop}]" if any_padding(p["padding"]) else ""
     elif call.operator in ("max_pool", "avg_pool"):
-        dilation = p.get("dilation", (1,) * call.dims)
-        size = call.arguments["x"].shape[1:-1]
-        sizes = (p["kernel"], p["stride"], p["padding"], dilation, p["ceil_mode"])
         name, fill = "average_pool", "0"
         if call.operator == "max_pool":
             name, fill = "max_pool", "-np.inf"
-        padded = _pad(call, x, window_reach(size, *sizes)[1], fill)
+        _, reach = pooling(p).windows(spatial_size(call, channels_last=True))
+        padded = _pad(x, reach, fill)
         y = _call(name, f"{padded}, {call.text('kernel')}, {strides}")
     else:
         return None
@@ -47,8 +48,8 @@ def _call(name: str, arguments: str) -> str:
     return f"keras.ops.{name}({arguments}, padding='valid', data_format='channels_last')"
 
 
-def _pad(call: Call, x: str, padding: Padding, fill: str) -> str:
-    if not any(map(any, padding)):
+def _pad(x: str, padding: Padding, fill: str) -> str:
+    if not any_padding(padding):
         return x
     pairs = plain(((0, 0), *map(tuple, padding), (0, 0)))
     return f"np.pad({x}, {pairs}, constant_values={fill})"

@@ -18,8 +18,15 @@ from conformance.implementations._arguments import (
     native,
     pool_size,
 )
-from conformance.implementations._windows import is_same, padded
-from conformance.implementations.engines.adapter import any_padding, check_padded, cropped
+from conformance.implementations._windows import padded
+from conformance.implementations.engines.padding import (
+    any_padding,
+    check_padded,
+    crop_slices,
+    is_same,
+    windows_that_fit,
+)
+from conformance.implementations.engines.parameters import Pool
 
 SAME, VALID = 0, 1
 """The kinds of padding, by their numbers in the schema."""
@@ -33,15 +40,13 @@ def check_groups(x: Array, w: Array, groups: int) -> None:
     check_axes(1, groups=(groups,))
 
 
-def pool_reach(
-    x: Array, kernel: Shape, stride: Shape, padding: Padding, ceil_mode: bool
-) -> Padding:
+def pool_reach(x: Array, p: Pool) -> Padding:
     """Return the padding that the windows of a pool read, checked where there is any."""
-    check_padding(len(kernel), padding)
-    if not ceil_mode and not any_padding(padding):
-        return padding
-    ones = (1,) * len(kernel)
-    return pool_size(x, kernel, stride, padding, ones, ceil_mode, channels_last=True)[1]
+    check_padding(len(p.kernel), p.padding)
+    if not p.ceil_mode and not any_padding(p.padding):
+        return p.padding
+    sizes = (p.kernel, p.stride, p.padding, p.dilation, p.ceil_mode)
+    return pool_size(x, *sizes, channels_last=True)[1]
 
 
 def with_padding(
@@ -60,10 +65,7 @@ def with_padding(
         return x, VALID
     size = x.shape[1:-1]
     check_padded(size, reach)
-    out = tuple(
-        (s + before + after - k) // step + 1
-        for s, k, step, (before, after) in zip(size, kernel, stride, reach, strict=True)
-    )
+    out = windows_that_fit(size, kernel, stride, reach)
     if is_same(size, out, kernel, stride, padding):
         return x, SAME
     if fill is None:
@@ -73,17 +75,12 @@ def with_padding(
 
 def without_padding(y: Array, padding: Padding) -> Array:
     """Return what is left of a transposed convolution's whole output."""
-    return np.array(y[:, *cropped(y.shape[1:-1], padding)]) if any_padding(padding) else y
+    return np.array(y[:, *crop_slices(y.shape[1:-1], padding)]) if any_padding(padding) else y
 
 
 def bias_or_zeros(bias: Array | None, w: Array, channels: int) -> Array:
     """Return the bias, which every model has."""
     return np.zeros(channels, w.dtype) if bias is None else bias
-
-
-def extent(kernel: Shape, dilation: Shape) -> Shape:
-    """Return the size of a dilated kernel."""
-    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
 
 
 def plain(array: Array) -> Array:

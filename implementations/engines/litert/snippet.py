@@ -1,49 +1,63 @@
 """LiteRT's own calls as source text, for the scripts of reports.
 
-A script writes a model of one operator with the classes of LiteRT's schema, as `_tflite_model`
-does: a line with its tensors and its operator, and one that serializes and runs it. What operator
-that is, with which options, the adapter says (`record`); so is what it pads or crops.
+A script writes a model of one operator with the classes of LiteRT's schema, as ``model.py`` does:
+a line with its tensors and its operator, and one that serializes and runs it. Which operator that
+is, with which options, and what is padded, ``operation.py`` says.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from conformance.implementations._arguments import Array, Padding, window_reach
+from conformance.implementations._arguments import Array, Padding
+from conformance.implementations.engines.litert import operation
+from conformance.implementations.engines.litert.operation import Operation
+from conformance.implementations.engines.padding import any_padding
+from conformance.implementations.engines.parameters import Conv, ConvTranspose, averaging, pooling
+from conformance.implementations.engines.snippets import spatial_size
 from conformance.registration.snippets import Call, plain
 
-Recorded: TypeAlias = "tuple[str, str, dict[str, int], tuple[Array | None, ...], Array]"
-"""An operator, the name and the fields of its options, its inputs, of which None is ``x``, and x.
-"""
 
-
-def written(call: Call, recorded: Recorded, resolver: str) -> list[str]:
+def snippet(resolver: str, call: Call) -> list[str]:
     """Return the lines that make ``call`` with the kernels of ``resolver``."""
-    operator, options, values, inputs, x = recorded
-    constants = [array for array in inputs if array is not None]
-    order, tensors = [], [_input(call, x)]
-    for array in inputs:
+    run = _operation(call)
+    order, tensors = [], [_input(call, run.x)]
+    for array in run.inputs:
         order.append(0 if array is None else len(tensors))
-        tensors += [] if array is None else [_constant(call, array, len(tensors), operator)]
-    fields = ", ".join(f"{name}={plain(value)}" for name, value in values.items())
-    last = len(constants) + 1
+        tensors += [] if array is None else [_constant(call, array, len(tensors), run.operator)]
+    fields = ", ".join(f"{name}={plain(value)}" for name, value in run.values.items())
+    last = len(tensors)
     chosen = f"experimental_op_resolver_type=li.OpResolverType.{resolver}"
-    code = f"s.BuiltinOperator.{operator}"
+    code = f"s.BuiltinOperator.{run.operator}"
     return [
         "import flatbuffers; from ai_edge_litert import interpreter as li, "
         "schema_py_generated as s",
         f"t = [{', '.join(tensors)}]; g = s.SubGraphT([s.TensorT(v.shape, "
         "getattr(s.TensorType, v.dtype.name.upper()), i) for i, v in enumerate(t)] "
         f"+ [s.TensorT([])], [0], [{last}], [s.OperatorT(0, {order}, [{last}], "
-        f"s.BuiltinOptions.{options}, s.{options}T({fields}))])",
+        f"s.BuiltinOptions.{run.options}, s.{run.options}T({fields}))])",
         f"b = flatbuffers.Builder(); b.Finish(s.ModelT(3, [s.OperatorCodeT(min({code}, 127), None, "
         f"1, {code})], [g], None, [s.BufferT(), *(s.BufferT(np.frombuffer(v.tobytes(), np.uint8)) "
         "for v in t[1:])]).Pack(b), b'TFL3'); r = li.Interpreter(model_content=bytes(b.Output()), "
         f"num_threads=1, {chosen}); r.allocate_tensors(); r.set_tensor(0, t[0]); r.invoke(); "
         f"got = r.get_tensor({last}){_crop(call)}",
     ]
+
+
+def _operation(call: Call) -> Operation:
+    match call.operator:
+        case "conv":
+            x, w, bias = call.arguments.values()
+            return operation.convolution(x, w, bias, Conv(**call.parameters))
+        case "conv_transpose":
+            x, w, bias = call.arguments.values()
+            return operation.transposed(x, w, bias, ConvTranspose(**call.parameters))
+        case "max_pool":
+            return operation.maximum(call.arguments["x"], pooling(call.parameters))
+        case _:
+            return operation.average(call.arguments["x"], averaging(call.parameters))
 
 
 def _input(call: Call, x: Array) -> str:
@@ -64,17 +78,15 @@ def _named(call: Call, name: str) -> str:
 
 
 def _pads(call: Call) -> Padding:
-    p = call.parameters
-    if "kernel" not in p:
-        padding: Padding = p["padding"]
+    if "kernel" not in call.parameters:
+        padding: Padding = call.parameters["padding"]
         return padding
-    size, ones = call.arguments["x"].shape[1:-1], (1,) * call.dims
-    return window_reach(size, p["kernel"], p["stride"], p["padding"], ones, p["ceil_mode"])[1]
+    return pooling(call.parameters).windows(spatial_size(call, channels_last=True))[1]
 
 
-def _constant(call: Call, array: Array, place: int, operator: str) -> str:
+def _constant(call: Call, array: Array, position: int, operator: str) -> str:
     """Return one of the operator's constants as source text: a shape, the weight or the bias."""
-    role = ("shape", "w", "bias")[place - (call.operator == "conv_transpose")]
+    role = ("shape", "w", "bias")[position - (call.operator == "conv_transpose")]
     if role == "shape":
         return f"np.array({array.tolist()}, np.int32)"
     if role == "bias":
@@ -93,7 +105,7 @@ def _crop(call: Call) -> str:
     """Return what selects the result: without the height, and cropped by the padding."""
     flat = "[:, 0]" if call.dims == 1 else ""
     padding: Any = call.parameters["padding"]
-    if call.operator != "conv_transpose" or not any(map(any, padding)):
+    if call.operator != "conv_transpose" or not any_padding(padding):
         return flat
     ends = (f"{before}:{-after or ''}" for before, after in padding)
     return f"{flat}[:, {', '.join(ends)}]"

@@ -30,17 +30,20 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._arguments import Array, Padding, Shape, check_axes, native
-from conformance.implementations.engines.adapter import (
-    Differentiable,
+from conformance.implementations.engines.adapter import Differentiable
+from conformance.implementations.engines.mlx import snippet
+from conformance.implementations.engines.padding import (
     Tensor,
+    add_bias,
     any_padding,
-    biased,
+    asymmetric_part,
     check_padded,
-    cropped,
-    differ,
-    shared,
+    crop_slices,
+    is_asymmetric,
+    no_padding,
+    symmetric_part,
 )
-from conformance.implementations.engines.tinygrad import snippet
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 
 mlx = implementation(
     "mlx",
@@ -50,7 +53,7 @@ mlx = implementation(
     extra="mlx",
     layout="NHWC",
     dtypes=DTYPES,
-    snippet=snippet.mlx,
+    snippet=snippet.snippet,
     conventions={"tie": "split"},
     known="known.toml",
 )
@@ -85,52 +88,33 @@ class Mlx(Differentiable):
             return np.array(tensor.view(mx.uint16)).view(dtype)
         return np.array(tensor)
 
-    def convolve(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """mlx.core.conv_general, then the bias."""
         import mlx.core as mx
 
         dims = t.ndim - 2
         if not mx.issubdtype(t.dtype, mx.floating):
             raise Unsupported("convolutions of floating-point dtypes only")
-        if dims == 3 and groups > 1:
+        if dims == 3 and p.groups > 1:
             raise Unsupported("groups in one and two dimensions only")
-        low, high = map(list, zip(*padding, strict=True))
+        low, high = map(list, zip(*p.padding, strict=True))
         weight = w.transpose(dims + 1, *range(dims), dims)  # (O, *K, C/groups)
         with mx.stream(mx.cpu):
             y = mx.conv_general(
                 t,
                 weight,
-                stride=list(stride),
+                stride=list(p.stride),
                 padding=(low, high),
-                kernel_dilation=list(dilation),
-                groups=groups,
+                kernel_dilation=list(p.dilation),
+                groups=p.groups,
             )
-            return biased(y, bias, channels_last=True)
+            return add_bias(y, bias, channels_last=True)
 
-    def transposed(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """mlx.core.conv_transposeNd, then the bias."""
         import mlx.core as mx
 
-        dims = t.ndim - 2
+        dims, groups = t.ndim - 2, p.groups
         if dims == 3 and groups > 1:
             raise Unsupported("groups in one and two dimensions only")
         function = (mx.conv_transpose1d, mx.conv_transpose2d, mx.conv_transpose3d)[dims - 1]
@@ -141,70 +125,53 @@ class Mlx(Differentiable):
         weight = w.reshape(*kernel, o, groups, c // groups)
         weight = weight.transpose(dims + 1, dims, *range(dims), dims + 2)
         weight = weight.reshape(groups * o, *kernel, c // groups)
-        both = shared(padding)
+        both = symmetric_part(p.padding)
         with mx.stream(mx.cpu):
             y = function(
                 t,
                 weight,
-                stride=_axes(stride),
+                stride=_axes(p.stride),
                 padding=_axes(both),
-                dilation=_axes(dilation),
-                output_padding=_axes(output_padding),
+                dilation=_axes(p.dilation),
+                output_padding=_axes(p.output_padding),
                 groups=groups,
             )
-            rest = tuple((b - s, a - s) for (b, a), s in zip(padding, both, strict=True))
-            y = y[:, *cropped(y.shape[1:-1], rest)] if differ(padding) else y
-            return biased(y, bias, channels_last=True)
+            if is_asymmetric(p.padding):
+                y = y[:, *crop_slices(y.shape[1:-1], asymmetric_part(p.padding))]
+            return add_bias(y, bias, channels_last=True)
 
-    def maximum(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """mlx.nn.MaxPool1d, MaxPool2d or MaxPool3d."""
         import mlx.core as mx
         import mlx.nn as nn
 
-        check_axes(t.ndim - 2, dilation=dilation)
-        if max(dilation) > 1:
+        check_axes(t.ndim - 2, dilation=p.dilation)
+        if max(p.dilation) > 1:
             raise Unsupported("pools have no dilation")
         pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[t.ndim - 3]
+        integer = not mx.issubdtype(t.dtype, mx.floating)
         with mx.stream(mx.cpu):
-            if differ(reach) or (any_padding(reach) and not mx.issubdtype(t.dtype, mx.floating)):
-                check_padded(t.shape[1:-1], padding)
-                t, reach = _pad(t, reach, fill), ((0, 0),) * len(kernel)
-            return pool(kernel, stride, shared(reach))(t)
+            if is_asymmetric(reach) or (any_padding(reach) and integer):
+                check_padded(t.shape[1:-1], p.padding)
+                t, reach = _pad(t, reach, fill), no_padding(p.padding)
+            return pool(p.kernel, p.stride, symmetric_part(reach))(t)
 
-    def average(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
+    def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """mlx.nn.AvgPool1d, AvgPool2d or AvgPool3d."""
         import mlx.core as mx
         import mlx.nn as nn
 
-        if any_padding(padding) and not count_include_pad:
+        padding = p.padding
+        if any_padding(padding) and not p.count_include_pad:
             raise Unsupported("padding always counts")
         if reach != tuple(map(tuple, padding)):
             raise Unsupported("no windows that reach beyond the padding")
         pool = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[t.ndim - 3]
         with mx.stream(mx.cpu):
-            if differ(padding):
+            if is_asymmetric(padding):
                 check_padded(t.shape[1:-1], padding)
-                t, padding = _pad(t, padding, 0), ((0, 0),) * len(kernel)
-            return pool(kernel, stride, shared(padding))(t)
+                t, padding = _pad(t, padding, 0), no_padding(padding)
+            return pool(p.kernel, p.stride, symmetric_part(padding))(t)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any

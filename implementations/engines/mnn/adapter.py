@@ -39,19 +39,22 @@ from conformance.implementations._arguments import (
     check_axes,
     check_padding,
     native,
-    window_reach,
 )
 from conformance.implementations._windows import padded
-from conformance.implementations.engines.adapter import (
+from conformance.implementations.engines.adapter import Adapter
+from conformance.implementations.engines.compiled import quiet
+from conformance.implementations.engines.mnn import snippet
+from conformance.implementations.engines.mnn.geometry import windows
+from conformance.implementations.engines.padding import (
     any_padding,
+    asymmetric_part,
     check_padded,
-    cropped,
-    differ,
-    shared,
-    windows_dropped,
+    crop_slices,
+    is_asymmetric,
+    no_padding,
+    symmetric_part,
 )
-from conformance.implementations.engines.mnn.snippet import snippet
-from conformance.implementations.engines.quiet import quiet
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 
 
 def _supports(case: Case) -> bool | str:
@@ -65,7 +68,7 @@ mnn = implementation(
     package="MNN",
     extra="mnn",
     dtypes=("float32",),
-    snippet=snippet,
+    snippet=snippet.snippet,
     supports=_supports,
     conventions={"pool_padding": "accept"},
     known="known.toml",
@@ -73,139 +76,70 @@ mnn = implementation(
 )
 
 
-@mnn
-def conv(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """MNN.expr.conv2d."""
+class Mnn(Adapter):
+    """Expressions of MNN, each of one operator."""
+
+    def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
+        """MNN.expr.conv2d."""
+        padding = p.padding
+        if is_asymmetric(padding):
+            check_padding(x.ndim - 2, padding)
+            x, padding = _padded(x, padding, 0), no_padding(padding)
+        added = _bias(bias, len(w), w)
+        return _convolution("conv2d", x, w, added, symmetric_part(padding), p)
+
+    def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
+        """MNN.expr.conv2d_transpose."""
+        both = symmetric_part(p.padding)
+        check_axes(x.ndim - 2, least=0, output_padding=p.output_padding)
+        if any(p.output_padding):
+            raise Unsupported("no output_padding")
+        added = _bias(bias, w.shape[1] * max(p.groups, 1), w)
+        y = _convolution("conv2d_transpose", x, w, added, both, p)
+        if not is_asymmetric(p.padding):
+            return y
+        check_padding(x.ndim - 2, p.padding)
+        return np.array(y[:, :, *crop_slices(y.shape[2:], asymmetric_part(p.padding))])
+
+    def max_pool(self, x: Array, p: Pool) -> Array:
+        """MNN.expr.max_pool."""
+        check_axes(len(p.kernel), dilation=p.dilation)
+        if max(p.dilation) > 1:
+            raise Unsupported("pools have no dilation")
+        around, caffe = windows(x.shape[2:], p)
+        return _pool("max_pool", _padded(x, around, -np.inf), p, caffe)
+
+    def avg_pool(self, x: Array, p: AvgPool) -> Array:
+        """MNN.expr.avg_pool."""
+        if any_padding(p.padding) and not p.count_include_pad:
+            raise Unsupported("padding always counts")
+        around, caffe = windows(x.shape[2:], p)
+        if caffe is None and around != p.padding:
+            raise Unsupported("windows that reach beyond the padding only if it is symmetric")
+        return _pool("avg_pool", _padded(x, around, 0), p, caffe)
+
+
+def _convolution(name: str, x: Array, w: Array, bias: Any, both: Shape, p: Conv) -> Array:
+    """Call an operator in the mode CAFFE, with padding of ``both`` ends alike."""
     expr, flat = _mnn(), x.ndim == w.ndim == 3
-    if differ(padding):
-        check_padding(x.ndim - 2, padding)
-        x, padding = _padded(x, padding, 0), ((0, 0),) * len(padding)
-    y = expr.conv2d(
+    y = getattr(expr, name)(
         _variable(x, flat),
         _constant(w, flat),
-        _bias(bias, len(w), w),
-        _axes(stride, flat, 1),
-        _axes(shared(padding), flat, 0),
-        _axes(dilation, flat, 1),
-        groups,
+        bias,
+        _axes(p.stride, flat, 1),
+        _axes(both, flat, 0),
+        _axes(p.dilation, flat, 1),
+        p.groups,
         expr.CAFFE,
     )
     return _read(y, flat)
 
 
-@mnn
-def conv_transpose(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    output_padding: Shape,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """MNN.expr.conv2d_transpose."""
-    expr, flat, both = _mnn(), x.ndim == w.ndim == 3, shared(padding)
-    check_axes(x.ndim - 2, least=0, output_padding=output_padding)
-    if any(output_padding):
-        raise Unsupported("no output_padding")
-    y = expr.conv2d_transpose(
-        _variable(x, flat),
-        _constant(w, flat),
-        _bias(bias, w.shape[1] * max(groups, 1), w),
-        _axes(stride, flat, 1),
-        _axes(both, flat, 0),
-        _axes(dilation, flat, 1),
-        groups,
-        expr.CAFFE,
-    )
-    result = _read(y, flat)
-    if not differ(padding):
-        return result
-    check_padding(x.ndim - 2, padding)
-    rest = tuple((b - crop, a - crop) for (b, a), crop in zip(padding, both, strict=True))
-    return np.array(result[:, :, *cropped(result.shape[2:], rest)])
-
-
-@mnn
-def max_pool(
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
-) -> Array:
-    """MNN.expr.max_pool."""
-    check_axes(len(kernel), dilation=dilation)
-    if max(dilation) > 1:
-        raise Unsupported("pools have no dilation")
-    around, caffe = windows(x.shape[2:], kernel, stride, padding, ceil_mode)
-    return _pool("max_pool", _padded(x, around, -np.inf), kernel, stride, caffe)
-
-
-@mnn
-def avg_pool(
-    x: Array,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> Array:
-    """MNN.expr.avg_pool."""
-    if any_padding(padding) and not count_include_pad:
-        raise Unsupported("padding always counts")
-    around, caffe = windows(x.shape[2:], kernel, stride, padding, ceil_mode)
-    if caffe is None and around != padding:
-        raise Unsupported("windows that reach beyond the padding only if it is symmetric")
-    return _pool("avg_pool", _padded(x, around, 0), kernel, stride, caffe)
-
-
-def windows(
-    size: Shape, kernel: Shape, stride: Shape, padding: Padding, ceil_mode: bool
-) -> tuple[Padding, Padding | None]:
-    """Return the padding to put around the input, and that for the mode CAFFE or None for VALID."""
-    none, undilated = ((0, 0),) * len(kernel), (1,) * len(kernel)
-    if not any_padding(padding) and not ceil_mode:
-        check_padding(len(kernel), padding)
-        return none, None
-    _, reach = window_reach(size, kernel, stride, padding, undilated, ceil_mode)
-    if _is_caffe(size, kernel, stride, padding, reach, ceil_mode):
-        return none, padding
-    check_padding(len(kernel), padding)
-    return reach, None
-
-
-def _is_caffe(
-    size: Shape, kernel: Shape, stride: Shape, padding: Padding, reach: Padding, ceil_mode: bool
-) -> bool:
-    """Whether the mode CAFFE, whose output is rounded up, makes the windows that are due."""
-    if differ(padding) or windows_dropped(size, kernel, stride, padding, reach):
-        return False
-    return ceil_mode or all(
-        (s + before + after - k) % step == 0
-        for s, k, step, (before, after) in zip(size, kernel, stride, padding, strict=True)
-    )
-
-
-def _pool(name: str, x: Array, kernel: Shape, stride: Shape, padding: Padding | None) -> Array:
-    """Call a pool in the mode CAFFE with ``padding``, or without in the mode VALID."""
-    expr, flat = _mnn(), x.ndim == 3 and len(kernel) == 1
-    mode = [expr.VALID] if padding is None else [expr.CAFFE, _axes(shared(padding), flat, 0)]
-    steps = _axes(kernel, flat, 1), _axes(stride, flat, 1)
+def _pool(name: str, x: Array, p: Pool, caffe: Padding | None) -> Array:
+    """Call a pool in the mode CAFFE with padding, or without in the mode VALID."""
+    expr, flat = _mnn(), x.ndim == 3 and len(p.kernel) == 1
+    mode = [expr.VALID] if caffe is None else [expr.CAFFE, _axes(symmetric_part(caffe), flat, 0)]
+    steps = _axes(p.kernel, flat, 1), _axes(p.stride, flat, 1)
     return _read(getattr(expr, name)(_variable(x, flat), *steps, *mode), flat)
 
 
@@ -255,3 +189,6 @@ def _read(variable: Any, flat: bool) -> Array:
     expr = _mnn()
     result = np.array(expr.convert(variable, expr.NCHW).read())
     return result.reshape(*result.shape[:2], *result.shape[3:]) if flat else result
+
+
+Mnn().register(mnn)

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from conformance.implementations._arguments import Padding
-from conformance.implementations.engines.adapter import any_padding, differ, shared
+from conformance.implementations.engines.mnn.geometry import windows
+from conformance.implementations.engines.padding import (
+    any_padding,
+    asymmetric_part,
+    is_asymmetric,
+    symmetric_part,
+)
+from conformance.implementations.engines.parameters import pooling
 from conformance.registration.snippets import Call, plain
 
 
@@ -33,8 +40,8 @@ def _convolution(call: Call) -> tuple[str, str, str] | None:
     flat, conv, padding = x.ndim == w.ndim == 3, call.operator == "conv", p["padding"]
     if any(p.get("output_padding", ())):
         return None
-    pads = padding if conv and differ(padding) else ()
-    both = (0,) * len(padding) if pads else shared(padding)
+    pads = padding if conv and is_asymmetric(padding) else ()
+    both = (0,) * len(padding) if pads else symmetric_part(padding)
     o = len(w) if conv else w.shape[1] * max(p["groups"], 1)
     values = (_axes(p["stride"], flat, 1), _axes(both, flat, 0), _axes(p["dilation"], flat, 1))
     y = (
@@ -43,26 +50,24 @@ def _convolution(call: Call) -> tuple[str, str, str] | None:
         f"{', '.join(values)}, {plain(p['groups'])}, F.CAFFE)"
     )
     crop = ""
-    if not conv and differ(padding):
-        ends = ((pair[0] - c, pair[1] - c) for pair, c in zip(padding, both, strict=True))
-        crop = f"[:, :, {', '.join(f'{before}:{-after or str()}' for before, after in ends)}]"
+    if not conv and is_asymmetric(padding):
+        ends = (f"{before}:{-after or ''}" for before, after in asymmetric_part(padding))
+        crop = f"[:, :, {', '.join(ends)}]"
     return _array("x", flat, pads), y, _height(flat) + crop
 
 
 def _pool(call: Call) -> tuple[str, str, str] | None:
-    from conformance.implementations.engines.mnn.adapter import windows
-
     p, x = call.parameters, call.arguments["x"]
     flat = x.ndim == 3 and len(p["kernel"]) == 1
     dilation, fill = p.get("dilation", (1,)), "-np.inf" if call.operator == "max_pool" else "0"
-    if max(dilation) > 1 or (any_padding(p["padding"]) and not p.get("count_include_pad", True)):
+    if any(d != 1 for d in dilation) or (
+        any_padding(p["padding"]) and not p.get("count_include_pad", True)
+    ):
         return None
-    around, caffe = windows(
-        x.shape[2:], *(p[n] for n in ("kernel", "stride", "padding", "ceil_mode"))
-    )
+    around, caffe = windows(x.shape[2:], pooling(p))
     if call.operator == "avg_pool" and caffe is None and around != p["padding"]:
         return None
-    mode = "F.VALID" if caffe is None else f"F.CAFFE, {_axes(shared(caffe), flat, 0)}"
+    mode = "F.VALID" if caffe is None else f"F.CAFFE, {_axes(symmetric_part(caffe), flat, 0)}"
     steps = f"{_axes(p['kernel'], flat, 1)}, {_axes(p['stride'], flat, 1)}"
     return _array("x", flat, around, fill), f"F.{call.operator}(c4, {steps}, {mode})", _height(flat)
 

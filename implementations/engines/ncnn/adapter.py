@@ -34,25 +34,17 @@ than 35/9 of it. The amplification is 24.61^2 * 35/9 = 2356.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from operator import index
 from typing import Any
 
 import numpy as np
 
-from conformance import Unsupported, implementation
-from conformance.implementations._arguments import (
-    Array,
-    Padding,
-    Shape,
-    check_axes,
-    native,
-    window_reach,
-)
-from conformance.implementations.engines.adapter import windows_dropped
-from conformance.implementations.engines.ncnn import snippet
-from conformance.registration.registry import Implementation
+from conformance import implementation
+from conformance.implementations._arguments import Array, native
+from conformance.implementations.engines.adapter import Adapter
+from conformance.implementations.engines.ncnn import layers, snippet
+from conformance.implementations.engines.ncnn.layers import Layer
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 
 WINOGRAD_AMPLIFICATION = 2356.0
 
@@ -66,7 +58,7 @@ winograd = implementation(
     amplification=WINOGRAD_AMPLIFICATION,
     conventions={"pool_padding": "accept"},
     known="known.toml",
-    snippet=snippet.winograd,
+    snippet=snippet.snippet,
     settings="one thread; Winograd where ncnn chooses it, as by default",
 )
 direct = implementation(
@@ -77,135 +69,46 @@ direct = implementation(
     dtypes=("float32",),
     conventions={"pool_padding": "accept"},
     known="known.toml",
-    snippet=snippet.direct,
+    snippet=snippet.without_winograd,
     settings="one thread; without Winograd",
 )
 
-_DIMS = {1: "1D", 2: "", 3: "3D"}
 
-# The keys of a layer's parameters, for the axes width, height, depth: the last spatial axis first.
-_KERNEL, _DILATION, _STRIDE = (1, 11, 21), (2, 12, 22), (3, 13, 23)
-_BEFORE, _AFTER, _OUTPUT = (4, 14, 24), (15, 16, 17), (18, 19, 20)
-_POOL_STRIDE, _POOL_BEFORE, _POOL_AFTER = (2, 12, 22), (3, 13, 23), (14, 15, 16)
-
-
-class Ncnn:
+class Ncnn(Adapter):
     """ncnn's layers, with or without Winograd."""
 
     def __init__(self, use_winograd: bool) -> None:
         self._use_winograd = use_winograd
 
-    def register(self, implementation: Implementation) -> None:
-        """Register every operator that it has under ``implementation``."""
-        for operator in ("conv", "conv_transpose", "max_pool", "avg_pool"):
-            implementation.register(operator, getattr(self, operator))
-
-    def conv(
-        self,
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
+    def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
         """Convolution or ConvolutionDepthWise."""
-        layer = "Convolution" if groups == 1 else "ConvolutionDepthWise"
-        parameters = _weighted(len(stride), w, bias, stride, padding, dilation, groups)
-        return self._run(x, len(stride), layer, parameters, w, bias)
+        return self._run(x, layers.convolution(w, bias, p), w, bias)
 
-    def conv_transpose(
-        self,
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
+    def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
         """Deconvolution or DeconvolutionDepthWise."""
-        layer = "Deconvolution" if groups == 1 else "DeconvolutionDepthWise"
-        c, o, *kernel = w.shape
-        w = w.reshape(groups, c // groups, o, *kernel).swapaxes(1, 2)  # (groups, o, c, *kernel)
-        w = w.reshape(groups * o, c // groups, *kernel)
-        parameters = _weighted(len(stride), w, bias, stride, padding, dilation, groups)
-        parameters |= _axes(_OUTPUT, output_padding, len(stride))
-        return self._run(x, len(stride), layer, parameters, w, bias)
+        w = layers.outputs_first(w, p.groups)
+        return self._run(x, layers.deconvolution(w, bias, p), w, bias)
 
-    def max_pool(
-        self,
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
+    def max_pool(self, x: Array, p: Pool) -> Array:
         """Pooling of type 0."""
-        check_axes(len(kernel), dilation=dilation)
-        if max(dilation) > 1:
-            raise Unsupported("pooling has no dilation")
-        if ceil_mode:
-            _, padding = window_reach(x.shape[2:], kernel, stride, padding, dilation, ceil_mode)
-        return self._pool(x, 0, kernel, stride, padding, False, True)
+        return self._run(x, layers.maximum(x.shape[2:], p))
 
-    def avg_pool(
-        self,
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
+    def avg_pool(self, x: Array, p: AvgPool) -> Array:
         """Pooling of type 1."""
-        if ceil_mode:
-            size, ones = x.shape[2:], (1,) * len(kernel)
-            _, reach = window_reach(size, kernel, stride, padding, ones, ceil_mode)
-            if windows_dropped(size, kernel, stride, padding, reach):
-                raise Unsupported("the padding mode that rounds up drops no window")
-        return self._pool(x, 1, kernel, stride, padding, ceil_mode, count_include_pad)
+        return self._run(x, layers.average(x.shape[2:], p))
 
-    def _pool(
-        self,
-        x: Array,
-        kind: int,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        full: bool,
-        count_include_pad: bool,
-    ) -> Array:
-        dims = len(kernel)
-        parameters = {0: kind, 5: 0 if full else 1, 6: int(count_include_pad)}
-        parameters |= _axes(_KERNEL, kernel, dims) | _axes(_POOL_STRIDE, stride, dims)
-        parameters |= _pads(_POOL_BEFORE, _POOL_AFTER, padding, dims)
-        return self._run(x, dims, "Pooling", parameters)
-
-    def _run(
-        self,
-        x: Array,
-        dims: int,
-        layer: str,
-        parameters: dict[int, int],
-        *arrays: Array | None,
-    ) -> Array:
+    def _run(self, x: Array, layer: Layer, *arrays: Array | None) -> Array:
         """Return the samples' results; of an empty batch, none of a sample of zeros."""
         import ncnn
 
+        dims = layer.dims
         if x.ndim != dims + 2:
             raise ValueError(f"x: shape {x.shape}; must be (N, C, *S) with {dims} spatial axes")
         weights = b""
         if arrays:  # a weight begins with 0, which says that float32 follows
             weights = b"\0\0\0\0" + b"".join(a.tobytes() for a in map(_float32, arrays))
-        net = _net(layer + _DIMS[dims], tuple(parameters.items()), weights, self._use_winograd)
+        parameters = tuple(layer.parameters.items())
+        net = _net(layer.name, parameters, weights, self._use_winograd)
         x = np.array(x, native(x.dtype), order="C")
         results = []
         for sample in x if len(x) else np.zeros((1, *x.shape[1:]), x.dtype):
@@ -213,7 +116,9 @@ class Ncnn:
             extractor.input("x", ncnn.Mat(sample).clone())  # clone: a sample ncnn may align
             status, y = extractor.extract("y")
             if status != 0:
-                raise RuntimeError(f"ncnn: {layer} {parameters}: extract returned {status}")
+                raise RuntimeError(
+                    f"ncnn: {layer.kind} {layer.parameters}: extract returned {status}"
+                )
             results.append(np.array(y))
         return np.stack(results)[: len(x)]
 
@@ -236,37 +141,6 @@ def _net(
     return net
 
 
-def _weighted(
-    dims: int,
-    w: Array,
-    bias: Array | None,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> dict[int, int]:
-    """Return what Convolution and Deconvolution have in common; w and bias go without a shape."""
-    if bias is not None and bias.shape != w.shape[:1]:
-        raise ValueError(f"bias: shape {bias.shape}; must be {w.shape[:1]}")
-    parameters = {0: len(w), 5: int(bias is not None), 6: w.size}
-    parameters |= _axes(_KERNEL, w.shape[2:], dims)
-    parameters |= _axes(_DILATION, dilation, dims) | _axes(_STRIDE, stride, dims)
-    parameters |= _pads(_BEFORE, _AFTER, padding, dims)
-    return parameters if groups == 1 else parameters | {7: index(groups)}
-
-
-def _axes(keys: Sequence[int], values: Sequence[int], dims: int) -> dict[int, int]:
-    """Return the parameters of one kind: the last spatial axis has the first key."""
-    return dict(zip(keys[:dims], map(index, reversed(values)), strict=True))
-
-
-def _pads(
-    before: Sequence[int], after: Sequence[int], padding: Padding, dims: int
-) -> dict[int, int]:
-    ends = list(zip(*((first, last) for first, last in padding), strict=True)) or [(), ()]
-    return _axes(before, ends[0], dims) | _axes(after, ends[1], dims)
-
-
 def _float32(array: Array | None) -> Array:
     """Return ``array``, or none, as the model has it: numbers without a word on their dtype."""
     if array is None:
@@ -274,25 +148,6 @@ def _float32(array: Array | None) -> Array:
     if native(array.dtype) != np.float32:
         raise TypeError(f"{array.dtype} weights; a model's are float32")
     return array.astype(np.float32, copy=False)
-
-
-class _Recorder(Ncnn):
-    """Says which layer it would run, instead of running it."""
-
-    def _run(
-        self,
-        x: Array,
-        dims: int,
-        layer: str,
-        parameters: dict[int, int],
-        *arrays: Array | None,
-    ) -> Any:
-        return layer + _DIMS[dims], parameters
-
-
-def layer_of(operator: str, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> Any:
-    """Return the layer that computes a call, and its parameters by key."""
-    return getattr(_Recorder(use_winograd=True), operator)(*arguments, **parameters)
 
 
 Ncnn(use_winograd=True).register(winograd)

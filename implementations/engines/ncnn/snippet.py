@@ -1,40 +1,57 @@
 """ncnn's own calls as source text, for the scripts of reports.
 
-Each mirrors ``adapter.py``, which is asked for the layer and its parameters.
+Each is a net of the layer that the adapter runs (``layers.py``).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from conformance.implementations.engines.ncnn import layers
+from conformance.implementations.engines.ncnn.layers import Layer
+from conformance.implementations.engines.parameters import Conv, ConvTranspose, averaging, pooling
+from conformance.implementations.engines.snippets import spatial_size
 from conformance.registration.snippets import Call
 
 
-def winograd(call: Call) -> list[str] | None:
+def snippet(call: Call) -> list[str] | None:
     """Return the lines that make a call with a net of one layer, with Winograd."""
     return _written(call, "")
 
 
-def direct(call: Call) -> list[str] | None:
+def without_winograd(call: Call) -> list[str] | None:
     """Return the lines that make a call with a net of one layer, without Winograd."""
     return _written(call, "; net.opt.use_winograd_convolution = False")
 
 
 def _written(call: Call, switch: str) -> list[str] | None:
-    from conformance.implementations.engines.ncnn.adapter import layer_of
-
     w, bias = (call.arguments.get(name) for name in ("w", "bias"))
     if not len(call.arguments["x"]):
         return None
-    layer, values = layer_of(call.operator, [*call.arguments.values()], call.parameters)
-    text = " ".join(f"{key}={value}" for key, value in values.items())
+    layer = _layer(call, w, bias)
+    text = " ".join(f"{key}={value}" for key, value in layer.parameters.items())
     weights = "b''" if w is None else f"bytes(4) + {_weight(call)}.tobytes()"
     weights += "" if bias is None else f" + {_copy('bias')}.tobytes()"
     return [
         "import ncnn",
         f"net = ncnn.Net(){switch}; assert 0 == net.load_param_mem("
-        f"'7767517\\n2 2\\nInput i 0 1 x\\n{layer} l 1 1 x y {text}\\n')",
+        f"'7767517\\n2 2\\nInput i 0 1 x\\n{layer.name} l 1 1 x y {text}\\n')",
         f"net.load_model_mem({weights}); got = np.stack([(run := net.create_extractor(), run.input("
         f"'x', ncnn.Mat(v).clone()), np.array(run.extract('y')[1]))[2] for v in {_x(call)}])",
     ]
+
+
+def _layer(call: Call, w: Any, bias: Any) -> Layer:
+    match call.operator:
+        case "conv":
+            return layers.convolution(w, bias, Conv(**call.parameters))
+        case "conv_transpose":
+            p = ConvTranspose(**call.parameters)
+            return layers.deconvolution(layers.outputs_first(w, p.groups), bias, p)
+        case "max_pool":
+            return layers.maximum(spatial_size(call), pooling(call.parameters))
+        case _:
+            return layers.average(spatial_size(call), averaging(call.parameters))
 
 
 def _x(call: Call) -> str:

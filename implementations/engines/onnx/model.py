@@ -102,7 +102,7 @@ def register(
 
 def attributes(parameters: Mapping[str, Any]) -> Attributes:
     """Return the attributes of a call's node; hashable. Raises TypeError for None."""
-    found = []
+    values: list[tuple[str, Any]] = []
     for name, value in parameters.items():
         if value is None:
             raise TypeError(f"{name}=None: must be a whole number, or one a spatial axis")
@@ -111,8 +111,8 @@ def attributes(parameters: Mapping[str, Any]) -> Attributes:
             value = (*before, *after)
         elif isinstance(value, (bool, list)):
             value = int(value) if isinstance(value, bool) else tuple(value)
-        found.append((_ATTRIBUTES.get(name, name), value))
-    return tuple(found)
+        values.append((_ATTRIBUTES.get(name, name), value))
+    return tuple(values)
 
 
 def _call(

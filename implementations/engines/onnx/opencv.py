@@ -2,9 +2,9 @@
 
 The node is Conv, ConvTranspose, MaxPool or AveragePool, whose attributes are the suite's parameters
 (padding of both ends, dilation, groups, output_padding, ceil_mode, count_include_pad), so nothing
-is emulated, padded, cropped or checked here (``model.py``), but for one thing: a
-negative stride of Conv or a pool. OpenCV 5.0 refuses it too, but has written beyond its memory by
-then, so that some later call, of anything, ends the process.
+is emulated, padded, cropped or checked here (``model.py``), but for one thing: a negative stride of
+Conv or a pool. OpenCV 5.0 refuses it too, but has written beyond its memory by then, so that some
+later call, of anything, ends the process.
 
 `cv2.dnn.readNetFromONNX` reads it with the default engine of OpenCV 5; its classic engine and its
 new one gave the same bits in 1 to 3 dimensions, with and without `Net.enableWinograd`. Weights are
@@ -23,8 +23,8 @@ import numpy as np
 
 from conformance import implementation
 from conformance.implementations._arguments import Array
+from conformance.implementations.engines.onnx import snippet
 from conformance.implementations.engines.onnx.model import Node, register
-from conformance.implementations.engines.onnx.snippet import opencv_net
 
 MAX_NETS = 128
 """Networks that are kept."""
@@ -56,7 +56,7 @@ opencv = implementation(
     extra="opencv",
     dtypes=("float32",),
     settings="cv2.dnn's default engine, Winograd as by default; weights are constants",
-    snippet=opencv_net,
+    snippet=snippet.opencv,
     conventions={"nan": "ignore", "pool_padding": "accept", "subnormal": "flush"},
     known="known_opencv.toml",
 )

@@ -1,10 +1,9 @@
 """ONNX's own reference evaluator: the operators as `onnx.reference` defines them, in NumPy.
 
-It runs the models of one node that ONNX Runtime runs (``model.py``), of Conv,
-ConvTranspose, MaxPool and AveragePool, so that arrays and parameters map one to one:
-channels-first, asymmetric padding, ceil_mode, count_include_pad. Nothing is padded, cropped or
-checked here, and evaluators are kept for the parameters and the dtype of a call, up to
-`MAX_EVALUATORS` of them.
+It runs the models of one node that ONNX Runtime runs (``model.py``), of Conv, ConvTranspose,
+MaxPool and AveragePool, so that arrays and parameters map one to one: channels-first, asymmetric
+padding, ceil_mode, count_include_pad. Nothing is padded, cropped or checked here, and evaluators
+are kept for the parameters and the dtype of a call, up to `MAX_EVALUATORS` of them.
 
 The evaluator checks no types: it computes whatever NumPy computes. Claimed here is what the
 operators are defined for, float16 to float64 and bfloat16, in MaxPool int8 and uint8 too. It has no
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from conformance import implementation
 from conformance.implementations._arguments import Array
+from conformance.implementations.engines.onnx import snippet
 from conformance.implementations.engines.onnx.model import Node, register
-from conformance.implementations.engines.onnx.snippet import evaluator
 
 if TYPE_CHECKING:
     from onnx.reference import ReferenceEvaluator
@@ -49,7 +48,7 @@ onnx_reference = implementation(
     dtypes=("float32", "float64", "float16", "bfloat16", "int8", "uint8"),
     conventions={"nan": "ignore", "zero_channels": "empty_sum"},
     work_seconds=3e-7,
-    snippet=evaluator,
+    snippet=snippet.reference,
     known="known_reference.toml",
 )
 register(onnx_reference, _run)

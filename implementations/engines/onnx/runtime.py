@@ -1,12 +1,11 @@
 """ONNX Runtime, its CPU execution provider: a model of one node, Conv, ConvTranspose or a pool.
 
 Arrays and parameters map one to one (ONNX is channels-first, with asymmetric padding, ceil_mode and
-count_include_pad): nothing is padded, cropped or checked here, ``model.py`` makes
-the model. A session is made for the parameters and the dtype of a call and kept, for up to
-`MAX_SESSIONS` of them; it serves every shape. What the session says that it has no kernel for is
-Unsupported: with 1.32 float64 in all but MaxPool; so is an output_padding of stride or more, which
-ONNX has and the session refuses by name. There are no gradients (they are in a build of their own,
-for training).
+count_include_pad): nothing is padded, cropped or checked here, ``model.py`` makes the model. A
+session is made for the parameters and the dtype of a call and kept, for up to `MAX_SESSIONS` of
+them; it serves every shape. What the session says that it has no kernel for is Unsupported: with
+1.32 float64 in all but MaxPool; so is an output_padding of stride or more, which ONNX has and the
+session refuses by name. There are no gradients (they are in a build of their own, for training).
 
 As it stands, ONNX Runtime rewrites graphs as far as it can, and uses a thread a core. Here it is
 told how many by OMP_NUM_THREADS, else one, since each session has threads of its own. float16 is

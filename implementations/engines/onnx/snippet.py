@@ -31,13 +31,13 @@ def runtime_constant(call: Call) -> list[str] | None:
     return _runtime(call, ("w",))
 
 
-def evaluator(call: Call) -> list[str] | None:
+def reference(call: Call) -> list[str] | None:
     """Return the lines that make a call with ONNX's reference evaluator."""
     evaluated = f"onnx.reference.ReferenceEvaluator(model).run(None, {_fed(call, ())})[0]"
     return [*_model(call, (), "onnx.reference"), f"got = {evaluated}"]
 
 
-def opencv_net(call: Call) -> list[str] | None:
+def opencv(call: Call) -> list[str] | None:
     """Return the lines that make a call with cv2.dnn, the weight and the bias in the model."""
     read = "net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))"
     return [

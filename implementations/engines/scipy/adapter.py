@@ -34,15 +34,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from conformance import implementation
-from conformance.implementations._arguments import (
-    Array,
-    Padding,
-    Shape,
-    conv_size,
-    conv_transpose_size,
-    native,
-)
+from conformance.implementations._arguments import Array, conv_size, conv_transpose_size, native
 from conformance.implementations._windows import padded
+from conformance.implementations.engines.adapter import Adapter
+from conformance.implementations.engines.parameters import Conv, ConvTranspose
 from conformance.implementations.engines.scipy import snippet
 
 if TYPE_CHECKING:
@@ -91,122 +86,96 @@ fft = implementation(
 )
 
 
-@scipy
-def conv(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """scipy.signal.correlate, direct."""
-    from scipy import signal
+class Direct(Adapter):
+    """The functions of scipy.signal that add up products, as the definition does."""
 
+    operators = ("conv", "conv_transpose")
+
+    def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
+        """scipy.signal.correlate, direct."""
+        from scipy import signal
+
+        y, x, w = _prepared(x, w, bias, p)
+        per_group, filters = w.shape[1], len(w) // p.groups
+        for b, o in np.ndindex(*y.shape[:2]):
+            first = o // filters * per_group
+            image = x[b, first : first + per_group]  # (C / groups, *S)
+            y[b, o] = signal.correlate(image, w[o], mode="valid", method="direct")[0]
+        return _add_bias(y, bias)
+
+    def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
+        """scipy.signal.convolve, direct."""
+        from scipy import signal
+
+        y, x, w, inside = _prepared_transpose(x, w, bias, p)
+        filters, per_group = w.shape[1], len(w) // p.groups
+        for b, c, o in np.ndindex(*x.shape[:2], filters):
+            full = signal.convolve(x[b, c], w[c, o], mode="full", method="direct")
+            y[b, c // per_group * filters + o] += full[inside]
+        return _add_bias(y, bias)
+
+
+class Fourier(Adapter):
+    """The convolution of scipy.signal through Fourier transforms."""
+
+    operators = ("conv", "conv_transpose")
+
+    def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
+        """scipy.signal.fftconvolve with the kernel flipped."""
+        from scipy import signal
+
+        y, x, w = _prepared(x, np.flip(w, tuple(range(2, w.ndim))), bias, p)
+        per_group, filters, axes = w.shape[1], len(w) // p.groups, tuple(range(1, w.ndim - 1))
+        for b, o in np.ndindex(*y.shape[:2]):
+            first = o // filters * per_group
+            image = x[b, first : first + per_group]  # (C / groups, *S)
+            y[b, o] = signal.fftconvolve(image, w[o], mode="valid", axes=axes).sum(axis=0)
+        return _add_bias(y, bias)
+
+    def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
+        """scipy.signal.fftconvolve."""
+        from scipy import signal
+
+        y, x, w, inside = _prepared_transpose(x, w, bias, p)
+        filters, per_group = w.shape[1], len(w) // p.groups
+        axes = tuple(range(1, w.ndim - 1))
+        for b, o in np.ndindex(*y.shape[:2]):
+            channels = slice(o // filters * per_group, (o // filters + 1) * per_group)
+            kernels = w[channels, o % filters]  # (C / groups, *K)
+            full = signal.fftconvolve(x[b, channels], kernels, mode="full", axes=axes)
+            y[b, o] = full[:, *inside].sum(axis=0)
+        return _add_bias(y, bias)
+
+
+def _prepared(x: Array, w: Array, bias: Array | None, p: Conv) -> tuple[Array, Array, Array]:
+    """Check a call of conv; return an array for the result, the padded input, and the weight."""
     dtype = native(x.dtype)
-    y = np.empty((len(x), len(w), *conv_size(x, w, bias, stride, padding, dilation, groups)), dtype)
-    x, w = padded(x, padding, 0, dtype), w.astype(dtype, copy=False)
-    per_group, filters = w.shape[1], len(w) // groups
-    for b, o in np.ndindex(*y.shape[:2]):
-        first = o // filters * per_group
-        image = x[b, first : first + per_group]  # (C / groups, *S)
-        y[b, o] = signal.correlate(image, w[o], mode="valid", method="direct")[0]
-    return _biased(y, bias)
+    out = conv_size(x, w, bias, p.stride, p.padding, p.dilation, p.groups)
+    y = np.empty((len(x), len(w), *out), dtype)
+    return y, padded(x, p.padding, 0, dtype), w.astype(dtype, copy=False)
 
 
-@scipy
-def conv_transpose(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    output_padding: Shape,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """scipy.signal.convolve, direct."""
-    from scipy import signal
+def _prepared_transpose(
+    x: Array, w: Array, bias: Array | None, p: ConvTranspose
+) -> tuple[Array, Array, Array, tuple[slice, ...]]:
+    """Check a call of conv_transpose; return zeros for the result, the input, and the weight.
 
-    out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
-    dtype, filters = native(x.dtype), w.shape[1]
-    x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
-    y = np.zeros((len(x), filters * groups, *out), dtype)
-    kept = _cropped(padding, out)
-    for b, c, o in np.ndindex(*x.shape[:2], filters):
-        full = signal.convolve(x[b, c], w[c, o], mode="full", method="direct")
-        y[b, c // (len(w) // groups) * filters + o] += full[kept]
-    return _biased(y, bias)
-
-
-def _conv_fft(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """scipy.signal.fftconvolve with the kernel flipped."""
-    from scipy import signal
-
+    The slices are what padding leaves of the full result.
+    """
     dtype = native(x.dtype)
-    y = np.empty((len(x), len(w), *conv_size(x, w, bias, stride, padding, dilation, groups)), dtype)
-    x, w = (
-        padded(x, padding, 0, dtype),
-        np.flip(w, tuple(range(2, w.ndim))).astype(dtype, copy=False),
-    )
-    per_group, filters, axes = w.shape[1], len(w) // groups, tuple(range(1, w.ndim - 1))
-    for b, o in np.ndindex(*y.shape[:2]):
-        first = o // filters * per_group
-        image = x[b, first : first + per_group]  # (C / groups, *S)
-        y[b, o] = signal.fftconvolve(image, w[o], mode="valid", axes=axes).sum(axis=0)
-    return _biased(y, bias)
+    parameters = (p.stride, p.padding, p.output_padding, p.dilation, p.groups)
+    out = conv_transpose_size(x, w, bias, *parameters)
+    y = np.zeros((len(x), w.shape[1] * p.groups, *out), dtype)
+    inside = tuple(slice(before, before + o) for (before, _), o in zip(p.padding, out, strict=True))
+    return y, x.astype(dtype, copy=False), w.astype(dtype, copy=False), inside
 
 
-def _conv_transpose_fft(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    *,
-    stride: Shape,
-    padding: Padding,
-    output_padding: Shape,
-    dilation: Shape,
-    groups: int,
-) -> Array:
-    """scipy.signal.fftconvolve."""
-    from scipy import signal
-
-    out = conv_transpose_size(x, w, bias, stride, padding, output_padding, dilation, groups)
-    dtype, filters, per_group = native(x.dtype), w.shape[1], len(w) // groups
-    x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
-    y = np.empty((len(x), filters * groups, *out), dtype)
-    kept, axes = (slice(None), *_cropped(padding, out)), tuple(range(1, w.ndim - 1))
-    for b, o in np.ndindex(*y.shape[:2]):
-        channels = slice(o // filters * per_group, (o // filters + 1) * per_group)
-        kernels = w[channels, o % filters]  # (C / groups, *K)
-        full = signal.fftconvolve(x[b, channels], kernels, mode="full", axes=axes)
-        y[b, o] = full[kept].sum(axis=0)
-    return _biased(y, bias)
-
-
-fft.register("conv", _conv_fft)
-fft.register("conv_transpose", _conv_transpose_fft)
-
-
-def _cropped(padding: Padding, out: Shape) -> tuple[slice, ...]:
-    """Return what padding leaves of the full result."""
-    return tuple(slice(before, before + o) for (before, _), o in zip(padding, out, strict=True))
-
-
-def _biased(y: Array, bias: Array | None) -> Array:
+def _add_bias(y: Array, bias: Array | None) -> Array:
     """Return ``y`` with the bias added in place, if there is one."""
     if bias is not None:
         y += bias.astype(y.dtype, copy=False).reshape(-1, *(1,) * (y.ndim - 2))
     return y
+
+
+Direct().register(scipy)
+Fourier().register(fft)

@@ -1,6 +1,6 @@
 """SciPy's own calls of a case as source text (`conformance.registration.snippets`).
 
-They mirror ``scipy_signal.py``: one call an image and output channel, and the channels added up.
+They mirror ``adapter.py``: one call an image and output channel, and the channels added up.
 """
 
 from __future__ import annotations

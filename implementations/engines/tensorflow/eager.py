@@ -46,16 +46,19 @@ from conformance.implementations._arguments import (
     like,
     native,
 )
-from conformance.implementations._windows import is_same
-from conformance.implementations.engines.adapter import (
-    Differentiable,
+from conformance.implementations.engines.adapter import Differentiable
+from conformance.implementations.engines.compiled import quiet
+from conformance.implementations.engines.padding import (
     any_padding,
     check_groups,
     check_padded,
-    cropped,
+    crop_slices,
+    is_same,
     refuse_second_rounding,
+    windows_that_fit,
 )
-from conformance.implementations.engines.tensorflow.snippet import snippet
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+from conformance.implementations.engines.tensorflow import snippet
 
 if TYPE_CHECKING:
     from tensorflow import Tensor
@@ -69,7 +72,7 @@ _GAPS = re.compile(
 
 
 class TensorFlow(Differentiable):
-    """TensorFlow's operators; a subclass calls them another way (``tensorflow_xla.py``)."""
+    """TensorFlow's operators; a subclass calls them another way (``xla.py``)."""
 
     channels_last = True
 
@@ -84,23 +87,14 @@ class TensorFlow(Differentiable):
         result: Array = tensor.numpy()
         return np.array(result) if result.base is not None else result
 
-    def convolve(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
         tf = _tensorflow()
 
-        dims = t.ndim - 2
+        dims, padding = t.ndim - 2, p.padding
         check_padding(dims, padding)
-        check_groups(groups, t.shape[-1], w.shape[-2])
-        if dims == 3 and groups > 1:
+        check_groups(p.groups, t.shape[-1], w.shape[-2])
+        if dims == 3 and p.groups > 1:
             raise Unsupported("conv3d has no groups")
         refuse_second_rounding(bias, t.dtype.size)
         function = {1: tf.nn.conv1d, 2: tf.nn.conv2d, 3: tf.nn.conv3d}[dims]
@@ -110,94 +104,64 @@ class TensorFlow(Differentiable):
         elif any_padding(padding):
             check_padded(t.shape[1:-1], padding)
             t = _pad(t, padding, 0)  # (N, *S + padding, C)
-        y = _call(function, t, w, _steps(stride), pads, dilations=_steps(dilation))
+        y = _call(function, t, w, _steps(p.stride), pads, dilations=_steps(p.dilation))
         return y if bias is None else tf.nn.bias_add(y, bias)
 
-    def transposed(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """tf.nn.conv1d_transpose, conv2d_transpose or conv3d_transpose, then tf.nn.bias_add."""
         tf = _tensorflow()
 
         dims = t.ndim - 2
-        check_padding(dims, padding)
-        if dims == 3 and groups > 1:
+        check_padding(dims, p.padding)
+        if dims == 3 and p.groups > 1:
             raise Unsupported("conv3d_transpose has no groups")
-        if any(
-            s <= r < max(s, d) for r, s, d in zip(output_padding, stride, dilation, strict=True)
-        ):
+        ends = zip(p.output_padding, p.stride, p.dilation, strict=True)
+        if any(s <= r < max(s, d) for r, s, d in ends):
             raise Unsupported("no output_padding of stride or more")
         refuse_second_rounding(bias, t.dtype.size)
-        axes = zip(t.shape[1:-1], w.shape[:-2], stride, dilation, output_padding, strict=True)
+        sizes = t.shape[1:-1], w.shape[:-2]
+        axes = zip(*sizes, p.stride, p.dilation, p.output_padding, strict=True)
         whole = tuple((s - 1) * step + d * (k - 1) + extra + 1 for s, k, step, d, extra in axes)
         functions = {1: tf.nn.conv1d_transpose, 2: tf.nn.conv2d_transpose}
         y = _call(
             functions.get(dims, tf.nn.conv3d_transpose),
-            *(t, w, (t.shape[0], *whole, w.shape[-2] * groups), _steps(stride), "VALID"),
-            dilations=_steps(dilation),
+            *(t, w, (t.shape[0], *whole, w.shape[-2] * p.groups), _steps(p.stride), "VALID"),
+            dilations=_steps(p.dilation),
         )
-        y = y[:, *cropped(whole, padding)] if any_padding(padding) else y
+        y = y[:, *crop_slices(whole, p.padding)] if any_padding(p.padding) else y
         return y if bias is None else tf.nn.bias_add(y, bias)
 
-    def maximum(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
         tf = _tensorflow()
 
-        check_axes(t.ndim - 2, dilation=dilation)
-        check_padded(t.shape[1:-1], padding, kernel)
+        check_axes(t.ndim - 2, dilation=p.dilation)
+        check_padded(t.shape[1:-1], p.padding, p.kernel)
         if any_padding(reach):
             t = _pad(t, reach, fill)  # (N, *S + reach, C)
-        if max(dilation) == 1:
+        if max(p.dilation) == 1:
             function = {1: tf.nn.max_pool1d, 2: tf.nn.max_pool2d, 3: tf.nn.max_pool3d}[t.ndim - 2]
-            return _call(function, t, kernel, stride, "VALID")
-        if max(stride) > 1:
+            return _call(function, t, p.kernel, p.stride, "VALID")
+        if max(p.stride) > 1:
             raise Unsupported("no dilation together with a stride")
-        return _call(
-            tf.nn.pool, t, kernel, "MAX", strides=stride, padding="VALID", dilations=dilation
-        )
+        steps = {"strides": p.stride, "dilations": p.dilation}
+        return _call(tf.nn.pool, t, p.kernel, "MAX", padding="VALID", **steps)
 
-    def average(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
+    def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
         tf = _tensorflow()
 
+        padding, kernel, stride = p.padding, p.kernel, p.stride
         check_padded(t.shape[1:-1], padding, kernel)
         function = {1: tf.nn.avg_pool1d, 2: tf.nn.avg_pool2d, 3: tf.nn.avg_pool3d}[t.ndim - 2]
         pads = "VALID"
-        if any_padding(padding) and count_include_pad:
+        if any_padding(padding) and p.count_include_pad:
             if reach != tuple(map(tuple, padding)):
                 raise Unsupported("no windows that reach beyond padding that counts")
             t = _pad(t, padding, 0)  # (N, *S + padding, C)
         elif any_padding(reach):
             size = tuple(t.shape[1:-1])
-            axes = zip(size, kernel, stride, reach, strict=True)
-            out = tuple((s + sum(pair) - k) // step + 1 for s, k, step, pair in axes)
+            out = windows_that_fit(size, kernel, stride, reach)
             if not is_same(size, out, kernel, stride, padding):
                 raise Unsupported('only "SAME" has a divisor without padding, and its own windows')
             pads = "SAME"
@@ -234,21 +198,11 @@ def _steps(values: Shape) -> list[int]:
 
 
 def _tensorflow() -> Any:
-    """Return TensorFlow, imported without the lines about CPU and GPU that it begins with.
-
-    They come from C++, so stderr itself is turned away while the import lasts; what goes wrong is
-    an exception all the same.
-    """
+    """Return TensorFlow, imported without the lines about CPU and GPU that it begins with."""
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        try:
+        with quiet():
             import tensorflow
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            os.close(nowhere)
     import tensorflow
 
     return tensorflow
@@ -287,7 +241,7 @@ tensorflow = implementation(
     layout="NHWC",
     dtypes=DTYPES,
     conventions={"nan": "ignore", "subnormal": "flush", "zero_channels": "empty_sum"},
-    snippet=snippet,
+    snippet=snippet.snippet,
     known="known.toml",
 )
 TensorFlow().register(tensorflow)

@@ -1,48 +1,29 @@
-"""TensorFlow's operators compiled by XLA: the calls of ``tensorflow_eager.py`` in a `tf.function`.
+"""TensorFlow's operators compiled by XLA: the calls of ``eager.py`` in a `tf.function`.
 
 `tf.function(jit_compile=True)` around the whole call: the padding with tf.pad, the operator, the
 bias, and in a gradient the backward pass. XLA compiles it for these shapes and parameters: what is
 new is compiled (10 to 60 ms), and the last of it kept; of each shape some 0.2 MiB stay in the
-process all the same. The operators are XLA's own, on the CPU
-Eigen's contractions and loops that LLVM compiled: family `xla`, JAX's engine as well, so that
-agreement of the two is not the word of two witnesses.
+process all the same. The operators are XLA's own, on the CPU Eigen's contractions and loops that
+LLVM compiled: family `xla`, JAX's engine as well, so that agreement of the two is not the word of
+two witnesses.
 
-What TensorFlow's operators cannot say is declined as in ``tensorflow_eager.py``. XLA has kernels
-where TensorFlow has none, such as dilated and grouped convolutions in every dtype.
+What TensorFlow's operators cannot say is declined as in ``eager.py``. XLA has kernels where
+TensorFlow has none, such as dilated and grouped convolutions in every dtype.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from conformance import implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations.engines.kept import Kept
+from conformance.implementations.engines.compiled import LRU
+from conformance.implementations.engines.tensorflow import snippet
 from conformance.implementations.engines.tensorflow.eager import TensorFlow
-from conformance.implementations.engines.tensorflow.snippet import snippet as eager
-from conformance.registration.snippets import Call
 
 if TYPE_CHECKING:
     from tensorflow import Tensor
-
-
-_MADE = re.compile(r"tf\.constant\((?:(\w+)|np\.ascontiguousarray\((\w+), [\w.]+\)), tf\.\w+\)")
-"""A tensor made of an array of the script."""
-
-
-def _snippet(call: Call) -> list[str] | None:
-    """Return TensorFlow's own call, compiled; a gradient's tape needs more lines."""
-    lines = eager(call)
-    found = re.fullmatch(r"got = (.*?)\.numpy\(\)(.*)", lines[-1]) if lines else None
-    if lines is None or found is None or call.operator.endswith("_grad"):
-        return None
-    # Not captured but handed over: else they were constants, which the compiler computes itself.
-    handed = {made[1] or made[2]: made[0] for made in _MADE.finditer(found[1])}
-    function = f"lambda {', '.join(handed)}: {_MADE.sub(lambda made: made[1] or made[2], found[1])}"
-    compiled = f"tf.function({function}, jit_compile=True)({', '.join(handed.values())})"
-    return [*lines[:-1], f"got = {compiled}.numpy(){found[2]}"]
 
 
 tensorflow = implementation(
@@ -54,7 +35,7 @@ tensorflow = implementation(
     extra="tensorflow",
     layout="NHWC",
     dtypes=DTYPES,
-    snippet=_snippet,
+    snippet=snippet.compiled,
     known="known.toml",
     conventions={"nan": "ignore", "subnormal": "flush"},
 )
@@ -64,7 +45,7 @@ class Xla(TensorFlow):
     """Calls compiled for their shapes and parameters."""
 
     def __init__(self) -> None:
-        self._compiled: Kept[Callable[..., Tensor]] = Kept()
+        self._compiled: LRU[Callable[..., Tensor]] = LRU()
 
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call the compiled ``function``."""

@@ -26,8 +26,10 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._arguments import Array, Padding, Shape, native
-from conformance.implementations.engines.adapter import Differentiable, Tensor
+from conformance.implementations._arguments import Array, Padding, native
+from conformance.implementations.engines.adapter import Differentiable
+from conformance.implementations.engines.padding import Tensor, last_axis_first
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 from conformance.implementations.engines.tinygrad import snippet
 
 tinygrad = implementation(
@@ -38,7 +40,7 @@ tinygrad = implementation(
     shape_seconds=0.4,
     extra="tinygrad",
     dtypes=DTYPES,
-    snippet=snippet.tinygrad,
+    snippet=snippet.snippet,
     conventions={
         "pool_padding": "accept",
         "zero_channels": "empty_sum",
@@ -72,74 +74,36 @@ class Tinygrad(Differentiable):
             return np.array(tensor.contiguous().bitcast(dtypes.uint16).numpy()).view(dtype)
         return np.array(tensor.numpy())
 
-    def convolve(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """Tensor.conv2d."""
-        return t.conv2d(w, bias, groups, tuple(stride), tuple(dilation), _flat(padding))
+        pads = last_axis_first(p.padding)
+        return t.conv2d(w, bias, p.groups, tuple(p.stride), tuple(p.dilation), pads)
 
-    def transposed(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """Tensor.conv_transpose2d."""
         return t.conv_transpose2d(
             w,
             bias,
-            groups,
-            tuple(stride),
-            tuple(dilation),
-            _flat(padding),
-            tuple(output_padding),
+            p.groups,
+            tuple(p.stride),
+            tuple(p.dilation),
+            last_axis_first(p.padding),
+            tuple(p.output_padding),
         )
 
-    def maximum(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """Tensor.max_pool2d."""
-        return t.max_pool2d(
-            tuple(kernel), tuple(stride), tuple(dilation), _flat(padding), ceil_mode=ceil_mode
-        )
+        windows = (tuple(p.kernel), tuple(p.stride), tuple(p.dilation))
+        return t.max_pool2d(*windows, last_axis_first(p.padding), ceil_mode=p.ceil_mode)
 
-    def average(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
+    def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """Tensor.avg_pool2d."""
         return t.avg_pool2d(
-            tuple(kernel),
-            tuple(stride),
-            padding=_flat(padding),
-            ceil_mode=ceil_mode,
-            count_include_pad=count_include_pad,
+            tuple(p.kernel),
+            tuple(p.stride),
+            padding=last_axis_first(p.padding),
+            ceil_mode=p.ceil_mode,
+            count_include_pad=p.count_include_pad,
         )
 
     def gradient(
@@ -160,11 +124,6 @@ def _compiles_bfloat16() -> bool:
     except CalledProcessError:
         return False
     return True
-
-
-def _flat(padding: Padding) -> Any:
-    """Return ``padding`` as tinygrad takes it: both ends of the last axis first."""
-    return tuple(size for before, after in reversed(padding) for size in (before, after))
 
 
 Tinygrad().register(tinygrad)

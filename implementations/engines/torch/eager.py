@@ -35,29 +35,41 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._arguments import Array, Padding, Shape, native, window_reach
-from conformance.implementations.engines.adapter import (
-    Differentiable,
+from conformance.implementations._arguments import Array, Padding, Shape, native
+from conformance.implementations.engines.adapter import Differentiable
+from conformance.implementations.engines.padding import (
+    asymmetric_part,
     check_padded,
-    cropped,
-    differ,
-    shared,
+    crop_slices,
+    is_asymmetric,
+    last_axis_first,
+    no_padding,
+    symmetric_part,
 )
-from conformance.implementations.engines.torch.snippet import snippet
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+from conformance.implementations.engines.torch import snippet
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Torch(Differentiable):
-    """PyTorch's operators; a subclass calls them another way (``pytorch_variants.py``).
+    """PyTorch's operators; a subclass calls them another way (``variants.py``).
 
     They need no instance: to compile one is to compile a function.
     """
 
     def tensor(self, array: Array) -> Tensor:
         """Return a tensor that shares the array's memory, or that of a copy where it cannot."""
-        return _tensor(array)
+        import torch
+
+        flags = array.flags
+        steps = (step >= 0 and step % array.itemsize == 0 for step in array.strides)
+        if not (array.dtype.isnative and flags.aligned and flags.writeable and all(steps)):
+            array = np.array(array, native(array.dtype), order="C")
+        if array.dtype.name == "bfloat16":
+            return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(array)
 
     def array(self, tensor: Tensor, like: Array) -> Array:
         """Return the tensor's memory."""
@@ -68,101 +80,68 @@ class Torch(Differentiable):
         return result.view(native(like.dtype)) if half else result
 
     @staticmethod
-    def convolve(
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def convolve(t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """torch.nn.functional.conv1d, conv2d, conv3d."""
         import torch.nn.functional as F
 
         function: Any = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[t.ndim]
-        if differ(padding):
+        padding = p.padding
+        if is_asymmetric(padding):
             check_padded(t.shape[2:], padding)
-            t, padding = _pad(t, padding, 0), ((0, 0),) * len(padding)
-        y: Tensor = function(t, w, bias, stride, shared(padding), dilation, groups)
+            t, padding = _pad(t, padding, 0), no_padding(padding)
+        y: Tensor = function(t, w, bias, p.stride, symmetric_part(padding), p.dilation, p.groups)
         return y
 
     @staticmethod
-    def transposed(
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def transposed(t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """torch.nn.functional.conv_transpose1d, conv_transpose2d, conv_transpose3d."""
         import torch.nn.functional as F
 
         functions = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}
         function: Any = functions[t.ndim]
-        both = shared(padding)
-        y: Tensor = function(t, w, bias, stride, both, output_padding, groups, dilation)
-        if not differ(padding):
+        both = symmetric_part(p.padding)
+        y: Tensor = function(t, w, bias, p.stride, both, p.output_padding, p.groups, p.dilation)
+        if not is_asymmetric(p.padding):
             return y
-        rest = tuple((b - s, a - s) for (b, a), s in zip(padding, both, strict=True))
-        return y[:, :, *cropped(y.shape[2:], rest)]
+        return y[:, :, *crop_slices(y.shape[2:], asymmetric_part(p.padding))]
 
     @staticmethod
-    def maximum(
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    def maximum(t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """torch.nn.functional.max_pool1d, max_pool2d, max_pool3d."""
         import torch.nn.functional as F
 
         function: Any = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}[t.ndim]
-        if differ(padding):
-            check_padded(t.shape[2:], padding, kernel)
-            t, padding, ceil_mode = _pad(t, reach, fill), ((0, 0),) * len(padding), False
-        y: Tensor = function(t, kernel, stride, shared(padding), dilation, ceil_mode)
+        padding, ceil_mode = p.padding, p.ceil_mode
+        if is_asymmetric(padding):
+            check_padded(t.shape[2:], padding, p.kernel)
+            t, padding, ceil_mode = _pad(t, reach, fill), no_padding(padding), False
+        y: Tensor = function(t, p.kernel, p.stride, symmetric_part(padding), p.dilation, ceil_mode)
         return y
 
     @staticmethod
-    def average(
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
+    def average(t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """torch.nn.functional.avg_pool1d, avg_pool2d, avg_pool3d."""
         import torch.nn.functional as F
 
         function: Any = {3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}[t.ndim]
-        if t.ndim == 5 and _only_padding_holds(t.shape[2:], kernel, padding):
+        if t.ndim == 5 and _only_padding_holds(t.shape[2:], p.kernel, p.padding):
             raise Unsupported("avg_pool3d takes no kernel larger than the input without padding")
-        if not differ(padding):
-            y: Tensor = function(t, kernel, stride, shared(padding), ceil_mode, count_include_pad)
+        if not is_asymmetric(p.padding):
+            both, counts = symmetric_part(p.padding), p.count_include_pad
+            y: Tensor = function(t, p.kernel, p.stride, both, p.ceil_mode, counts)
             return y
-        if not count_include_pad:
+        if not p.count_include_pad:
             raise Unsupported("only symmetric padding can be left out of the divisor")
-        check_padded(t.shape[2:], padding, kernel)
-        ones = (1,) * len(kernel)
-        out, _ = window_reach(t.shape[2:], kernel, stride, padding, ones, ceil_mode)
-        y = function(_pad(t, padding, 0), kernel, stride, 0, ceil_mode, count_include_pad)
+        check_padded(t.shape[2:], p.padding, p.kernel)
+        out, _ = p.windows(t.shape[2:])
+        y = function(_pad(t, p.padding, 0), p.kernel, p.stride, 0, p.ceil_mode, True)
         return y[:, :, *map(slice, out)]
 
-    def max_pool_grad(self, grad: Array, x: Array, **parameters: Any) -> Array:
+    def max_pool_grad(self, grad: Array, x: Array, p: Pool) -> Array:
         """Differentiate `maximum`, where each window sees an element of x."""
-        if _blind(x.shape[2:], **parameters):
+        if _has_window_of_padding_alone(x.shape[2:], p):
             raise Unsupported("the gradient of a window of padding alone is added outside of x")
-        return super().max_pool_grad(grad, x, **parameters)
+        return super().max_pool_grad(grad, x, p)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
@@ -180,7 +159,7 @@ class Torch(Differentiable):
 def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
     import torch.nn.functional as F
 
-    return F.pad(t, [size for pair in reversed(padding) for size in pair], value=fill)
+    return F.pad(t, last_axis_first(padding), value=fill)
 
 
 def _only_padding_holds(size: Shape, kernel: Shape, padding: Padding) -> bool:
@@ -189,42 +168,21 @@ def _only_padding_holds(size: Shape, kernel: Shape, padding: Padding) -> bool:
     return any(k > s for s, k, _ in axes) and all(k <= s + sum(pair) for s, k, pair in axes)
 
 
-def _blind(
-    size: Shape,
-    *,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
-) -> bool:
-    """Whether PyTorch pads, and some window reads nothing else: on one axis, then it does on all.
+def _has_window_of_padding_alone(size: Shape, p: Pool) -> bool:
+    """Whether some window reads padding only, on some axis, and PyTorch pads.
 
-    Without dilation none does, as no padding is larger than half of the kernel.
+    Possible with dilation alone: without it padding is at most half a kernel. Where the two ends of
+    an axis differ the adapter pads first.
     """
-    if not any(d > 1 for d in dilation) or differ(padding):
+    if not any(d > 1 for d in p.dilation) or is_asymmetric(p.padding):
         return False
-    out, _ = window_reach(size, kernel, stride, padding, dilation, ceil_mode)
+    out, _ = p.windows(size)
+    axes = zip(size, out, p.kernel, p.stride, p.padding, p.dilation, strict=True)
     return any(
-        not any(0 <= p * step - before + i * d < s for i in range(k))
-        for s, o, k, step, (before, _), d in zip(
-            size, out, kernel, stride, padding, dilation, strict=True
-        )
-        for p in range(o)
+        not any(0 <= number * step - before + i * d < s for i in range(k))
+        for s, o, k, step, (before, _), d in axes
+        for number in range(o)
     )
-
-
-def _tensor(array: Array) -> Tensor:
-    """Return a tensor that shares the memory of ``array``, or of a copy where it cannot."""
-    import torch
-
-    flags = array.flags
-    steps = (step >= 0 and step % array.itemsize == 0 for step in array.strides)
-    if not (array.dtype.isnative and flags.aligned and flags.writeable and all(steps)):
-        array = np.array(array, native(array.dtype), order="C")
-    if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)
 
 
 pytorch = implementation(
@@ -233,7 +191,7 @@ pytorch = implementation(
     settings="oneDNN and NNPACK where PyTorch chooses them, as by default",
     extra="torch",
     dtypes=DTYPES,
-    snippet=snippet,
+    snippet=snippet.snippet,
     known="known.toml",
 )
 Torch().register(pytorch)

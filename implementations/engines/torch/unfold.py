@@ -27,16 +27,17 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.case import Case
 from conformance.implementations._arguments import Array, Padding, Shape, native
-from conformance.implementations._checks import checked
-from conformance.implementations.engines.adapter import (
-    Differentiable,
+from conformance.implementations.engines.adapter import Differentiable
+from conformance.implementations.engines.checks import checked
+from conformance.implementations.engines.padding import (
     Tensor,
+    add_bias,
     any_padding,
-    biased,
-    cropped,
+    crop_slices,
+    last_axis_first,
 )
-from conformance.implementations.engines.torch.snippet import unfolded
-from conformance.registration.registry import Implementation
+from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+from conformance.implementations.engines.torch import snippet
 
 
 def _supports(case: Case) -> bool | str:
@@ -49,17 +50,16 @@ torch_unfold = implementation(
     extra="torch",
     supports=_supports,
     conventions={"tie": "split"},
-    snippet=unfolded,
+    snippet=snippet.unfolded,
 )
 
 
 class Unfold(Differentiable):
     """Convolutions and pools of unfolded images."""
 
-    def register(self, implementation: Implementation) -> None:
-        """Register every operator, with its arguments checked."""
-        for operator in self.operators:
-            implementation.register(operator, checked(getattr(self, operator)))
+    def public(self, operator: str) -> Callable[..., Array]:
+        """Return an operator that checks its arguments."""
+        return checked(super().public(operator))
 
     def tensor(self, array: Array) -> Tensor:
         """Return a copy as a tensor."""
@@ -72,40 +72,21 @@ class Unfold(Differentiable):
         result: Array = tensor.detach().numpy()
         return result
 
-    def convolve(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """Weights (groups, O/groups, C/groups*K) times columns (N, groups, C/groups*K, P)."""
-        t = _pad(t, padding, 0)
-        columns, out = _unfolded(t, w.shape[2:], stride, dilation)  # (N, C*K, P), P = prod(out)
-        n, rows, places = columns.shape
-        columns = columns.reshape(n, groups, rows // groups, places)
+        t, groups = _pad(t, p.padding, 0), p.groups
+        columns, out = _unfolded(t, w.shape[2:], p.stride, p.dilation)  # (N, C*K, P), P = prod(out)
+        n, rows, positions = columns.shape
+        columns = columns.reshape(n, groups, rows // groups, positions)
         weight = w.reshape(groups, len(w) // groups, rows // groups)
-        return biased((weight @ columns).reshape(n, len(w), *out), bias)
+        return add_bias((weight @ columns).reshape(n, len(w), *out), bias)
 
-    def transposed(
-        self,
-        t: Tensor,
-        w: Tensor,
-        bias: Tensor | None,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Tensor:
+    def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """Weights (groups, O/groups*K, C/groups) times pixels (N, groups, C/groups, P), folded."""
         import torch.nn.functional as F
 
         n, c, *size = t.shape
-        kernel, o = w.shape[2:], w.shape[1] * groups
+        groups, kernel, o = p.groups, w.shape[2:], w.shape[1] * p.groups
         pixels = t.reshape(n, groups, c // groups, int(np.prod(size)))
         weight = w.reshape(groups, c // groups, -1).transpose(1, 2)
         columns = (weight @ pixels).reshape(
@@ -113,45 +94,25 @@ class Unfold(Differentiable):
         )  # (N, O*K, P)
         whole = tuple(
             (s - 1) * step + d * (k - 1) + 1
-            for s, k, step, d in zip(size, kernel, stride, dilation, strict=True)
+            for s, k, step, d in zip(size, kernel, p.stride, p.dilation, strict=True)
         )
-        images = F.fold(
-            columns, _plane(whole), _plane(kernel), dilation=_plane(dilation), stride=_plane(stride)
-        )
-        longer = tuple((0, extra) for extra in output_padding)
+        apart, steps = _plane(p.dilation), _plane(p.stride)
+        images = F.fold(columns, _plane(whole), _plane(kernel), dilation=apart, stride=steps)
+        longer = tuple((0, extra) for extra in p.output_padding)
         y = _pad(images.reshape(n, o, *whole), longer, 0)
-        return biased(y[:, :, *cropped(y.shape[2:], padding)], bias)
+        return add_bias(y[:, :, *crop_slices(y.shape[2:], p.padding)], bias)
 
-    def maximum(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-        fill: float,
-    ) -> Tensor:
+    def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """The maximum of each column."""
-        return _windows(_pad(t, reach, fill), kernel, stride, dilation).amax(2)
+        return _windows(_pad(t, reach, fill), p).amax(2)
 
-    def average(
-        self,
-        t: Tensor,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        reach: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Tensor:
+    def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """The mean of each column."""
-        if any_padding(padding) and not count_include_pad:
+        if any_padding(p.padding) and not p.count_include_pad:
             raise Unsupported("padding always counts")
-        if reach != tuple(map(tuple, padding)):
+        if reach != tuple(map(tuple, p.padding)):
             raise Unsupported("no windows that reach beyond the padding")
-        return _windows(_pad(t, padding, 0), kernel, stride, (1,) * len(kernel)).mean(2)
+        return _windows(_pad(t, p.padding, 0), p).mean(2)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
@@ -165,10 +126,10 @@ class Unfold(Differentiable):
         return result
 
 
-def _windows(t: Tensor, kernel: Shape, stride: Shape, dilation: Shape) -> Tensor:
-    """Return (N, C, K, *out): the elements of each window beside one another."""
-    columns, out = _unfolded(t, kernel, stride, dilation)
-    return columns.reshape(*t.shape[:2], int(np.prod(kernel)), *out)
+def _windows(t: Tensor, p: Pool) -> Tensor:
+    """Return (N, C, K, *out): the elements of each window of the padded ``t``, side by side."""
+    columns, out = _unfolded(t, p.kernel, p.stride, p.dilation)
+    return columns.reshape(*t.shape[:2], int(np.prod(p.kernel)), *out)
 
 
 def _unfolded(t: Tensor, kernel: Shape, stride: Shape, dilation: Shape) -> tuple[Tensor, Shape]:
@@ -190,7 +151,7 @@ def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
 
     if not any_padding(padding):
         return t
-    return F.pad(t, [size for pair in reversed(padding) for size in pair], value=fill)
+    return F.pad(t, last_axis_first(padding), value=fill)
 
 
 def _plane(values: Any) -> Shape:

@@ -1,4 +1,4 @@
-"""PyTorch's operators by other code paths: the calls of ``pytorch.py``, made another way.
+"""PyTorch's operators by other code paths: the calls of ``eager.py``, made another way.
 
 - `torch[channels_last]`: images and weights are in the memory format channels_last, or
   channels_last_3d, before the call: other kernels, in oneDNN as well. One dimension has no such
@@ -35,7 +35,7 @@ from conformance import Implementation, implementation
 from conformance.case import Case
 from conformance.dtypes import DTYPES
 from conformance.implementations._arguments import Array
-from conformance.implementations.engines.kept import Kept
+from conformance.implementations.engines.compiled import LRU
 from conformance.implementations.engines.torch import snippet
 from conformance.implementations.engines.torch.eager import Torch
 from conformance.signatures import SIGNATURES
@@ -64,12 +64,10 @@ class Switched(Torch):
     def __init__(self, *switches: Callable[[], AbstractContextManager[Any]]) -> None:
         self._switches = switches
 
-    def register(self, implementation: Implementation) -> None:
-        """Register every operator, called with the switches."""
-        for operator in SIGNATURES:
-            implementation.register(operator, self._switched(getattr(self, operator)))
+    def public(self, operator: str) -> Callable[..., Array]:
+        """Return an operator that is called with the switches."""
+        function = super().public(operator)
 
-    def _switched(self, function: Callable[..., Array]) -> Callable[..., Array]:
         @wraps(function)
         def call(*arguments: Any, **parameters: Any) -> Array:
             with ExitStack() as stack:
@@ -99,15 +97,11 @@ class OnDevice(Switched):
 class Compiled(Torch):
     """Calls compiled for their shapes and parameters."""
 
-    def __init__(self) -> None:
-        self._compiled: Kept[Callable[..., Tensor]] = Kept()
-        self._count = itertools.count()
+    operators = tuple(operator for operator in SIGNATURES if "pool" in operator)
 
-    def register(self, implementation: Implementation) -> None:
-        """Register the operators whose code the compiler writes."""
-        for operator in SIGNATURES:
-            if "pool" in operator:
-                implementation.register(operator, getattr(self, operator))
+    def __init__(self) -> None:
+        self._compiled: LRU[Callable[..., Tensor]] = LRU()
+        self._count = itertools.count()
 
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call the compiled ``function``."""

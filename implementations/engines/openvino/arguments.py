@@ -33,16 +33,16 @@ def grouped(w: Array, groups: int) -> Array:
 
 def attributes(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a call's operator; groups are in the shape of the weights."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in parameters.items():
         if name == "padding":
             before, after = zip(*value, strict=True) if value else ((), ())
-            found |= {"pads_begin": before, "pads_end": after}
+            values |= {"pads_begin": before, "pads_end": after}
         elif name == "ceil_mode":
-            found["rounding_type"] = "ceil_torch" if value else "floor"
+            values["rounding_type"] = "ceil_torch" if value else "floor"
         elif name == "count_include_pad":
-            found["exclude_pad"] = not value
+            values["exclude_pad"] = not value
         elif name != "groups":
             fixed = tuple(value) if isinstance(value, (list, tuple)) else value
-            found[_ATTRIBUTES.get(name, name)] = fixed
-    return found
+            values[_ATTRIBUTES.get(name, name)] = fixed
+    return values

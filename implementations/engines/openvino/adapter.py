@@ -34,8 +34,8 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._arguments import Array, Shape, native
-from conformance.implementations.engines.onnx import openvino_snippet
-from conformance.implementations.engines.onnx.openvino_call import (
+from conformance.implementations.engines.openvino import snippet
+from conformance.implementations.engines.openvino.arguments import (
     attributes,
     function_name,
     grouped,
@@ -205,8 +205,8 @@ _register(
     *_ALL,
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
     shape_seconds=0.02,
-    snippet=openvino_snippet.plain,
-    known="known_openvino.toml",
+    snippet=snippet.snippet,
+    known="known.toml",
 )
 _register(
     "openvino[constant]",
@@ -214,8 +214,8 @@ _register(
     *("conv", "conv_transpose"),
     settings="INFERENCE_PRECISION_HINT f32; weights are constants",
     shape_seconds=0.03,
-    snippet=openvino_snippet.constant,
-    known="known_openvino.toml",
+    snippet=snippet.constant,
+    known="known.toml",
 )
 _register(
     "openvino[bfloat16]",
@@ -225,6 +225,6 @@ _register(
     accumulate="float32",
     settings="no INFERENCE_PRECISION_HINT, as by default: bfloat16 where the CPU has it",
     shape_seconds=0.02,
-    snippet=openvino_snippet.as_it_stands,
-    known="known_openvino.toml",
+    snippet=snippet.as_it_stands,
+    known="known.toml",
 )

@@ -1,18 +1,20 @@
-"""Compiled functions are kept for the calls that come again, a bounded number of them."""
+"""What engines need that compile: functions kept for the calls that come again, and silence."""
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 MOST = 256
-"""How many an engine keeps."""
+"""How many compiled functions an engine keeps."""
 
 _Compiled = TypeVar("_Compiled")
 
 
-class Kept(Generic[_Compiled]):
+class LRU(Generic[_Compiled]):
     """The compiled functions that were called last."""
 
     def __init__(self, most: int = MOST) -> None:
@@ -28,16 +30,36 @@ class Kept(Generic[_Compiled]):
         return compiled
 
 
-class Forgetting:
+class ClearAfter:
     """Clears the caches of an engine that has no bound for them, after ``most`` new calls."""
 
     def __init__(self, most: int = MOST // 2) -> None:
         self._most = most
-        self._seen: set[Hashable] = set()
+        self._calls: set[Hashable] = set()
 
     def __call__(self, call: Hashable, clear: Callable[[], None]) -> None:
         """Note a ``call`` by what the engine compiles for; ``clear`` first where it is too many."""
-        if call not in self._seen and len(self._seen) >= self._most:
-            self._seen.clear()
+        if call not in self._calls and len(self._calls) >= self._most:
+            self._calls.clear()
             clear()
-        self._seen.add(call)
+        self._calls.add(call)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Turn stdout and stderr away while it lasts, those of C++ included.
+
+    It keeps what engines say when they are first loaded off the terminal; what goes wrong is an
+    exception all the same.
+    """
+    copies = [os.dup(number) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    try:
+        yield
+    finally:
+        for number, copy in zip((1, 2), copies, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)

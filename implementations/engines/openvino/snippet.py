@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from conformance.implementations.engines.onnx.openvino_call import attributes, function_name
-from conformance.registration.snippets import Call
-from conformance.registration.snippets import plain as written
+from conformance.implementations.engines.openvino.arguments import attributes, function_name
+from conformance.registration.snippets import Call, plain
 
 _SINGLE = ', {"INFERENCE_PRECISION_HINT": "f32"}'
 
 
-def plain(call: Call) -> list[str] | None:
+def snippet(call: Call) -> list[str] | None:
     """Return the lines that compile a model of one operator, in float32, and call it."""
     return _script(call, (), _SINGLE)
 
@@ -55,7 +54,7 @@ def _node(call: Call, constants: tuple[str, ...]) -> str:
         name: list(value) if isinstance(value, tuple) else value
         for name, value in attributes(call.parameters).items()
     }
-    keywords = ", ".join(f"{name}={written(value)}" for name, value in lists.items())
+    keywords = ", ".join(f"{name}={plain(value)}" for name, value in lists.items())
     node = f"ops.{function_name(call.operator, several)}({', '.join(nodes)}, {keywords})"
     if call.arguments.get("bias") is None:
         return node

@@ -1,0 +1,133 @@
+"""What adapters compute and check of padding, windows, groups and bias.
+
+Padding is one pair (before, after) a spatial axis. An adapter checks only what its engine cannot
+see, since it would become valid on the way: an input that is padded first, a bias that a second
+operator adds, a result that is cropped. Sizes, kernels and outputs are of the spatial axes alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from conformance import Unsupported
+from conformance.implementations._arguments import Padding, Shape, check_padding
+from conformance.implementations.engines.parameters import Pool
+
+Tensor: TypeAlias = Any
+"""A tensor of the engine."""
+
+
+def any_padding(padding: Padding) -> bool:
+    """Whether there is padding at all; what is no number counts as some, for others to refuse."""
+    return any(end != 0 for pair in padding for end in pair)
+
+
+def is_asymmetric(padding: Padding) -> bool:
+    """Whether the two ends of some axis have different padding."""
+    return any(before != after for before, after in padding)
+
+
+def symmetric_part(padding: Padding) -> Shape:
+    """Return how much of the padding both ends of each axis have."""
+    return tuple(min(pair) for pair in padding)
+
+
+def asymmetric_part(padding: Padding) -> Padding:
+    """Return the padding that `symmetric_part` leaves."""
+    return tuple((b - min(b, a), a - min(b, a)) for b, a in padding)
+
+
+def no_padding(padding: Padding) -> Padding:
+    """Return padding of 0 on as many axes as ``padding`` has."""
+    return ((0, 0),) * len(padding)
+
+
+def last_axis_first(padding: Padding) -> Shape:
+    """Return ``padding`` as PyTorch takes it: in one row, both ends of the last axis first."""
+    return tuple(end for before, after in reversed(padding) for end in (before, after))
+
+
+def crop_slices(size: Shape, padding: Padding) -> tuple[slice, ...]:
+    """Return what ``padding`` leaves of axes of ``size``; ValueError where nothing, or for less."""
+    check_padding(len(size), padding)
+    if any(before + after >= s for s, (before, after) in zip(size, padding, strict=True)):
+        raise ValueError(f"padding={padding!r}: crops the whole output {tuple(size)}")
+    return tuple(slice(b, s - a) for s, (b, a) in zip(size, padding, strict=True))
+
+
+def check_padded(size: Shape, padding: Padding, kernel: Shape | None = None) -> None:
+    """Check what an input of ``size`` that is padded first would hide; ``kernel`` is a pool's.
+
+    Raises ValueError for padding below 0 or beyond half of the kernel, and for an empty axis.
+    """
+    check_padding(len(size), padding)
+    if 0 in size:
+        raise ValueError(f"x: an empty spatial axis: {tuple(size)}")
+    if kernel and any(2 * max(p) > k for p, k in zip(padding, kernel, strict=True)):
+        raise ValueError(f"padding={padding!r}: more than half of kernel={kernel!r}")
+
+
+def dilated(kernel: Shape, dilation: Shape) -> Shape:
+    """Return the extent of a dilated kernel."""
+    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+
+
+def windows_that_fit(size: Shape, kernel: Shape, stride: Shape, padding: Padding) -> Shape:
+    """Return how many windows the padded input holds; ``kernel`` is the extent of one."""
+    axes = zip(size, kernel, stride, padding, strict=True)
+    return tuple((s + before + after - k) // step + 1 for s, k, step, (before, after) in axes)
+
+
+def windows_dropped(size: Shape, p: Pool, reach: Padding) -> bool:
+    """Whether rounding up alone makes more windows than the padding that is read holds."""
+    return any(
+        -(-(s + sum(pair) - k) // step) > (s + sum(read) - k) // step
+        for s, k, step, pair, read in zip(size, p.kernel, p.stride, p.padding, reach, strict=True)
+    )
+
+
+def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
+    """Whether TensorFlow's "SAME" makes ``out`` windows and starts the first where padding does.
+
+    It makes ceil(S / stride) windows and puts half of the positions that they lack, rounded down,
+    before the input. ``kernel`` is the kernel's extent, dilated.
+    """
+    return all(
+        o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
+        for s, o, k, step, (before, _) in zip(size, out, kernel, stride, padding, strict=True)
+    )
+
+
+def check_groups(groups: int, channels: int, per_group: int) -> None:
+    """Check groups for an engine that counts them itself; ValueError where it would count others.
+
+    The weight reads ``per_group`` of the input's ``channels``.
+    """
+    if groups < 1 or channels != per_group * groups:
+        raise ValueError(
+            f"groups={groups!r}: the weight reads {per_group} channels a group, which does not "
+            f"suit {channels} channels of the input"
+        )
+
+
+def add_bias(y: Tensor, bias: Tensor | None, *, channels_last: bool = False) -> Tensor:
+    """Return ``y`` and the bias, which a second operator of the engine adds.
+
+    Raises ValueError where that would broadcast or promote the bias, and Unsupported where it
+    rounds a second time: in the half formats.
+    """
+    if bias is None:
+        return y
+    channels = y.shape[-1 if channels_last else 1]
+    if tuple(bias.shape) != (channels,):
+        raise ValueError(f"bias: shape {tuple(bias.shape)}; must be ({channels},)")
+    if bias.dtype != y.dtype:
+        raise ValueError(f"bias: dtype {bias.dtype}; must be that of x, {y.dtype}")
+    refuse_second_rounding(bias, y.itemsize)
+    return y + (bias if channels_last else bias.reshape(-1, *(1,) * (y.ndim - 2)))
+
+
+def refuse_second_rounding(bias: Tensor | None, itemsize: int) -> None:
+    """Raise Unsupported where a second operator adds ``bias`` to a result that was rounded."""
+    if bias is not None and itemsize == 2:
+        raise Unsupported("a second operator adds the bias and rounds to the half format again")

@@ -1,0 +1,69 @@
+"""The parameters of a call as one object, which adapters call ``p``.
+
+They are as the call has them: an invalid call may have anything in them, which is for the engine
+to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.implementations._arguments import Padding, Shape, window_reach
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """Parameters of conv and its gradients; tuples have one entry a spatial axis."""
+
+    stride: Shape
+    padding: Padding
+    dilation: Shape
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConvTranspose(Conv):
+    """Parameters of conv_transpose."""
+
+    output_padding: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Parameters of max_pool and its gradient; tuples have one entry a spatial axis."""
+
+    kernel: Shape
+    stride: Shape
+    padding: Padding
+    dilation: Shape
+    ceil_mode: bool
+
+    def windows(self, size: Shape) -> tuple[Shape, Padding]:
+        """Return how many windows an input of ``size`` has, and the padding that they read.
+
+        Both are one entry a spatial axis; the padding is that of the call, with more after the
+        input where a window that ``ceil_mode`` adds reaches further. Nothing is checked: raises
+        what Python does where that cannot be computed.
+        """
+        return window_reach(
+            size, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(Pool):
+    """Parameters of avg_pool and its gradient, whose ``dilation`` is 1 on every axis."""
+
+    count_include_pad: bool
+
+
+def averaging(parameters: Mapping[str, Any]) -> AvgPool:
+    """Return the parameters of avg_pool, by name, as one object."""
+    return AvgPool(dilation=(1,) * len(parameters["kernel"]), **parameters)
+
+
+def pooling(parameters: Mapping[str, Any]) -> Pool:
+    """Return the parameters of either pool, by name, as one object."""
+    return Pool(**parameters) if "dilation" in parameters else averaging(parameters)
