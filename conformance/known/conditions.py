@@ -7,12 +7,12 @@ reports put it. Any case may be asked about: a call without a window has no wind
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
 from conformance.case import Case
+from conformance.errors import did_you_mean
 
 Condition: TypeAlias = Callable[[Case], bool]
 
@@ -119,26 +119,12 @@ def _axes(case: Case) -> list[tuple[int, int, int, int, tuple[int, int]]]:
 
 CONDITIONS: Mapping[str, Condition] = MappingProxyType(
     {
-        condition.__name__: condition
-        for condition in (
-            valid,
-            one_channel_a_group,
-            depthwise,
-            unit_kernel,
-            unit_stride,
-            unit_dilation,
-            stride_beyond_kernel,
-            window_of_padding_alone,
-            axis_of_padding_alone,
-            window_begins_beyond_input,
-            window_ends_beyond_padding,
-            padded_or_rounded_up,
-            padding_beyond_dilated_kernel,
-            unit_kernel_with_output_beyond_padding,
-        )
+        name: function
+        for name, function in globals().items()
+        if getattr(function, "__module__", "") == __name__ and not name.startswith("_")
     }
 )
-"""The conditions that an entry can name."""
+"""The conditions that an entry can name: the functions above."""
 
 
 def holds(condition: str, case: Case) -> bool:
@@ -160,6 +146,5 @@ def complaint(condition: object) -> str:
     name = condition.removeprefix("not ") if isinstance(condition, str) else ""
     if name in CONDITIONS:
         return ""
-    near = difflib.get_close_matches(name, CONDITIONS, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = did_you_mean(name, CONDITIONS)
     return f"condition {condition!r} is unknown; {hint}known are {', '.join(CONDITIONS)}"
