@@ -78,9 +78,8 @@ class Table:
     def number(self, field: str, least: float, most: float) -> float:
         """Return a number; a whole one will do."""
         value = self.values[field]
-        if not isinstance(value, float) and not _is_whole(value):
-            raise self.error(field, f"a number, {least:g} to {most:g}")
-        if not least <= value <= most:  # false for NaN, too
+        right = isinstance(value, float) or _is_whole(value)
+        if not right or not least <= value <= most:  # false for NaN, too
             raise self.error(field, f"a number, {least:g} to {most:g}")
         return float(value)
 

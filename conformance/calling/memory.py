@@ -88,9 +88,9 @@ def _unaligned(array: Array) -> tuple[Array, Array]:
     """Beginning at an odd address, as in a packed record or a file."""
     buffer = np.zeros(array.nbytes + 1, np.uint8)
     view = buffer[1:].view(array.dtype) if array.size else buffer[:0].view(array.dtype)
-    shaped = view.reshape(array.shape)
-    shaped[...] = array
-    return shaped, buffer
+    view = view.reshape(array.shape)
+    view[...] = array
+    return view, buffer
 
 
 def _readonly(array: Array) -> tuple[Array, Array]:
