@@ -8,7 +8,8 @@ dtype), so that reading past the view shows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,13 +36,8 @@ def spread(array: Array) -> Array:
     return np.ascontiguousarray(np.broadcast_to(array[..., :1], array.shape))
 
 
-def _contiguous(array: Array) -> tuple[Array, Array]:
-    copy = np.array(array, order="C")
-    return copy, copy
-
-
-def _fortran(array: Array) -> tuple[Array, Array]:
-    copy = np.array(array, order="F")
+def _contiguous(array: Array, order: Literal["C", "F"] = "C") -> tuple[Array, Array]:
+    copy = np.array(array, order=order)
     return copy, copy
 
 
@@ -94,7 +90,7 @@ def _unaligned(array: Array) -> tuple[Array, Array]:
 
 
 def _readonly(array: Array) -> tuple[Array, Array]:
-    copy = np.array(array, order="C")
+    copy, _ = _contiguous(array)
     copy.flags.writeable = False
     return copy, copy
 
@@ -109,7 +105,7 @@ def _byteswapped(array: Array) -> tuple[Array, Array]:
 
 _PLACES: dict[str, Callable[[Array], tuple[Array, Array]]] = {
     "contiguous": _contiguous,
-    "fortran": _fortran,
+    "fortran": partial(_contiguous, order="F"),
     "strided": _strided,
     "reversed": _reversed,
     "broadcast": _broadcast,

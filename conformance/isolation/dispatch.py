@@ -26,7 +26,7 @@ from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation import AVAILABLE
 from conformance.isolation.worker_caller import WorkerCaller, end_spares
 from conformance.registration import entry_points, registry
-from conformance.registration.implementation import Implementation
+from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits, Place
 from conformance.registration.plugins import load_plugin
 
@@ -43,13 +43,12 @@ def caller_of(one: Implementation) -> Caller:
 
 def caller_at(place: Place) -> WorkerCaller:
     """Return the caller of a place; its worker starts with its first call."""
-    if not _callers:
-        atexit.register(close_all)
     if place not in _callers:
         _callers[place] = WorkerCaller(place)
     return _callers[place]
 
 
+@atexit.register
 def close_all() -> None:
     """End every worker of this process."""
     while _callers:
@@ -100,11 +99,10 @@ class RemoteFunctions(dict[str, Callable[..., Any]]):
 
 def called_in_worker(implementation: Implementation, place: Place) -> Implementation:
     """Return it with its calls made in a worker; the registered one stays as it is."""
-    functions = RemoteFunctions()
-    for operator, function in implementation.functions.items():
-        module = getattr(function, "__module__", None) or ""
-        name = getattr(function, "__name__", operator)
-        functions[operator] = RemoteFunction(module, name, operator, place)
+    functions = RemoteFunctions(
+        (operator, RemoteFunction(*names_of(operator, function), operator, place))
+        for operator, function in implementation.functions.items()
+    )
     return replace(implementation, functions=functions, place=place)
 
 

@@ -40,8 +40,6 @@ _GRACE = 1.0
 """Seconds that the guardian gets to end everything, before it is ended as well."""
 _TAIL = 300
 """Characters of stderr that are reported."""
-
-
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """What workers inherit besides: threads of OpenMP that wait do so asleep. Workers share cores, and
 a thread that spins keeps the one from it that it waits for: tens of times slower, measured."""
@@ -150,16 +148,16 @@ class Process:
                     f"version 3.11 or later"
                 ) from None
             raise
-        if answer[0] == "refused":
-            raise StartError(f"interpreter {python}: {answer[1]}")
-        if answer[0] == "failed":
-            raise StartError(str(answer[1]))
-        protocol = answer[1]
-        if answer[0] != "hello" or protocol != PROTOCOL:
+        kind, what, *_ = answer
+        if kind == "refused":
+            raise StartError(f"interpreter {python}: {what}")
+        if kind == "failed":
+            raise StartError(str(what))
+        if kind != "hello" or what != PROTOCOL:
             raise StartError(
-                f"interpreter {python}: its worker speaks protocol {protocol}, this run {PROTOCOL}"
+                f"interpreter {python}: its worker speaks protocol {what}, this run {PROTOCOL}"
             )
-        _, _, self.pid, self.python, self.numpy, self.declared = answer
+        self.pid, *_, self.declared = answer[2:]
 
     def _spoken(self) -> bool:
         """Whether the entry has split: before that, nothing of the implementation has run."""
@@ -194,10 +192,9 @@ class Process:
             except BrokenPipeError:  # the worker is gone: receiving says how
                 self._outbox.clear()
                 return
-            if written == len(self._outbox[0]):
+            self._outbox[0] = self._outbox[0][written:]
+            if not self._outbox[0]:
                 self._outbox.popleft()
-            else:
-                self._outbox[0] = self._outbox[0][written:]
 
     def receive(self, seconds: Callable[[], float]) -> tuple[tuple[Any, ...], bytearray]:
         """Return the next frame; raise `Ended` where the worker ends, or ``seconds()`` are over.

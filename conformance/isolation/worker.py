@@ -32,7 +32,7 @@ from conformance.known.difference import KnownDifference
 from conformance.known.listed import FromFile
 from conformance.registration import registry
 from conformance.registration.declarations import Declarations
-from conformance.registration.implementation import Implementation
+from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Registry
 
@@ -153,13 +153,7 @@ def declarations(one: Implementation) -> dict[str, Any]:
         "known": _plain_known(one.known),
         "supports": one.supports is not None,
         "snippet": None,
-        "functions": {
-            operator: (
-                getattr(function, "__module__", None) or "",
-                getattr(function, "__name__", operator),
-            )
-            for operator, function in one.functions.items()
-        },
+        "functions": {operator: names_of(operator, f) for operator, f in one.functions.items()},
     }
 
 

@@ -6,7 +6,6 @@ one by one, so that the call that ends the process is the first one unanswered.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import time
 from collections import deque
@@ -279,8 +278,6 @@ _spares: dict[Place, Process] = {}
 
 def keep(place: Place, process: Process) -> None:
     """Let the first implementation of a place that is called have this worker."""
-    if not _spares:
-        atexit.register(end_spares)
     _spares[replace(place, name="")] = process
 
 

@@ -54,23 +54,12 @@ def stride_beyond_kernel(case: Case) -> bool:
 
 def window_of_padding_alone(case: Case) -> bool:
     """A window reads nothing but padding, on some axis."""
-    return any(
-        all(not 0 <= start + k * d < size for k in range(kernel))
-        for size, kernel, step, d, (before, after) in _axes(case)
-        for start in range(-before, size + after - d * (kernel - 1), step)
-    )
+    return any(not all(_reads_input(*axis)) for axis in _axes(case))
 
 
 def axis_of_padding_alone(case: Case) -> bool:
     """No window reads the input, on some axis."""
-    return any(
-        all(
-            not 0 <= start + k * d < size
-            for start in range(-before, size + after - d * (kernel - 1), step)
-            for k in range(kernel)
-        )
-        for size, kernel, step, d, (before, after) in _axes(case)
-    )
+    return any(not any(_reads_input(*axis)) for axis in _axes(case))
 
 
 def window_begins_beyond_input(case: Case) -> bool:
@@ -115,6 +104,13 @@ def _axes(case: Case) -> list[tuple[int, int, int, int, tuple[int, int]]]:
         return []
     parameters = (case.window, case.stride, case.dilation, case.padding)
     return list(zip(case.x[2:], *parameters, strict=True))
+
+
+def _reads_input(size: int, kernel: int, step: int, d: int, padding: tuple[int, int]) -> list[bool]:
+    """Return of each window along an axis whether it reads the input."""
+    before, after = padding
+    starts = range(-before, size + after - d * (kernel - 1), step)
+    return [any(0 <= start + k * d < size for k in range(kernel)) for start in starts]
 
 
 CONDITIONS: Mapping[str, Condition] = MappingProxyType(

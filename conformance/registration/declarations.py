@@ -50,14 +50,6 @@ def declares(
     return field(metadata={"says": text, "check": check, "convert": convert}, **options)
 
 
-def _among(*allowed: str | None) -> Check:
-    def check(name: str, value: Any) -> str | None:
-        names = ", ".join(text for text in allowed if text is not None)
-        return None if value in allowed else f"{name}={value!r}; allowed: {names}"
-
-    return check
-
-
 def _dtypes(name: str, value: Sequence[str]) -> str | None:
     if not value:
         return f"{name}=(); name at least one of {', '.join(DTYPES)}"
@@ -70,6 +62,10 @@ def _meeting(right: Callable[[Any], bool], text: str) -> Check:
     return lambda name, value: None if right(value) else f"{name}={value!r}; {text}"
 
 
+def _among(*allowed: str | None) -> Check:
+    return _meeting(lambda value: value in allowed, f"allowed: {', '.join(filter(None, allowed))}")
+
+
 def _from_0(value: Any) -> bool:
     return isinstance(value, (int, float)) and 0 <= value < math.inf
 
@@ -80,11 +76,8 @@ _line = _meeting(lambda value: isinstance(value, str), "one line of text")
 
 
 def _function_of(argument: str) -> Check:
-    def check(name: str, value: Any) -> str | None:
-        right = value is None or callable(value)
-        return None if right else f"{name} must be a function of a {argument}"
-
-    return check
+    text = f"must be a function of a {argument}"
+    return lambda name, value: None if value is None or callable(value) else f"{name} {text}"
 
 
 def _conventions(name: str, value: Mapping[str, str]) -> str | None:

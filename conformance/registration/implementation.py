@@ -193,6 +193,12 @@ def _interactive(where: str) -> bool:
     return where.startswith("<") or "ipykernel" in where
 
 
+def names_of(operator: str, function: Function) -> tuple[str, str]:
+    """Return the module and the name that the function of an operator goes by."""
+    module = getattr(function, "__module__", None) or ""
+    return module, getattr(function, "__name__", operator)
+
+
 def _location(function: object) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)

@@ -22,7 +22,6 @@ import enum
 import math
 import textwrap
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Self, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -124,11 +123,17 @@ class Column:
         return None if self.optional and math.isnan(number) else number
 
 
-@cache  # annotations are slow to read, and rows are many
+_COLUMNS: dict[type[Row], tuple[Column, ...]] = {}
+"""Those of each table that was asked for: annotations are slow to read, and rows are many."""
+
+
 def columns(row_type: type[Row]) -> tuple[Column, ...]:
     """Return the columns of a table, in the order of its fields."""
-    hints = get_type_hints(row_type, include_extras=True)
-    return tuple(_column(f.name, hints[f.name], f.default) for f in fields(row_type))
+    if row_type not in _COLUMNS:
+        hints = get_type_hints(row_type, include_extras=True)
+        declared = fields(row_type)
+        _COLUMNS[row_type] = tuple(_column(f.name, hints[f.name], f.default) for f in declared)
+    return _COLUMNS[row_type]
 
 
 def _column(name: str, hint: Any, default: Any) -> Column:
