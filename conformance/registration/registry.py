@@ -20,19 +20,6 @@ from conformance.registration import entry_points
 from conformance.registration.declarations import Arguments, taking
 from conformance.registration.implementation import Implementation
 
-__all__ = [
-    "Implementation",
-    "Registry",
-    "broken",
-    "find",
-    "get",
-    "implementation",
-    "implementations",
-    "in_use",
-    "use",
-    "using",
-]
-
 
 class Registry:
     """Implementations by name; those of entry points are loaded when they are first asked for.
