@@ -18,7 +18,7 @@ from conformance.case import Case
 from conformance.dtypes import DTYPES, available
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.large.judge import judge_any
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.running.causes import Violation, kind_of, shrink_to_violations
 from conformance.running.judge_cell import judge_histories, judge_relations

@@ -21,7 +21,7 @@ from benchmarks.hunting import default_plan, hunt
 from benchmarks.judges import Sample, accuses, fixed_shape, known, onnx_nodes, opinfo
 from benchmarks.judges import plain_hypothesis as plain
 from conformance.dtypes import FLOATS
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from tests.correct import correct
 from tests.defects import defects
 

@@ -100,33 +100,26 @@ class Case:
 
     def __str__(self) -> str:
         dims = self.dims
-        parts = [f"{self.operator}{dims}d", self.dtype, f"x={_ints(self.x)}"]
-        if self.w is not None:
-            parts.append(f"w={_ints(self.w)}")
-        if self.kernel is not None:
-            parts.append(f"kernel={_ints(self.kernel)}")
-        if self.bias:
-            parts.append("bias")
-        if self.stride != (1,) * dims:
-            parts.append(f"stride={_ints(self.stride)}")
-        if self.padding != ((0, 0),) * dims:
-            parts.append(f"padding={','.join(f'{b}/{a}' for b, a in self.padding)}")
-        if self.output_padding != (0,) * dims:
-            parts.append(f"output_padding={_ints(self.output_padding)}")
-        if self.dilation != (1,) * dims:
-            parts.append(f"dilation={_ints(self.dilation)}")
-        if self.groups != 1:
-            parts.append(f"groups={self.groups}")
-        if self.ceil_mode:
-            parts.append("ceil_mode")
-        if not self.count_include_pad:
-            parts.append("exclude_pad")
-        if self.memory != "contiguous":
-            parts.append(f"memory={self.memory}")
-        if self.invalid:
-            parts.append(f"invalid={self.invalid}")
-        parts.append(f"{self.data}@{self.seed}")
-        return ":".join(parts)
+        ones, zeros = (1,) * dims, (0,) * dims
+        parts = (
+            f"{self.operator}{dims}d",
+            self.dtype,
+            f"x={_ints(self.x)}",
+            f"w={_ints(self.w)}" if self.w is not None else "",
+            f"kernel={_ints(self.kernel)}" if self.kernel is not None else "",
+            "bias" if self.bias else "",
+            f"stride={_ints(self.stride)}" if self.stride != ones else "",
+            f"padding={_pairs(self.padding)}" if self.padding != ((0, 0),) * dims else "",
+            f"output_padding={_ints(self.output_padding)}" if self.output_padding != zeros else "",
+            f"dilation={_ints(self.dilation)}" if self.dilation != ones else "",
+            f"groups={self.groups}" if self.groups != 1 else "",
+            "ceil_mode" if self.ceil_mode else "",
+            "" if self.count_include_pad else "exclude_pad",
+            f"memory={self.memory}" if self.memory != "contiguous" else "",
+            f"invalid={self.invalid}" if self.invalid else "",
+            f"{self.data}@{self.seed}",
+        )
+        return ":".join(filter(None, parts))
 
     @property
     def check(self) -> str:
@@ -162,6 +155,10 @@ class Case:
 
 def _ints(values: Shape) -> str:
     return ",".join(map(str, values))
+
+
+def _pairs(values: Padding) -> str:
+    return ",".join(f"{before}/{after}" for before, after in values)
 
 
 # --- parsing ------------------------------------------------------------------------------------

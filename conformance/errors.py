@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class ConformanceError(Exception):
     """Something handed to the suite is wrong; the command line prints it and exits with 2."""
@@ -32,3 +35,9 @@ class Unsupported(Exception):
 
     The first argument is the reason; it is reported, and never counts as a failure.
     """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the part of a message that suggests the nearest of the ``known`` names, or ""."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}? " if near else ""

@@ -35,9 +35,8 @@ class Signature:
         return tuple(ROLES[name] for name in self.arguments)
 
     def __str__(self) -> str:
-        if not self.parameters:
-            return f"({', '.join(self.arguments)})"
-        return f"({', '.join(self.arguments)}, *, {', '.join(self.parameters)})"
+        keywords = ("*", *self.parameters) if self.parameters else ()
+        return f"({', '.join((*self.arguments, *keywords))})"
 
 
 _CONV = ("stride", "padding", "dilation", "groups")

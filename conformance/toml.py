@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance.errors import SpecError
+from conformance.errors import SpecError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,7 @@ class Table:
         names = tuple(known)
         for field in self.values:
             if field not in names:
-                near = difflib.get_close_matches(field, names, n=1)
-                hint = f"did you mean {near[0]}? " if near else ""
+                hint = did_you_mean(field, names)
                 raise self.failure(
                     f"{what} {show(field)} is unknown; {hint}allowed: {', '.join(names)}"
                 )
@@ -80,9 +78,8 @@ class Table:
     def number(self, field: str, least: float, most: float) -> float:
         """Return a number; a whole one will do."""
         value = self.values[field]
-        if not isinstance(value, float) and not _is_whole(value):
-            raise self.error(field, f"a number, {least:g} to {most:g}")
-        if not least <= value <= most:  # false for NaN, too
+        right = isinstance(value, float) or _is_whole(value)
+        if not right or not least <= value <= most:  # false for NaN, too
             raise self.error(field, f"a number, {least:g} to {most:g}")
         return float(value)
 

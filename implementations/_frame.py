@@ -34,7 +34,7 @@ from functools import update_wrapper
 
 from conformance.implementations import _operators
 from conformance.implementations._operators import Operator
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 
 @dataclass(frozen=True, slots=True)

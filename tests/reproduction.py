@@ -17,7 +17,7 @@ from conformance.calling import Observation, from_layout
 from conformance.case import Case
 from conformance.dtypes import numpy_dtype
 from conformance.judging import Accuracy, Prepared, judge_observation
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 
 SECONDS = 300.0

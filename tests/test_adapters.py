@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
-from conformance.registration.registry import Implementation, implementations
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import implementations
 from conformance.running.adapter_check import dtype_of, first_sign_of_wrong_adapter, simplest
 from conformance.spec import load
 

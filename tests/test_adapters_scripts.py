@@ -12,7 +12,8 @@ import pytest
 from conformance.calling import to_layout
 from conformance.case import Case
 from conformance.judging import Prepared, judge_prepared
-from conformance.registration.registry import Implementation, implementations
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import implementations
 from conformance.scripts.engine import MOST_LINES, engine_script
 from conformance.signatures import SIGNATURES
 from tests.test_engine_script import _RUN_ALL, CASES

@@ -11,7 +11,7 @@ import pytest
 
 from conformance.checks.conventions import Probe, mismatches, probe
 from conformance.judging import judge
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.reports import load
 from conformance.reports.differences import choices, differences
 from conformance.reports.differences_markdown import differences_markdown

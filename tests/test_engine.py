@@ -21,7 +21,8 @@ from conformance import Unsupported
 from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
-from conformance.registration.registry import Implementation, implementation
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import implementation
 from conformance.requirements import check_of
 from conformance.runfile import tables
 from conformance.runfile.reading import read

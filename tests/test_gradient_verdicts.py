@@ -20,7 +20,8 @@ from conformance.cases.strategies import cases
 from conformance.judging import Accuracy, Prepared, judge, judge_prepared
 from conformance.operators import GRADIENTS, ties
 from conformance.operators.pool_gradient import MaxPoolGrad
-from conformance.registration.registry import Implementation, get, implementation
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import get, implementation
 from conformance.running import cache
 from conformance.running.shrink import shrink
 from conformance.scripts.standalone import script

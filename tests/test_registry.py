@@ -20,6 +20,7 @@ from conformance.errors import ConformanceError, PluginError, RegistrationError
 from conformance.registration import entry_points as declared_entry_points
 from conformance.registration import registry
 from conformance.registration.declarations import Declarations
+from conformance.registration.implementation import Implementation
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Registry, find, get, implementation, implementations
 
@@ -595,7 +596,7 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
 # --- gaps -----------------------------------------------------------------------------------------
 
 
-def declared(**declarations: Any) -> registry.Implementation:
+def declared(**declarations: Any) -> Implementation:
     mine = implementation("mine", **declarations)
     mine(conv)
     return mine

@@ -18,7 +18,7 @@ import pytest
 from conformance import Unsupported
 from conformance.case import Case
 from conformance.errors import ConformanceError
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.runfile import tables
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Timing

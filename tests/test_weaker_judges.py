@@ -10,7 +10,7 @@ import pytest
 from benchmarks.judges import accuses, fixed_shape, known, onnx_nodes, plain_hypothesis
 from benchmarks.weaker_judges import JUDGES, Outcome, by_fixed_shape, by_onnx, main_dtype, table
 from conformance.operators import FORWARD
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from tests.defects import kernels, unregistered
 from tests.defects.witness import CORRECT
 

@@ -18,7 +18,7 @@ from conformance.calling import Array, from_layout, to_layout
 from conformance.case import Case
 from conformance.cases.validity import validate
 from conformance.errors import CaseError
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 
 Compare = Callable[[Array, Array], bool]

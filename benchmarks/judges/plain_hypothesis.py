@@ -20,7 +20,8 @@ from conformance import Unsupported
 from conformance.case import Case
 from conformance.dtypes import numpy_dtype
 from conformance.operators import GRADIENTS, OPERATORS
-from conformance.registration.registry import Implementation, get
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import get
 
 EXAMPLES = 100
 """What Hypothesis draws by default."""

@@ -96,13 +96,17 @@ class InProcess:
     def observe(self, requests: Iterable[Request]) -> Generator[Observation, None, None]:
         """Make the calls, and yield what came of each, in order."""
         for request in requests:
-            with np.errstate(all="ignore"):  # special values are handed over on purpose
-                seen = observe(
-                    self.functions[request.operator],
-                    request.inputs,
-                    request.parameters,
-                    request.layout,
-                    request.memory,
-                    signature=SIGNATURES[request.operator],
-                )
-            yield seen
+            yield observe_request(self.functions[request.operator], request)
+
+
+def observe_request(function: Callable[..., Any], request: Request) -> Observation:
+    """Make one call in this process, and say what happened."""
+    with np.errstate(all="ignore"):  # special values are handed over on purpose
+        return observe(
+            function,
+            request.inputs,
+            request.parameters,
+            request.layout,
+            request.memory,
+            signature=SIGNATURES[request.operator],
+        )

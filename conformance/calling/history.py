@@ -85,13 +85,6 @@ def perform(
     return history.answers
 
 
-@dataclass(frozen=True, slots=True)
-class _Output:
-    call: int
-    array: Array
-    content: bytes
-
-
 class _History:
     """The calls so far: their arguments, their answers, and the outputs as they were returned."""
 
@@ -99,7 +92,8 @@ class _History:
         self.layout = layout
         self.arguments: list[list[tuple[Any, Array | None]]] = []
         self.answers: list[Answer] = []
-        self.outputs: dict[int, _Output] = {}
+        self.outputs: dict[int, tuple[Array, bytes]] = {}
+        """The arrays returned, by the number of their call, and the bytes that they had then."""
 
     def make(self, function: Callable[..., Any], call: Call) -> None:
         """Make the next call."""
@@ -112,12 +106,12 @@ class _History:
             self.answers.append(Answer(seen))
             return
         shares = tuple(
-            earlier.call
-            for earlier in self.outputs.values()
-            if np.may_share_memory(earlier.array, output)
+            earlier
+            for earlier, (array, _) in self.outputs.items()
+            if np.may_share_memory(array, output)
         )
         self.look_at_outputs(-_RECENT)
-        mine = self.outputs[number] = _Output(number, output, output.tobytes())
+        mine = self.outputs[number] = (output, output.tobytes())
         first = None if call.like is None else self.outputs.get(call.like)
         same = None if first is None else _equal(mine, first)
         result = SIGNATURES[call.operator].result
@@ -142,13 +136,14 @@ class _History:
 
     def look_at_outputs(self, start: int) -> None:
         """Note which outputs, from the ``start``-th one on, have other bytes than at first."""
-        for output in list(self.outputs.values())[start:]:
-            answer = self.answers[output.call]
-            if answer.changed_by is None and output.array.tobytes() != output.content:
+        for number, (array, content) in list(self.outputs.items())[start:]:
+            answer = self.answers[number]
+            if answer.changed_by is None and array.tobytes() != content:
                 by = len(self.arguments) - 1
-                self.answers[output.call] = replace(answer, changed_by=by)
+                self.answers[number] = replace(answer, changed_by=by)
 
 
-def _equal(one: _Output, other: _Output) -> bool:
-    alike = one.array.shape == other.array.shape and one.array.dtype == other.array.dtype
-    return alike and one.content == other.content
+def _equal(one: tuple[Array, bytes], other: tuple[Array, bytes]) -> bool:
+    (array, content), (other_array, other_content) = one, other
+    alike = array.shape == other_array.shape and array.dtype == other_array.dtype
+    return alike and content == other_content

@@ -8,7 +8,8 @@ dtype), so that reading past the view shows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,13 +36,8 @@ def spread(array: Array) -> Array:
     return np.ascontiguousarray(np.broadcast_to(array[..., :1], array.shape))
 
 
-def _contiguous(array: Array) -> tuple[Array, Array]:
-    copy = np.array(array, order="C")
-    return copy, copy
-
-
-def _fortran(array: Array) -> tuple[Array, Array]:
-    copy = np.array(array, order="F")
+def _contiguous(array: Array, order: Literal["C", "F"] = "C") -> tuple[Array, Array]:
+    copy = np.array(array, order=order)
     return copy, copy
 
 
@@ -88,13 +84,13 @@ def _unaligned(array: Array) -> tuple[Array, Array]:
     """Beginning at an odd address, as in a packed record or a file."""
     buffer = np.zeros(array.nbytes + 1, np.uint8)
     view = buffer[1:].view(array.dtype) if array.size else buffer[:0].view(array.dtype)
-    shaped = view.reshape(array.shape)
-    shaped[...] = array
-    return shaped, buffer
+    view = view.reshape(array.shape)
+    view[...] = array
+    return view, buffer
 
 
 def _readonly(array: Array) -> tuple[Array, Array]:
-    copy = np.array(array, order="C")
+    copy, _ = _contiguous(array)
     copy.flags.writeable = False
     return copy, copy
 
@@ -109,7 +105,7 @@ def _byteswapped(array: Array) -> tuple[Array, Array]:
 
 _PLACES: dict[str, Callable[[Array], tuple[Array, Array]]] = {
     "contiguous": _contiguous,
-    "fortran": _fortran,
+    "fortran": partial(_contiguous, order="F"),
     "strided": _strided,
     "reversed": _reversed,
     "broadcast": _broadcast,

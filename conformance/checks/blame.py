@@ -20,7 +20,7 @@ from conformance.checks.histories import Step
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
 from conformance.operators import GRADIENTS, OPERATORS
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.signatures import ROLES
 
 _SEEDS = 6

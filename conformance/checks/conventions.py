@@ -36,7 +36,7 @@ from conformance.judging import (
     judge_prepared,
 )
 from conformance.operators import GRADIENTS, OPERATORS
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.requirements import conventions
 from conformance.runfile.words import MIXED, NEITHER, NOT_APPLICABLE
 

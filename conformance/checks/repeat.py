@@ -27,7 +27,7 @@ from conformance.judging import (
     Verdict,
     judge_seen,
 )
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 
 def judge_short_histories(one: Implementation, prepared: Prepared) -> Verdict | None:

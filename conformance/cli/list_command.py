@@ -13,7 +13,7 @@ import click
 from conformance.cli import options
 
 if TYPE_CHECKING:
-    from conformance.registration.registry import Implementation
+    from conformance.registration.implementation import Implementation
 
 
 @click.command("list")

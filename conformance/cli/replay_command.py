@@ -18,7 +18,8 @@ from conformance.isolation.dispatch import close_all
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.large.judge import Large, is_large, judge_large
 from conformance.operators import OPERATORS
-from conformance.registration.registry import Implementation, get, implementations
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import get, implementations
 from conformance.requirements import check_of
 from conformance.running.citing import cited_requirement
 from conformance.scripts.standalone import large_script, relation_script, script

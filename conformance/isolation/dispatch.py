@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from conformance.calling import (
     CallEnded,
     Caller,
     InProcess,
-    Inputs,
     Observation,
     RaisedElsewhere,
     Request,
@@ -27,7 +26,7 @@ from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation import AVAILABLE
 from conformance.isolation.worker_caller import WorkerCaller, end_spares
 from conformance.registration import entry_points, registry
-from conformance.registration.implementation import Implementation
+from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits, Place
 from conformance.registration.plugins import load_plugin
 
@@ -44,13 +43,12 @@ def caller_of(one: Implementation) -> Caller:
 
 def caller_at(place: Place) -> WorkerCaller:
     """Return the caller of a place; its worker starts with its first call."""
-    if not _callers:
-        atexit.register(close_all)
     if place not in _callers:
         _callers[place] = WorkerCaller(place)
     return _callers[place]
 
 
+@atexit.register
 def close_all() -> None:
     """End every worker of this process."""
     while _callers:
@@ -61,19 +59,6 @@ def close_all() -> None:
 def call_once(one: Implementation, request: Request) -> Observation:
     """Make one call of ``one``, wherever its calls are made."""
     return _first(caller_of(one), request)
-
-
-def invoke(place: Place, operator: str, arguments: Inputs, parameters: Mapping[str, Any]) -> Any:
-    """Make one call in a worker as if it were made here: return the output, or raise."""
-    request = Request(operator, arguments, parameters, "NCHW", work=_UNKNOWN_WORK)
-    seen = _first(caller_at(place), request)
-    if seen.ended is not None:
-        raise CallEnded(seen)
-    if seen.unsupported is not None:
-        raise Unsupported(seen.unsupported)
-    if seen.raised is not None:
-        raise RaisedElsewhere(seen.raised)
-    return seen.output
 
 
 def _first(caller: Caller, request: Request) -> Observation:
@@ -97,7 +82,15 @@ class RemoteFunction:
 
         Raises `conformance.calling.CallEnded` where the call ends the worker.
         """
-        return invoke(self.place, self.operator, arguments, parameters)
+        request = Request(self.operator, arguments, parameters, "NCHW", work=_UNKNOWN_WORK)
+        seen = _first(caller_at(self.place), request)
+        if seen.ended is not None:
+            raise CallEnded(seen)
+        if seen.unsupported is not None:
+            raise Unsupported(seen.unsupported)
+        if seen.raised is not None:
+            raise RaisedElsewhere(seen.raised)
+        return seen.output
 
 
 class RemoteFunctions(dict[str, Callable[..., Any]]):
@@ -106,11 +99,10 @@ class RemoteFunctions(dict[str, Callable[..., Any]]):
 
 def called_in_worker(implementation: Implementation, place: Place) -> Implementation:
     """Return it with its calls made in a worker; the registered one stays as it is."""
-    functions = RemoteFunctions()
-    for operator, function in implementation.functions.items():
-        module = getattr(function, "__module__", None) or ""
-        name = getattr(function, "__name__", operator)
-        functions[operator] = RemoteFunction(module, name, operator, place)
+    functions = RemoteFunctions(
+        (operator, RemoteFunction(*names_of(operator, function), operator, place))
+        for operator, function in implementation.functions.items()
+    )
     return replace(implementation, functions=functions, place=place)
 
 
@@ -122,31 +114,29 @@ class Reference:
     origin: str
     place: Place | None
 
-    def load(self) -> Implementation:
-        """Return the implementation, loading the file that registers it if need be.
-
-        Raises `PluginError` where that file cannot be loaded.
-        """
-        if self.name not in registry.implementations():
-            load_plugin(self.origin)
-        implementation = registry.get(self.name)
-        return called_in_worker(implementation, self.place) if self.place else implementation
-
 
 def to_pool(implementation: Implementation) -> Implementation | Reference:
     """Return what can be sent to another process in the place of an implementation.
 
     One that only workers load goes as it is: its declarations are all that there is.
     """
-    functions, place = implementation.functions, implementation.place
-    if place is not None and not isinstance(functions, RemoteFunctions):
+    place = implementation.place
+    if place is not None and not isinstance(implementation.functions, RemoteFunctions):
         return implementation
     return Reference(implementation.name, implementation.origin, place)
 
 
 def in_pool(sent: Implementation | Reference) -> Implementation:
-    """Return the implementation that `to_pool` has sent; raise `PluginError` if it is not there."""
-    return sent.load() if isinstance(sent, Reference) else sent
+    """Return the implementation that `to_pool` has sent, loading its file if need be.
+
+    Raises `PluginError` where that file cannot be loaded.
+    """
+    if isinstance(sent, Implementation):
+        return sent
+    if sent.name not in registry.implementations():
+        load_plugin(sent.origin)
+    implementation = registry.get(sent.name)
+    return called_in_worker(implementation, sent.place) if sent.place else implementation
 
 
 def isolated(one: Implementation, wanted: bool | None, limits: Limits) -> Implementation:
@@ -156,17 +146,11 @@ def isolated(one: Implementation, wanted: bool | None, limits: Limits) -> Implem
     """
     if not one.installed or one.place is not None:
         return one
-    chosen = _by_default(one) if wanted is None else wanted
-    return called_in_worker(one, place_of(one, limits)) if chosen else one
-
-
-def _by_default(one: Implementation) -> bool:
-    """Whether an implementation is isolated unless it is asked for otherwise.
-
-    What needs a package is somebody else's code; so is what a plugin registers, which workers alone
-    load. What cannot be loaded again by its name, such as a function in a notebook, is called here.
-    """
-    return AVAILABLE and one.package is not None and one.module in entry_points.modules()
+    if wanted is None:
+        # What needs a package is somebody else's code. What cannot be loaded again by its name,
+        # such as a function in a notebook, is called here; what a plugin registers has a place.
+        wanted = AVAILABLE and one.package is not None and one.module in entry_points.modules()
+    return called_in_worker(one, place_of(one, limits)) if wanted else one
 
 
 def place_of(one: Implementation, limits: Limits) -> Place:

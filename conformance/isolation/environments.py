@@ -21,7 +21,6 @@ from conformance.registration.place import Limits
 from conformance.registration.registry import get
 
 _FIELDS = ("name", "python")
-_TABLES = "write [[environment]] tables"
 _RIGHT = "write torch@old=/path/to/python: an implementation, @, a label, =, an interpreter"
 
 
@@ -61,14 +60,13 @@ def read(path: str | Path) -> tuple[Environment, ...]:
         raise SpecError(f"environments {path}: cannot be read ({problem.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise SpecError(f"environments {path}: not TOML ({problem})") from None
+    right = "write [[environment]] tables"
     for key in table:
         if key != "environment":
-            raise SpecError(
-                f"environments {path}: '{key}' is unknown; write [[environment]] tables"
-            )
+            raise SpecError(f"environments {path}: '{key}' is unknown; {right}")
     entries = table.get("environment", [])
     if not isinstance(entries, list) or not entries:
-        raise SpecError(f"environments {path}: no environment; {_TABLES}")
+        raise SpecError(f"environments {path}: no environment; {right}")
     return tuple(
         _read(entry, f"environments {path}: entry {number}", file)
         for number, entry in enumerate(entries, 1)

@@ -95,17 +95,14 @@ def _watch(worker: int, control: int, status: int, awake: int) -> NoReturn:
 
 def _collect(worker: int) -> str | None:
     """Collect children that have ended; return how the worker did, if it is among them."""
-    found = None
-    while True:
-        try:
-            pid, code = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return found
-        if pid == 0:
-            return found
-        if pid == worker:
-            by = os.WTERMSIG(code) if os.WIFSIGNALED(code) else None
-            found = f"exit {os.WEXITSTATUS(code)}" if by is None else f"signal {by}"
+    ending = None
+    with contextlib.suppress(ChildProcessError):
+        while (child := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            pid, code = child
+            if pid == worker:
+                by = os.WTERMSIG(code) if os.WIFSIGNALED(code) else None
+                ending = f"exit {os.WEXITSTATUS(code)}" if by is None else f"signal {by}"
+    return ending
 
 
 def _sweep(worker: int) -> None:

@@ -40,8 +40,6 @@ _GRACE = 1.0
 """Seconds that the guardian gets to end everything, before it is ended as well."""
 _TAIL = 300
 """Characters of stderr that are reported."""
-
-
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """What workers inherit besides: threads of OpenMP that wait do so asleep. Workers share cores, and
 a thread that spins keeps the one from it that it waits for: tens of times slower, measured."""
@@ -150,16 +148,16 @@ class Process:
                     f"version 3.11 or later"
                 ) from None
             raise
-        if answer[0] == "refused":
-            raise StartError(f"interpreter {python}: {answer[1]}")
-        if answer[0] == "failed":
-            raise StartError(str(answer[1]))
-        protocol = answer[1]
-        if answer[0] != "hello" or protocol != PROTOCOL:
+        kind, what, *_ = answer
+        if kind == "refused":
+            raise StartError(f"interpreter {python}: {what}")
+        if kind == "failed":
+            raise StartError(str(what))
+        if kind != "hello" or what != PROTOCOL:
             raise StartError(
-                f"interpreter {python}: its worker speaks protocol {protocol}, this run {PROTOCOL}"
+                f"interpreter {python}: its worker speaks protocol {what}, this run {PROTOCOL}"
             )
-        _, _, self.pid, self.python, self.numpy, self.declared = answer
+        self.pid, *_, self.declared = answer[2:]
 
     def _spoken(self) -> bool:
         """Whether the entry has split: before that, nothing of the implementation has run."""
@@ -194,10 +192,9 @@ class Process:
             except BrokenPipeError:  # the worker is gone: receiving says how
                 self._outbox.clear()
                 return
-            if written == len(self._outbox[0]):
+            self._outbox[0] = self._outbox[0][written:]
+            if not self._outbox[0]:
                 self._outbox.popleft()
-            else:
-                self._outbox[0] = self._outbox[0][written:]
 
     def receive(self, seconds: Callable[[], float]) -> tuple[tuple[Any, ...], bytearray]:
         """Return the next frame; raise `Ended` where the worker ends, or ``seconds()`` are over.
@@ -252,10 +249,9 @@ class Process:
             raise Ended(CRASH, "the call closed the pipe of its worker")
         text = os.read(self._status, 64).decode()
         os.set_blocking(self._answers, False)
-        with contextlib.suppress(BlockingIOError, WireError):
+        with contextlib.suppress(BlockingIOError):
             while data := os.read(self._answers, _CHUNK):
                 self._inbox.feed(data)
-            self._ready += self._inbox.frames()
         with contextlib.suppress(WireError):
             self._ready += self._inbox.frames()
         if self._page[24]:
@@ -283,26 +279,20 @@ class Process:
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGUSR1)  # faulthandler writes the stack to stderr
         deadline = time.monotonic() + 0.3
-        while time.monotonic() < deadline and not (where := self._where()):
+        while time.monotonic() < deadline and not (where := _deepest(self._stderr())):
             select.select([], [], [], 0.01)
         return where
 
-    def _where(self) -> str:
-        return _deepest(self._stderr())
-
     def _stderr(self) -> str:
-        size = os.fstat(self._err.fileno()).st_size
-        start = max(0, size - 16_384)
-        return os.pread(self._err.fileno(), 16_384, start).decode(errors="replace")
+        number = self._err.fileno()
+        start = max(0, os.fstat(number).st_size - 16_384)
+        return os.pread(number, 16_384, start).decode(errors="replace")
 
     def _tail(self) -> str:
         """Return where the process was when it ended, and the last of what it wrote before."""
         text = self._stderr()
-        where = _deepest(text)
-        text = re.split(r"^Fatal Python error: ", text, maxsplit=1, flags=re.MULTILINE)[0]
-        text = re.split(r"^(?:Current t|T)hread 0x", text, maxsplit=1, flags=re.MULTILINE)[0]
-        last = one_line(text[-_TAIL:])
-        return where + (f"; stderr ends: {last!a}" if last else "")
+        last = one_line(_DUMP.split(text, maxsplit=1)[0][-_TAIL:])
+        return _deepest(text) + (f"; stderr ends: {last!a}" if last else "")
 
     @property
     def gone(self) -> bool:
@@ -375,6 +365,8 @@ def _ending(status: str) -> str:
 _OWN = tuple(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("isolation", "calling"))
 """What makes calls. Implementations may lie beside it, in the same package."""
 _LIBRARY = re.compile(r"/lib(?:64)?/python3\.[0-9]+/")
+_DUMP = re.compile(r"^(?:Fatal Python error: |(?:Current t|T)hread 0x)", re.MULTILINE)
+"""How what faulthandler writes begins."""
 _STACK = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<what>.+)$', re.MULTILINE)
 
 

@@ -115,27 +115,22 @@ def _declared(plain: dict[str, Any], place: Place) -> Implementation:
 
     Raises `PluginError` for a known difference that only its own process could tell.
     """
-    known = plain["known"]
-    for entry in () if isinstance(known, str) else known:
-        if entry["where"] is None:
-            raise PluginError(
-                f"{place.target[1]}: implementation '{plain['name']}': known={entry['requirement']}"
-                ": where is a function, which stays in its worker; write fields, or run it with "
-                "--no-isolate"
-            )
-    return Implementation(
-        **plain
-        | {
-            "supports": Supports(place) if plain["supports"] else None,
-            "known": (
-                FromFile(Path(known), plain["name"])
-                if isinstance(known, str)
-                else tuple(KnownDifference(**entry) for entry in known)
-            ),
-            "functions": {
-                operator: RemoteFunction(module, name, operator, place)
-                for operator, (module, name) in plain["functions"].items()
-            },
-            "place": place,
-        }
-    )
+    name, known = plain["name"], plain["known"]
+    if isinstance(known, str):
+        known = FromFile(Path(known), name)
+    else:
+        for entry in known:
+            if entry["where"] is None:
+                raise PluginError(
+                    f"{place.target[1]}: implementation '{name}': known={entry['requirement']}: "
+                    "where is a function, which stays in its worker; write fields, or run it with "
+                    "--no-isolate"
+                )
+        known = tuple(KnownDifference(**entry) for entry in known)
+    supports = Supports(place) if plain["supports"] else None
+    functions = {
+        operator: RemoteFunction(module, function, operator, place)
+        for operator, (module, function) in plain["functions"].items()
+    }
+    changed = {"known": known, "supports": supports, "functions": functions, "place": place}
+    return Implementation(**plain | changed)

@@ -8,8 +8,10 @@ name a class: what a broken kernel leaves in a pipe is refused, not believed.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,10 @@ class Frame:
             self._size += len(data) + gap
         return known[1]
 
+    def put_all(self, values: Iterable[Any]) -> tuple[tuple[Any, ...], ...]:
+        """Return what stands in the header for each of ``values``."""
+        return tuple(map(self.put, values))
+
     def put_output(self, output: Any, most: int) -> tuple[Any, ...]:
         """Return what stands for a call's output: at most ``most`` bytes, else only its shape."""
         if output is None or isinstance(output, bool | int | float | str):
@@ -89,7 +95,7 @@ class Inbox:
 
     def frames(self) -> list[tuple[tuple[Any, ...], bytearray]]:
         """Return the frames that are complete, once; raise `WireError` for anything else."""
-        found = []
+        complete = []
         at = 0
         while len(self._buffer) - at >= _HEAD.size:
             magic, header, arrays = _HEAD.unpack_from(self._buffer, at)
@@ -100,9 +106,9 @@ class Inbox:
                 break
             plain = _plain(self._buffer[at + _HEAD.size : begin])
             at = begin + arrays
-            found.append((plain, self._buffer[begin:at]))
+            complete.append((plain, self._buffer[begin:at]))
         del self._buffer[:at]
-        return found
+        return complete
 
 
 def _plain(header: bytearray) -> tuple[Any, ...]:
@@ -142,10 +148,7 @@ def take(item: tuple[Any, ...], payload: bytearray) -> Any:
         return item[1]
     if kind == "array":
         _, code, shape, offset = item
-        dtype = _dtype(code)
-        count = 1
-        for size in shape:
-            count *= size
+        dtype, count = _dtype(code), math.prod(shape)
         if count == 0:
             return np.empty(shape, dtype)
         return np.frombuffer(payload, dtype, count, offset).reshape(shape)

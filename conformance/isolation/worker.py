@@ -16,12 +16,14 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, ClassVar, NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 
+from conformance.calling.caller import Request, observe_request
 from conformance.calling.history import Answer, Call, perform
-from conformance.calling.observing import Observation, observe, one_line
+from conformance.calling.observing import Observation, one_line
 from conformance.case import Case
 from conformance.errors import ConformanceError, RegistrationError
 from conformance.isolation import PROTOCOL
@@ -30,10 +32,9 @@ from conformance.known.difference import KnownDifference
 from conformance.known.listed import FromFile
 from conformance.registration import registry
 from conformance.registration.declarations import Declarations
-from conformance.registration.implementation import Implementation
+from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Registry
-from conformance.signatures import SIGNATURES
 
 _CHUNK = 1 << 20
 _SHOWN = 400
@@ -55,23 +56,14 @@ def serve(requests: int, answers: int, page: int) -> NoReturn:
     greeting, _ = pipe.receive()
     _, protocol, path, target, name = greeting
     if protocol != PROTOCOL:
-        pipe.send(
-            Frame().packed(
-                "refused", f"it speaks protocol {PROTOCOL} of workers, the run {protocol}"
-            )
-        )
-        os._exit(0)
+        _end(pipe, "refused", f"it speaks protocol {PROTOCOL} of workers, the run {protocol}")
     if path is not None:
         sys.path[:] = path
     warnings.simplefilter("ignore")  # said once a process, if at all: no part of an answer
     found = _load(target, name, pipe)
     declared = [declarations(one) for one in found]
-    pipe.send(
-        Frame().packed(
-            *("hello", PROTOCOL, os.getpid(), platform.python_version(), np.__version__),
-            declared,
-        )
-    )
+    versions = platform.python_version(), np.__version__
+    pipe.send(Frame().packed("hello", PROTOCOL, os.getpid(), *versions, declared))
     server = _Server({one.name: one for one in found}, pipe, shared)
     while True:
         frame = pipe.receive()
@@ -128,21 +120,22 @@ def _load(target: tuple[str, str], name: str | None, pipe: _Pipe) -> list[Implem
         else:
             found = list(load_plugin(place))
     except ConformanceError as problem:
-        _fail(pipe, str(problem))
+        _end(pipe, "failed", str(problem))
     except BaseException as problem:  # whatever an import raises, SystemExit among it
-        _fail(pipe, f"{place}: {type(problem).__name__}: {one_line(problem)}")
+        _end(pipe, "failed", f"{place}: {type(problem).__name__}: {one_line(problem)}")
     if name is None:
         return found
-    mine = [one for one in found if one.name == name]
-    if not mine:
-        _fail(pipe, f"{place}: registers no implementation called '{name}'")
-    if not mine[0].installed:
-        _fail(pipe, f"implementation '{name}' is {mine[0].hint}")
-    return mine
+    named = [implementation for implementation in found if implementation.name == name]
+    if not named:
+        _end(pipe, "failed", f"{place}: registers no implementation called '{name}'")
+    if not named[0].installed:
+        _end(pipe, "failed", f"implementation '{name}' is {named[0].hint}")
+    return named
 
 
-def _fail(pipe: _Pipe, reason: str) -> NoReturn:
-    pipe.send(Frame().packed("failed", one_line(reason)))
+def _end(pipe: _Pipe, answer: str, reason: str) -> NoReturn:
+    """Answer the greeting with a reason why nothing else will be answered, and end."""
+    pipe.send(Frame().packed(answer, one_line(reason)))
     os._exit(0)
 
 
@@ -160,13 +153,7 @@ def declarations(one: Implementation) -> dict[str, Any]:
         "known": _plain_known(one.known),
         "supports": one.supports is not None,
         "snippet": None,
-        "functions": {
-            operator: (
-                getattr(function, "__module__", None) or "",
-                getattr(function, "__name__", operator),
-            )
-            for operator, function in one.functions.items()
-        },
+        "functions": {operator: names_of(operator, f) for operator, f in one.functions.items()},
     }
 
 
@@ -196,7 +183,8 @@ class _Server:
     def answer(self, plain: tuple[Any, ...], payload: bytearray) -> bytes:
         """Make what is asked for, and return the answer."""
         kind, name, *rest = plain
-        return self._KINDS[kind](self, self.ones[name], rest, payload)
+        answers = {"call": self._call, "history": self._history, "gaps": self._gaps}
+        return answers[kind](self.ones[name], rest, payload)
 
     def _call(self, one: Implementation, rest: list[Any], payload: bytearray) -> bytes:
         operator, items, parameters, layout, memory, nbytes = rest
@@ -204,21 +192,9 @@ class _Server:
             inputs = tuple(take(item, payload) for item in items)
         except ConformanceError as problem:  # a dtype that needs a package
             return _seen(Observation(unsupported=str(problem)), None, 0)
-
         function = self._counted(one.functions[operator])
-
-        def call() -> Observation:
-            with np.errstate(all="ignore"):
-                return observe(
-                    function,
-                    inputs,
-                    parameters,
-                    layout,
-                    memory,
-                    signature=SIGNATURES[operator],
-                )
-
-        return _seen(*self._listened(call), nbytes)
+        request = Request(operator, inputs, parameters, layout, memory)
+        return _seen(*_listened(partial(observe_request, function, request)), nbytes)
 
     def _history(self, one: Implementation, rest: list[Any], payload: bytearray) -> bytes:
         made, layout, seconds = rest
@@ -271,26 +247,21 @@ class _Server:
             return Frame().packed("misdeclared", str(problem))
         return Frame().packed("gaps", gaps)
 
-    _KINDS: ClassVar[dict[str, Callable[..., bytes]]] = {
-        "call": _call,
-        "history": _history,
-        "gaps": _gaps,
-    }
 
-    def _listened(self, call: Callable[[], Observation]) -> tuple[Observation, str | None]:
-        """Return what a call did, and what it prints each time that it is made.
+def _listened(call: Callable[[], Observation]) -> tuple[Observation, str | None]:
+    """Return what a call did, and what it prints each time that it is made.
 
-        What an engine says once, when it is first used, is no part of the call: what a call has
-        printed counts where the same call, made at once again, prints as well.
-        """
-        seen = call()
-        if not _printed():
-            return seen, None
-        first = _said()
-        call()
-        again = _printed()
-        _said()
-        return seen, first if again else None
+    What an engine says once, when it is first used, is no part of the call: what a call has
+    printed counts where the same call, made at once again, prints as well.
+    """
+    seen = call()
+    if not _printed():
+        return seen, None
+    first = _said()
+    call()
+    again = _printed()
+    _said()
+    return seen, first if again else None
 
 
 def _seen(seen: Observation, printed: str | None, nbytes: int | None) -> bytes:

@@ -6,7 +6,6 @@ one by one, so that the call that ends the process is the first one unanswered.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import time
 from collections import deque
@@ -125,17 +124,14 @@ class WorkerCaller:
             sent.append(fresh[-1])
             size += len(fresh[-1].data)
         if self._process is not None and fresh:
-            self._process.send(b"".join(one.data for one in fresh))
-            self._numbers(fresh)
+            self._send(self._process, fresh)
 
     def _receive(self, sent: deque[_Sent]) -> Observation:
         before = time.monotonic()
         try:
             if self._process is None:
                 self._process = self._start()
-                left = [one for one in sent if one.outcome is None]
-                self._process.send(b"".join(one.data for one in left))
-                self._numbers(left)
+                self._send(self._process, [one for one in sent if one.outcome is None])
             plain, payload = self._process.receive(lambda: self._limit(sent))
         except Ended as ended:
             seen = Observation(ended=ended.kind, how=ended.how)
@@ -156,18 +152,11 @@ class WorkerCaller:
     def perform(self, calls: Sequence[Call], layout: str, seconds: float) -> list[Answer]:
         """Make the calls of a history; raise `HistoryEnded` where one of them ends the worker."""
         frame = Frame()
-        made = [
-            (
-                call.what,
-                call.operator,
-                tuple(frame.put(value) for value in call.inputs),
-                dict(call.parameters),
-                call.refill,
-                call.like,
-            )
-            for call in calls
+        plain_calls = [
+            (c.what, c.operator, frame.put_all(c.inputs), dict(c.parameters), c.refill, c.like)
+            for c in calls
         ]
-        data = frame.packed("history", self.place.name, made, layout, seconds)
+        data = frame.packed("history", self.place.name, plain_calls, layout, seconds)
         process, begun = self._process, 0
         try:
             process = self._running()
@@ -211,10 +200,11 @@ class WorkerCaller:
             self._process = self._start()
         return self._process
 
-    def _numbers(self, sent: Iterable[_Sent]) -> None:
-        for one in sent:
+    def _send(self, process: Process, calls: Sequence[_Sent]) -> None:
+        process.send(b"".join(call.data for call in calls))
+        for call in calls:
             self._number += 1
-            one.number = self._number
+            call.number = self._number
 
     def _limit(self, sent: Iterable[_Sent]) -> float:
         """Return the seconds that any of the calls may take."""
@@ -257,9 +247,11 @@ class WorkerCaller:
             return
         self._endings_in_a_row.append(seen.ended)
         hangs = sum(kind == HANG for kind in self._endings_in_a_row)
-        if self.lost is None and len(self._endings_in_a_row) >= self.limits.crashes:
+        if self.lost is not None:
+            return
+        if len(self._endings_in_a_row) >= self.limits.crashes:
             self.lost = f"ended after {len(self._endings_in_a_row)} crashes in a row"
-        if self.lost is None and hangs >= self.limits.hangs:
+        elif hangs >= self.limits.hangs:
             self.lost = f"ended after {hangs} calls in a row that did not come back"
 
     def _drain(self, sent: deque[_Sent]) -> None:
@@ -286,8 +278,6 @@ _spares: dict[Place, Process] = {}
 
 def keep(place: Place, process: Process) -> None:
     """Let the first implementation of a place that is called have this worker."""
-    if not _spares:
-        atexit.register(end_spares)
     _spares[replace(place, name="")] = process
 
 
@@ -299,14 +289,7 @@ def end_spares() -> None:
 
 def _packed(name: str, request: Request) -> bytes:
     frame = Frame()
-    items = tuple(frame.put(value) for value in request.inputs)
-    return frame.packed(
-        "call",
-        name,
-        request.operator,
-        items,
-        dict(request.parameters),
-        request.layout,
-        request.memory if isinstance(request.memory, str) else tuple(request.memory),
-        request.nbytes,
-    )
+    arguments = frame.put_all(request.inputs), dict(request.parameters)
+    memory = request.memory if isinstance(request.memory, str) else tuple(request.memory)
+    call = request.operator, *arguments, request.layout, memory, request.nbytes
+    return frame.packed("call", name, *call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.rounding import Arithmetic
 
 

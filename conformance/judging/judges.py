@@ -25,7 +25,8 @@ from conformance.judging.prepared import Prepared
 from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict
 from conformance.operators import OPERATORS
 from conformance.operators.pool_gradient import MaxPoolGrad
-from conformance.registration.registry import Implementation, find
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import find
 from conformance.runfile.words import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES
 
 

@@ -7,12 +7,12 @@ reports put it. Any case may be asked about: a call without a window has no wind
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
 from conformance.case import Case
+from conformance.errors import did_you_mean
 
 Condition: TypeAlias = Callable[[Case], bool]
 
@@ -54,23 +54,12 @@ def stride_beyond_kernel(case: Case) -> bool:
 
 def window_of_padding_alone(case: Case) -> bool:
     """A window reads nothing but padding, on some axis."""
-    return any(
-        all(not 0 <= start + k * d < size for k in range(kernel))
-        for size, kernel, step, d, (before, after) in _axes(case)
-        for start in range(-before, size + after - d * (kernel - 1), step)
-    )
+    return any(not all(_reads_input(*axis)) for axis in _axes(case))
 
 
 def axis_of_padding_alone(case: Case) -> bool:
     """No window reads the input, on some axis."""
-    return any(
-        all(
-            not 0 <= start + k * d < size
-            for start in range(-before, size + after - d * (kernel - 1), step)
-            for k in range(kernel)
-        )
-        for size, kernel, step, d, (before, after) in _axes(case)
-    )
+    return any(not any(_reads_input(*axis)) for axis in _axes(case))
 
 
 def window_begins_beyond_input(case: Case) -> bool:
@@ -117,28 +106,21 @@ def _axes(case: Case) -> list[tuple[int, int, int, int, tuple[int, int]]]:
     return list(zip(case.x[2:], *parameters, strict=True))
 
 
+def _reads_input(size: int, kernel: int, step: int, d: int, padding: tuple[int, int]) -> list[bool]:
+    """Return of each window along an axis whether it reads the input."""
+    before, after = padding
+    starts = range(-before, size + after - d * (kernel - 1), step)
+    return [any(0 <= start + k * d < size for k in range(kernel)) for start in starts]
+
+
 CONDITIONS: Mapping[str, Condition] = MappingProxyType(
     {
-        condition.__name__: condition
-        for condition in (
-            valid,
-            one_channel_a_group,
-            depthwise,
-            unit_kernel,
-            unit_stride,
-            unit_dilation,
-            stride_beyond_kernel,
-            window_of_padding_alone,
-            axis_of_padding_alone,
-            window_begins_beyond_input,
-            window_ends_beyond_padding,
-            padded_or_rounded_up,
-            padding_beyond_dilated_kernel,
-            unit_kernel_with_output_beyond_padding,
-        )
+        name: function
+        for name, function in globals().items()
+        if getattr(function, "__module__", "") == __name__ and not name.startswith("_")
     }
 )
-"""The conditions that an entry can name."""
+"""The conditions that an entry can name: the functions above."""
 
 
 def holds(condition: str, case: Case) -> bool:
@@ -160,6 +142,5 @@ def complaint(condition: object) -> str:
     name = condition.removeprefix("not ") if isinstance(condition, str) else ""
     if name in CONDITIONS:
         return ""
-    near = difflib.get_close_matches(name, CONDITIONS, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = did_you_mean(name, CONDITIONS)
     return f"condition {condition!r} is unknown; {hint}known are {', '.join(CONDITIONS)}"

@@ -23,16 +23,15 @@ Cases of an entry that is ``fatal`` are counted and not called, but the smallest
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from conformance.case import Case
-from conformance.errors import RegistrationError
+from conformance.errors import RegistrationError, did_you_mean
 from conformance.known import conditions
 from conformance.machine import cpu_features, system
 from conformance.requirements import requirements
@@ -112,13 +111,9 @@ class KnownDifference:
     """
 
     def __post_init__(self) -> None:
-        if not isinstance(self.condition, (str, list, tuple)):
-            raise RegistrationError(
-                f"known difference {self.requirement!r}: condition={self.condition!r}; a name, "
-                "or several"
-            )
+        for problem in self._problems():
+            raise RegistrationError(f"known difference {self.requirement!r}: {problem}")
         object.__setattr__(self, "condition", _several(self.condition))
-        self._check()
 
     @cached_property
     def parsed(self) -> Case:
@@ -170,70 +165,56 @@ class KnownDifference:
             parts.append(_machines(self.machine))
         return "; ".join(parts)
 
-    def _check(self) -> None:
-        head = f"known difference {self.requirement!r}"
+    def _problems(self) -> Iterator[str]:
+        """Yield what is wrong with the fields."""
+        if not isinstance(self.condition, (str, list, tuple)):
+            yield f"condition={self.condition!r}; a name, or several"
         for name in ("requirement", "case", "reason", "link", "versions"):
             if not isinstance(getattr(self, name), str):
-                raise RegistrationError(f"{head}: {name}={getattr(self, name)!r}; a text")
+                yield f"{name}={getattr(self, name)!r}; a text"
         for name in ("fatal", "unsteady"):
             if not isinstance(getattr(self, name), bool):
-                raise RegistrationError(f"{head}: {name}={getattr(self, name)!r}; True or False")
+                yield f"{name}={getattr(self, name)!r}; True or False"
         if self.requirement not in requirements():
-            raise RegistrationError(f"{head}: no such requirement; cite one of SPEC.md: 'CONV-5'")
+            yield "no such requirement; cite one of SPEC.md: 'CONV-5'"
         if not self.reason.strip():
-            raise RegistrationError(f"{head}: reason is empty; say why, in a sentence")
-        for name in self.condition:
-            if complaint := conditions.complaint(name):
-                raise RegistrationError(f"{head}: {complaint}")
+            yield "reason is empty; say why, in a sentence"
+        yield from filter(None, map(conditions.complaint, _several(self.condition)))
         kind = isinstance(self.where, Mapping) or callable(self.where)
         if not kind or not (self.where or self.condition):
-            raise RegistrationError(
-                f"{head}: where={self.where!r}; say which cases, "
+            yield (
+                f"where={self.where!r}; say which cases, "
                 'such as {"operator": "conv", "groups": ">1"}, or with a function of a case'
             )
-        if isinstance(self.where, Mapping):
-            for name, wanted in self.where.items():
-                if name not in _FIELDS:
-                    raise RegistrationError(
-                        f"{head}: where has no {name!r}; known are {', '.join(_FIELDS)}"
-                    )
-                _check_wanted(head, name, wanted)
-        rest = _COMPARISON.sub("", self.versions).replace(",", "").strip()
-        if rest:
-            raise RegistrationError(
-                f"{head}: versions={self.versions!r}; write comparisons: '>=2.1, <2.14'"
+        for name, wanted in self.where.items() if isinstance(self.where, Mapping) else ():
+            if name not in _FIELDS:
+                yield f"where has no {name!r}; known are {', '.join(_FIELDS)}"
+            if not all(
+                map(_is_condition, wanted if isinstance(wanted, (tuple, list)) else [wanted])
+            ):
+                yield f"where {name}={wanted!r}; a value, several, or a comparison like '>1'"
+        if _COMPARISON.sub("", self.versions).replace(",", "").strip():
+            yield f"versions={self.versions!r}; write comparisons: '>=2.1, <2.14'"
+        if not isinstance(self.machine, Mapping):
+            yield (
+                f"machine={self.machine!r}; say which, such as "
+                '{"cpu": "avx512_bf16", "system": "Linux"}'
             )
-        _check_machine(head, self.machine)
+        for name, wanted in self.machine.items():
+            if name not in _MACHINE:
+                hint = did_you_mean(str(name), _MACHINE)
+                yield f"machine has no {name!r}; {hint}known are {', '.join(_MACHINE)}"
+            pattern, example = _MACHINE[name]
+            values = _several(wanted) if isinstance(wanted, (str, list, tuple)) else ()
+            if not values or not all(isinstance(v, str) and pattern.fullmatch(v) for v in values):
+                yield f"machine {name}={wanted!r}; {example}"
 
 
-def _check_wanted(head: str, name: str, wanted: Any) -> None:
-    values = wanted if isinstance(wanted, (tuple, list)) else (wanted,)
-    for value in values:
-        if not isinstance(value, (str, int)) or (
-            isinstance(value, str) and value[:1] in tuple("<>=!") and not _compares(value)
-        ):
-            raise RegistrationError(
-                f"{head}: where {name}={wanted!r}; a value, several, or a comparison like '>1'"
-            )
-
-
-def _check_machine(head: str, machine: Any) -> None:
-    if not isinstance(machine, Mapping):
-        raise RegistrationError(
-            f"{head}: machine={machine!r}; say which, such as "
-            '{"cpu": "avx512_bf16", "system": "Linux"}'
-        )
-    for name, wanted in machine.items():
-        if name not in _MACHINE:
-            near = difflib.get_close_matches(str(name), _MACHINE, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise RegistrationError(
-                f"{head}: machine has no {name!r}; {hint}known are {', '.join(_MACHINE)}"
-            )
-        pattern, example = _MACHINE[name]
-        values = _several(wanted) if isinstance(wanted, (str, list, tuple)) else ()
-        if not values or not all(isinstance(v, str) and pattern.fullmatch(v) for v in values):
-            raise RegistrationError(f"{head}: machine {name}={wanted!r}; {example}")
+def _is_condition(value: object) -> bool:
+    """Whether a condition of ``where`` is a value, or a comparison that can be read."""
+    if isinstance(value, str):
+        return not value.startswith(tuple("<>=!")) or _COMPARISON.fullmatch(value) is not None
+    return isinstance(value, int)
 
 
 _MACHINE = {
@@ -258,10 +239,6 @@ def _machines(machine: Mapping[str, str | Sequence[str]]) -> str:
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _compares(text: str) -> bool:
-    return _COMPARISON.fullmatch(text) is not None
 
 
 def _meets(value: Any, wanted: Any) -> bool:

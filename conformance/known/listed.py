@@ -6,7 +6,7 @@ A module that registers implementations pays nothing for their lists until one i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +35,4 @@ class FromFile(Sequence["KnownDifference"]):
         # Imported now: reading takes a TOML parser and SPEC.md, which `convformance list` spares.
         from conformance.known.reading import entries_of
 
-        changed = self.path.stat().st_mtime_ns if self.path.is_file() else 0
-        return entries_of(self.name, _read(self.path, changed), self.path)
-
-
-@lru_cache(maxsize=64)
-def _read(path: Path, changed: int) -> dict[str, tuple[KnownDifference, ...]]:
-    """Return a file's entries, read once for all its implementations, until it has ``changed``."""
-    from conformance.known.reading import read_known  # for the same reason
-
-    return read_known(path)
+        return entries_of(self.name, self.path)

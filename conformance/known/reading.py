@@ -34,12 +34,12 @@ for the mistake in any axis: ``stride-zero*`` is stride-zero, stride-zero-last a
 
 from __future__ import annotations
 
-import difflib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from conformance.case import Case
-from conformance.errors import CaseError, RegistrationError
+from conformance.errors import CaseError, RegistrationError, did_you_mean
 from conformance.known.difference import KnownDifference
 from conformance.toml import Table, parse, read, show
 
@@ -77,15 +77,21 @@ def read_known(path: str | Path) -> Entries:
     return entries
 
 
-def entries_of(name: str, entries: Entries, path: Path) -> tuple[KnownDifference, ...]:
+def entries_of(name: str, path: Path) -> tuple[KnownDifference, ...]:
     """Return the entries of an implementation; raise `SpecError` if the file ``path`` has none."""
+    entries = _read_once(path, path.stat().st_mtime_ns if path.is_file() else 0)
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(name, entries)
         raise Table(str(path), "", {}).failure(
             f"no entry is of implementation {show(name)}; {hint}some are of {', '.join(entries)}"
         )
     return entries[name]
+
+
+@lru_cache(maxsize=64)
+def _read_once(path: Path, changed: int) -> Entries:
+    """Return a file's entries, read once for all its implementations, until it has ``changed``."""
+    return read_known(path)
 
 
 def _names(table: Table) -> tuple[str, ...]:
@@ -97,9 +103,8 @@ def _names(table: Table) -> tuple[str, ...]:
 
 
 def _one_or_more(table: Table, field: str) -> tuple[str, ...]:
-    if isinstance(table.values[field], list):
-        return table.texts(field)
-    return (table.text(field),)
+    several = isinstance(table.values[field], list)
+    return table.texts(field) if several else (table.text(field),)
 
 
 def _entry(table: Table, versions: str) -> KnownDifference:
@@ -109,23 +114,20 @@ def _entry(table: Table, versions: str) -> KnownDifference:
             raise table.failure(f"{field} is missing; each entry has {', '.join(_TEXTS)}, where")
     if not any(field in values for field in _CASES):
         raise table.failure("where is missing; say which cases: with where, condition or mistakes")
-    texts: dict[str, Any] = {
+    given: dict[str, Any] = {
         name: table.text(name) for name in (*_TEXTS, "link", "versions") if name in values
     }
-    requirement, case = texts.pop("requirement"), texts.pop("case")
-    flags = {name: table.flag(name) for name in _FLAGS if name in values}
+    given |= {name: table.flag(name) for name in _FLAGS if name in values}
     if not isinstance(where := values.get("where", {}), dict):
         raise table.error("where", 'a table, such as {operator = "conv", groups = ">1"}')
     if not isinstance(machine := values.get("machine", {}), dict):
         raise table.error("machine", 'a table, such as {cpu = "avx512_bf16", system = "Linux"}')
     try:
         return KnownDifference(
-            requirement,
-            case=case,
-            where=_invalid(table, case) | where if "mistakes" in values else where,
+            where=_invalid(table, given["case"]) | where if "mistakes" in values else where,
             condition=_one_or_more(table, "condition") if "condition" in values else (),
             machine=machine,
-            **{"versions": versions} | texts | flags,
+            **{"versions": versions} | given,
         )
     except (CaseError, RegistrationError) as problem:
         raise table.failure(str(problem)) from None

@@ -30,7 +30,7 @@ from conformance.judging import (
 from conformance.large.projection import Verifier, array_problem, verifier
 from conformance.operators import OPERATORS
 from conformance.operators.base import Reference
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 WORK = 4_000_000
 """Multiply-accumulates from which on a case is judged without its full reference."""

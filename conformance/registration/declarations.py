@@ -5,6 +5,7 @@ checks, whether two declarations of one name agree, and what a worker tells of a
 that it alone has loaded. Editors and mypy know the arguments as well: `taking` gives a function the
 signature of a dataclass. (An explicit signature, or a ``TypedDict``, would be the same list again.)
 """
+# ruff: noqa: RUF009  (`declares` returns a dataclass field)
 
 from __future__ import annotations
 
@@ -35,19 +36,18 @@ R = TypeVar("R")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@\[\]-]*")
 
 
-def says(
-    text: str, check: Check | None = None, *, convert: Callable[[Any], Any] | None = None
-) -> dict[str, Any]:
-    """Return a field's metadata: what it means, its check, and what makes a value of one given."""
-    return {"says": text, "check": check, "convert": convert}
+def declares(
+    text: str,
+    check: Check | None = None,
+    *,
+    convert: Callable[[Any], Any] | None = None,
+    **options: Any,
+) -> Any:
+    """Return a field: what it means, its check, and what makes a value of one given.
 
-
-def _among(*allowed: str | None) -> Check:
-    def check(name: str, value: Any) -> str | None:
-        names = ", ".join(text for text in allowed if text is not None)
-        return None if value in allowed else f"{name}={value!r}; allowed: {names}"
-
-    return check
+    ``options``, its default among them, are those of `dataclasses.field`.
+    """
+    return field(metadata={"says": text, "check": check, "convert": convert}, **options)
 
 
 def _dtypes(name: str, value: Sequence[str]) -> str | None:
@@ -57,26 +57,27 @@ def _dtypes(name: str, value: Sequence[str]) -> str | None:
     return next(filter(None, (check(name, dtype) for dtype in value)), None)
 
 
-def _positive(name: str, value: Any) -> str | None:
-    right = isinstance(value, (int, float)) and 0 < value < math.inf
-    return None if right else f"{name}={value!r}; a positive number"
+def _meeting(right: Callable[[Any], bool], text: str) -> Check:
+    """Return the check that a value is ``right``; ``text`` says what would be."""
+    return lambda name, value: None if right(value) else f"{name}={value!r}; {text}"
 
 
-def _seconds(name: str, value: Any) -> str | None:
-    right = isinstance(value, (int, float)) and 0 <= value < math.inf
-    return None if right else f"{name}={value!r}; seconds, 0 or more"
+def _among(*allowed: str | None) -> Check:
+    return _meeting(lambda value: value in allowed, f"allowed: {', '.join(filter(None, allowed))}")
 
 
-def _line(name: str, value: Any) -> str | None:
-    return None if isinstance(value, str) else f"{name}={value!r}; one line of text"
+def _from_0(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < math.inf
+
+
+_positive = _meeting(lambda value: _from_0(value) and value > 0, "a positive number")
+_seconds = _meeting(_from_0, "seconds, 0 or more")
+_line = _meeting(lambda value: isinstance(value, str), "one line of text")
 
 
 def _function_of(argument: str) -> Check:
-    def check(name: str, value: Any) -> str | None:
-        right = value is None or callable(value)
-        return None if right else f"{name} must be a function of a {argument}"
-
-    return check
+    text = f"must be a function of a {argument}"
+    return lambda name, value: None if value is None or callable(value) else f"{name} {text}"
 
 
 def _conventions(name: str, value: Mapping[str, str]) -> str | None:
@@ -105,109 +106,78 @@ def _known(name: str, value: Iterable[Any] | str | Path) -> str | None:
 class Declarations:
     """What an implementation declares of itself."""
 
-    family: str = field(
-        default="",
-        metadata=says("The engine behind it (default: ``package``, else its name)."),
+    family: str = declares(
+        "The engine behind it (default: ``package``, else its name).", default=""
     )
-    package: str | None = field(
-        default=None,
-        metadata=says("The distribution that must be installed."),
-    )
-    extra: str | None = field(
-        default=None,
-        metadata=says("The extra of convformance that installs it."),
-    )
-    layout: str = field(
+    package: str | None = declares("The distribution that must be installed.", default=None)
+    extra: str | None = declares("The extra of convformance that installs it.", default=None)
+    layout: str = declares(
+        'How the arrays lie that it takes and returns: "NHWC" is channels-last.',
+        _among("NCHW", "NHWC"),
         default="NCHW",
-        metadata=says(
-            'How the arrays lie that it takes and returns: "NHWC" is channels-last.',
-            _among("NCHW", "NHWC"),
-        ),
     )
-    error: str = field(
+    error: str = declares(
+        '"normwise" replaces the element-wise bound by one on the whole (Winograd, FFT).',
+        _among("componentwise", "normwise"),
         default="componentwise",
-        metadata=says(
-            '"normwise" replaces the element-wise bound by one on the whole (Winograd, FFT).',
-            _among("componentwise", "normwise"),
-        ),
     )
-    dtypes: Sequence[str] = field(
+    dtypes: Sequence[str] = declares(
+        "The dtypes, one or several, that it claims: it is judged on each of them.",
+        _dtypes,
+        convert=lambda given: (given,) if isinstance(given, str) else tuple(given),
         default=("float32", "float64"),
-        metadata=says(
-            "The dtypes, one or several, that it claims: it is judged on each of them.",
-            _dtypes,
-            convert=lambda given: (given,) if isinstance(given, str) else tuple(given),
-        ),
     )
-    accumulate: str | None = field(
+    accumulate: str | None = declares(
+        "The format of its accumulator, if not the dtype's.", _among(*FORMATS, None), default=None
+    )
+    multiply: str | None = declares(
+        "The format of its multiplier's inputs, if not the dtype's.",
+        _among(*FORMATS, None),
         default=None,
-        metadata=says("The format of its accumulator, if not the dtype's.", _among(*FORMATS, None)),
     )
-    multiply: str | None = field(
-        default=None,
-        metadata=says(
-            "The format of its multiplier's inputs, if not the dtype's.", _among(*FORMATS, None)
-        ),
+    amplification: float = declares(
+        'The factor of the bound, with ``error="normwise"``.', _positive, default=1.0
     )
-    amplification: float = field(
-        default=1.0,
-        metadata=says('The factor of the bound, with ``error="normwise"``.', _positive),
-    )
-    conventions: Mapping[str, str] = field(
+    conventions: Mapping[str, str] = declares(
+        "The conventions that it follows, by name, where SPEC.md allows others than the default.",
+        _conventions,
+        convert=lambda given: dict(given or {}),
         default_factory=dict,
-        metadata=says(
-            "The conventions that it follows, by name, where SPEC.md allows others than the "
-            "default.",
-            _conventions,
-            convert=lambda given: dict(given or {}),
-        ),
     )
-    supports: Supports | None = field(
+    supports: Supports | None = declares(
+        "A function of a case: False, or a reason, for one that it does not compute.",
+        _function_of("case"),
         default=None,
-        metadata=says(
-            "A function of a case: False, or a reason, for one that it does not compute.",
-            _function_of("case"),
-        ),
     )
-    known: Sequence[KnownDifference] | str | Path = field(
+    known: Sequence[KnownDifference] | str | Path = declares(
+        "Differences that are expected, each with its reason (`conformance.known`), or a TOML "
+        "file of them, named relative to the file that registers: they are reported apart.",
+        _known,
+        convert=_listed,
         default=(),
         compare=False,
-        metadata=says(
-            "Differences that are expected, each with its reason (`conformance.known`), or a TOML "
-            "file of them, named relative to the file that registers: they are reported apart.",
-            _known,
-            convert=_listed,
-        ),
     )
-    settings: str = field(
+    settings: str = declares(
+        "How its engine was told to compute, where its users may have it otherwise: a line.",
+        _line,
         default="",
-        metadata=says(
-            "How its engine was told to compute, where its users may have it otherwise: a line.",
-            _line,
-        ),
     )
-    shape_seconds: float = field(
+    shape_seconds: float = declares(
+        "Seconds that the first call of a shape takes, about (0: the engine compiles nothing). "
+        "Budgets are spent on what is declared, so that two runs judge the same cases.",
+        _seconds,
         default=0.0,
-        metadata=says(
-            "Seconds that the first call of a shape takes, about (0: the engine compiles nothing). "
-            "Budgets are spent on what is declared, so that two runs judge the same cases.",
-            _seconds,
-        ),
     )
-    work_seconds: float = field(
+    work_seconds: float = declares(
+        "Seconds a multiply-accumulate, if more than some nanoseconds: budgets, as above.",
+        _seconds,
         default=0.0,
-        metadata=says(
-            "Seconds a multiply-accumulate, if more than some nanoseconds: budgets, as above.",
-            _seconds,
-        ),
     )
-    snippet: SnippetFunction | None = field(
+    snippet: SnippetFunction | None = declares(
+        "A function of a call: the lines of source that make it with the engine alone, for the "
+        "scripts of the reports (`conformance.registration.snippets`).",
+        _function_of("call"),
         default=None,
-        metadata=says(
-            "A function of a call: the lines of source that make it with the engine alone, for the "
-            "scripts of the reports (`conformance.registration.snippets`).",
-            _function_of("call"),
-        ),
     )
 
     def __post_init__(self) -> None:
@@ -223,11 +193,9 @@ class Arguments(Declarations):
 
     name: str
     _: KW_ONLY
-    version: str | None = field(
+    version: str | None = declares(
+        "Its version, if not that of ``package``, or of the distribution that registers it.",
         default=None,
-        metadata=says(
-            "Its version, if not that of ``package``, or of the distribution that registers it."
-        ),
     )
 
     def check(self, origin: str) -> None:
@@ -267,13 +235,12 @@ def taking(arguments: Callable[P, Declarations]) -> Callable[[Callable[..., R]],
     """
 
     def decorate(function: Callable[..., R]) -> Callable[P, R]:
-        told = inspect.signature(function).return_annotation
-        signature = inspect.signature(arguments).replace(return_annotation=told)
-        specs = {spec.name: spec for spec in fields(arguments)}  # type: ignore[arg-type]
+        returned = inspect.signature(function).return_annotation
+        signature = inspect.signature(arguments).replace(return_annotation=returned)
         lines = [
-            f"- ``{name}``: {specs[name].metadata['says']}"
-            for name in signature.parameters
-            if "says" in specs[name].metadata
+            f"- ``{spec.name}``: {spec.metadata['says']}"
+            for spec in fields(arguments)  # type: ignore[arg-type]
+            if "says" in spec.metadata
         ]
         function.__doc__ = "\n".join((inspect.getdoc(function) or "", "", *lines))
         vars(function)["__signature__"] = signature

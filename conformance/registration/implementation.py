@@ -53,45 +53,27 @@ class Implementation(Declarations):
         Raises `RegistrationError` for an unknown operator, a signature that the suite could not
         call, and an operator that this implementation already has.
         """
-        where = _location(function)
+        named = f"implementation '{self.name}'"
         if not callable(function):
             raise RegistrationError(
-                f"{self.origin}: implementation '{self.name}': {function!r} is not a function; "
+                f"{self.origin}: {named}: {function!r} is not a function; "
                 f"decorate a function named after its operator"
             )
+        where = f"{_location(function)}: {named}"
         if operator not in SIGNATURES:
             raise RegistrationError(
-                f"{where}: implementation '{self.name}': function '{operator}' is not named after "
-                f"an operator; rename it to one of {', '.join(SIGNATURES)}"
+                f"{where}: function '{operator}' is not named after an operator; "
+                f"rename it to one of {', '.join(SIGNATURES)}"
             )
-        self._check_signature(operator, function, where)
+        if problem := _wrong_signature(operator, function):
+            raise RegistrationError(f"{where}: {problem}")
         earlier = self.functions.get(operator)
         if earlier is not None and not _redefines(earlier, function):
             raise RegistrationError(
-                f"{where}: implementation '{self.name}' already has '{operator}', from "
-                f"{_location(earlier)}; remove one, or register it under another name"
+                f"{where} already has '{operator}', from {_location(earlier)}; "
+                f"remove one, or register it under another name"
             )
         self.functions[operator] = function
-
-    def _check_signature(self, operator: str, function: Function, where: str) -> None:
-        expected = SIGNATURES[operator]
-        kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
-        if any(is_kind(function) for is_kind in kinds):
-            raise RegistrationError(
-                f"{where}: implementation '{self.name}': '{operator}' is a coroutine or a "
-                f"generator; register a plain function that returns an array"
-            )
-        try:
-            signature = inspect.signature(function)
-        except (TypeError, ValueError):
-            return  # a builtin that does not tell its signature: the first call will
-        try:
-            signature.bind(*expected.arguments, **dict.fromkeys(expected.parameters))
-        except TypeError as problem:
-            raise RegistrationError(
-                f"{where}: implementation '{self.name}': '{operator}{signature}' cannot be called "
-                f"as {operator}{expected} ({problem}); give it those parameters"
-            ) from None
 
     def again(self, earlier: Implementation) -> Implementation:
         """Return what a second declaration of a name stands for; ``earlier`` was the first one.
@@ -101,10 +83,7 @@ class Implementation(Declarations):
         declares it twice, differently.
         """
         if earlier.origin != self.origin:
-            raise RegistrationError(
-                f"{self.origin}: the name '{self.name}' is taken by {earlier.origin}; "
-                f"choose another name"
-            )
+            raise self.name_taken_by(earlier)
         if _interactive(self.origin):
             return replace(self, functions=earlier.functions)
         if self._told != earlier._told:
@@ -114,6 +93,13 @@ class Implementation(Declarations):
                 f"function"
             )
         return earlier
+
+    def name_taken_by(self, earlier: Implementation) -> RegistrationError:
+        """Return the error for a name that another implementation has."""
+        return RegistrationError(
+            f"{self.origin}: the name '{self.name}' is taken by {earlier.origin}; "
+            f"choose another name"
+        )
 
     @property
     def _told(self) -> tuple[object, ...]:
@@ -175,6 +161,29 @@ class Implementation(Declarations):
         return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
 
 
+def _wrong_signature(operator: str, function: Function) -> str:
+    """Return why the suite could not call ``function`` as an operator, "" where it could."""
+    kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
+    if any(is_kind(function) for is_kind in kinds):
+        return (
+            f"'{operator}' is a coroutine or a generator; "
+            f"register a plain function that returns an array"
+        )
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ""  # a builtin that does not tell its signature: the first call will
+    expected = SIGNATURES[operator]
+    try:
+        signature.bind(*expected.arguments, **dict.fromkeys(expected.parameters))
+    except TypeError as problem:
+        return (
+            f"'{operator}{signature}' cannot be called as {operator}{expected} ({problem}); "
+            f"give it those parameters"
+        )
+    return ""
+
+
 def _redefines(earlier: Function, function: Function) -> bool:
     """Whether ``function`` is ``earlier`` again: a module reloaded, or a cell run twice."""
     return _location(earlier) == _location(function) or _interactive(_location(function))
@@ -182,6 +191,12 @@ def _redefines(earlier: Function, function: Function) -> bool:
 
 def _interactive(where: str) -> bool:
     return where.startswith("<") or "ipykernel" in where
+
+
+def names_of(operator: str, function: Function) -> tuple[str, str]:
+    """Return the module and the name that the function of an operator goes by."""
+    module = getattr(function, "__module__", None) or ""
+    return module, getattr(function, "__name__", operator)
 
 
 def _location(function: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import traceback
 from pathlib import Path
 
 from conformance.errors import ConformanceError, PluginError, RegistrationError
@@ -69,10 +70,6 @@ def check_plugin(path: str | Path) -> Path:
 def _line_in(problem: BaseException, file: Path) -> int | None:
     if isinstance(problem, SyntaxError) and problem.filename == str(file):
         return problem.lineno
-    line = None
-    trace = problem.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+    calls = traceback.walk_tb(problem.__traceback__)
+    lines = [line for frame, line in calls if frame.f_code.co_filename == str(file)]
+    return lines[-1] if lines else None

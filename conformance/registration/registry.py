@@ -20,19 +20,6 @@ from conformance.registration import entry_points
 from conformance.registration.declarations import Arguments, taking
 from conformance.registration.implementation import Implementation
 
-__all__ = [
-    "Implementation",
-    "Registry",
-    "broken",
-    "find",
-    "get",
-    "implementation",
-    "implementations",
-    "in_use",
-    "use",
-    "using",
-]
-
 
 class Registry:
     """Implementations by name; those of entry points are loaded when they are first asked for.
@@ -68,10 +55,7 @@ class Registry:
         """Register an implementation that a worker has loaded; raise where its name is taken."""
         earlier = self.implementations().get(new.name)
         if earlier is not None:
-            raise RegistrationError(
-                f"{new.origin}: the name '{new.name}' is taken by {earlier.origin}; "
-                f"choose another name"
-            )
+            raise new.name_taken_by(earlier)
         self._implementations[new.name] = new
 
     def implementations(self) -> Mapping[str, Implementation]:
@@ -113,11 +97,8 @@ class Registry:
         if isinstance(thing, ModuleType):
             meant = self.from_file(Path(getattr(thing, "__file__", None) or "").resolve())
         else:
-            meant = tuple(
-                implementation
-                for implementation in self._implementations.values()
-                if any(function is thing for function in implementation.functions.values())
-            )
+            registered = self._implementations.values()
+            meant = tuple(i for i in registered if any(f is thing for f in i.functions.values()))
         label = getattr(thing, "__name__", repr(thing))
         if len(meant) == 1:
             return meant[0]

@@ -64,8 +64,7 @@ class Row:
         for column in columns(cls):
             if column.name in values:
                 continue
-            owners = (source for source in sources if hasattr(source, column.name))
-            owner = next(owners, None)
+            owner = next((source for source in sources if hasattr(source, column.name)), None)
             if owner is None:
                 raise AttributeError(f"table {cls.table}: nothing says what {column.name} is")
             values[column.name] = getattr(owner, column.name)

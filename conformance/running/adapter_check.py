@@ -20,7 +20,7 @@ from conformance.dtypes import FLOATS
 from conformance.judging import CRASHED, Prepared, Verdict, judge_prepared
 from conformance.known.difference import KnownDifference
 from conformance.operators import GRADIENTS
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.runfile.words import ADAPTER_WRONG
 from conformance.running.budget import Budget
 from conformance.running.causes import Violation

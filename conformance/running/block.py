@@ -12,7 +12,7 @@ from conformance.calling import Array
 from conformance.isolation.dispatch import caller_of
 from conformance.isolation.remote_plugins import ask_ahead
 from conformance.judging import Prepared, Verdict
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.running import adapter_check, known_examples, layers, pairwise
 from conformance.running.cell import Block, Cell
 from conformance.running.judge_cell import CellResult, judge_cell

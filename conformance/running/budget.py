@@ -13,7 +13,7 @@ import time
 
 from conformance.case import Case
 from conformance.operators import work
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 CLOCK_FACTOR = 10.0
 """The clock ends calls that take this many times as long as it allows."""

@@ -19,7 +19,7 @@ from conformance.judging import (
 from conformance.judging.attribution import WRONG_RESULT
 from conformance.known.difference import KnownDifference
 from conformance.large.judge import judge_any
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.running.citing import cited_requirement, deviations
 from conformance.running.known_in_run import matching_entry

@@ -11,7 +11,7 @@ from conformance.judging.attribution import (
     non_default_parameters,
 )
 from conformance.large.judge import judge_any
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 
 def cited_requirement(one: Implementation, verdict: Verdict, case: Case) -> str:

@@ -17,7 +17,7 @@ from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
 from conformance.operators import work
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.running import known_in_run
 from conformance.running.budget import Budget

@@ -9,7 +9,7 @@ from conformance.case import Case
 from conformance.checks.histories import SHORT
 from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, UNSUPPORTED, Verdict
 from conformance.known.difference import KnownDifference
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.running.causes import judge_again
 from conformance.running.known_in_run import Example, Key, matching_entry

@@ -12,7 +12,7 @@ from conformance.errors import CaseError, RegistrationError
 from conformance.judging import Verdict
 from conformance.judging.attribution import WRONG_RESULT, citable
 from conformance.known.difference import KnownDifference
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.runfile.tables import Known
 from conformance.runfile.words import (
     KNOWN_DIFFERENCE,

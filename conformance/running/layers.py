@@ -21,7 +21,7 @@ from conformance.cases.ranges import Ranges
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.large.judge import Large, is_large, judge_large
 from conformance.operators import FORWARD, OPERATORS, work
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.running import cache
 from conformance.running.budget import CLOCK_FACTOR, of_call
 from conformance.running.plan import Plan

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.machine import cpu_features, system
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 
 def machine(used: Sequence[Implementation]) -> dict[str, Any]:

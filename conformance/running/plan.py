@@ -11,7 +11,8 @@ from conformance.errors import ConformanceError
 from conformance.known.difference import KnownDifference
 from conformance.known.reading import read_known
 from conformance.operators import OPERATORS
-from conformance.registration.registry import Implementation, get
+from conformance.registration.implementation import Implementation
+from conformance.registration.registry import get
 from conformance.requirements import CHECKS
 from conformance.running import known_in_run
 from conformance.running.selection import Selection

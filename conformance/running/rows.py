@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.runfile import tables
 from conformance.runfile.row import Row
 from conformance.runfile.words import (

@@ -14,8 +14,9 @@ from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import isolated
 from conformance.isolation.environments import Environment
 from conformance.isolation.remote_plugins import load_for
+from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
-from conformance.registration.registry import Implementation, find, implementations
+from conformance.registration.registry import find, implementations
 from conformance.spec import Spec
 
 Progress: TypeAlias = Callable[[int, int, str], None]

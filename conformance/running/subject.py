@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from conformance.isolation.remote_plugins import Supports
 from conformance.known.difference import KnownDifference
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.running import known_in_run
 
 

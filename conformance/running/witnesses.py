@@ -15,7 +15,7 @@ from conformance.case import Case
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
 from conformance.operators import work
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.runfile.tables import Known, Violation, Witness
 from conformance.running.citing import named_requirement
 from conformance.scripts.engine import engine_script

@@ -19,7 +19,7 @@ from conformance.cases.data import memory_ways
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared, Verdict
 from conformance.large.judge import is_large
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.registration.snippets import Call
 from conformance.scripts.standalone import numbers
 from conformance.signatures import SIGNATURES

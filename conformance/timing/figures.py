@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance.operators import OPERATORS
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.runfile.tables import Timing
 from conformance.runfile.words import CONFORMS
 from conformance.spec.layers import Layer

@@ -22,7 +22,7 @@ from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.errors import Unsupported
 from conformance.operators import OPERATORS, work
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 from conformance.spec.layers import smaller
 

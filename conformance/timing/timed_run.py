@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 
 from conformance.large.projection import verifier
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Gap, Timing
 from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES

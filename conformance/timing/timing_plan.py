@@ -8,8 +8,9 @@ from pathlib import Path
 
 from conformance.dtypes import FLOATS, numpy_dtype
 from conformance.errors import ConformanceError
+from conformance.registration.implementation import Implementation
 from conformance.registration.plugins import load_plugin
-from conformance.registration.registry import Implementation, find
+from conformance.registration.registry import find
 from conformance.running.selection import Progress, choose_implementations
 from conformance.spec import Spec, load
 from conformance.spec.layers import Layer, choose

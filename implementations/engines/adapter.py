@@ -20,7 +20,7 @@ from conformance.implementations._arguments import Array, Padding, Shape, like
 from conformance.implementations._windows import lowest
 from conformance.implementations.engines.padding import Tensor
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 
 Operator: TypeAlias = Callable[..., Array]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 from tests.defects import Function, unregistered
 
 _found: dict[str, Correct] = {}

@@ -36,7 +36,7 @@ from conformance.judging import (
 from conformance.judging.comparing import differing, worst_index
 from conformance.large.projection import array_problem
 from conformance.operators import work
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 __all__ = [
     "RELATIONS",

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from conformance.implementations._arguments import Array, native
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 OPSET, IR_VERSION = 22, 10
 """The first set of operators with bfloat16, and with ceil_mode's windows in the padding dropped."""
