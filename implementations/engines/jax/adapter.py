@@ -1,25 +1,22 @@
 """JAX's own operators, `jax.lax`, on the CPU: called eagerly, and compiled whole as `jax[jit]`.
 
-One call makes one result: this file only translates. Which operator is called:
-
 - conv: `lax.conv_general_dilated` takes everything a case has, asymmetric padding included.
 - conv_transpose: `lax.conv_transpose` with the kernel transposed; its padding is that of the
   dilated input, dilation * (K - 1) less than what is cropped. It has no groups.
 - max_pool: `lax.reduce_window` with `lax.max` over windows padded with -inf, as far as the last
   window of ceil_mode reaches.
-- avg_pool: lax has none. Its users (Flax, Keras) divide the sum of `lax.reduce_window` with
-  `lax.add` by the size of the window, and so does this file, by the divisor of the case.
+- avg_pool: lax has none. As in Flax and Keras, the sum of `lax.reduce_window` with `lax.add` is
+  divided by the size of the window, here by the divisor of the case.
 - gradients: `jax.vjp` through these.
 
-lax has no bias: it is added by a second operator. In float16 and bfloat16 that, and the division of
-avg_pool, would round again what is rounded already, so that both are Unsupported there. Parameters
-are JAX's to judge, but for padding and output_padding of conv_transpose, which it does not see.
+lax has no bias: a second operator adds it. In float16 and bfloat16 that, and the division of
+avg_pool, would round a second time, so both are Unsupported there. Parameters are JAX's to judge,
+but for padding and output_padding of conv_transpose, which it does not see.
 
-JAX turns float64 into float32 and int64 into int32 unless told not to: every call is made under
-`jax.enable_x64`. The rest is as JAX begins: on the CPU it computes in the dtype it is given. XLA
-(the family, which TensorFlow's jit_compile shares) compiles each new shape, which takes 30 to 300
-ms and 1 to 3 MiB: tables of a short run compare few cases, and all that is compiled is dropped
-(`jax.clear_caches`) after every 128 new calls. Called eagerly, each operator is compiled by
+Every call is made under `jax.enable_x64`, without which JAX turns float64 into float32 and int64
+into int32. XLA (the family, which TensorFlow's jit_compile shares) compiles each new shape, which
+takes 30 to 300 ms and 1 to 3 MiB: tables of a short run compare few cases, and `jax.clear_caches`
+drops all that is compiled after every 128 new calls. Called eagerly, each operator is compiled by
 itself; under jit XLA also optimizes across them, so that a gradient or a convolution with its bias
 is other code.
 """
@@ -27,6 +24,7 @@ is other code.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +33,8 @@ from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._arguments import Array, Padding, check_padding, native
 from conformance.implementations._windows import divisors
-from conformance.implementations.engines.adapter import Differentiable
-from conformance.implementations.engines.compiled import LRU, ClearAfter
+from conformance.implementations.engines.adapter import Differentiable, Operator
+from conformance.implementations.engines.compiled import ClearAfter
 from conformance.implementations.engines.jax import snippet
 from conformance.implementations.engines.padding import add_bias
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
@@ -92,37 +90,23 @@ class Jax(Differentiable):
         if p.groups != 1:
             raise Unsupported("lax.conv_transpose has no groups")
         check_padding(t.ndim - 2, p.padding)
-        if any(
-            not 0 <= r < max(s, d)
-            for r, s, d in zip(p.output_padding, p.stride, p.dilation, strict=False)
-        ):
+        steps = zip(p.output_padding, p.stride, p.dilation, strict=False)
+        if any(not 0 <= extra < max(s, d) for extra, s, d in steps):
             raise ValueError(f"output_padding={p.output_padding!r}: below stride or dilation")
         ends = zip(w.shape[2:], p.padding, p.dilation, p.output_padding, strict=True)
-        pads = [
-            (d * (k - 1) - before, d * (k - 1) - after + extra)
-            for k, (before, after), d, extra in ends
-        ]
+        pads = [(d * (k - 1) - b, d * (k - 1) - a + extra) for k, (b, a), d, extra in ends]
         # transpose_kernel flips the kernel and exchanges its channel axes, so that they are named
         # here as those of the convolution which this is the transpose of: (O, I, *K).
         axes = "DHW"[5 - t.ndim :]
-        y = lax.conv_transpose(
-            t,
-            w,
-            p.stride,
-            pads,
-            rhs_dilation=p.dilation,
-            dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"),
-            transpose_kernel=True,
-        )
+        numbers = (f"NC{axes}", f"OI{axes}", f"NC{axes}")
+        y = lax.conv_transpose(t, w, p.stride, pads, p.dilation, numbers, transpose_kernel=True)
         return add_bias(y, bias)
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """lax.reduce_window with lax.max."""
         from jax import lax
 
-        windows = ((1, 1, *p.kernel), (1, 1, *p.stride), ((0, 0), (0, 0), *reach))
-        start = np.array(fill, t.dtype)
-        return lax.reduce_window(t, start, lax.max, *windows, window_dilation=(1, 1, *p.dilation))
+        return _reduced(t, fill, lax.max, p, reach)
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """lax.reduce_window with lax.add, divided."""
@@ -130,9 +114,7 @@ class Jax(Differentiable):
 
         if t.dtype.itemsize == 2:
             raise Unsupported("a second operator divides the sum and rounds to the half type again")
-        windows = ((1, 1, *p.kernel), (1, 1, *p.stride), ((0, 0), (0, 0), *reach))
-        sums = lax.reduce_window(t, np.zeros((), t.dtype), lax.add, *windows)
-        size = t.shape[2:]
+        sums, size = _reduced(t, 0, lax.add, p, reach), t.shape[2:]
         out, _ = p.windows(size)
         count = divisors(size, out, p.kernel, p.stride, p.padding, p.count_include_pad)
         return sums / count.astype(t.dtype)
@@ -152,35 +134,29 @@ class Jax(Differentiable):
 class Jitted(Jax):
     """Calls compiled whole."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._compiled: LRU[Callable[..., Tensor]] = LRU()
-
     def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call the compiled ``function``."""
         import jax
 
-        tensors = [argument for argument in arguments if isinstance(argument, jax.Array)]
-        others = (_TENSOR if isinstance(part, jax.Array) else part for part in arguments)
-        parts = (function, *others)
-        return self._compiled.get(parts, lambda: _jitted(parts))(*tensors)
+        others = tuple(i for i, part in enumerate(arguments) if not isinstance(part, jax.Array))
+        return _jitted(function, others)(*arguments)
 
 
-_TENSOR = object()
-"""Where an argument of a compiled function is a tensor."""
-
-
-def _jitted(parts: tuple[Any, ...]) -> Any:
-    """Return the first of ``parts``, a function of the others, compiled as one of its tensors."""
+@lru_cache
+def _jitted(function: Callable[..., Tensor], others: tuple[int, ...]) -> Any:
+    """Return the compiled ``function``; ``others`` are its arguments that are no tensors."""
     import jax
 
-    function, *arguments = parts
+    return jax.jit(function, static_argnums=others)
 
-    def of_tensors(*tensors: Tensor) -> Tensor:
-        following = iter(tensors)
-        return function(*(next(following) if a is _TENSOR else a for a in arguments))
 
-    return jax.jit(of_tensors)
+def _reduced(t: Tensor, start: float, operation: Operator, p: Pool, reach: Padding) -> Tensor:
+    """Return the windows of ``t`` reduced by an operation of lax."""
+    from jax import lax
+
+    windows = ((1, 1, *p.kernel), (1, 1, *p.stride), ((0, 0), (0, 0), *reach))
+    first = np.array(start, t.dtype)
+    return lax.reduce_window(t, first, operation, *windows, window_dilation=(1, 1, *p.dilation))
 
 
 def _added(bias: Tensor, y: Tensor) -> Tensor:
@@ -196,6 +172,9 @@ def _vjp(at: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: A
     return result
 
 
+_CONVENTIONS = {"subnormal": "flush", "zero_channels": "empty_sum", "pool_padding": "accept"}
+
+
 def _register(name: str, engine: Jax, **declared: Any) -> None:
     engine.register(
         implementation(
@@ -204,11 +183,7 @@ def _register(name: str, engine: Jax, **declared: Any) -> None:
             package="jax",
             extra="jax",
             dtypes=DTYPES,
-            conventions={
-                "subnormal": "flush",
-                "zero_channels": "empty_sum",
-                "pool_padding": "accept",
-            },
+            conventions=_CONVENTIONS,
             known="known.toml",
             settings="jax.enable_x64: left alone, JAX makes float32 of float64, int32 of int64",
             **declared,

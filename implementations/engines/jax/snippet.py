@@ -55,16 +55,16 @@ def _expression(call: Call) -> str:
 
 
 def _conv(call: Call, t: str, w: str, bias: str) -> str:
+    arguments = f"{t}, {w}, {call.text('stride')}, {call.text('padding')}"
     keywords = f"rhs_dilation={call.text('dilation')}, feature_group_count={call.text('groups')}"
-    y = f"lax.conv_general_dilated({t}, {w}, {call.text('stride')}, {call.text('padding')}, "
-    return f"{y}{keywords}){_added(call, bias)}"
+    return f"lax.conv_general_dilated({arguments}, {keywords}){_added(call, bias)}"
 
 
 def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
     p, axes = call.parameters, "DHW"[3 - call.dims :]
-    ends = zip(call.arguments["w"].shape[2:], p["padding"], p["dilation"], strict=True)
-    full = [(d * (k - 1) - before, d * (k - 1) - after) for k, (before, after), d in ends]
-    pads = [(low, high + r) for (low, high), r in zip(full, p["output_padding"], strict=True)]
+    sizes = call.arguments["w"].shape[2:], p["padding"], p["dilation"], p["output_padding"]
+    ends = zip(*sizes, strict=True)
+    pads = [(d * (k - 1) - b, d * (k - 1) - a + extra) for k, (b, a), d, extra in ends]
     numbers = (f"NC{axes}", f"OI{axes}", f"NC{axes}")
     return (
         f"lax.conv_transpose({t}, {w}, {call.text('stride')}, {pads}, {call.text('dilation')}, "

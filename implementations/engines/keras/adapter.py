@@ -1,13 +1,12 @@
 """Keras 3's operators, `keras.ops.conv`, `conv_transpose`, `max_pool` and `average_pool`.
 
-They run on Keras's NumPy backend, the one that no other file here covers: its arrays are NumPy's,
-its convolutions and pools those of `jax.lax`, called by Keras's own code for shapes, padding and
-divisors. So the family is `xla`: agreement with JAX is not the word of two witnesses. Keras has one
-backend a process, chosen when it is imported; where it has been imported with another one already,
-every case is Unsupported.
+They run on Keras's NumPy backend, which no other adapter covers: its convolutions and pools are
+those of `jax.lax`, called by Keras's own code for shapes, padding and divisors. So the family is
+`xla`: agreement with JAX is not the word of two witnesses. Keras has one backend a process, chosen
+when it is imported; where that is another one already, every case is Unsupported.
 
-Arrays are channels last, as they lie by default. Keras pads "valid" (nothing) or "same" (by its own
-rule), never by a given amount, and has no ceil_mode. So this happens around the call:
+Arrays are channels last. Keras pads "valid" (nothing) or "same" (by its own rule), never by a given
+amount, and has no ceil_mode. So this happens around the call:
 
 - conv: the input is padded with zeros first. Groups follow from the shape of the kernel.
 - conv_transpose: computes the whole result ("valid", with the case's output_padding), and a slice
@@ -17,11 +16,10 @@ rule), never by a given amount, and has no ceil_mode. So this happens around the
 - avg_pool: the input is padded with zeros first, which then count; where padding does not count, or
   a window of ceil_mode reaches beyond it, the case is Unsupported.
 
-Keras takes no dilation together with a stride. It has no bias: it is added by a second operator,
-which in float16 and bfloat16 would round a second time, and is Unsupported there. JAX would turn
-float64 into float32: every call is made under `jax.enable_x64`. Arguments are Keras's to judge, but
-for what it never sees: padding, groups, which follow from the shape of the kernel, and the dilation
-of max_pool. The NumPy backend has no gradients.
+Keras takes no dilation together with a stride. It has no bias: a second operator adds it, which
+would round a second time in float16 and bfloat16, and is Unsupported there. Every call is made
+under `jax.enable_x64`, without which JAX turns float64 into float32. Keras judges the arguments,
+but for padding, groups, and the dilation of max_pool. The NumPy backend has no gradients.
 """
 
 from __future__ import annotations
@@ -129,7 +127,7 @@ class Keras(Engine):
             raise Unsupported("padding by a given amount counts")
         if reach != tuple(map(tuple, p.padding)):
             raise Unsupported("no windows that reach beyond the padding")
-        t = padded(t, p.padding, 0, t.dtype, first=1)
+        t = padded(t, reach, 0, t.dtype, first=1)
         return _run("average_pool", t, pool_size=p.kernel, strides=p.stride)
 
 

@@ -21,14 +21,13 @@ def snippet(call: Call) -> list[str] | None:
     """Return the lines that make a call with keras.ops on its NumPy backend."""
     p, x = call.parameters, _array(call, "x")
     strides = f"strides={call.text('stride')}"
+    dilation = f"dilation_rate={call.text('dilation')}" if "dilation" in p else ""
     if call.operator == "conv":
         padded = _pad(x, p["padding"], "0")
-        arguments = f"{padded}, {_array(call, 'w')}, {strides}"
-        y = _call("conv", f"{arguments}, dilation_rate={call.text('dilation')}")
+        y = _call("conv", f"{padded}, {_array(call, 'w')}, {strides}, {dilation}")
     elif call.operator == "conv_transpose":
-        further = f"output_padding={call.text('output_padding')}"
-        further += f", dilation_rate={call.text('dilation')}"
-        y = _call("conv_transpose", f"{x}, {_array(call, 'w')}, {strides}, {further}")
+        steps = f"output_padding={call.text('output_padding')}, {dilation}"
+        y = _call("conv_transpose", f"{x}, {_array(call, 'w')}, {strides}, {steps}")
         crop = ", ".join(f"{before}:{-after or None}" for before, after in p["padding"])
         y += f"[:, {crop}]" if any_padding(p["padding"]) else ""
     elif call.operator in ("max_pool", "avg_pool"):
@@ -36,8 +35,7 @@ def snippet(call: Call) -> list[str] | None:
         if call.operator == "max_pool":
             name, fill = "max_pool", "-np.inf"
         _, reach = pooling(p).windows(spatial_size(call, channels_last=True))
-        padded = _pad(x, reach, fill)
-        y = _call(name, f"{padded}, {call.text('kernel')}, {strides}")
+        y = _call(name, f"{_pad(x, reach, fill)}, {call.text('kernel')}, {strides}")
     else:
         return None
     bias = "" if call.arguments.get("bias") is None else f" + {_array(call, 'bias')}"

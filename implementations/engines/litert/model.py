@@ -7,25 +7,14 @@ A model is a flatbuffer: a table of operators, of tensors and of buffers with th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from conformance.implementations._arguments import Array, Shape
+from conformance.implementations._arguments import Array, Shape, native
 
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """An array that is stored in the model."""
-
-    dtype: str
-    shape: Shape
-    data: bytes
-
-    @classmethod
-    def of(cls, array: Array) -> Constant:
-        """Return ``array`` as a constant."""
-        return cls(array.dtype.name, array.shape, array.tobytes())
+Constant: TypeAlias = tuple[str, Shape, bytes]
+"""The dtype, the shape and the contents of an array that is stored in the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +38,12 @@ def one_node(node: Node, x: Shape, dtype: str) -> bytes:
 
     tensors: list[Any] = []
     buffers = [schema.BufferT()]  # the first buffer is that of what is computed
-    for each in node.inputs:
-        stored = each is not None
-        tensors.append(
-            schema.TensorT(
-                shape=list(each.shape if each is not None else x),
-                type=_kind(schema, each.dtype if each is not None else dtype),
-                buffer=len(buffers) if stored else 0,
-                name=f"{len(tensors)}",
-            )
-        )
-        if each is not None:
-            buffers.append(schema.BufferT(data=np.frombuffer(each.data, np.uint8)))
+    for stored in node.inputs:
+        kind, shape, data = stored or (dtype, x, None)
+        buffer, name = 0 if data is None else len(buffers), f"{len(tensors)}"
+        tensors.append(schema.TensorT(list(shape), _kind(schema, kind), buffer, name))
+        if data is not None:
+            buffers.append(schema.BufferT(data=np.frombuffer(data, np.uint8)))
     last = len(tensors)
     tensors.append(schema.TensorT(shape=[], type=_kind(schema, dtype), name="y"))
     operator = schema.OperatorT(
@@ -82,6 +65,17 @@ def one_node(node: Node, x: Shape, dtype: str) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def plain(array: Array) -> Array:
+    """Return ``array`` as LiteRT can read it."""
+    return np.array(array, native(array.dtype), order="C")
+
+
+def constant(array: Array) -> Constant:
+    """Return ``array`` as a constant."""
+    array = plain(array)
+    return array.dtype.name, array.shape, array.tobytes()
 
 
 def _kind(schema: Any, dtype: str) -> int:

@@ -1,7 +1,8 @@
-"""The one operator of LiteRT that computes a call, with its options and inputs.
+"""The one operator of LiteRT that computes a call, with its options and constants.
 
-The adapter runs it, and a script writes it out. What is checked here is what LiteRT has no
-parameter for (``arguments.py``): raises ValueError there, and Unsupported for what it cannot do.
+The adapter runs it, and a script writes it out. Checked here, with a ValueError, is what LiteRT has
+no parameter for: groups are in the shapes, padding is in the input unless it is "SAME", and one
+dimension is two with a height of 1. What LiteRT cannot do is Unsupported.
 """
 
 from __future__ import annotations
@@ -11,36 +12,38 @@ from dataclasses import dataclass
 import numpy as np
 
 from conformance import Unsupported
-from conformance.implementations._arguments import Array, Padding, check_axes, check_padding, native
-from conformance.implementations._windows import padded
-from conformance.implementations.engines.litert.arguments import (
-    FILTER,
-    VALID,
-    bias_or_zeros,
-    check_groups,
-    fields,
-    pool_reach,
-    with_height,
-    with_padding,
+from conformance.implementations._arguments import (
+    Array,
+    Padding,
+    Shape,
+    check_axes,
+    check_padding,
+    pool_size,
 )
-from conformance.implementations.engines.padding import any_padding, dilated, no_padding
+from conformance.implementations.engines.litert.model import Node, constant
+from conformance.implementations.engines.padding import (
+    any_padding,
+    check_padded,
+    dilated,
+    is_same,
+    windows_that_fit,
+)
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+
+SAME, VALID = 0, 1
+"""The kinds of padding, by their numbers in the schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operator by its name in the schema, such as CONV_2D, and what it is handed."""
+    """An operator, and what happens around it."""
 
-    operator: str
-    options: str
-    """The name of its options, such as Conv2DOptions."""
-    values: dict[str, int]
-    """The fields of the options."""
-    inputs: tuple[Array | None, ...]
-    """Its inputs in order, constants of the model; None is ``x``."""
-    x: Array
-    """The model's own input, padded where the operator does not pad."""
+    node: Node
     dims: int
+    pads: Padding = ()
+    """What is put around the input first."""
+    fill: float = 0
+    """The number that is put there."""
     crop: Padding = ()
     """What is cut off the result."""
 
@@ -48,26 +51,24 @@ class Operation:
 def convolution(x: Array, w: Array, bias: Array | None, p: Conv) -> Operation:
     """Return CONV_2D, DEPTHWISE_CONV_2D or CONV_3D."""
     dims, o, groups = len(p.stride), w.shape[-1], p.groups
-    check_groups(x, w, groups)
+    _check_groups(x, w, groups)
     if dims == 3 and groups > 1:
         raise Unsupported("CONV_3D has no groups")
     check_padding(dims, p.padding)
     extent = dilated(w.shape[:-2], p.dilation)
-    x, kind = with_padding(x, extent, p.stride, p.padding, p.padding, 0)
-    options = fields(dims, p.stride, "stride") | fields(dims, p.dilation, "dilation", "Factor")
+    kind, pads = _placed(x.shape[1:-1], extent, p.stride, p.padding, p.padding)
+    options = _fields(dims, p.stride, "stride") | _fields(dims, p.dilation, "dilation", "Factor")
     options["padding"] = kind
-    name = "Conv3D" if dims == 3 else "Conv2D"
-    operator = "CONV_3D" if dims == 3 else "CONV_2D"
-    if dims == 1:
-        w = with_height(w, 0)
+    w = with_height(w, 0) if dims == 1 else w
+    name, group = "CONV_3D" if dims == 3 else "CONV_2D", "Conv3D" if dims == 3 else "Conv2D"
     if dims < 3 and groups > 1 and w.shape[-2] == 1:
-        operator, name = "DEPTHWISE_CONV_2D", "DepthwiseConv2D"
+        name, group = "DEPTHWISE_CONV_2D", "DepthwiseConv2D"
         options["depthMultiplier"] = o // groups
         w = w.reshape(1, *w.shape[:2], o)  # (1, KH, KW, O)
     elif dims < 3:
         w = np.moveaxis(w, -1, 0)  # (O, KH, KW, C/groups)
-    inputs = (None, w, bias_or_zeros(bias, w, o))
-    return Operation(operator, f"{name}Options", options, inputs, x, dims)
+    constants = (None, w, np.zeros(o, w.dtype) if bias is None else bias)
+    return Operation(_node(name, group, options, *constants), dims, pads)
 
 
 def transposed(x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Operation:
@@ -80,12 +81,12 @@ def transposed(x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Oper
         raise Unsupported("transposed convolutions have no groups")
     if any(extra >= step for extra, step in zip(p.output_padding, p.stride, strict=True)):
         raise Unsupported("no output_padding of stride or more")
-    options = fields(dims, p.stride, "stride") | {"padding": VALID}
+    options = _fields(dims, p.stride, "stride") | {"padding": VALID}
+    name, group = "CONV_3D_TRANSPOSE", "Conv3D"
     if dims == 3:
-        operator, name = "CONV_3D_TRANSPOSE", "Conv3D"
-        options |= fields(dims, p.dilation, "dilation", "Factor")
+        options |= _fields(dims, p.dilation, "dilation", "Factor")
     else:
-        operator, name = "TRANSPOSE_CONV", "TransposeConv"
+        name, group = "TRANSPOSE_CONV", "TransposeConv"
         check_axes(dims, dilation=p.dilation)
         if max(p.dilation) > 1:
             raise Unsupported("TRANSPOSE_CONV has no dilation")
@@ -97,8 +98,8 @@ def transposed(x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Oper
     if dims < 3:
         w = np.moveaxis(w, -2, 0)  # (O, KH, KW, C)
     shape = np.array([len(x), *whole, o], np.int32)
-    inputs = (shape, w, None, bias_or_zeros(bias, w, o))
-    return Operation(operator, f"{name}Options", options, inputs, x, dims, p.padding)
+    constants = (shape, w, None, np.zeros(o, w.dtype) if bias is None else bias)
+    return Operation(_node(name, group, options, *constants), dims, crop=p.padding)
 
 
 def maximum(x: Array, p: Pool) -> Operation:
@@ -106,26 +107,81 @@ def maximum(x: Array, p: Pool) -> Operation:
     check_axes(len(p.kernel), dilation=p.dilation)
     if max(p.dilation) > 1:
         raise Unsupported("pools have no dilation")
-    return _pool("MAX_POOL_2D", x, p, p.padding, pool_reach(x, p), -np.inf)
+    placed = _placed(x.shape[1:-1], p.kernel, p.stride, p.padding, _reach(x, p))
+    return _pool("MAX_POOL_2D", p, *placed, fill=-np.inf)
 
 
 def average(x: Array, p: AvgPool) -> Operation:
     """Return AVERAGE_POOL_2D."""
-    padding, reach = p.padding, pool_reach(x, p)
-    counted = any_padding(padding) and p.count_include_pad
-    if counted and reach != padding:
-        raise Unsupported("no windows that reach beyond padding that counts")
-    if counted:
-        x = padded(x, padding, 0, native(x.dtype), first=1)
-        padding = reach = no_padding(padding)
-    return _pool("AVERAGE_POOL_2D", x, p, padding, reach, None)
+    reach = _reach(x, p)
+    if any_padding(p.padding) and p.count_include_pad:
+        if reach != p.padding:
+            raise Unsupported("no windows that reach beyond padding that counts")
+        return _pool("AVERAGE_POOL_2D", p, VALID, p.padding)
+    kind, pads = _placed(x.shape[1:-1], p.kernel, p.stride, p.padding, reach)
+    if pads:
+        raise Unsupported('only "SAME" leaves positions out of the divisor, with its windows')
+    return _pool("AVERAGE_POOL_2D", p, kind, pads)
 
 
-def _pool(
-    operator: str, x: Array, p: Pool, padding: Padding, reach: Padding, fill: float | None
-) -> Operation:
+def with_height(array: Array, axis: int) -> Array:
+    """Return an array of one spatial dimension, which is ``axis``, with a height of 1."""
+    if array.ndim != 3:
+        raise ValueError(f"shape {array.shape}: one spatial axis, so three axes")
+    return np.expand_dims(array, axis)
+
+
+def _pool(name: str, p: Pool, kind: int, pads: Padding, fill: float = 0) -> Operation:
     dims = len(p.kernel)
-    x, kind = with_padding(x, p.kernel, p.stride, padding, reach, fill)
-    options = fields(dims, p.stride, "stride") | {"padding": kind}
-    options |= fields(dims, p.kernel, "filter", names=FILTER)
-    return Operation(operator, "Pool2DOptions", options, (None,), x, dims)
+    options = _fields(dims, p.stride, "stride") | {"padding": kind}
+    options |= _fields(dims, p.kernel, "filter", axes=("Width", "Height"))
+    return Operation(_node(name, "Pool2D", options, None), dims, pads, fill)
+
+
+def _node(name: str, group: str, options: dict[str, int], *inputs: Array | None) -> Node:
+    """Return an operator of the ``inputs``, of which None is the model's own."""
+    stored = (None if array is None else constant(array) for array in inputs)
+    return Node(name, f"{group}Options", tuple(options.items()), tuple(stored))
+
+
+def _fields(
+    dims: int, values: Shape, kind: str, suffix: str = "", axes: tuple[str, ...] = ("W", "H", "D")
+) -> dict[str, int]:
+    """Return one field an axis, the last axis first; a height that there is not is 1."""
+    if len(values) != dims:
+        raise ValueError(f"{kind}={values!r}: must have {dims} entries, one a spatial axis")
+    several = (1, *values) if dims == 1 else values
+    ends = zip(axes[: len(several)], reversed(several), strict=True)
+    return {f"{kind}{axis}{suffix}": value for axis, value in ends}
+
+
+def _check_groups(x: Array, w: Array, groups: int) -> None:
+    """Raise where LiteRT would find another number of groups in the channels than ``groups``."""
+    c, per_group = x.shape[-1], w.shape[-2]
+    if per_group and c % per_group == 0 and c // per_group != groups:
+        raise ValueError(f"groups={groups!r}: w{w.shape} has {per_group} of the {c} channels each")
+    check_axes(1, groups=(groups,))
+
+
+def _reach(x: Array, p: Pool) -> Padding:
+    """Return the padding that the windows of a pool read, checked where there is any."""
+    check_padding(len(p.kernel), p.padding)
+    if not p.ceil_mode and not any_padding(p.padding):
+        return p.padding
+    sizes = (p.kernel, p.stride, p.padding, p.dilation, p.ceil_mode)
+    return pool_size(x, *sizes, channels_last=True)[1]
+
+
+def _placed(
+    size: Shape, kernel: Shape, stride: Shape, padding: Padding, reach: Padding
+) -> tuple[int, Padding]:
+    """Return the operator's kind of padding, and the padding to put around the input instead.
+
+    ``size`` is that of the input's spatial axes, ``kernel`` is the kernel's extent, dilated, and
+    ``reach`` is the padding that its windows read.
+    """
+    if not any_padding(reach):
+        return VALID, ()
+    check_padded(size, reach)
+    out = windows_that_fit(size, kernel, stride, reach)
+    return (SAME, ()) if is_same(size, out, kernel, stride, padding) else (VALID, reach)

@@ -1,23 +1,23 @@
 """MLX on the CPU: `mlx.core.conv_general`, `mlx.core.conv_transposeNd` and the pools of `mlx.nn`.
 
-MLX is lazy: a call builds a graph of arrays, and the result is computed before it is returned.
-Arrays are channels-last; the weight of a convolution is (O, *K, C/groups), which a transposed view
-of the suite's (*K, C/groups, O) is. Its own engine, with its own kernels: family `mlx`.
+MLX is lazy: a call builds a graph of arrays, which is computed before the result is returned.
+Arrays are channels-last; the weight of a convolution is (O, *K, C/groups), a transposed view of the
+suite's (*K, C/groups, O). Its kernels are its own: family `mlx`.
 
 - conv: `conv_general` takes both ends of the padding, stride, dilation and groups (no groups in
-  three dimensions). A bias is a second operator, as in `mlx.nn.Conv2d`: in half formats a second
-  rounding, so declined.
+  three dimensions). A second operator adds the bias, as in `mlx.nn.Conv2d`: in half formats that
+  would round a second time and is Unsupported.
 - conv_transpose: `conv_transpose1d`, `conv_transpose2d`, `conv_transpose3d`, whose padding crops
-  both ends alike: what both ends share; the rest is cut off the result. A documented limit to one
-  group is not enforced, and the groups work.
+  both ends alike; a slice crops the rest. A documented limit to one group is not enforced, and
+  groups work.
 - max_pool, avg_pool: `mlx.nn.MaxPool1d` and its siblings, which pad both ends alike. Otherwise, or
   where `ceil_mode` reaches further, `mlx.core.pad` pads first: with -inf, or the smallest value of
   an integer dtype, which the pools of MLX would pad with -inf too; with zeros that count for
   avg_pool. No dilation, no padding out of the divisor.
 - gradients: `mlx.core.vjp`. The gradient of a maximum is split among equal elements (`tie`).
 
-float64 exists on the CPU alone, and some convolutions decline it. The default device is left as it
-is: every call runs in a stream of the CPU.
+float64 exists on the CPU alone, and some convolutions decline it. Every call runs in a stream of
+the CPU; the default device stays as it is.
 """
 
 from __future__ import annotations
@@ -125,13 +125,12 @@ class Mlx(Differentiable):
         weight = w.reshape(*kernel, o, groups, c // groups)
         weight = weight.transpose(dims + 1, dims, *range(dims), dims + 2)
         weight = weight.reshape(groups * o, *kernel, c // groups)
-        both = symmetric_part(p.padding)
         with mx.stream(mx.cpu):
             y = function(
                 t,
                 weight,
                 stride=_axes(p.stride),
-                padding=_axes(both),
+                padding=_axes(symmetric_part(p.padding)),
                 dilation=_axes(p.dilation),
                 output_padding=_axes(p.output_padding),
                 groups=groups,
@@ -143,35 +142,20 @@ class Mlx(Differentiable):
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """mlx.nn.MaxPool1d, MaxPool2d or MaxPool3d."""
         import mlx.core as mx
-        import mlx.nn as nn
 
         check_axes(t.ndim - 2, dilation=p.dilation)
         if max(p.dilation) > 1:
             raise Unsupported("pools have no dilation")
-        pool = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)[t.ndim - 3]
         integer = not mx.issubdtype(t.dtype, mx.floating)
-        with mx.stream(mx.cpu):
-            if is_asymmetric(reach) or (any_padding(reach) and integer):
-                check_padded(t.shape[1:-1], p.padding)
-                t, reach = _pad(t, reach, fill), no_padding(p.padding)
-            return pool(p.kernel, p.stride, symmetric_part(reach))(t)
+        return _pooled("MaxPool", t, p, reach, fill, integer and any_padding(reach))
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """mlx.nn.AvgPool1d, AvgPool2d or AvgPool3d."""
-        import mlx.core as mx
-        import mlx.nn as nn
-
-        padding = p.padding
-        if any_padding(padding) and not p.count_include_pad:
+        if any_padding(p.padding) and not p.count_include_pad:
             raise Unsupported("padding always counts")
-        if reach != tuple(map(tuple, padding)):
+        if reach != tuple(map(tuple, p.padding)):
             raise Unsupported("no windows that reach beyond the padding")
-        pool = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[t.ndim - 3]
-        with mx.stream(mx.cpu):
-            if is_asymmetric(padding):
-                check_padded(t.shape[1:-1], padding)
-                t, padding = _pad(t, padding, 0), no_padding(padding)
-            return pool(p.kernel, p.stride, symmetric_part(padding))(t)
+        return _pooled("AvgPool", t, p, p.padding, 0, False)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
@@ -184,10 +168,20 @@ class Mlx(Differentiable):
         return result
 
 
-def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
+def _pooled(
+    name: str, t: Tensor, p: Pool, padding: Padding, fill: float, pad_first: bool
+) -> Tensor:
+    """Call a pool of mlx.nn, which pads itself where it can and need not be ``pad_first``."""
     import mlx.core as mx
+    import mlx.nn as nn
 
-    return mx.pad(t, [(0, 0), *padding, (0, 0)], constant_values=mx.array(fill, t.dtype))
+    pool = getattr(nn, f"{name}{(1, 2, 3)[t.ndim - 3]}d")
+    with mx.stream(mx.cpu):
+        if pad_first or is_asymmetric(padding):
+            check_padded(t.shape[1:-1], p.padding)
+            pads, value = [(0, 0), *padding, (0, 0)], mx.array(fill, t.dtype)
+            t, padding = mx.pad(t, pads, constant_values=value), no_padding(padding)
+        return pool(p.kernel, p.stride, symmetric_part(padding))(t)
 
 
 def _axes(values: Shape) -> Any:

@@ -27,13 +27,17 @@ from conformance.registration.snippets import Call, plain
 
 def snippet(call: Call) -> list[str] | None:
     """Return the lines that make a call with MLX on the CPU."""
-    start = "import mlx.core as mx, mlx.nn as nn; mx.set_default_device(mx.cpu)"
-    if call.operator not in _FORWARD:
+    if call.operator in _FORWARD:
+        arrays = (_array(call, name) for name in ("x", "w", "bias"))
+        y = _FORWARD[call.operator](call, *arrays)
+    else:
         at, y = gradient_at(call, _FORWARD, _array, f"mx.zeros({{}}, dtype=mx.{call.dtype})")
-        gradient = f"mx.vjp(lambda t: {y}, [{at}], [{_array(call, 'grad')}])[1][0]"
-        return [start, f"got = {_back(call, gradient)}"]
-    arrays = (_array(call, name) for name in ("x", "w", "bias"))
-    return [start, f"got = {_back(call, _FORWARD[call.operator](call, *arrays))}"]
+        y = f"mx.vjp(lambda t: {y}, [{at}], [{_array(call, 'grad')}])[1][0]"
+    back = f"({y}).astype(mx.float32)" if call.dtype == "bfloat16" else y
+    return [
+        "import mlx.core as mx, mlx.nn as nn; mx.set_default_device(mx.cpu)",
+        f"got = np.array({back})",
+    ]
 
 
 def _conv(call: Call, t: str, w: str, bias: str) -> str:
@@ -65,10 +69,8 @@ def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
     (_, reach), integer = checked_windows(call, channels_last=True), "int" in call.dtype
     if max(call.parameters["dilation"]) > 1:
         raise NotImplementedError("no dilation")
-    if is_asymmetric(reach) or (any_padding(reach) and integer):
-        fill = plain(lowest(np.dtype(call.dtype))) if integer else "-float('inf')"
-        t, reach = _pad(call, t, reach, fill), no_padding(reach)
-    return f"nn.MaxPool{call.dims}d({_pool(call, symmetric_part(reach))})({t})"
+    fill = plain(lowest(np.dtype(call.dtype))) if integer else "-float('inf')"
+    return _pool(call, "MaxPool", t, reach, fill, integer and any_padding(reach))
 
 
 def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
@@ -77,9 +79,7 @@ def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
         raise NotImplementedError("padding always counts")
     if checked_windows(call, channels_last=True)[1] != padding:
         raise NotImplementedError("no windows beyond the padding")
-    if is_asymmetric(padding):
-        t, padding = _pad(call, t, padding, "0"), no_padding(padding)
-    return f"nn.AvgPool{call.dims}d({_pool(call, symmetric_part(padding))})({t})"
+    return _pool(call, "AvgPool", t, padding, "0", False)
 
 
 _FORWARD: dict[str, Writer] = {
@@ -90,13 +90,13 @@ _FORWARD: dict[str, Writer] = {
 }
 
 
-def _pool(call: Call, both: Shape) -> str:
-    return f"{call.text('kernel')}, {call.text('stride')}, {plain(both)}"
-
-
-def _pad(call: Call, t: str, padding: Padding, fill: str) -> str:
-    value = f"constant_values=mx.array({fill}, mx.{call.dtype})"
-    return f"mx.pad({t}, {[(0, 0), *padding, (0, 0)]}, {value})"
+def _pool(call: Call, name: str, t: str, padding: Padding, fill: str, pad_first: bool) -> str:
+    if pad_first or is_asymmetric(padding):
+        value = f"constant_values=mx.array({fill}, mx.{call.dtype})"
+        t = f"mx.pad({t}, {[(0, 0), *padding, (0, 0)]}, {value})"
+        padding = no_padding(padding)
+    windows = f"{call.text('kernel')}, {call.text('stride')}, {plain(symmetric_part(padding))}"
+    return f"nn.{name}{call.dims}d({windows})({t})"
 
 
 def _axes(values: Shape) -> str:
@@ -107,7 +107,3 @@ def _array(call: Call, name: str) -> str:
     if call.arguments.get(name) is None:
         return ""
     return f"mx.array({numpy_copy(call, name)}, dtype=mx.{call.dtype})"
-
-
-def _back(call: Call, y: str) -> str:
-    return f"np.array(({y}).astype(mx.float32))" if call.dtype == "bfloat16" else f"np.array({y})"

@@ -1,25 +1,24 @@
 """MNN's expressions: `MNN.expr.conv2d`, `conv2d_transpose`, `max_pool` and `avg_pool`, on the CPU.
 
-Each call builds an expression and reads it: building takes tenths of a millisecond, and an
-expression whose placeholder is written anew was not computed anew (measured with 3.6). MNN lists
-the axes of a parameter from the last to the first (width, then height), and computes in its own
-layout NC4HW4, to which inputs are converted. float32 alone. Its own kernels: family `mnn`.
+Each call builds an expression, which takes tenths of a millisecond, and reads it: one whose
+placeholder is written anew was not computed anew (measured with 3.6). MNN lists the axes of a
+parameter from the last to the first (width, then height), and computes in its own layout NC4HW4, to
+which inputs are converted. float32 alone. Its own kernels: family `mnn`.
 
 There are operators of two spatial dimensions only. One dimension is computed as two with a height
 of 1, as MNN's converter does; three are declined. Arguments are MNN's to judge, but for what is
 computed here: padding of which the two ends differ, crops, output_padding, dilation of the pools.
 
-- conv: stride, dilation and groups are parameters; padding is one number an axis, in the mode
-  CAFFE. Where the two ends of an axis differ the input is padded with zeros first. A missing bias
-  is zeros: the operator wants one.
-- conv_transpose: what both ends of the padding share is cropped by MNN, the rest by a slice. No
+- conv: padding is one number an axis, in the mode CAFFE. Where the two ends of an axis differ, the
+  input is padded with zeros first. A missing bias is zeros: the operator wants one.
+- conv_transpose: MNN crops what both ends of the padding share, a slice the rest. No
   output_padding.
 - max_pool, avg_pool: the mode CAFFE rounds the output up, and is called where that is what is due;
   otherwise VALID, after padding with -inf or with zeros, which count. No dilation, and no padding
   that does not count.
 
-These operators are not those of Winograd: results of 3x3 convolutions are within the bound of the
-direct sum (`convformance run` shows how far), while MNN's models of converted networks may use it.
+These operators do not use Winograd, as MNN's models of converted networks may: results of 3x3
+convolutions are within the bound of the direct sum (`convformance run` shows how far).
 """
 
 from __future__ import annotations
@@ -83,19 +82,16 @@ class Mnn(Adapter):
         """MNN.expr.conv2d."""
         padding = p.padding
         if is_asymmetric(padding):
-            check_padding(x.ndim - 2, padding)
             x, padding = _padded(x, padding, 0), no_padding(padding)
-        added = _bias(bias, len(w), w)
-        return _convolution("conv2d", x, w, added, symmetric_part(padding), p)
+        return _convolution("conv2d", x, w, bias, len(w), symmetric_part(padding), p)
 
     def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
         """MNN.expr.conv2d_transpose."""
-        both = symmetric_part(p.padding)
+        both, o = symmetric_part(p.padding), w.shape[1] * max(p.groups, 1)
         check_axes(x.ndim - 2, least=0, output_padding=p.output_padding)
         if any(p.output_padding):
             raise Unsupported("no output_padding")
-        added = _bias(bias, w.shape[1] * max(p.groups, 1), w)
-        y = _convolution("conv2d_transpose", x, w, added, both, p)
+        y = _convolution("conv2d_transpose", x, w, bias, o, both, p)
         if not is_asymmetric(p.padding):
             return y
         check_padding(x.ndim - 2, p.padding)
@@ -119,20 +115,15 @@ class Mnn(Adapter):
         return _pool("avg_pool", _padded(x, around, 0), p, caffe)
 
 
-def _convolution(name: str, x: Array, w: Array, bias: Any, both: Shape, p: Conv) -> Array:
-    """Call an operator in the mode CAFFE, with padding of ``both`` ends alike."""
+def _convolution(
+    name: str, x: Array, w: Array, bias: Array | None, channels: int, both: Shape, p: Conv
+) -> Array:
+    """Call an operator of so many output channels, with padding of ``both`` ends alike."""
     expr, flat = _mnn(), x.ndim == w.ndim == 3
-    y = getattr(expr, name)(
-        _variable(x, flat),
-        _constant(w, flat),
-        bias,
-        _axes(p.stride, flat, 1),
-        _axes(both, flat, 0),
-        _axes(p.dilation, flat, 1),
-        p.groups,
-        expr.CAFFE,
-    )
-    return _read(y, flat)
+    added = _constant(np.zeros(channels, w.dtype) if bias is None else bias, False)
+    arrays = _variable(x, flat), _constant(w, flat), added
+    steps = _axes(p.stride, flat, 1), _axes(both, flat, 0), _axes(p.dilation, flat, 1)
+    return _read(getattr(expr, name)(*arrays, *steps, p.groups, expr.CAFFE), flat)
 
 
 def _pool(name: str, x: Array, p: Pool, caffe: Padding | None) -> Array:
@@ -166,10 +157,6 @@ def _axes(values: Sequence[int], flat: bool, missing: int) -> list[int]:
     if flat and len(values) != 1:
         raise ValueError(f"{values!r}: one spatial axis, so one entry")
     return [*reversed(values), missing] if flat else [*reversed(values)]
-
-
-def _bias(bias: Array | None, channels: int, w: Array) -> Any:
-    return _constant(np.zeros(channels, w.dtype) if bias is None else bias, False)
 
 
 def _variable(array: Array, flat: bool) -> Any:

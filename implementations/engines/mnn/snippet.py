@@ -22,16 +22,15 @@ from conformance.registration.snippets import Call, plain
 
 def snippet(call: Call) -> list[str] | None:
     """Return the lines that make a call with MNN.expr."""
-    name = call.operator
-    made = _pool(call) if name.endswith("pool") else _convolution(call)
-    if made is None:
+    parts = _pool(call) if call.operator.endswith("pool") else _convolution(call)
+    if parts is None:
         return None
-    x, y, shown = made
+    x, y, crop = parts
     return [
         "import MNN.expr as F",
         "C = lambda a: F.const(np.array(a, a.dtype.newbyteorder('='), order='C'), "
         "list(a.shape), F.NCHW)",
-        f"c4 = F.convert(C({x}), F.NC4HW4); got = np.array(F.convert({y}, F.NCHW).read()){shown}",
+        f"c4 = F.convert(C({x}), F.NC4HW4); got = np.array(F.convert({y}, F.NCHW).read()){crop}",
     ]
 
 

@@ -1,9 +1,9 @@
 """ncnn: its layers Convolution, Deconvolution and Pooling, each in a net of one layer.
 
-The net is written as ncnn's own text format, `Net.load_param_mem`, and its weights follow as
-`Net.load_model_mem`. ncnn holds the weights in the net: one is built for parameters and weights
-that are new, and the last of them are kept, so that a repeated call only runs it. float32 alone.
-ncnn has no batch: each sample runs by itself. Its own kernels: family `ncnn`.
+The net is ncnn's own text format (`Net.load_param_mem`), followed by its weights
+(`Net.load_model_mem`). A net is built for parameters and weights that are new, and the last of them
+are kept, so that a repeated call only runs it. float32 alone. ncnn has no batch: each sample runs
+by itself. Its own kernels: family `ncnn`.
 
 - conv: Convolution1D, Convolution, Convolution3D, and their ConvolutionDepthWise kind for groups;
   stride, dilation and both ends of the padding are parameters of the layer.
@@ -17,10 +17,9 @@ ncnn has no batch: each sample runs by itself. Its own kernels: family `ncnn`.
 Arguments are ncnn's to judge, but for what its formats do not say: that x has a batch, that weights
 and bias are float32, how many numbers a bias has, and that parameters are whole numbers.
 
-Defaults that matter: 3x3 convolutions with stride 1 and more than 8 channels go through Winograd.
+3x3 convolutions with stride 1 and more than 8 channels go through Winograd by default;
 `ncnn[winograd=off]` is the same engine without. The options for half formats are on, and change
-nothing on x86: the results are those of float32. Nets are given one
-thread.
+nothing on x86. Nets are given one thread.
 
 The bound of Winograd F(6x6, 3x3), the largest tile: Y = A'((G w G') o (B' x B))A. With g the
 roundings on the path of a term, the error of an element is at most gamma(g, u) times
@@ -34,7 +33,7 @@ than 35/9 of it. The amplification is 24.61^2 * 35/9 = 2356.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -45,33 +44,9 @@ from conformance.implementations.engines.adapter import Adapter
 from conformance.implementations.engines.ncnn import layers, snippet
 from conformance.implementations.engines.ncnn.layers import Layer
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+from conformance.registration.registry import Implementation
 
 WINOGRAD_AMPLIFICATION = 2356.0
-
-winograd = implementation(
-    "ncnn",
-    family="ncnn",
-    package="ncnn",
-    extra="ncnn",
-    dtypes=("float32",),
-    error="normwise",
-    amplification=WINOGRAD_AMPLIFICATION,
-    conventions={"pool_padding": "accept"},
-    known="known.toml",
-    snippet=snippet.snippet,
-    settings="one thread; Winograd where ncnn chooses it, as by default",
-)
-direct = implementation(
-    "ncnn[winograd=off]",
-    family="ncnn",
-    package="ncnn",
-    extra="ncnn",
-    dtypes=("float32",),
-    conventions={"pool_padding": "accept"},
-    known="known.toml",
-    snippet=snippet.without_winograd,
-    settings="one thread; without Winograd",
-)
 
 
 class Ncnn(Adapter):
@@ -107,8 +82,7 @@ class Ncnn(Adapter):
         weights = b""
         if arrays:  # a weight begins with 0, which says that float32 follows
             weights = b"\0\0\0\0" + b"".join(a.tobytes() for a in map(_float32, arrays))
-        parameters = tuple(layer.parameters.items())
-        net = _net(layer.name, parameters, weights, self._use_winograd)
+        net = _net(layer.name, layer.values, weights, self._use_winograd)
         x = np.array(x, native(x.dtype), order="C")
         results = []
         for sample in x if len(x) else np.zeros((1, *x.shape[1:]), x.dtype):
@@ -116,24 +90,20 @@ class Ncnn(Adapter):
             extractor.input("x", ncnn.Mat(sample).clone())  # clone: a sample ncnn may align
             status, y = extractor.extract("y")
             if status != 0:
-                raise RuntimeError(
-                    f"ncnn: {layer.kind} {layer.parameters}: extract returned {status}"
-                )
+                what = f"{layer.kind} {layer.parameters}"
+                raise RuntimeError(f"ncnn: {what}: extract returned {status}")
             results.append(np.array(y))
         return np.stack(results)[: len(x)]
 
 
 @lru_cache(maxsize=128)
-def _net(
-    layer: str, parameters: tuple[tuple[int, int], ...], weights: bytes, use_winograd: bool
-) -> Any:
+def _net(layer: str, values: str, weights: bytes, use_winograd: bool) -> Any:
     """Return a net of one layer from blob x to blob y."""
     import ncnn
 
     net = ncnn.Net()
     net.opt.use_winograd_convolution = use_winograd
     net.opt.num_threads = 1  # its own threads cost milliseconds a call
-    values = " ".join(f"{key}={value}" for key, value in parameters)
     text = f"7767517\n2 2\nInput input 0 1 x\n{layer} layer 1 1 x y {values}\n"
     if net.load_param_mem(text) != 0:
         raise ValueError(f"ncnn refuses to load: {layer} {values}")
@@ -150,5 +120,27 @@ def _float32(array: Array | None) -> Array:
     return array.astype(np.float32, copy=False)
 
 
-Ncnn(use_winograd=True).register(winograd)
-Ncnn(use_winograd=False).register(direct)
+def _register(name: str, use_winograd: bool, **declared: Any) -> Implementation:
+    ncnn = implementation(
+        name,
+        family="ncnn",
+        package="ncnn",
+        extra="ncnn",
+        dtypes=("float32",),
+        conventions={"pool_padding": "accept"},
+        known="known.toml",
+        snippet=partial(snippet.snippet, use_winograd),
+        **declared,
+    )
+    Ncnn(use_winograd).register(ncnn)
+    return ncnn
+
+
+winograd = _register(
+    "ncnn",
+    True,
+    error="normwise",
+    amplification=WINOGRAD_AMPLIFICATION,
+    settings="one thread; Winograd where ncnn chooses it, as by default",
+)
+direct = _register("ncnn[winograd=off]", False, settings="one thread; without Winograd")

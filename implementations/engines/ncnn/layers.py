@@ -6,7 +6,6 @@ parameters are whole numbers. Raises ValueError or TypeError there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
 
@@ -35,6 +34,11 @@ class Layer:
     def name(self) -> str:
         """ncnn's name of it."""
         return self.kind + _DIMS[self.dims]
+
+    @property
+    def values(self) -> str:
+        """Its parameters as ncnn's text format has them."""
+        return " ".join(f"{key}={value}" for key, value in self.parameters.items())
 
 
 def convolution(w: Array, bias: Array | None, p: Conv) -> Layer:
@@ -76,8 +80,7 @@ def _pool(kind: int, p: Pool, padding: Padding, full: bool, count_include_pad: b
     dims = len(p.kernel)
     parameters = {0: kind, 5: 0 if full else 1, 6: int(count_include_pad)}
     parameters |= _axes(_KERNEL, p.kernel, dims) | _axes(_POOL_STRIDE, p.stride, dims)
-    parameters |= _pads(_POOL_BEFORE, _POOL_AFTER, padding, dims)
-    return Layer("Pooling", dims, parameters)
+    return Layer("Pooling", dims, parameters | _pads(_POOL_BEFORE, _POOL_AFTER, padding, dims))
 
 
 def _weighted(w: Array, bias: Array | None, p: Conv) -> dict[int, int]:
@@ -92,13 +95,11 @@ def _weighted(w: Array, bias: Array | None, p: Conv) -> dict[int, int]:
     return parameters if p.groups == 1 else parameters | {7: index(p.groups)}
 
 
-def _axes(keys: Sequence[int], values: Sequence[int], dims: int) -> dict[int, int]:
+def _axes(keys: Shape, values: Shape, dims: int) -> dict[int, int]:
     """Return the parameters of one kind: the last spatial axis has the first key."""
     return dict(zip(keys[:dims], map(index, reversed(values)), strict=True))
 
 
-def _pads(
-    before: Sequence[int], after: Sequence[int], padding: Padding, dims: int
-) -> dict[int, int]:
-    ends = list(zip(*((first, last) for first, last in padding), strict=True)) or [(), ()]
+def _pads(before: Shape, after: Shape, padding: Padding, dims: int) -> dict[int, int]:
+    ends = [*zip(*((first, last) for first, last in padding), strict=True)] or [(), ()]
     return _axes(before, ends[0], dims) | _axes(after, ends[1], dims)

@@ -14,28 +14,19 @@ from conformance.implementations.engines.snippets import spatial_size
 from conformance.registration.snippets import Call
 
 
-def snippet(call: Call) -> list[str] | None:
-    """Return the lines that make a call with a net of one layer, with Winograd."""
-    return _written(call, "")
-
-
-def without_winograd(call: Call) -> list[str] | None:
-    """Return the lines that make a call with a net of one layer, without Winograd."""
-    return _written(call, "; net.opt.use_winograd_convolution = False")
-
-
-def _written(call: Call, switch: str) -> list[str] | None:
-    w, bias = (call.arguments.get(name) for name in ("w", "bias"))
+def snippet(use_winograd: bool, call: Call) -> list[str] | None:
+    """Return the lines that make a call with a net of one layer, with Winograd or without."""
     if not len(call.arguments["x"]):
         return None
+    w, bias = (call.arguments.get(name) for name in ("w", "bias"))
     layer = _layer(call, w, bias)
-    text = " ".join(f"{key}={value}" for key, value in layer.parameters.items())
+    switch = "" if use_winograd else "; net.opt.use_winograd_convolution = False"
     weights = "b''" if w is None else f"bytes(4) + {_weight(call)}.tobytes()"
     weights += "" if bias is None else f" + {_copy('bias')}.tobytes()"
     return [
         "import ncnn",
         f"net = ncnn.Net(){switch}; assert 0 == net.load_param_mem("
-        f"'7767517\\n2 2\\nInput i 0 1 x\\n{layer.name} l 1 1 x y {text}\\n')",
+        f"'7767517\\n2 2\\nInput i 0 1 x\\n{layer.name} l 1 1 x y {layer.values}\\n')",
         f"net.load_model_mem({weights}); got = np.stack([(run := net.create_extractor(), run.input("
         f"'x', ncnn.Mat(v).clone()), np.array(run.extract('y')[1]))[2] for v in {_x(call)}])",
     ]
@@ -67,5 +58,4 @@ def _weight(call: Call) -> str:
 
 
 def _copy(name: str) -> str:
-    """Return an array of the script as the adapters copy it."""
     return f"np.array({name}, np.float32, order='C')"

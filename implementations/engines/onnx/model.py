@@ -2,8 +2,8 @@
 
 The nodes are Conv, ConvTranspose, MaxPool and AveragePool, whose attributes are the suite's
 parameters under other names; padding is one list, the beginnings of all axes and then their ends.
-Parameters go in as they are, and nothing is padded, cropped or checked here but for None: ONNX
-would leave an attribute out that is None, and take its default.
+Nothing is padded, cropped or checked here but for None: ONNX would leave an attribute out that is
+None, and take its default.
 """
 
 from __future__ import annotations
@@ -61,19 +61,17 @@ class Node:
             kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
             return helper.make_tensor_value_info(name, kind, [*shape])
 
+        stored = [
+            numpy_helper.from_array(np.frombuffer(data, dtype).reshape(shape), name)
+            for name, dtype, shape, data in self.constants
+        ]
         named = {name for name, *_ in (*self.inputs, *self.constants)}
         names = [name for name in ("x", "w", "bias") if name in named]
+        node = helper.make_node(OPERATORS[self.operator], names, ["y"], **dict(self.attributes))
+        inputs = [tensor(*given) for given in self.inputs]
         _, dtype, shape = self.inputs[0]
-        graph = helper.make_graph(
-            [helper.make_node(OPERATORS[self.operator], names, ["y"], **dict(self.attributes))],
-            self.operator,
-            [tensor(*given) for given in self.inputs],
-            [tensor("y", dtype, (None,) * len(shape))],
-            [
-                numpy_helper.from_array(np.frombuffer(stored, kind).reshape(size), name)
-                for name, kind, size, stored in self.constants
-            ],
-        )
+        outputs = [tensor("y", dtype, (None,) * len(shape))]
+        graph = helper.make_graph([node], self.operator, inputs, outputs, stored)
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
         serialized: bytes = model.SerializeToString()

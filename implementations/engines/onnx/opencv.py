@@ -1,10 +1,8 @@
-"""OpenCV's module dnn: ONNX models of one node, read from memory and run on the CPU.
+"""OpenCV's module dnn: ONNX models of one node (``model.py``), read from memory, on the CPU.
 
-The node is Conv, ConvTranspose, MaxPool or AveragePool, whose attributes are the suite's parameters
-(padding of both ends, dilation, groups, output_padding, ceil_mode, count_include_pad), so nothing
-is emulated, padded, cropped or checked here (``model.py``), but for one thing: a negative stride of
-Conv or a pool. OpenCV 5.0 refuses it too, but has written beyond its memory by then, so that some
-later call, of anything, ends the process.
+Nothing is emulated, padded, cropped or checked here but a negative stride of Conv or a pool: OpenCV
+5.0 refuses it too, but has written beyond its memory by then, so that some later call, of anything,
+ends the process.
 
 `cv2.dnn.readNetFromONNX` reads it with the default engine of OpenCV 5; its classic engine and its
 new one gave the same bits in 1 to 3 dimensions, with and without `Net.enableWinograd`. Weights are

@@ -1,10 +1,7 @@
 """ONNX's own reference evaluator: the operators as `onnx.reference` defines them, in NumPy.
 
-It runs the models of one node that ONNX Runtime runs (``model.py``), of Conv, ConvTranspose,
-MaxPool and AveragePool, so that arrays and parameters map one to one: channels-first, asymmetric
-padding, ceil_mode, count_include_pad. Nothing is padded, cropped or checked here, and evaluators
-are kept for the parameters and the dtype of a call, up to `MAX_EVALUATORS` of them.
-
+It runs the models of one node that ONNX Runtime runs (``model.py``). Nothing is padded, cropped or
+checked here; up to `MAX_EVALUATORS` evaluators are kept by the parameters and the dtype of a call.
 The evaluator checks no types: it computes whatever NumPy computes. Claimed here is what the
 operators are defined for, float16 to float64 and bfloat16, in MaxPool int8 and uint8 too. It has no
 gradients, and its family is its own.
@@ -28,9 +25,8 @@ MAX_EVALUATORS = 256
 
 
 def _run(node: Node, inputs: dict[str, Array]) -> Array:
-    (y,) = _evaluator(node).run(None, inputs)
-    result: Array = y
-    return result
+    y: Array = _evaluator(node).run(None, inputs)[0]
+    return y
 
 
 @lru_cache(MAX_EVALUATORS)

@@ -1,11 +1,10 @@
-"""ONNX Runtime, its CPU execution provider: a model of one node, Conv, ConvTranspose or a pool.
+"""ONNX Runtime, its CPU execution provider: a model of one node (``model.py``).
 
-Arrays and parameters map one to one (ONNX is channels-first, with asymmetric padding, ceil_mode and
-count_include_pad): nothing is padded, cropped or checked here, ``model.py`` makes the model. A
-session is made for the parameters and the dtype of a call and kept, for up to `MAX_SESSIONS` of
-them; it serves every shape. What the session says that it has no kernel for is Unsupported: with
-1.32 float64 in all but MaxPool; so is an output_padding of stride or more, which ONNX has and the
-session refuses by name. There are no gradients (they are in a build of their own, for training).
+Nothing is padded, cropped or checked here. A session is made for the parameters and the dtype of a
+call and serves every shape; up to `MAX_SESSIONS` are kept. What the session says that it has no
+kernel for is Unsupported: with 1.32 float64 in all but MaxPool; so is an output_padding of stride
+or more, which ONNX has and the session refuses by name. There are no gradients (they are in a build
+of their own, for training).
 
 As it stands, ONNX Runtime rewrites graphs as far as it can, and uses a thread a core. Here it is
 told how many by OMP_NUM_THREADS, else one, since each session has threads of its own. float16 is
@@ -41,18 +40,12 @@ def _run(node: Node, inputs: dict[str, Array]) -> Array:
 
     session = _made(node) if node.constants else _session(node)
     try:
-        (result,) = session.run(None, inputs)
+        y: Array = session.run(None, inputs)[0]
     except InvalidArgument as problem:
         if "may be too large for stride" in str(problem):
             raise Unsupported("no output_padding of stride or more") from None
         raise
-    y: Array = result
     return y
-
-
-@lru_cache(MAX_SESSIONS)
-def _session(node: Node) -> InferenceSession:
-    return _made(node)
 
 
 def _made(node: Node) -> InferenceSession:
@@ -68,6 +61,8 @@ def _made(node: Node) -> InferenceSession:
     except NoKernel as problem:
         raise Unsupported(str(problem).rpartition(" : ")[2].strip()) from None
 
+
+_session = lru_cache(MAX_SESSIONS)(_made)
 
 onnxruntime = implementation(
     "onnxruntime",

@@ -7,12 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.implementations.engines.onnx.model import (
-    IR_VERSION,
-    OPERATORS,
-    OPSET,
-    attributes,
-)
+from conformance.implementations.engines.onnx.model import IR_VERSION, OPERATORS, OPSET, attributes
 from conformance.registration.snippets import Call, plain
 
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "float"}
@@ -21,14 +16,18 @@ _FLOAT, _BFLOAT16 = 1, 16
 """ONNX's numbers of two dtypes."""
 
 
-def runtime(call: Call) -> list[str] | None:
+def runtime(call: Call, constants: tuple[str, ...] = ()) -> list[str] | None:
     """Return the lines that make a call with ONNX Runtime."""
-    return _runtime(call, ())
+    session = "onnxruntime.InferenceSession(model.SerializeToString())"
+    return [
+        *_model(call, constants, "onnxruntime"),
+        f"got = {session}.run(None, {_fed(call, constants)})[0]",
+    ]
 
 
 def runtime_constant(call: Call) -> list[str] | None:
     """Return the lines that make a call with ONNX Runtime, the weight a constant of the model."""
-    return _runtime(call, ("w",))
+    return runtime(call, ("w",))
 
 
 def reference(call: Call) -> list[str] | None:
@@ -43,14 +42,6 @@ def opencv(call: Call) -> list[str] | None:
     return [
         *_model(call, ("w", "bias"), "cv2", fixed=True),
         f"{read}; net.setInput({_copy('x')}); got = net.forward()",
-    ]
-
-
-def _runtime(call: Call, constants: tuple[str, ...]) -> list[str]:
-    session = "onnxruntime.InferenceSession(model.SerializeToString())"
-    return [
-        *_model(call, constants, "onnxruntime"),
-        f"got = {session}.run(None, {_fed(call, constants)})[0]",
     ]
 
 

@@ -1,17 +1,15 @@
 """OpenVINO, its CPU device: a model of one operator, of its newest set, compiled for a shape.
 
 Arrays and parameters map one to one: channels-first, asymmetric padding (pads_begin, pads_end),
-ceil_mode as rounding_type "ceil_torch", count_include_pad as exclude_pad. Which operator is called:
-
-- conv: convolution, or group_convolution, whose weights have an axis more, then an addition of the
-  bias, which rounds a second time in float16 and bfloat16: Unsupported.
-- conv_transpose: convolution_backprop_data, or group_convolution_backprop_data, likewise.
-- max_pool, avg_pool: max_pool (its first output), avg_pool.
+ceil_mode as rounding_type "ceil_torch", count_include_pad as exclude_pad. The operators are
+convolution, convolution_backprop_data, and the same with group_ before, whose weights have an axis
+more; max_pool (its first output) and avg_pool. An addition of the bias follows, which rounds a
+second time in float16 and bfloat16: Unsupported. There are no gradients.
 
 Nothing is padded, cropped or checked here but what OpenVINO does not see: groups that do not divide
 the weights, which are laid out by them, and the shape of the bias, which an addition would
-broadcast. What OpenVINO itself refuses, an empty batch, is Unsupported.
-Compiling takes 15 to 40 ms; models are kept, up to `MAX_MODELS` of them. There are no gradients.
+broadcast. What OpenVINO itself refuses, an empty batch, is Unsupported. Compiling takes 15 to 40
+ms; up to `MAX_MODELS` models are kept.
 
 As it stands, OpenVINO computes in bfloat16 on CPUs that have it. `openvino` is told float32
 (INFERENCE_PRECISION_HINT); `openvino[bfloat16]` is what one gets without saying so, and declines
@@ -34,6 +32,7 @@ import numpy as np
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
 from conformance.implementations._arguments import Array, Shape, native
+from conformance.implementations.engines.adapter import Adapter
 from conformance.implementations.engines.openvino import snippet
 from conformance.implementations.engines.openvino.arguments import (
     attributes,
@@ -42,16 +41,18 @@ from conformance.implementations.engines.openvino.arguments import (
 )
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, Node
+    from openvino import CompiledModel
 
 MAX_MODELS = 256
 """Compiled models that are kept."""
 
 Attributes: TypeAlias = tuple[tuple[str, Any], ...]
+Shapes: TypeAlias = tuple[tuple[str, Shape], ...]
+"""The dtype and the shape of each array."""
 Run: TypeAlias = Callable[[str, list[Array], Attributes], Array]
 """Runs an operator, by OpenVINO's name, on the arrays that there are."""
 
-_REFUSALS = ("Batch size is zero",)
+REFUSAL = "Batch size is zero"
 """What OpenVINO says where it refuses a valid case."""
 
 
@@ -64,6 +65,7 @@ def _register(name: str, run: Run, *operators: str, **declared: Any) -> None:
         extra="openvino",
         dtypes=DTYPES,
         conventions={"nan": "ignore"},
+        known="known.toml",
         **declared,
     )
     for operator in operators:
@@ -100,14 +102,12 @@ def _kept(
     function: str, given: list[Array], values: Attributes, precision: str | None = "f32"
 ) -> Array:
     """Run a compiled model that is kept for the shapes, the dtype and the attributes."""
-    key = tuple((str(array.dtype), array.shape) for array in given)
-    return _result(_compiled(function, key, values, precision), given)
+    return _result(_compiled(function, _shapes(given), values, precision), given)
 
 
 def _constant(function: str, given: list[Array], values: Attributes) -> Array:
     """Compile a model whose second input is a constant, and run it."""
-    shapes = tuple((str(array.dtype), array.shape) for array in given)
-    model = _made(function, shapes, values, "f32", weight=given[1])
+    model = _compile(function, _shapes(given), values, "f32", weight=given[1])
     return _result(model, [given[0], *given[2:]])
 
 
@@ -118,11 +118,14 @@ def _as_it_stands(function: str, given: list[Array], values: Attributes) -> Arra
     return _kept(function, given, values, None)
 
 
+def _shapes(given: list[Array]) -> Shapes:
+    return tuple((str(array.dtype), array.shape) for array in given)
+
+
 def _result(model: CompiledModel, inputs: list[Array]) -> Array:
     y: Array = model([_tensor(array) for array in inputs])[0]
-    if inputs[0].dtype.name == "bfloat16":  # which NumPy has not, and OpenVINO calls float16
-        return y.view(inputs[0].dtype)
-    return y
+    # NumPy has no bfloat16, and OpenVINO calls it float16.
+    return y.view(inputs[0].dtype) if inputs[0].dtype.name == "bfloat16" else y
 
 
 def _tensor(array: Array) -> Any:
@@ -134,24 +137,17 @@ def _tensor(array: Array) -> Any:
     return array
 
 
-@lru_cache(MAX_MODELS)
-def _compiled(
+def _compile(
     function: str,
-    shapes: tuple[tuple[str, Shape], ...],
-    values: Attributes,
-    precision: str | None,
-) -> CompiledModel:
-    return _made(function, shapes, values, precision)
-
-
-def _made(
-    function: str,
-    shapes: tuple[tuple[str, Shape], ...],
+    shapes: Shapes,
     values: Attributes,
     precision: str | None,
     weight: Array | None = None,
 ) -> CompiledModel:
-    """Return the compiled model of one operator on inputs of these dtypes and shapes."""
+    """Return the compiled model of one operator on inputs of these dtypes and shapes.
+
+    The second of them is the constant ``weight``, if there is one.
+    """
     import openvino.opset15 as ops
     from openvino import Model, Type, op
 
@@ -162,33 +158,24 @@ def _made(
     inputs = list(nodes)
     if weight is not None:
         inputs.pop(1)
-        nodes[1] = op.Constant(_tensor(weight)) if _is_bfloat16(weight) else ops.constant(weight)
+        nodes[1] = op.Constant(_tensor(weight))
     options: dict[str, Any] = {"INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS") or 1)}
     if precision is not None:
         options["INFERENCE_PRECISION_HINT"] = precision
     named = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
     try:
         y = getattr(ops, function)(*nodes[:2], **named)
-        model = Model([_biased(y, *nodes[2:]).output(0)], inputs, "model")
-        return _core().compile_model(model, "CPU", options)
+        if nodes[2:]:
+            shape = np.array((1, -1, *(1,) * (len(y.get_output_partial_shape(0)) - 2)))
+            y = ops.add(y, ops.reshape(nodes[2], ops.constant(shape), special_zero=False))
+        return _core().compile_model(Model([y.output(0)], inputs, "model"), "CPU", options)
     except RuntimeError as problem:
-        for refusal in _REFUSALS:
-            if refusal in str(problem):
-                raise Unsupported(refusal) from None
+        if REFUSAL in str(problem):
+            raise Unsupported(REFUSAL) from None
         raise
 
 
-def _biased(y: Node, *bias: Node) -> Node:
-    import openvino.opset15 as ops
-
-    if not bias:
-        return y
-    shape = (1, -1, *(1,) * (len(y.get_output_partial_shape(0)) - 2))
-    return ops.add(y, ops.reshape(bias[0], ops.constant(np.array(shape)), special_zero=False))
-
-
-def _is_bfloat16(array: Array) -> bool:
-    return bool(array.dtype.name == "bfloat16")
+_compiled = lru_cache(MAX_MODELS)(_compile)
 
 
 @lru_cache(1)
@@ -198,15 +185,13 @@ def _core() -> Any:
     return Core()
 
 
-_ALL = ("conv", "conv_transpose", "max_pool", "avg_pool")
 _register(
     "openvino",
     _kept,
-    *_ALL,
+    *Adapter.operators,
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
     shape_seconds=0.02,
     snippet=snippet.snippet,
-    known="known.toml",
 )
 _register(
     "openvino[constant]",
@@ -215,16 +200,14 @@ _register(
     settings="INFERENCE_PRECISION_HINT f32; weights are constants",
     shape_seconds=0.03,
     snippet=snippet.constant,
-    known="known.toml",
 )
 _register(
     "openvino[bfloat16]",
     _as_it_stands,
-    *_ALL,
+    *Adapter.operators,
     multiply="bfloat16",
     accumulate="float32",
     settings="no INFERENCE_PRECISION_HINT, as by default: bfloat16 where the CPU has it",
     shape_seconds=0.02,
     snippet=snippet.as_it_stands,
-    known="known.toml",
 )

@@ -1,20 +1,20 @@
 """SciPy's `scipy.signal`: sums in the order of the definition, and Fourier transforms.
 
-SciPy convolves one array of any number of dimensions with another. What a case has more is done
-around the call, and the rest is declined: stride, dilation and output_padding are no notions of
-signal processing. Two names, for two algorithms (and no pools, no gradients):
+SciPy convolves one array with another. Channels, groups and the batch are loops around the call;
+stride, dilation and output_padding, which signal processing does not know, are declined, and there
+are no pools and no gradients. Two names, for two algorithms:
 
 - `scipy`, conv: `correlate(..., mode="valid", method="direct")` of an image with a filter, both
-  with their channels as one more axis, which so is summed over; one call an image and output
-  channel. conv_transpose: the true convolution, which flips the kernel: `convolve(...,
-  mode="full", method="direct")`, one call an image, input and output channel, added up here.
+  with their channels as one more axis, over which it sums too. conv_transpose: the true
+  convolution, which flips the kernel: `convolve(..., mode="full", method="direct")`, one call an
+  input channel, added up here.
 - `scipy[fft]`: `fftconvolve` along the spatial axes, mode "valid" with the kernel flipped for conv,
   mode "full" for conv_transpose; the channels are added up here.
 
-conv pads with zeros first, as its padding says; conv_transpose crops the full result. The bias is
-added here, so that float16, which `correlate` would take, is not claimed. Sizes are computed here
-and so are all parameters checked here; mode "valid" would exchange the arrays where the kernel is
-the larger one. The family is SciPy's: its loops and its pocketfft are nobody else's.
+conv pads with zeros first; conv_transpose crops the full result. The bias is added here, so that
+float16, which `correlate` would take, is not claimed. All parameters are checked here: mode "valid"
+would exchange the arrays where the kernel is the larger one. The family is SciPy's: its loops and
+its pocketfft are nobody else's.
 
 The error bound of `scipy[fft]` is normwise. In a transform of L points by radices of 2 to 5, a pass
 of radix p multiplies by its matrix, of p terms, and by the twiddle factors: with complex products
@@ -29,14 +29,15 @@ With n = C K terms that is at most (27 t + 4) n u; planes of up to 2**20 points 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from conformance import implementation
 from conformance.implementations._arguments import Array, conv_size, conv_transpose_size, native
 from conformance.implementations._windows import padded
-from conformance.implementations.engines.adapter import Adapter
+from conformance.implementations.engines.adapter import Adapter, Operator
 from conformance.implementations.engines.parameters import Conv, ConvTranspose
 from conformance.implementations.engines.scipy import snippet
 
@@ -86,88 +87,63 @@ fft = implementation(
 )
 
 
-class Direct(Adapter):
-    """The functions of scipy.signal that add up products, as the definition does."""
+class Signal(Adapter):
+    """One call of scipy.signal for each image and output channel.
 
-    operators = ("conv", "conv_transpose")
-
-    def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
-        """scipy.signal.correlate, direct."""
-        from scipy import signal
-
-        y, x, w = _prepared(x, w, bias, p)
-        per_group, filters = w.shape[1], len(w) // p.groups
-        for b, o in np.ndindex(*y.shape[:2]):
-            first = o // filters * per_group
-            image = x[b, first : first + per_group]  # (C / groups, *S)
-            y[b, o] = signal.correlate(image, w[o], mode="valid", method="direct")[0]
-        return _add_bias(y, bias)
-
-    def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
-        """scipy.signal.convolve, direct."""
-        from scipy import signal
-
-        y, x, w, inside = _prepared_transpose(x, w, bias, p)
-        filters, per_group = w.shape[1], len(w) // p.groups
-        for b, c, o in np.ndindex(*x.shape[:2], filters):
-            full = signal.convolve(x[b, c], w[c, o], mode="full", method="direct")
-            y[b, c // per_group * filters + o] += full[inside]
-        return _add_bias(y, bias)
-
-
-class Fourier(Adapter):
-    """The convolution of scipy.signal through Fourier transforms."""
-
-    operators = ("conv", "conv_transpose")
-
-    def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
-        """scipy.signal.fftconvolve with the kernel flipped."""
-        from scipy import signal
-
-        y, x, w = _prepared(x, np.flip(w, tuple(range(2, w.ndim))), bias, p)
-        per_group, filters, axes = w.shape[1], len(w) // p.groups, tuple(range(1, w.ndim - 1))
-        for b, o in np.ndindex(*y.shape[:2]):
-            first = o // filters * per_group
-            image = x[b, first : first + per_group]  # (C / groups, *S)
-            y[b, o] = signal.fftconvolve(image, w[o], mode="valid", axes=axes).sum(axis=0)
-        return _add_bias(y, bias)
-
-    def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
-        """scipy.signal.fftconvolve."""
-        from scipy import signal
-
-        y, x, w, inside = _prepared_transpose(x, w, bias, p)
-        filters, per_group = w.shape[1], len(w) // p.groups
-        axes = tuple(range(1, w.ndim - 1))
-        for b, o in np.ndindex(*y.shape[:2]):
-            channels = slice(o // filters * per_group, (o // filters + 1) * per_group)
-            kernels = w[channels, o % filters]  # (C / groups, *K)
-            full = signal.fftconvolve(x[b, channels], kernels, mode="full", axes=axes)
-            y[b, o] = full[:, *inside].sum(axis=0)
-        return _add_bias(y, bias)
-
-
-def _prepared(x: Array, w: Array, bias: Array | None, p: Conv) -> tuple[Array, Array, Array]:
-    """Check a call of conv; return an array for the result, the padded input, and the weight."""
-    dtype = native(x.dtype)
-    out = conv_size(x, w, bias, p.stride, p.padding, p.dilation, p.groups)
-    y = np.empty((len(x), len(w), *out), dtype)
-    return y, padded(x, p.padding, 0, dtype), w.astype(dtype, copy=False)
-
-
-def _prepared_transpose(
-    x: Array, w: Array, bias: Array | None, p: ConvTranspose
-) -> tuple[Array, Array, Array, tuple[slice, ...]]:
-    """Check a call of conv_transpose; return zeros for the result, the input, and the weight.
-
-    The slices are what padding leaves of the full result.
+    ``valid`` makes it for conv, of an image (C, *S) and a kernel (C, *K), and ``full`` for
+    conv_transpose, of an image and a kernel a channel; both add up the channels.
     """
-    dtype = native(x.dtype)
-    parameters = (p.stride, p.padding, p.output_padding, p.dilation, p.groups)
-    out = conv_transpose_size(x, w, bias, *parameters)
-    y = np.zeros((len(x), w.shape[1] * p.groups, *out), dtype)
-    inside = tuple(slice(before, before + o) for (before, _), o in zip(p.padding, out, strict=True))
-    return y, x.astype(dtype, copy=False), w.astype(dtype, copy=False), inside
+
+    operators = ("conv", "conv_transpose")
+
+    def __init__(self, valid: Operator, full: Operator) -> None:
+        self._valid, self._full = valid, full
+
+    def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
+        """Correlate the padded input."""
+        out = conv_size(x, w, bias, p.stride, p.padding, p.dilation, p.groups)
+        dtype, filters, inputs = native(x.dtype), len(w) // p.groups, w.shape[1]
+        y = np.empty((len(x), len(w), *out), dtype)
+        x, w = padded(x, p.padding, 0, dtype), w.astype(dtype, copy=False)
+        for b, o in np.ndindex(*y.shape[:2]):
+            first = o // filters * inputs
+            y[b, o] = self._valid(x[b, first : first + inputs], w[o])
+        return _add_bias(y, bias)
+
+    def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
+        """Convolve, and crop the full result."""
+        parameters = (p.stride, p.padding, p.output_padding, p.dilation, p.groups)
+        out = conv_transpose_size(x, w, bias, *parameters)
+        dtype, filters, inputs = native(x.dtype), w.shape[1], len(w) // p.groups
+        y = np.empty((len(x), filters * p.groups, *out), dtype)
+        x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
+        inside = tuple(slice(low, low + o) for (low, _), o in zip(p.padding, out, strict=True))
+        for b, o in np.ndindex(*y.shape[:2]):
+            first = o // filters * inputs
+            channels = slice(first, first + inputs)
+            y[b, o] = self._full(x[b, channels], w[channels, o % filters])[inside]
+        return _add_bias(y, bias)
+
+
+def _correlated(image: Array, kernel: Array) -> Any:
+    from scipy import signal
+
+    return signal.correlate(image, kernel, mode="valid", method="direct")[0]
+
+
+def _convolved(image: Array, kernels: Array) -> Any:
+    from scipy import signal
+
+    pairs = zip(image, kernels, strict=True)
+    return sum(signal.convolve(*pair, mode="full", method="direct") for pair in pairs)
+
+
+def _transformed(image: Array, kernels: Array, mode: Literal["valid", "full"]) -> Any:
+    from scipy import signal
+
+    axes = tuple(range(1, image.ndim))
+    kernels = np.flip(kernels, axes) if mode == "valid" else kernels
+    return signal.fftconvolve(image, kernels, mode=mode, axes=axes).sum(axis=0)
 
 
 def _add_bias(y: Array, bias: Array | None) -> Array:
@@ -177,5 +153,5 @@ def _add_bias(y: Array, bias: Array | None) -> Array:
     return y
 
 
-Direct().register(scipy)
-Fourier().register(fft)
+Signal(_correlated, _convolved).register(scipy)
+Signal(partial(_transformed, mode="valid"), partial(_transformed, mode="full")).register(fft)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from conformance.registration.snippets import Call, plain
 
-_CORRELATE = "signal.correlate({image}, {kernel}, 'valid', 'direct')[0]"
-_FFT_VALID = "signal.fftconvolve({image}, {flipped}, 'valid', axes={axes}).sum(0)"
+_CORRELATE = "signal.correlate({image}, w[o], 'valid', 'direct')[0]"
+_FFT_VALID = "signal.fftconvolve({image}, np.flip(w[o], {axes}), 'valid', axes={axes}).sum(0)"
 _DIRECT = "sum(signal.convolve(*p, 'full', 'direct') for p in zip({image}, {kernels}))"
 _FFT_FULL = "signal.fftconvolve({image}, {kernels}, 'full', axes={axes}).sum(0)"
 
@@ -24,32 +24,24 @@ def fourier(call: Call) -> list[str] | None:
 
 
 def _lines(call: Call, conv: str, transposed: str) -> list[str] | None:
-    if call.invalid:
-        return None  # the adapter judges, and SciPy sees arrays alone
+    n = len(call.arguments["x"])
+    if call.invalid or not n:
+        return None  # of an invalid call the adapter judges, and SciPy sees arrays alone
     p, w = call.parameters, call.arguments["w"]
-    n, groups = len(call.arguments["x"]), p["groups"]
-    outputs = len(w) if call.operator == "conv" else w.shape[1] * groups
-    filters, channels = outputs // groups, call.arguments["x"].shape[1] // groups
+    outputs = len(w) if call.operator == "conv" else w.shape[1] * p["groups"]
+    filters, channels = outputs // p["groups"], call.arguments["x"].shape[1] // p["groups"]
     first = f"o // {filters} * {channels}"
-    image = f"x[b, {first} : {first} + {channels}]"
-    kernels = f"w[{first} : {first} + {channels}, o % {filters}]"
-    axes = plain(tuple(range(1, call.dims + 1)))
-    flipped = f"np.flip(w[o], {axes})"
-    made = "from scipy import signal"
+    group, axes = f"{first} : {first} + {channels}", plain(tuple(range(1, call.dims + 1)))
+    lines, crop = ["from scipy import signal"], ""
     if call.operator == "conv":
-        pads = plain(((0, 0), (0, 0), *p["padding"]))
-        value = conv.format(
-            image=image.replace("x", "wide", 1), kernel="w[o]", flipped=flipped, axes=axes
-        )
-        lines = [made, f"wide = np.pad(x, {pads})"]
-        crop = ""
+        lines.append(f"wide = np.pad(x, {plain(((0, 0), (0, 0), *p['padding']))})")
+        value = conv.format(image=f"wide[b, {group}]", axes=axes)
     else:
-        value = transposed.format(image=image, kernels=kernels, axes=axes)
-        lines = [made]
+        kernels = f"w[{group}, o % {filters}]"
+        value = transposed.format(image=f"x[b, {group}]", kernels=kernels, axes=axes)
         crop = ", ".join(f"{before}:{-after or None}" for before, after in p["padding"])
         crop = f"[:, :, {crop}]"
-    bias = ""
-    if call.arguments.get("bias") is not None:
-        bias = f" + bias.reshape({(-1, *(1,) * call.dims)})"
+    none = call.arguments.get("bias") is None
+    bias = "" if none else f" + bias.reshape({(-1, *(1,) * call.dims)})"
     y = f"np.array([[{value} for o in range({outputs})] for b in range({n})])"
-    return [*lines, f"got = {y}{crop}{bias}"] if n else None
+    return [*lines, f"got = {y}{crop}{bias}"]

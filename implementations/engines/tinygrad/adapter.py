@@ -1,18 +1,15 @@
 """tinygrad's `Tensor.conv2d`, `conv_transpose2d`, `max_pool2d` and `avg_pool2d`, on its CPU device.
 
-All four work in one, two and three dimensions in spite of their names, channels first, with
-padding of its own for each end of an axis: nothing has to be emulated. tinygrad is lazy and has no
-convolution kernel: each call becomes movements, products and sums, fused into C that clang compiles
-(Debian's package clang; version 14 has no bfloat16) the first time that these shapes and parameters
-are seen; tinygrad caches the kernels itself. Family `tinygrad`.
+In spite of their names all four work in one, two and three dimensions, channels first, with padding
+for each end of an axis: nothing is emulated. tinygrad is lazy and has no convolution kernel: a call
+becomes movements, products and sums, fused into C that clang compiles (Debian's package clang;
+version 14 has no bfloat16) for shapes and parameters that are new; tinygrad caches the kernels
+itself. Family `tinygrad`.
 
-- Defaults that matter: Winograd is off (`WINO=0`), and sums of half formats are accumulated in
-  float32, the products in the half format itself.
-- avg_pool counts what `count_include_pad` says; `ceil_mode` is PyTorch's.
-- gradients: `Tensor.gradient`, which differentiates the graph.
-
-Arguments are tinygrad's to judge, which has assertions alone for that. An empty batch and integers
-are accepted.
+Winograd is off (`WINO=0`). Sums of half formats are accumulated in float32, the products in the
+half format itself. Gradients are those of `Tensor.gradient`, which differentiates the graph.
+Arguments are tinygrad's to judge, which has assertions alone for that; it accepts an empty batch
+and integers.
 """
 
 from __future__ import annotations
@@ -76,35 +73,24 @@ class Tinygrad(Differentiable):
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """Tensor.conv2d."""
-        pads = last_axis_first(p.padding)
-        return t.conv2d(w, bias, p.groups, tuple(p.stride), tuple(p.dilation), pads)
+        steps = tuple(p.stride), tuple(p.dilation)
+        return t.conv2d(w, bias, p.groups, *steps, last_axis_first(p.padding))
 
     def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """Tensor.conv_transpose2d."""
-        return t.conv_transpose2d(
-            w,
-            bias,
-            p.groups,
-            tuple(p.stride),
-            tuple(p.dilation),
-            last_axis_first(p.padding),
-            tuple(p.output_padding),
-        )
+        steps, pads = (tuple(p.stride), tuple(p.dilation)), last_axis_first(p.padding)
+        return t.conv_transpose2d(w, bias, p.groups, *steps, pads, tuple(p.output_padding))
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """Tensor.max_pool2d."""
-        windows = (tuple(p.kernel), tuple(p.stride), tuple(p.dilation))
-        return t.max_pool2d(*windows, last_axis_first(p.padding), ceil_mode=p.ceil_mode)
+        windows = tuple(p.kernel), tuple(p.stride), tuple(p.dilation)
+        return t.max_pool2d(*windows, last_axis_first(p.padding), p.ceil_mode)
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """Tensor.avg_pool2d."""
-        return t.avg_pool2d(
-            tuple(p.kernel),
-            tuple(p.stride),
-            padding=last_axis_first(p.padding),
-            ceil_mode=p.ceil_mode,
-            count_include_pad=p.count_include_pad,
-        )
+        windows = tuple(p.kernel), tuple(p.stride), tuple(p.dilation)
+        ends = last_axis_first(p.padding)
+        return t.avg_pool2d(*windows, ends, p.ceil_mode, p.count_include_pad)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any

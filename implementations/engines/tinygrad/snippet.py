@@ -12,35 +12,36 @@ from conformance.registration.snippets import Call, plain
 
 def snippet(call: Call) -> list[str] | None:
     """Return the lines that make a call with tinygrad's device CPU."""
-    start = "from tinygrad import Tensor, dtypes"
-    if call.operator not in _FORWARD:
+    lines = ["from tinygrad import Tensor, dtypes"]
+    if call.operator in _FORWARD:
+        arrays = (_array(call, name) for name in ("x", "w", "bias"))
+        y = _FORWARD[call.operator](call, *arrays)
+    else:
         zeros = f"Tensor.zeros({{}}, dtype=dtypes.{call.dtype}, device='CPU').contiguous()"
         at, y = gradient_at(call, _FORWARD, _array, zeros)
-        gradient = f"({y}).gradient(t, gradient={_array(call, 'grad')})[0]"
-        return [start, f"t = {at}.realize()", f"got = {_back(call, gradient)}"]
-    arrays = (_array(call, name) for name in ("x", "w", "bias"))
-    return [start, f"got = {_back(call, _FORWARD[call.operator](call, *arrays))}"]
+        lines.append(f"t = {at}.realize()")
+        y = f"({y}).gradient(t, gradient={_array(call, 'grad')})[0]"
+    cast = ".cast(dtypes.float32)" if call.dtype == "bfloat16" else ""
+    return [*lines, f"got = ({y}){cast}.numpy()"]
 
 
 def _conv(call: Call, t: str, w: str, bias: str) -> str:
-    values = _texts(call, "groups", "stride", "dilation")
-    return f"{t}.conv2d({w}, {bias or None}, {values}, {_pads(call)})"
+    values = _texts(call, "groups", "stride", "dilation", "padding")
+    return f"{t}.conv2d({w}, {bias or None}, {values})"
 
 
 def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
-    values = _texts(call, "groups", "stride", "dilation")
-    arguments = f"{w}, {bias or None}, {values}, {_pads(call)}, {call.text('output_padding')}"
-    return f"{t}.conv_transpose2d({arguments})"
+    values = _texts(call, "groups", "stride", "dilation", "padding", "output_padding")
+    return f"{t}.conv_transpose2d({w}, {bias or None}, {values})"
 
 
 def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
-    values = _texts(call, "kernel", "stride", "dilation")
-    return f"{t}.max_pool2d({values}, {_pads(call)}, {call.text('ceil_mode')})"
+    return f"{t}.max_pool2d({_texts(call, 'kernel', 'stride', 'dilation', 'padding', 'ceil_mode')})"
 
 
 def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
-    values, rest = _texts(call, "kernel", "stride"), _texts(call, "ceil_mode", "count_include_pad")
-    return f"{t}.avg_pool2d({values}, 1, {_pads(call)}, {rest})"
+    values = _texts(call, "padding", "ceil_mode", "count_include_pad")
+    return f"{t}.avg_pool2d({_texts(call, 'kernel', 'stride')}, 1, {values})"
 
 
 _FORWARD: dict[str, Writer] = {
@@ -52,11 +53,9 @@ _FORWARD: dict[str, Writer] = {
 
 
 def _texts(call: Call, *names: str) -> str:
-    return ", ".join(map(call.text, names))
-
-
-def _pads(call: Call) -> str:
-    return plain(last_axis_first(call.parameters["padding"]))
+    """Return parameters as source text, padding as tinygrad takes it."""
+    pads = plain(last_axis_first(call.parameters["padding"]))
+    return ", ".join(pads if name == "padding" else call.text(name) for name in names)
 
 
 def _array(call: Call, name: str) -> str:
@@ -64,7 +63,3 @@ def _array(call: Call, name: str) -> str:
         return ""
     tensor = f"Tensor({numpy_copy(call, name)}, device='CPU')"
     return f"{tensor}.cast(dtypes.bfloat16)" if call.dtype == "bfloat16" else tensor
-
-
-def _back(call: Call, y: str) -> str:
-    return f"({y}).cast(dtypes.float32).numpy()" if call.dtype == "bfloat16" else f"({y}).numpy()"
