@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 from conformance.case import Case
@@ -12,7 +12,7 @@ from conformance.known.difference import KnownDifference
 from conformance.registration.registry import Implementation
 from conformance.requirements import check_of
 from conformance.running.causes import judge_again
-from conformance.running.known_in_run import Example, Key, matching_entry
+from conformance.running.known_in_run import Example, Key, Subject, matching_entry
 from conformance.scripts.engine import engine_script_of
 from conformance.scripts.standalone import script_of
 
@@ -25,21 +25,16 @@ _HISTORIES = {
 
 
 def examples(
-    one: Implementation,
-    known: Mapping[int, KnownDifference],
-    operator: str,
-    dims: int,
-    dtypes: Sequence[str],
-    checks: Sequence[str],
+    subject: Subject, operator: str, dims: int, dtypes: Collection[str], checks: Collection[str]
 ) -> dict[Key, Example]:
     """Judge the smallest case of each entry that belongs to a block, and return what came of it."""
-    found = {}
-    for place, entry in known.items():
+    one, shown = subject.implementation, {}
+    for place, entry in subject.known.items():
         case = entry.parsed
-        mine = (case.operator, case.dims) == (operator, dims) and case.dtype in dtypes
-        if mine and ({check_of(entry.requirement), "result"} & {*checks}):
-            found[one.name, place] = _example(one, entry, case)
-    return found
+        in_block = (case.operator, case.dims) == (operator, dims) and case.dtype in dtypes
+        if in_block and not {check_of(entry.requirement), "result"}.isdisjoint(checks):
+            shown[one.name, place] = _example(one, entry, case)
+    return shown
 
 
 def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example:

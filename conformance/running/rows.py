@@ -16,7 +16,8 @@ from conformance.runfile.words import (
     UNSUPPORTED,
     VIOLATES,
 )
-from conformance.running.cell import Block, Cell
+from conformance.running.block import Block
+from conformance.running.cell import Cell
 
 
 def of_block(block: Block) -> Iterator[Row]:

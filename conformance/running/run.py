@@ -24,8 +24,8 @@ from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Known, Pair, Violation, Witness
 from conformance.runfile.words import ADAPTER_WRONG, KNOWN_DIFFERENCE, STALE
 from conformance.running import known_in_run, rows
-from conformance.running.block import run_block
-from conformance.running.cell import Block, Cell
+from conformance.running.block import Block, run_block
+from conformance.running.cell import Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.machine import machine
 from conformance.running.plan import Plan, resolve
