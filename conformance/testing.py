@@ -160,10 +160,7 @@ def _block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
 
 
 def _explain(
-    one: Implementation,
-    failures: list[Verdict],
-    total: int,
-    known: Sequence[KnownDifference],
+    one: Implementation, failures: list[Verdict], total: int, known: Sequence[KnownDifference]
 ) -> str:
     text = [f"{one.name} fails {len(failures)} of {total} cases"]
     violations = list(shrink_to_violations(one, failures, known))

@@ -17,12 +17,13 @@ from conformance.judging import UNSUPPORTED, Prepared, Verdict
 from conformance.operators import OPERATORS
 from conformance.registration.registry import Implementation
 from conformance.runfile.tables import Pair
-from conformance.running import adapter_check, known_examples, layers, pairwise
+from conformance.running import adapter_check, layers, pairwise
 from conformance.running.cell import Cell
 from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Subject
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
+from conformance.running.witnesses import examples
 
 LAYER_SHARE = 0.1
 """The share of a cell's budget that an implementation has for each large case."""
@@ -133,9 +134,7 @@ class _BlockJudge:
                 if judge.interrupted:
                     raise KeyboardInterrupt
             if caller.lost is None:
-                block.examples |= known_examples.examples(
-                    subject, self.operator, self.dims, dtypes, plan.checks
-                )
+                block.examples |= examples(subject, self.operator, self.dims, dtypes, plan.checks)
         if caller.lost is not None:
             block.notes[name] = caller.lost
 

@@ -124,17 +124,15 @@ class CellJudge:
 
     def concerns(self, verdict: Verdict) -> bool:
         """Whether a failure is one of a check that is made."""
-        return not checks_concerned(verdict).isdisjoint(self.plan.checks)
-
-
-def checks_concerned(verdict: Verdict) -> set[str]:
-    """Return the checks of a failure: of a wrong result, the one that its case is for."""
-    check, own = check_of(verdict.requirement or ""), verdict.case.check
-    if own in ("layout", "special") and check in ("result", "declare"):
-        return {own}
-    if check == "process":  # how a call ends matters to every check that makes it
-        return {check, own}
-    return {check, "result"} if check == "integer" else {check}
+        check, own = check_of(verdict.requirement or ""), verdict.case.check
+        concerned = {check}
+        if own in ("layout", "special") and check in ("result", "declare"):
+            concerned = {own}  # its case is for that check
+        elif check == "process":  # how a call ends matters to every check that makes it
+            concerned = {check, own}
+        elif check == "integer":
+            concerned = {check, "result"}
+        return not concerned.isdisjoint(self.plan.checks)
 
 
 def judge_histories(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conformance.case import Case
@@ -33,8 +33,8 @@ Key = tuple[str, int]
 class Example:
     """What the smallest case of an entry showed in this run."""
 
-    judged: bool
-    occurs: bool
+    judged: bool = False
+    occurs: bool = False
     message: str = ""
     script: str = ""
     engine_script: str = ""
@@ -160,35 +160,31 @@ _OTHER_BITS = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "REJECT-2")
 """Requirements that one call, made again, gives the same bits."""
 
 
-def rows(
-    one: Implementation,
+def known_rows(
+    implementations: Iterable[Implementation],
     further: Mapping[str, tuple[KnownDifference, ...]],
     counts: Mapping[Key, int],
-    shown: Mapping[Key, Example],
-) -> list[Known]:
-    """Return the entries of one implementation as rows of the run file."""
-    made = []
-    for place, entry in enumerate(all_entries(one, further)):
-        example = shown.get((one.name, place), Example(judged=False, occurs=False))
-        count = counts.get((one.name, place), 0)
-        if not entry.applies_to(one.version):
-            status = OTHER_VERSION
-        elif not entry.applies_here():
-            status = OTHER_MACHINE
-        elif count or example.occurs:
-            status = KNOWN_DIFFERENCE
-        else:
-            status = STALE if example.judged else NOT_JUDGED
-        made.append(
-            Known.of(
+    examples: Mapping[Key, Example],
+) -> Iterator[Known]:
+    """Yield the entries of the implementations as rows of the run file."""
+    for one in implementations:
+        for place, entry in enumerate(all_entries(one, further)):
+            example = examples.get((one.name, place), Example())
+            count = counts.get((one.name, place), 0)
+            if not entry.applies_to(one.version):
+                status = OTHER_VERSION
+            elif not entry.applies_here():
+                status = OTHER_MACHINE
+            elif count or example.occurs:
+                status = KNOWN_DIFFERENCE
+            else:
+                status = STALE if example.judged else NOT_JUDGED
+            yield Known.of(
                 entry,
                 example,
                 implementation=one.name,
                 operator=entry.parsed.operator,
-                covers=entry.covers,
                 status=status,
                 count=count,
                 replay=replay_command(one, entry.parsed),
             )
-        )
-    return made
