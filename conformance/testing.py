@@ -30,8 +30,8 @@ from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find
 from conformance.requirements import CHECKS
-from conformance.running import known_in_run
 from conformance.running.causes import shrink_to_violations
+from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
 from conformance.running.selection import Selection
@@ -69,13 +69,10 @@ class Check:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             verdicts = [verdict for verdict, _ in judge_each(one, mine)]
-        known = known_in_run.applicable(one, {})
-        failures = [verdict for verdict in verdicts if verdict.failed]
-        new, _ = known_in_run.separate_known(
-            known, failures
-        )  # `convformance run` reports the others
-        if new:
-            raise AssertionError(_explain(one, new, len(verdicts), tuple(known.values())))
+        subject = Subject.of(one, {})
+        new, _ = subject.separate_known(verdict for verdict in verdicts if verdict.failed)
+        if new:  # `convformance run` reports the others
+            raise AssertionError(_explain(one, new, len(verdicts), subject.entries))
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]
         if all(verdict.status == UNSUPPORTED for verdict in valid):
             reason = caller_of(one).lost or "no case to judge"
@@ -163,10 +160,7 @@ def _block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
 
 
 def _explain(
-    one: Implementation,
-    failures: list[Verdict],
-    total: int,
-    known: Sequence[KnownDifference],
+    one: Implementation, failures: list[Verdict], total: int, known: Sequence[KnownDifference]
 ) -> str:
     text = [f"{one.name} fails {len(failures)} of {total} cases"]
     violations = list(shrink_to_violations(one, failures, known))

@@ -27,7 +27,7 @@ from conformance.requirements import check_of
 from conformance.runfile import tables
 from conformance.runfile.reading import read
 from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED
-from conformance.running import adapter_check, budget, judge_cell, judge_large
+from conformance.running import adapter_check, budget, judge_cell, layers
 from conformance.running.causes import Violation
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.layers import LayerVerdict
@@ -799,8 +799,8 @@ def test_large_cases_that_were_judged_before_an_interrupt_are_kept(
         yield from itertools.islice(judging(*arguments), 3)
         raise KeyboardInterrupt
 
-    judging = judge_large.judge_layers
-    monkeypatch.setattr(judge_large, "judge_layers", judge)
+    judging = layers.judge_layers
+    monkeypatch.setattr(layers, "judge_layers", judge)
     with pytest.raises(KeyboardInterrupt):
         small(right(), right("other"), dims=[2], suites=["networks"])
     rows = read(tmp_path / "run" / "run.sqlite").rows

@@ -1,14 +1,11 @@
 """The check of adapters, by the simplest cases: an adapter's mistake is not the engine's.
 
-Between a case and an engine that somebody else wrote stands an adapter, which translates layout,
-padding and parameters. Before an operator is judged, the smoke suite's simplest cases are: those
-that are checked by hand and have one parameter at most that is not its default. An engine that
-others rely on computes them rightly; so where a value or a shape is wrong even there, the adapter
-is (so it is where the plainest cases, without any parameter, raise). Nothing is said of the engine
-then, and none of the operator's other cases is judged. An exception in a case with a parameter
-accuses nobody yet: engines do refuse parameters, and the ordinary cases tell.
-
-An implementation is an adapter if it declares the ``package`` of an engine.
+An adapter, which is an implementation that declares the ``package`` of an engine, translates
+layout, padding and parameters. Before an operator is judged, the smoke suite's simplest cases are:
+they are checked by hand, and one parameter at most is not its default. An engine that others rely
+on computes them rightly; so where a value or a shape is wrong even there, or a case without any
+parameter raises, the adapter is wrong. Then nothing is said of the engine, and no other case of the
+operator is judged. Engines do refuse parameters: what raises in a case that has one accuses nobody.
 """
 
 from __future__ import annotations
@@ -45,11 +42,10 @@ def simplest(spec: Spec, operator: str, dims: int, dtype: str) -> list[Case]:
     # Whole numbers ask for no precision, but maxima tie, and which one gets the gradient differs.
     recipe = "normal" if operator == "max_pool_grad" else "integers"
     cases = [
-        case
+        entry.case.replace(dtype=dtype, data=recipe)
         for entry in spec.suite(SUITE).cases
-        if entry.case.operator == source and entry.case.dims == dims
+        if (entry.case.operator, entry.case.dims) == (source, dims)
         if len(deviations(entry.case)) <= 1
-        for case in entry.expand((dtype,), (recipe,))
     ]
     cases.sort(key=lambda case: len(deviations(case)))
     return [gradient.derived(case) for case in cases] if gradient else cases
@@ -64,10 +60,9 @@ def dtype_of(one: Implementation) -> str | None:
 def check_adapter(
     one: Implementation, spec: Spec, operator: str, dims: int, known: Sequence[KnownDifference]
 ) -> Verdict | None:
-    """Return the first verdict that shows the adapter of an operator wrong, or None.
+    """Return the first verdict that shows the adapter of an operator wrong, None if none does.
 
-    There is none where an implementation is no adapter. ``known`` are the differences that its
-    engine is known for.
+    ``known`` are the differences that its engine is known for.
     """
     dtype = dtype_of(one)
     if one.package is None or dtype is None:

@@ -1,10 +1,9 @@
-"""What judging takes, reckoned: so that two runs judge the same cases.
+"""The time that judging is reckoned to take, so that two runs judge the same cases.
 
-A budget that a clock measures ends at another case each time, and a verdict with it. Here it is
-spent on what calls usually take, and what an implementation declares that its calls take besides:
+A budget that a clock measures ends at another case each time, and a verdict changes with it. This
+one is spent on what calls usually take, and on what an implementation declares besides:
 ``shape_seconds`` where its engine compiles for each shape, ``work_seconds`` where it loops. The
-clock ends only what takes many times as long as it may; where those are the cases of a cell, the
-report says so.
+clock ends only what takes many times as long as it may; where it ends a cell, the report says so.
 """
 
 from __future__ import annotations
@@ -71,25 +70,26 @@ class Budget:
         shape = case.replace(data="integers", seed=0, memory="contiguous")
         new = called and not case.invalid and shape not in self._shapes
         self._shapes.add(shape)
-        return self._affords(1, work(case), int(new), 0.0, done, enough)
+        return self._affords(1, work(case), int(new), done=done, enough=enough)
 
     def affords_history(self, case: Case) -> bool:
         """Spend what a history of ``case`` takes."""
         macs = CALLS_PER_HISTORY * work(case)
         besides = CALLS_PER_HISTORY * DATA_SECONDS + macs * REFERENCE_MAC_SECONDS
-        return self._affords(CALLS_PER_HISTORY, macs, 2, besides)
+        return self._affords(CALLS_PER_HISTORY, macs, 2, besides=besides)
 
     def affords_relations(self, case: Case) -> bool:
         """Spend what the relations of ``case`` take."""
         calls = CALLS_PER_RELATION
-        return self._affords(calls, calls * work(case), calls, calls * DATA_SECONDS)
+        return self._affords(calls, calls * work(case), calls, besides=calls * DATA_SECONDS)
 
     def _affords(
         self,
         calls: int,
         macs: float,
         shapes: int,
-        besides: float,
+        *,
+        besides: float = 0.0,
         done: float = 0.0,
         enough: float = 1.0,
     ) -> bool:

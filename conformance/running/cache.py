@@ -41,8 +41,7 @@ def cache_folder() -> Path:
 
 def key(**facts: Any) -> str:
     """Return the name of the bank made from ``facts`` by these sources and versions."""
-    facts |= _versions()
-    facts["sources"] = _sources()
+    facts |= {**_versions(), "sources": _sources()}
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -53,12 +52,10 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
     Nothing about the cache is ever fatal: a damaged or unwritable one costs time only.
     """
     path = cache_folder() / f"{name}.npz"
-    if cached:
-        found = _load(path)
-        if found is not None:
-            with contextlib.suppress(OSError):
-                os.utime(path)  # used now: among the last to be pruned
-            return found
+    if cached and (stored := _load(path)) is not None:
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used now: among the last to be pruned
+        return stored
     bank = [Prepared.of(case) for case in make_cases()]
     if cached:
         with contextlib.suppress(OSError):
@@ -165,12 +162,9 @@ def _array(value: Any, blob: Array) -> Any:
         return value
     name, shape, offset = value
     dtype = numpy_dtype(name) if name == "bfloat16" else np.dtype(name)
-    count = math.prod(shape)
-    return (
-        np.frombuffer(blob, dtype, count, offset).reshape(shape)
-        if count
-        else np.empty(shape, dtype)
-    )
+    if not (count := math.prod(shape)):
+        return np.empty(shape, dtype)
+    return np.frombuffer(blob, dtype, count, offset).reshape(shape)
 
 
 def _prune(folder: Path) -> None:

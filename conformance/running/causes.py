@@ -11,11 +11,7 @@ from conformance.case import Case
 from conformance.checks.relations import relate
 from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
-from conformance.judging import (
-    CONFORMS,
-    HISTORY_OF_RELATIONS,
-    Verdict,
-)
+from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, Verdict
 from conformance.judging.attribution import WRONG_RESULT
 from conformance.known.difference import KnownDifference
 from conformance.large.judge import judge_any
@@ -122,14 +118,14 @@ def shrink_to_violations(
 
 def judge_again(one: Implementation, case: Case, failure: Verdict) -> Verdict:
     """Judge a case anew, in the way that showed a failure."""
+    if not failure.history:
+        return judge_any(one, case)
     if failure.history == HISTORY_OF_RELATIONS:
-        verdicts = relate(one, case, failure.requirement)
-        failed = (verdict for verdict in verdicts if verdict.failed)
-        return next(failed, Verdict(one.name, case, CONFORMS))
-    if failure.history:
+        related = relate(one, case, failure.requirement)
+        verdict = next((verdict for verdict in related if verdict.failed), None)
+    else:
         verdict = judge_named_history(one, case, failure.history)
-        return verdict or Verdict(one.name, case, CONFORMS)
-    return judge_any(one, case)
+    return verdict or Verdict(one.name, case, CONFORMS)
 
 
 def kind_of(verdict: Verdict) -> str:

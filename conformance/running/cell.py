@@ -1,15 +1,14 @@
-"""What came of a block: a cell for each implementation and dtype, and what they share."""
+"""A cell of a run: what came of one implementation for one operator, dimension and dtype."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from conformance.case import Case
 from conformance.checks.conventions import Probe
-from conformance.judging import Prepared, Verdict
+from conformance.judging import Verdict
 from conformance.runfile import tables
 from conformance.runfile.words import (
     ADAPTER_WRONG,
@@ -19,9 +18,8 @@ from conformance.runfile.words import (
     UNSUPPORTED,
     VIOLATES,
 )
-from conformance.running import known_in_run
-from conformance.running.causes import Violation
-from conformance.running.layers import LayerVerdict
+from conformance.running.causes import Violation, shrink_to_violations
+from conformance.running.known_in_run import Subject
 
 MIN_COMPARED = 10
 """A cell that compared fewer cases than this proves too little to be called conforming."""
@@ -49,16 +47,20 @@ class Cell:
     worst_case: Case | None = None
     seconds: float = 0.0
     violations: list[Violation] = field(default_factory=list)
-    known: int = 0
-    """Failures that a known difference covers; they are not among the violating ones."""
     covered: Counter[int] = field(default_factory=Counter)
-    """Those failures by the place of the entry in the implementation's list."""
+    """Failures that a known difference covers, by its place in the implementation's list; they are
+    not among the violating ones."""
     conventions: list[Probe] = field(default_factory=list)
     """Which alternative of each convention was seen to be followed."""
     stopped: bool = False
     """Whether the clock ended it, so that another run may judge other cases."""
     adapter_wrong: bool = False
     """Whether nothing was judged, because the adapter fails the simplest cases."""
+
+    @property
+    def known(self) -> int:
+        """How many failures a known difference covers."""
+        return self.covered.total()
 
     @property
     def verdict(self) -> str:
@@ -82,37 +84,34 @@ class Cell:
         """Return the cell as a row of the run file."""
         return tables.Cell.of(self, worst_case=self.worst_case.id if self.worst_case else None)
 
+    def count(self, verdict: Verdict, *, elements: int, nonzero: bool) -> None:
+        """Add a verdict on a case: how many ``elements`` it has, and whether one is ``nonzero``."""
+        self.reached += 1
+        if verdict.status == UNSUPPORTED:
+            self.unsupported += 1
+            return
+        self.compared += 1
+        self.elements += elements
+        self.nonzero += nonzero
+        if verdict.worst > self.worst:
+            self.worst, self.worst_case = verdict.worst, verdict.case
 
-@dataclass(slots=True)
-class Block:
-    """What came of one block: cells, gaps with their counts, pairs, and where the time went."""
+    def explain(self, subject: Subject, failures: Sequence[Verdict], *, interrupted: bool) -> bool:
+        """Add failures: the causes of those that no known difference covers.
 
-    operator: str
-    dims: int
-    cells: list[Cell]
-    gaps: Counter[tuple[str, str]]
-    """How many cases an implementation does not compute, by (name, reason)."""
-    pairs: list[tables.Pair]
-    spent: Counter[str]
-    """Microseconds, by what they were spent on."""
-    examples: dict[known_in_run.Key, known_in_run.Example] = field(default_factory=dict)
-    """What the cases of the known differences of this block showed."""
-    layers: list[LayerVerdict] = field(default_factory=list)
-    notes: dict[str, str] = field(default_factory=dict)
-    """Why no more calls of an implementation were made, by its name."""
-    interrupted: bool = False
-    """Whether the rest of the block was not judged, because the user has ended the run."""
-
-
-def count(cell: Cell, verdict: Verdict, prepared: Prepared) -> None:
-    """Add a verdict on a prepared case to its cell."""
-    cell.reached += 1
-    if verdict.status == UNSUPPORTED:
-        cell.unsupported += 1
-        return
-    cell.compared += 1
-    exact = prepared.reference.exact
-    cell.elements += exact.size
-    cell.nonzero += bool(np.any(exact))
-    if verdict.worst > cell.worst:
-        cell.worst, cell.worst_case = verdict.worst, verdict.case
+        They are not shrunk once the user has ``interrupted`` the run. Return whether he has by now.
+        """
+        new, covered = subject.separate_known(failures)
+        self.covered += covered
+        self.violating += len(new)
+        shown = {(violation.requirement, violation.case) for violation in self.violations}
+        violations = shrink_to_violations(
+            subject.implementation, new, subject.entries, shrinking=not interrupted
+        )
+        try:
+            for violation in violations:
+                if (violation.requirement, violation.case) not in shown:
+                    self.violations.append(violation)
+        except KeyboardInterrupt:
+            return True
+        return interrupted

@@ -5,11 +5,7 @@ from __future__ import annotations
 from conformance.case import Case
 from conformance.dtypes import FLOATS, available
 from conformance.judging import Verdict
-from conformance.judging.attribution import (
-    WRONG_RESULT,
-    attribute,
-    non_default_parameters,
-)
+from conformance.judging.attribution import WRONG_RESULT, attribute, non_default_parameters
 from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
 

@@ -6,7 +6,8 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
@@ -19,12 +20,10 @@ from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
-from conformance.running import known_in_run
 from conformance.running.budget import Budget
-from conformance.running.causes import shrink_to_violations
-from conformance.running.cell import MIN_COMPARED, Cell, count
+from conformance.running.cell import MIN_COMPARED, Cell
+from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan
-from conformance.running.subject import Subject
 
 HISTORIES_SHARE = 0.5
 """The share of a cell's budget that is spent on histories, before the cases (`checks.repeat`)."""
@@ -40,41 +39,29 @@ HISTORIES = 8
 """Cases of a cell that are called again and again."""
 
 
-@dataclass(frozen=True, slots=True)
-class CellResult:
-    """What came of a cell, and what its block keeps besides."""
+class CellJudge:
+    """Judges an implementation on the cases of one cell, each with its position in the block.
 
-    cell: Cell
-    gaps: Counter[tuple[str, str]]
-    """How many cases an implementation does not compute, by (name, reason)."""
-    outputs: dict[int, Array | None]
-    """What it returned for ordinary cases, by their position in the block."""
-    interrupted: bool
-    """Whether the user has ended the run, so that this is what was judged until then."""
-
-
-def judge_cell(subject: Subject, cases: Sequence[tuple[int, Prepared]], plan: Plan) -> CellResult:
-    """Judge an implementation on the cases of one cell, each with its position in the block."""
-    return _CellJudge(subject, cases, plan).judge()
-
-
-class _CellJudge:
-    """Judges one cell, part by part. What an interrupt leaves of a part is part of the result."""
+    What came of it are attributes, which hold what was judged so far if the user interrupts.
+    """
 
     def __init__(self, subject: Subject, cases: Sequence[tuple[int, Prepared]], plan: Plan) -> None:
         first = cases[0][1].case
         self.subject, self.plan = subject, plan
         self.one = subject.careful
-        self.fatal = known_in_run.fatal_cases(subject.known, (p.case for _, p in cases))
+        self.fatal = subject.fatal_cases(p.case for _, p in cases)
         self.called = [(position, p) for position, p in cases if p.case not in self.fatal]
         self.cell = Cell(self.one.name, first.operator, first.dims, first.dtype, planned=len(cases))
         self.gaps = Counter[tuple[str, str]]()
+        """How many cases the implementation does not compute, by (name, reason)."""
         self.outputs: dict[int, Array | None] = {}
+        """What it returned for ordinary cases, by their position in the block."""
+        self.interrupted = False
         self.failures: list[Verdict] = []
         self.started = time.perf_counter()
 
-    def judge(self) -> CellResult:
-        interrupted = False
+    def judge(self) -> None:
+        """Judge the cell; an interrupt is noted, not raised."""
         try:
             # Histories come first: a kernel that goes wrong after some calls still is at its first.
             self.judge_histories()
@@ -82,21 +69,12 @@ class _CellJudge:
             self.judge_relations()
             self.probe_conventions()
         except KeyboardInterrupt:
-            interrupted = True
-        known, cell = self.subject.known, self.cell
-        new, cell.covered = known_in_run.separate_known(known, self.failures)
-        cell.covered.update(self.fatal.values())
-        cell.reached += len(self.fatal)
-        cell.known, cell.violating = cell.covered.total(), len(new)
-        violations = shrink_to_violations(
-            self.subject.implementation, new, self.subject.entries, shrinking=not interrupted
+            self.interrupted = True
+        self.cell.covered.update(self.fatal.values())
+        self.cell.reached += len(self.fatal)
+        self.interrupted = self.cell.explain(
+            self.subject, self.failures, interrupted=self.interrupted
         )
-        try:
-            for violation in violations:
-                cell.violations.append(violation)
-        except KeyboardInterrupt:
-            interrupted = True
-        return CellResult(cell, self.gaps, self.outputs, interrupted)
 
     def judge_histories(self) -> None:
         for verdict in judge_histories(self.one, [p for _, p in self.called], self.plan):
@@ -109,7 +87,8 @@ class _CellJudge:
             for (position, p), (verdict, output) in zip(self.called, judged, strict=False):
                 if p.case.check == "result":
                     self.outputs[position] = output
-                count(cell, verdict, p)
+                exact = p.reference.exact
+                cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
                 cell.seconds = time.perf_counter() - self.started
                 if verdict.failed and self.concerns(verdict):
                     self.failures.append(verdict)
@@ -145,17 +124,15 @@ class _CellJudge:
 
     def concerns(self, verdict: Verdict) -> bool:
         """Whether a failure is one of a check that is made."""
-        return not checks_concerned(verdict).isdisjoint(self.plan.checks)
-
-
-def checks_concerned(verdict: Verdict) -> set[str]:
-    """Return the checks of a failure: of a wrong result, the one that its case is for."""
-    check, own = check_of(verdict.requirement or ""), verdict.case.check
-    if own in ("layout", "special") and check in ("result", "declare"):
-        return {own}
-    if check == "process":  # how a call ends matters to every check that makes it
-        return {check, own}
-    return {check, "result"} if check == "integer" else {check}
+        check, own = check_of(verdict.requirement or ""), verdict.case.check
+        concerned = {check}
+        if own in ("layout", "special") and check in ("result", "declare"):
+            concerned = {own}  # its case is for that check
+        elif check == "process":  # how a call ends matters to every check that makes it
+            concerned = {check, own}
+        elif check == "integer":
+            concerned = {check, "result"}
+        return not concerned.isdisjoint(self.plan.checks)
 
 
 def judge_histories(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conformance.case import Case
 from conformance.cases.validity import parse_valid
 from conformance.errors import CaseError, RegistrationError
+from conformance.isolation.remote_plugins import Supports
 from conformance.judging import Verdict
 from conformance.judging.attribution import WRONG_RESULT, citable
 from conformance.known.difference import KnownDifference
@@ -31,8 +33,8 @@ Key = tuple[str, int]
 class Example:
     """What the smallest case of an entry showed in this run."""
 
-    judged: bool
-    occurs: bool
+    judged: bool = False
+    occurs: bool = False
     message: str = ""
     script: str = ""
     engine_script: str = ""
@@ -45,15 +47,83 @@ def all_entries(
     return (*one.known, *further.get(one.name, ()))
 
 
-def applicable(
-    one: Implementation, further: Mapping[str, tuple[KnownDifference, ...]]
-) -> dict[int, KnownDifference]:
-    """Return the entries that its version has on this machine, by their place in the list."""
-    return {
-        place: entry
-        for place, entry in enumerate(all_entries(one, further))
-        if entry.applies_to(one.version) and entry.applies_here()
-    }
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An implementation as a block judges it: what it declines, and what is known of it."""
+
+    implementation: Implementation
+    """Its ``supports=`` is asked once a case; what it answered holds for the whole block."""
+    known: Mapping[int, KnownDifference]
+    """The known differences that its version has on this machine, by their place in its list."""
+    careful: Implementation
+    """The implementation, declining what would end its process.
+
+    It makes the calls that the suite thinks up itself: histories, probes, relations.
+    """
+
+    @classmethod
+    def of(
+        cls, implementation: Implementation, further: Mapping[str, tuple[KnownDifference, ...]]
+    ) -> Subject:
+        """Return what an implementation is in a block; a run may have ``further`` entries."""
+        asked = _asked_once(implementation)
+        known = {
+            place: entry
+            for place, entry in enumerate(all_entries(asked, further))
+            if entry.applies_to(asked.version) and entry.applies_here()
+        }
+        return cls(asked, known, _declining_fatal_cases(asked, known.values()))
+
+    @property
+    def entries(self) -> tuple[KnownDifference, ...]:
+        """The known differences that apply to it."""
+        return tuple(self.known.values())
+
+    def fatal_cases(self, cases: Iterable[Case]) -> dict[Case, int]:
+        """Return the cases that would end its process, with the place of the entry that says so."""
+        ending = {place: entry for place, entry in self.known.items() if entry.fatal}
+        return {
+            case: place
+            for case in (cases if ending else ())
+            for place, entry in reversed(ending.items())
+            if entry.holds(case)
+        }
+
+    def separate_known(self, failures: Iterable[Verdict]) -> tuple[list[Verdict], Counter[int]]:
+        """Return the failures that no entry covers, and how many each entry does, by its place."""
+        places, entries = list(self.known), self.entries
+        rest, covered = [], Counter[int]()
+        for verdict in failures:
+            found = matching_entry(entries, verdict)
+            if found is None:
+                rest.append(verdict)
+            else:
+                covered[places[found]] += 1
+        return rest, covered
+
+
+def _asked_once(implementation: Implementation) -> Implementation:
+    """Return an implementation that remembers which cases its ``supports=`` declines.
+
+    Histories, relations and probes share cases with one another and with what is judged by itself.
+    """
+    supports = implementation.supports
+    if supports is None or isinstance(supports, Supports):  # that one remembers by itself
+        return implementation
+    return replace(implementation, supports=functools.cache(supports))
+
+
+def _declining_fatal_cases(one: Implementation, known: Iterable[KnownDifference]) -> Implementation:
+    ending = [entry for entry in known if entry.fatal]
+    if not ending:
+        return one
+
+    def supports(case: Case) -> bool | str:
+        if any(entry.holds(case) for entry in ending):
+            return "a known difference ends the process"
+        return one.gap(case) or True
+
+    return replace(one, supports=supports)
 
 
 def check(one: Implementation, known: Iterable[KnownDifference]) -> None:
@@ -68,34 +138,6 @@ def check(one: Implementation, known: Iterable[KnownDifference]) -> None:
             raise RegistrationError(
                 f"{head}: its where ({entry.covers}) leaves out its own case {entry.case}"
             )
-
-
-def fatal_cases(known: Mapping[int, KnownDifference], cases: Iterable[Case]) -> dict[Case, int]:
-    """Return the cases that would end their process, with the place of the entry that says so."""
-    ending = {place: entry for place, entry in known.items() if entry.fatal}
-    return {
-        case: place
-        for case in (cases if ending else ())
-        for place, entry in reversed(ending.items())
-        if entry.holds(case)
-    }
-
-
-def declining_fatal_cases(one: Implementation, known: Iterable[KnownDifference]) -> Implementation:
-    """Return ``one`` with ``supports`` narrowed to decline what would end its process.
-
-    It makes the calls that the suite thinks up itself: histories, probes, relations.
-    """
-    ending = [entry for entry in known if entry.fatal]
-    if not ending:
-        return one
-
-    def supports(case: Case) -> bool | str:
-        if any(entry.holds(case) for entry in ending):
-            return "a known difference ends the process"
-        return one.gap(case) or True
-
-    return replace(one, supports=supports)
 
 
 def matching_entry(known: Sequence[KnownDifference], verdict: Verdict) -> int | None:
@@ -118,50 +160,31 @@ _OTHER_BITS = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "REJECT-2")
 """Requirements that one call, made again, gives the same bits."""
 
 
-def separate_known(
-    known: Mapping[int, KnownDifference], failures: Iterable[Verdict]
-) -> tuple[list[Verdict], Counter[int]]:
-    """Return the failures that no entry covers, and how many each entry does."""
-    places, entries = list(known), list(known.values())
-    rest, covered = [], Counter[int]()
-    for verdict in failures:
-        found = matching_entry(entries, verdict)
-        if found is None:
-            rest.append(verdict)
-        else:
-            covered[places[found]] += 1
-    return rest, covered
-
-
-def rows(
-    one: Implementation,
+def known_rows(
+    implementations: Iterable[Implementation],
     further: Mapping[str, tuple[KnownDifference, ...]],
     counts: Mapping[Key, int],
-    shown: Mapping[Key, Example],
-) -> list[Known]:
-    """Return the entries of one implementation as rows of the run file."""
-    made = []
-    for place, entry in enumerate(all_entries(one, further)):
-        example = shown.get((one.name, place), Example(judged=False, occurs=False))
-        count = counts.get((one.name, place), 0)
-        if not entry.applies_to(one.version):
-            status = OTHER_VERSION
-        elif not entry.applies_here():
-            status = OTHER_MACHINE
-        elif count or example.occurs:
-            status = KNOWN_DIFFERENCE
-        else:
-            status = STALE if example.judged else NOT_JUDGED
-        made.append(
-            Known.of(
+    examples: Mapping[Key, Example],
+) -> Iterator[Known]:
+    """Yield the entries of the implementations as rows of the run file."""
+    for one in implementations:
+        for place, entry in enumerate(all_entries(one, further)):
+            example = examples.get((one.name, place), Example())
+            count = counts.get((one.name, place), 0)
+            if not entry.applies_to(one.version):
+                status = OTHER_VERSION
+            elif not entry.applies_here():
+                status = OTHER_MACHINE
+            elif count or example.occurs:
+                status = KNOWN_DIFFERENCE
+            else:
+                status = STALE if example.judged else NOT_JUDGED
+            yield Known.of(
                 entry,
                 example,
                 implementation=one.name,
                 operator=entry.parsed.operator,
-                covers=entry.covers,
                 status=status,
                 count=count,
                 replay=replay_command(one, entry.parsed),
             )
-        )
-    return made

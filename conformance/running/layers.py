@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -68,30 +69,23 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
     They are the large cases of its suites, the layers of networks whose names it has patterns of,
     and generated ones, which are named by their case ids; all are on whole numbers.
     """
-    patterns = plan.layers
-    named = [
-        (entry.name, entry.case)
-        for suite in plan.suites
-        for entry in plan.spec.suite(suite).cases
-        if is_large(entry.case)
-    ]
+    entries = (entry for suite in plan.suites for entry in plan.spec.suite(suite).cases)
+    named = [entry for entry in entries if is_large(entry.case)]
     named += [
-        (entry.name, entry.case)
-        for entry in (plan.spec.suite(SUITE).cases if patterns else ())
-        if any(fnmatchcase(entry.name, pattern) for pattern in patterns)
+        entry
+        for entry in (plan.spec.suite(SUITE).cases if plan.layers else ())
+        if any(fnmatchcase(entry.name, pattern) for pattern in plan.layers)
     ]
     layers = {
-        name: Layer(name, case.replace(seed=plan.seed))
-        for name, case in named
-        if case.operator == operator and case.dims == dims
+        entry.name: Layer(entry.name, entry.case.replace(seed=plan.seed))
+        for entry in named
+        if (entry.case.operator, entry.case.dims) == (operator, dims)
     }
     if plan.shapes and operator in FORWARD:
+        facts: dict[str, Any]
         facts = {"operator": operator, "dims": dims, "count": plan.shapes, "seed": plan.seed}
-        largest = cache.cached_cases(
-            lambda: _generated(operator, dims, plan.shapes, plan.seed),
-            cache.key(large=SHAPES, **facts),
-            cached=plan.cache,
-        )
+        name = cache.key(large=SHAPES, **facts)
+        largest = cache.cached_cases(partial(_generated, **facts), name, cached=plan.cache)
         layers |= {case.id: Layer(case.id, case) for case in largest}
     return sorted(layers.values(), key=lambda layer: work(layer.case))
 

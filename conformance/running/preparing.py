@@ -60,7 +60,7 @@ def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> lis
         case
         for name in plan.suites
         for entry in plan.spec.suite(name).cases
-        if entry.case.operator == source and entry.case.dims == dims
+        if (entry.case.operator, entry.case.dims) == (source, dims)
         if not is_large(entry.case)  # those are judged as layers, or too dear for a gradient
         for case in entry.expand(dtypes)
     ]
@@ -69,7 +69,6 @@ def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> lis
 
 def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
     """Mix two sequences evenly, so that a time budget that ends early cuts both alike."""
-    placed = [(index / len(cases), case) for index, case in enumerate(cases)]
-    placed += [(index / len(others), case) for index, case in enumerate(others)]
+    placed = [(i / len(group), case) for group in (cases, others) for i, case in enumerate(group)]
     placed.sort(key=lambda pair: pair[0])
     return list(dict.fromkeys(case for _, case in placed))

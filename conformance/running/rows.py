@@ -1,9 +1,17 @@
-"""What a run comes to, as rows of its file: blocks as they are finished, and implementations."""
+"""What a run writes into its file: rows of what came of it, and facts of the machine it ran on."""
 
 from __future__ import annotations
 
+import datetime
+import os
+import platform
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
+from conformance.machine import cpu_features, system
 from conformance.registration.implementation import Implementation
 from conformance.runfile import tables
 from conformance.runfile.row import Row
@@ -16,7 +24,8 @@ from conformance.runfile.words import (
     UNSUPPORTED,
     VIOLATES,
 )
-from conformance.running.cell import Block, Cell
+from conformance.running.block import Block
+from conformance.running.cell import Cell
 
 
 def of_block(block: Block) -> Iterator[Row]:
@@ -48,10 +57,7 @@ def overall(one: Implementation, cells: Sequence[Cell]) -> str:
         return NOT_INSTALLED
     verdicts = {cell.verdict for cell in cells if cell.implementation == one.name}
     worst_first = (ADAPTER_WRONG, VIOLATES, KNOWN_DIFFERENCE, INCONCLUSIVE, CONFORMS)
-    for verdict in worst_first:
-        if verdict in verdicts:
-            return verdict
-    return UNSUPPORTED
+    return next((verdict for verdict in worst_first if verdict in verdicts), UNSUPPORTED)
 
 
 def of_implementations(
@@ -87,3 +93,35 @@ def _stopped(one: Implementation, cells: Sequence[Cell]) -> str:
         f"too slow for its cases: the clock ended {named}{others}, at other cases in another run; "
         f"what shape_seconds= or work_seconds= declares ends it at the same ones"
     )
+
+
+def machine(used: Sequence[Implementation]) -> dict[str, Any]:
+    """Return what the results depend on besides the code: machine, interpreter, packages."""
+    from threadpoolctl import threadpool_info
+
+    packages = {name: version(name) for name in ("convformance", "numpy", "hypothesis")}
+    packages |= {one.package: one.version for one in used if one.package and one.installed}
+    pools = {f"{pool['internal_api']}": pool["num_threads"] for pool in threadpool_info()}
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": system(),
+        "platform": platform.platform(),
+        "python": sys.version.split()[0],
+        "threads": pools,
+        "packages": packages,
+        "cpu_features": list(cpu_features()),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def now() -> str:
+    """Return the time, as it is recorded."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -9,7 +9,6 @@ keeps what was judged until then.
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
@@ -23,11 +22,11 @@ from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Known, Pair, Violation, Witness
 from conformance.runfile.words import ADAPTER_WRONG, KNOWN_DIFFERENCE, STALE
-from conformance.running import known_in_run, rows
-from conformance.running.block import run_block
-from conformance.running.cell import Block, Cell
+from conformance.running import rows
+from conformance.running.block import Block, run_block
+from conformance.running.cell import Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
-from conformance.running.machine import machine
+from conformance.running.known_in_run import Example, Key, known_rows
 from conformance.running.plan import Plan, resolve
 from conformance.running.selection import Selection, implementations_of, options_of
 from conformance.running.witnesses import smallest, witnesses
@@ -78,12 +77,10 @@ def run_selection(selection: Selection) -> Run:
         close_all()
 
 
-# --- executing ----------------------------------------------------------------------------------
-
-
 def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     progress, executor = selection.progress or (lambda *_: None), selection.executor
-    blocks = _blocks(plan)
+    had = {o for one in plan.implementations if one.installed for o in one.functions}
+    blocks = [(operator, d) for operator in plan.operators if operator in had for d in plan.dims]
 
     def tell(done: float, what: str) -> None:
         """Tell how many blocks are done; what is asked after them counts as one more."""
@@ -103,15 +100,15 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         checks=plan.checks,
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
         command=selection.command,
-        started=_now(),
-        machine=machine(plan.implementations),
+        started=rows.now(),
+        machine=rows.machine(plan.implementations),
     )
     cells: list[Cell] = []
     pairs: dict[tuple[str, str, str], Pair] = {}
     spent: Counter[str] = Counter()
     notes: dict[str, str] = {}
-    covered: Counter[known_in_run.Key] = Counter()
-    examples: dict[known_in_run.Key, known_in_run.Example] = {}
+    covered: Counter[Key] = Counter()
+    examples: dict[Key, Example] = {}
 
     def take(block: Block) -> None:
         cells.extend(block.cells)
@@ -132,20 +129,15 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     finally:  # an interrupt leaves what was judged so far
         verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
         file.add(rows.of_implementations(plan.implementations, cells, notes))
-        entries = [
-            entry
-            for one in plan.implementations
-            for entry in known_in_run.rows(one, plan.known, covered, examples)
-        ]
+        entries = list(known_rows(plan.implementations, plan.known, covered, examples))
         file.add(entries)
     occurring = (entry for entry in entries if entry.status == KNOWN_DIFFERENCE)
     failed: list[Known | Violation] = [*rows.violations(cells), *occurring]
     if failed and len(plan.implementations) > 1:
         tell(len(blocks), "asking every implementation about each difference")
         file.add(_ask_all(plan, smallest(failed), executor))
-    file.record(
-        spent={what: microseconds / 1e6 for what, microseconds in spent.items()}, finished=_now()
-    )
+    seconds = {what: microseconds / 1e6 for what, microseconds in spent.items()}
+    file.record(spent=seconds, finished=rows.now())
     tell(len(blocks) + 1, "done")
     stale = tuple(
         f"{entry.implementation}: {entry.requirement}: {entry.case}"
@@ -153,14 +145,6 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         if entry.status == STALE
     )
     return Run(file.path, plan.seed, verdicts, tuple(cells), stale)
-
-
-def _blocks(plan: Plan) -> list[tuple[str, int]]:
-    """Return the operators and dimensions that are judged: those that some implementation has."""
-    had = {o for one in plan.implementations if one.installed for o in one.functions}
-    return [
-        (operator, dims) for operator in plan.operators if operator in had for dims in plan.dims
-    ]
 
 
 def _judge_blocks(
@@ -180,8 +164,7 @@ def _judge_blocks(
             def tell_share(share: float, what: str, index: int = index) -> None:
                 tell(index + share, what)
 
-            block = run_block(plan, operator, dims, tell_share)
-            take(block)
+            take(block := run_block(plan, operator, dims, tell_share))
             if block.interrupted:
                 raise KeyboardInterrupt
         return
@@ -240,7 +223,3 @@ def _ask_in_pool(
     with interruptible(), contextlib.suppress(KeyboardInterrupt):
         return list(witnesses([in_pool(sent)], cases))
     return []
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -19,6 +19,8 @@ from conformance.cases.validity import is_valid
 Sizes: TypeAlias = Callable[[int, int], Iterator[int]]
 """From a value, and the least that it can be, to the smaller ones that are tried."""
 _FEW = 16
+_FLAGS = ("memory", "ceil_mode", "count_include_pad", "bias")
+_PER_AXIS = ("output_padding", "dilation", "stride", "padding")
 
 
 def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 2.0) -> Case:
@@ -60,31 +62,22 @@ def _simpler(case: Case) -> Iterator[Case]:
 
 def _steps(case: Case, sizes: Sizes) -> Iterator[Case]:
     """Yield cases simpler than ``case`` in one respect, with the smaller ``sizes`` of an extent."""
-    dims = case.dims
     simpler = RECIPES if case.data not in RECIPES else RECIPES[: RECIPES.index(case.data)]
     for recipe in simpler:
         yield case.replace(data=recipe)
-    plain: dict[str, Any] = {
-        "memory": "contiguous",
-        "ceil_mode": False,
-        "count_include_pad": True,
-        "bias": False,
-        "output_padding": (0,) * dims,
-        "dilation": (1,) * dims,
-        "stride": (1,) * dims,
-        "padding": ((0, 0),) * dims,
-    }
-    for name, value in plain.items():
+    plain = case.plain()
+    for name in (*_FLAGS, *_PER_AXIS):
+        value = getattr(plain, name)
         if getattr(case, name) != value:
             yield case.replace(**{name: value})
     if any(map(any, case.padding)):  # a window may need the room that padding gives
         grown = (size + sum(pair) for size, pair in zip(case.x[2:], case.padding, strict=True))
-        yield case.replace(padding=plain["padding"], x=(*case.x[:2], *grown))
+        yield case.replace(padding=plain.padding, x=(*case.x[:2], *grown))
     yield from _channel_steps(case, sizes)
     n, c, *spatial = case.x
     for smaller in sizes(n, 1):
         yield case.replace(x=(smaller, c, *spatial))
-    for axis in range(dims):
+    for axis in range(case.dims):
         yield from _axis_steps(case, axis, sizes)
 
 
@@ -133,8 +126,7 @@ def _axis_steps(case: Case, axis: int, sizes: Sizes) -> Iterator[Case]:
         yield with_window(shape, size)
         if case.kernel is not None:  # a pool's padding is half of its kernel at most
             pair = tuple(min(count, smaller // 2) for count in case.padding[axis])
-            padding = (*case.padding[:axis], pair, *case.padding[axis + 1 :])
-            yield with_window(shape, size).replace(padding=padding)
+            yield with_window(shape, size).replace(padding=_put(case.padding, axis, pair))
     for smaller in sizes(size, 1):
         yield with_window(window, smaller)
     for name, least in (("stride", 1), ("dilation", 1), ("output_padding", 0)):
@@ -146,8 +138,7 @@ def _axis_steps(case: Case, axis: int, sizes: Sizes) -> Iterator[Case]:
     pairs += [(before - 1, after), (before, after - 1), (before - 1, after - 1)]
     for pair in pairs:
         if pair != (before, after) and min(pair) >= 0:
-            padding = (*case.padding[:axis], pair, *case.padding[axis + 1 :])
-            yield case.replace(padding=padding)
+            yield case.replace(padding=_put(case.padding, axis, pair))
 
 
 def _halving(value: int, least: int) -> Iterator[int]:
@@ -164,5 +155,5 @@ def _every(value: int, least: int) -> Iterator[int]:
     yield from dict.fromkeys((*values[:_FEW], *values[-_FEW:]))
 
 
-def _put(values: Shape, index: int, value: int) -> Shape:
+def _put(values: tuple[Any, ...], index: int, value: Any) -> tuple[Any, ...]:
     return (*values[:index], value, *values[index + 1 :])

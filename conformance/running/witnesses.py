@@ -1,27 +1,83 @@
-"""Witnesses: what every implementation makes of the smallest case that one of them fails on.
+"""Smallest cases judged once more: of known differences, and of what some implementation violates.
 
-A difference between engines is told by one case that all of them were handed: so the smallest case
-of each requirement that is violated, or known to be, is judged once more, by all of them.
+The smallest case of each known difference is judged, so that none goes stale unseen. A difference
+between engines is told by one case that all of them were handed: so every implementation is a
+witness of the smallest case of each requirement that one of them violates, or is known to.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from conformance.case import Case
+from conformance.checks.histories import SHORT
 from conformance.isolation.dispatch import caller_of
-from conformance.judging import UNSUPPORTED, Prepared, judge_prepared
+from conformance.judging import (
+    CONFORMS,
+    HISTORY_OF_RELATIONS,
+    UNSUPPORTED,
+    Prepared,
+    Verdict,
+    judge_prepared,
+)
+from conformance.known.difference import KnownDifference
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
+from conformance.requirements import check_of
 from conformance.runfile.tables import Known, Violation, Witness
+from conformance.running.causes import judge_again
 from conformance.running.citing import named_requirement
-from conformance.scripts.engine import engine_script
+from conformance.running.known_in_run import Example, Key, Subject, matching_entry
+from conformance.scripts.engine import engine_script, engine_script_of
+from conformance.scripts.standalone import script_of
 
 SECONDS = 10.0
 """Time that one implementation gets for all of these cases: some compile for each shape."""
+_HISTORIES = {
+    "relations": (HISTORY_OF_RELATIONS,),
+    "repeat": ("", *SHORT, "turns", "many"),
+    "purity": ("", *SHORT, "turns", "many"),
+}
+"""How what a check finds is shown again: by a call alone, or by several that follow one another."""
+
+
+def examples(
+    subject: Subject, operator: str, dims: int, dtypes: Collection[str], checks: Collection[str]
+) -> dict[Key, Example]:
+    """Judge the smallest case of each entry that belongs to a block, and return what came of it."""
+    one, shown = subject.implementation, {}
+    for place, entry in subject.known.items():
+        case = entry.parsed
+        in_block = (case.operator, case.dims) == (operator, dims) and case.dtype in dtypes
+        if in_block and not {check_of(entry.requirement), "result"}.isdisjoint(checks):
+            shown[one.name, place] = _example(one, entry, case)
+    return shown
+
+
+def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example:
+    if entry.requirement == "DECLARE-5":  # several probes show it, and no case alone
+        return Example()
+    verdict = found = Verdict(one.name, case, CONFORMS, entry.requirement)
+    for history in _HISTORIES.get(check_of(entry.requirement), ("",)):
+        found = replace(found, history=history)
+        verdict = judge_again(one, case, found)
+        if verdict.status == UNSUPPORTED:
+            return Example(message=verdict.message)
+        if matching_entry([entry], verdict) is not None:
+            break
+    else:
+        return Example(judged=True)
+    return Example(
+        judged=True,
+        occurs=True,
+        message=verdict.message,
+        script=script_of(one, case, found),
+        engine_script=engine_script_of(one, case, found, verdict),
+    )
 
 
 def smallest(failures: Iterable[Violation | Known]) -> dict[tuple[str, str], Case]:
@@ -50,9 +106,7 @@ def witnesses(
 def _witness(one: Implementation, requirement: str, operator: str, prepared: Prepared) -> Witness:
     with np.errstate(all="ignore"), caller_of(one).trying(hurried=False):
         verdict, _ = judge_prepared(one, prepared)
-    script = ""
-    if verdict.status != UNSUPPORTED:
-        script = engine_script(one, prepared, verdict)
+    unsupported = verdict.status == UNSUPPORTED
     return Witness(
         implementation=one.name,
         requirement=requirement,
@@ -61,7 +115,7 @@ def _witness(one: Implementation, requirement: str, operator: str, prepared: Pre
         status=verdict.status,
         cited=named_requirement(verdict, prepared.case) if verdict.failed else "",
         message=verdict.message,
-        engine_script=script,
+        engine_script="" if unsupported else engine_script(one, prepared, verdict),
     )
 
 

@@ -21,7 +21,7 @@ from conformance.judging import Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration.implementation import Implementation
 from conformance.registration.snippets import Call
-from conformance.scripts.standalone import numbers
+from conformance.scripts.standalone import dtype_text, numbers
 from conformance.signatures import SIGNATURES
 
 MOST_LINES = 10
@@ -114,7 +114,7 @@ def _made(name: str, value: Any, way: str) -> str | None:
     placed = _PLACED[way].format(
         array=array,
         shape=shape,
-        dtype=_dtype(value),
+        dtype=dtype_text(value),
         twos=(2,) * value.ndim,
         halves=", ".join(["::2"] * value.ndim),
     )
@@ -123,7 +123,7 @@ def _made(name: str, value: Any, way: str) -> str | None:
 
 def _expression(name: str, value: Array) -> tuple[str | None, str]:
     """Return an array as source text, and statements that go on with it."""
-    dtype, flat = _dtype(value), value.reshape(-1)
+    dtype, flat = dtype_text(value), value.reshape(-1)
     if value.size == 0:
         return f"np.empty({value.shape}, {dtype})", ""
     if value.dtype.kind not in "fiu":
@@ -133,20 +133,11 @@ def _expression(name: str, value: Array) -> tuple[str | None, str]:
     signed = value if value.dtype.kind == "u" else np.copysign(1, value) * (value == 0)
     places = np.argwhere((value != 0) | (signed < 0))
     if value.size > 4 * _FEW and len(places) <= _FEW:
-        rest = [
-            f"; {name}[{', '.join(map(str, place))}] = {numbers(value[tuple(place)])}"
-            for place in places
-        ]
+        rest = (f"; {name}[{', '.join(map(str, i))}] = {numbers(value[tuple(i)])}" for i in places)
         return f"np.zeros({value.shape}, {dtype})", "".join(rest)
     if value.size > _WRITTEN_OUT:
         return None, ""
     return f"np.array({numbers(value)}, {dtype})", ""
-
-
-def _dtype(value: Array) -> str:
-    if value.dtype.kind in "fiu":
-        return f"np.{value.dtype.name}"
-    return {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
 
 
 def _result(one: Implementation, prepared: Prepared, verdict: Verdict | None) -> Sequence[str]:
@@ -164,15 +155,12 @@ def _result(one: Implementation, prepared: Prepared, verdict: Verdict | None) ->
     at = None if verdict is None else verdict.at
     if at is None:
         return [f"exact = np.empty({exact.shape})", 'print("shape", got.shape, "due", exact.shape)']
-    value = prepared.reference.exact[at]
-    axes = np.arange(exact.ndim)
-    if one.layout == "NHWC" and role == "image":
-        axes = np.array([0, *range(2, exact.ndim), 1])
-    elif one.layout == "NHWC" and role == "weight":
-        axes = np.array([*range(2, exact.ndim), 1, 0])
-    moved = ", ".join(str(at[axis]) for axis in axes)
+    worst = np.zeros(prepared.reference.exact.shape, bool)
+    worst[at] = True
+    (index,) = np.argwhere(to_layout((worst,), one.layout, (role,))[0]).tolist()
+    moved = ", ".join(map(str, index))
     return [
-        f"got, exact = got[{moved}], {numbers(value)}",
+        f"got, exact = got[{moved}], {numbers(prepared.reference.exact[at])}",
         f'print("at [{moved}]: got", got, "exact", exact)',
     ]
 

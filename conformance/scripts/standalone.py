@@ -83,9 +83,9 @@ def relation_script(one: Implementation, case: Case, requirement: str) -> str:
         "",
         f"case = Case.parse({case.id!r})",
         f"for verdict in relate(get({one.name!r}), case, {requirement!r}):",
-        "    print(verdict)",
+        "    print(verdict)\n",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def large_script(one: Implementation, case: Case) -> str:
@@ -114,16 +114,11 @@ def replay_command(one: Implementation, case: Case) -> str:
     Quoted even where a POSIX shell would not need it, so that other shells read it alike.
     """
     words = ["convformance", "replay", f"'{case.id}'", shlex.quote(one.name)]
-    if not _shared(one):
+    if one.module not in entry_points.modules():
         words += ["--plugin", shlex.quote(one.origin)]
     if one.place is not None and one.place.python != sys.executable:
         words += ["--python", shlex.quote(f"{one.name}={one.place.python}")]
     return " ".join(words)
-
-
-def _shared(one: Implementation) -> bool:
-    """Whether an entry point names the module of ``one``, so that it is found without its file."""
-    return one.module in entry_points.modules()
 
 
 _SHOW = (
@@ -187,10 +182,7 @@ def _imports(one: Implementation, operator: str) -> list[str]:
     alias = "" if name == operator else f" as {operator}"
     module = getattr(function, "__module__", "") or ""
     if module.startswith("convformance_plugin_"):
-        return [
-            "import runpy",
-            f"{operator} = runpy.run_path({str(Path(one.origin))!r})[{name!r}]",
-        ]
+        return ["import runpy", f"{operator} = runpy.run_path({str(Path(one.origin))!r})[{name!r}]"]
     loaded = sys.modules.get(module)
     if loaded is not None and not hasattr(loaded, name):  # a method, which no module has a name for
         return [*_loading(one), f"{operator} = get({one.name!r}).functions[{operator!r}]"]
@@ -200,24 +192,27 @@ def _imports(one: Implementation, operator: str) -> list[str]:
 def _loading(one: Implementation) -> list[str]:
     """Return the lines after which ``get`` finds an implementation by its name."""
     getting = "from conformance.registration.registry import get"
-    if _shared(one):
+    if one.module in entry_points.modules():
         return [getting]
-    return [
-        "from conformance.registration.plugins import load_plugin",
-        getting,
-        f"load_plugin({one.origin!r})",
-    ]
+    plugins = "from conformance.registration.plugins import load_plugin"
+    return [plugins, getting, f"load_plugin({one.origin!r})"]
 
 
 def _literal(value: Any) -> str:
     if not isinstance(value, np.ndarray):
         return plain(value)
-    target = "ml_dtypes.bfloat16" if value.dtype.name == "bfloat16" else f"np.{value.dtype.name}"
-    if value.dtype.kind in "OUSb":
-        target = {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
+    bfloat16 = value.dtype.name == "bfloat16"
+    target = "ml_dtypes.bfloat16" if bfloat16 else dtype_text(value)
     if value.size == 0:
         return f"np.empty({value.shape}, {target})"
     return f"np.array({numbers(value)}, {target})"
+
+
+def dtype_text(value: Array) -> str:
+    """Return the dtype of an array as source text; NumPy has a name for those of numbers alone."""
+    if value.dtype.kind in "fiu":
+        return f"np.{value.dtype.name}"
+    return {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
 
 
 def numbers(value: Array) -> str:

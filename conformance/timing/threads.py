@@ -33,16 +33,14 @@ def set_environment(threads: int) -> None:
 @contextlib.contextmanager
 def environment(threads: int) -> Iterator[None]:
     """Do as `set_environment`, and put everything back in the end."""
-    before = {name: os.environ.get(name) for name in VARIABLES}
+    before = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     set_environment(threads)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in VARIABLES:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ timed is found out.
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,7 @@ from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Gap, Timing
 from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
-from conformance.running.machine import machine
-from conformance.running.rows import of_implementation
+from conformance.running.rows import machine, now, of_implementation
 from conformance.running.selection import options_of
 from conformance.spec.layers import Layer
 from conformance.timing import threads as thread_pools
@@ -59,14 +57,11 @@ class Timings:
 def time(selection: TimingSelection) -> Timings:
     """Time implementations on layers, write ``output``/run.sqlite, and return the timings.
 
-    The arguments are the fields of `TimingSelection`, implementations and layers first.
-
-    Each implementation makes ``warmup`` calls of a layer, then one a round, in random order, until
-    ``rounds`` are done or its time budget, ``seconds``, is used up; one whose single call would
-    exceed it is skipped. ``threads`` is set for every BLAS and OpenMP runtime, and for engines that
-    are imported from now on; for one that was imported earlier and has threads of its own, start a
-    new process. Layout conversion, garbage collection and verification are not timed.
-
+    The arguments are the fields of `TimingSelection`, implementations and layers first. Each
+    implementation makes ``warmup`` calls of a layer, then one a round, in random order, until
+    ``rounds`` are done or its ``seconds`` are used up; one whose single call would exceed these is
+    skipped. Layout conversion, garbage collection and verification are not timed. An engine that
+    was imported before and has threads of its own does not heed ``threads``: start a new process.
     Raises `ConformanceError` for a selection that names nothing.
     """
     return time_selection(selection)
@@ -98,9 +93,6 @@ def matmul_gflops(dtype: str, size: int = 1024, seconds: float = 0.2) -> float:
             return float(2e-9 * size**3 / fastest)
 
 
-# --- executing ----------------------------------------------------------------------------------
-
-
 def _execute(plan: TimingPlan, file: RunFile) -> Timings:
     selection, progress = plan.selection, plan.selection.progress or (lambda *_: None)
     file.record(
@@ -114,7 +106,7 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
         threads=selection.threads,
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
         command=selection.command,
-        started=_now(),
+        started=now(),
     )
     total = _STEPS * len(plan.layers)
     rates: dict[str, float] = {}
@@ -129,7 +121,8 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
             dtype = _matmul_dtype(layer)
             rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
         rows, gaps = _time_layer(plan, index, layer, tick)
-        file.add((*rows, *map(_gap, gaps)))
+        reasons = [Gap.of(gap, reason=f"{gap.layer}: {gap.reason}", count=1) for gap in gaps]
+        file.add((*rows, *reasons))
         timings += rows
         skipped += gaps
     attained = {layer.name: rates[_matmul_dtype(layer)] for layer in plan.layers}
@@ -138,7 +131,7 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
     with thread_pools.limited(selection.threads):  # now that every engine is loaded
         file.record(machine=machine(plan.implementations))
     file.add(of_implementation(one, _verdict(one, timings)) for one in plan.implementations)
-    file.record(matmul_gflops=rates, finished=_now())
+    file.record(matmul_gflops=rates, finished=now())
     progress(total, total, "done")
     return Timings(file.path, tuple(timings), tuple(skipped), rates)
 
@@ -179,13 +172,6 @@ def _time_layer(
     return rows, gaps
 
 
-# --- what is written down -----------------------------------------------------------------------
-
-
-def _gap(skipped: Skipped) -> Gap:
-    return Gap.of(skipped, reason=f"{skipped.layer}: {skipped.reason}", count=1)
-
-
 def _verdict(one: Implementation, timings: Sequence[Timing]) -> str:
     """Return the verdict on what was timed of an implementation."""
     verified = [timing.is_verified for timing in timings if timing.implementation == one.name]
@@ -197,7 +183,3 @@ def _verdict(one: Implementation, timings: Sequence[Timing]) -> str:
 def _matmul_dtype(layer: Layer) -> str:
     """Return the dtype of BLAS that is compared with: the half types are summed in float32."""
     return "float64" if layer.case.dtype == "float64" else "float32"
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

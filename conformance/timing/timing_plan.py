@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
@@ -78,22 +78,10 @@ def resolve(selection: TimingSelection) -> TimingPlan:
     numpy_dtype(dtype)  # raises where its package is missing
     spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
     implementations = choose_implementations(selection.implementations, loaded)
-    return TimingPlan(
-        selection=selection,
-        spec=spec,
-        implementations=implementations,
-        layers=choose(selection.layers, spec, dtype=dtype, seed=selection.seed),
-        baseline=_baseline(selection.baseline, implementations),
-    )
-
-
-def _baseline(baseline: object | None, timed: Sequence[Implementation]) -> Implementation | None:
-    if baseline is None:
-        return None
-    implementation = find(baseline)
-    if implementation not in timed or not implementation.installed:
-        names = ", ".join(one.name for one in timed if one.installed)
-        raise ConformanceError(
-            f"baseline '{implementation.name}' is not timed; choose one of {names}"
-        )
-    return implementation
+    layers = choose(selection.layers, spec, dtype=dtype, seed=selection.seed)
+    timed = [implementation for implementation in implementations if implementation.installed]
+    baseline = None if selection.baseline is None else find(selection.baseline)
+    if baseline is not None and baseline not in timed:
+        names = ", ".join(implementation.name for implementation in timed)
+        raise ConformanceError(f"baseline '{baseline.name}' is not timed; choose one of {names}")
+    return TimingPlan(selection, spec, implementations, layers, baseline)

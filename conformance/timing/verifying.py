@@ -25,9 +25,7 @@ def verify(bench: Bench, contender: Contender, verifiers: Sequence[Verifier]) ->
     problem = _behaviour(bench, contender)
     if problem is None:
         for kept in contender.kept:
-            problem = _value(bench, contender, kept, verifiers)
-            if problem is not None:
-                break
+            problem = problem or _value(contender, kept, verifiers)
     return CONFORMS if problem is None else f"{problem.requirement}: {problem.message}"
 
 
@@ -46,8 +44,7 @@ def _behaviour(bench: Bench, c: Contender) -> Problem | None:
             return problem._replace(message=f"{_when(c, kept)}: {problem.message}")
         shared = bench.shares(layout, kept.output)
         if shared is not None:
-            text = f"{_when(c, kept)}: the output shares memory with {shared}"
-            return Problem("PURE-2", text)
+            return Problem("PURE-2", f"{_when(c, kept)}: the output shares memory with {shared}")
     for first, second in itertools.combinations(c.kept, 2):
         if np.may_share_memory(first.output, second.output):
             text = (
@@ -58,7 +55,7 @@ def _behaviour(bench: Bench, c: Contender) -> Problem | None:
     return None
 
 
-def _value(bench: Bench, c: Contender, kept: Kept, verifiers: Sequence[Verifier]) -> Problem | None:
+def _value(c: Contender, kept: Kept, verifiers: Sequence[Verifier]) -> Problem | None:
     """Say what is wrong with the values of one output, and whether they belong to other data."""
     accuracy = Accuracy.of(c.implementation)
     output = from_layout(kept.output, c.implementation.layout, _RESULT)

@@ -44,7 +44,7 @@ from conformance.implementations.engines.adapter import Adapter
 from conformance.implementations.engines.ncnn import layers, snippet
 from conformance.implementations.engines.ncnn.layers import Layer
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
-from conformance.registration.registry import Implementation
+from conformance.registration.implementation import Implementation
 
 WINOGRAD_AMPLIFICATION = 2356.0
 
