@@ -27,7 +27,7 @@ from conformance.judging import (
     judge_observation,
     judge_prepared,
 )
-from conformance.large.projection import Verifier, array_problem, verifier
+from conformance.large.projection import VERIFIED, Verifier, array_problem, verifier
 from conformance.operators import OPERATORS
 from conformance.operators.base import Reference
 from conformance.registration.registry import Implementation
@@ -35,13 +35,11 @@ from conformance.registration.registry import Implementation
 WORK = 4_000_000
 """Multiply-accumulates from which on a case is judged without its full reference."""
 
-_VERIFIED = ("conv", "conv_transpose", "max_pool", "avg_pool")
-
 
 def is_large(case: Case) -> bool:
     """Whether ``case`` is judged without its full reference: a large call on whole numbers."""
     ordinary = not case.invalid and case.memory == "contiguous" and case.x[0] > 0
-    if not ordinary or case.operator not in _VERIFIED or case.dtype not in FLOATS:
+    if not ordinary or case.operator not in VERIFIED or case.dtype not in FLOATS:
         return False
     return case.data == "integers" and OPERATORS[case.operator].work(case) >= WORK
 

@@ -61,6 +61,11 @@ _SAMPLED = 4
 """Output channels that are compared at corners, edges and random positions in any case."""
 
 
+_PROJECTED, _POOLED = ("conv", "conv_transpose"), ("max_pool", "avg_pool")
+VERIFIED = (*_PROJECTED, *_POOLED)
+"""The operators whose large outputs are verified without a reference made in one piece."""
+
+
 class Verifier(Protocol):
     """What outputs of one case and its inputs are checked with: made once, used often."""
 
@@ -88,9 +93,9 @@ def check(
 
 def verifier(case: Case, inputs: Inputs, seed: int = 0) -> Verifier:
     """Return what outputs of ``case`` for ``inputs`` are checked with, as `check` does."""
-    if case.operator in ("conv", "conv_transpose"):
+    if case.operator in _PROJECTED:
         return Projection.of(case, inputs, seed)
-    if case.operator in ("max_pool", "avg_pool"):
+    if case.operator in _POOLED:
         return PooledReference.of(case, inputs)
     raise ConformanceError(f"case {case.id}: {case.operator} is not checked without its reference")
 

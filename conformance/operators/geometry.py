@@ -71,12 +71,10 @@ def conv_taps(
 
 def _combine(axes: list[Taps], size: Shape) -> Taps:
     """Combine one (out, kernel) table an axis into one flat (P, K) table."""
-    dims = len(axes)
     flat = axes[0]
     for axis, table in enumerate(axes[1:], start=1):
         p, k = flat.shape
         pairs = flat[:, None, :, None] * size[axis] + table[None, :, None, :]
         missing = (flat < 0)[:, None, :, None] | (table < 0)[None, :, None, :]
         flat = np.where(missing, -1, pairs).reshape(p * table.shape[0], k * table.shape[1])
-    assert dims == len(size)
     return flat

@@ -8,13 +8,14 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.operators.base import Array, Inputs, Reference, numbered, rounded, with_missing
-from conformance.operators.exact import SMALLEST_EXPONENT, Term, cut
+from conformance.operators.exact import SMALLEST_EXPONENT, sums_of_elements
 from conformance.operators.gradient import PARAMETERS, Gradient
 from conformance.operators.pool import AvgPool, MaxPool
 
-_FEWEST = 4
-"""Bits that a slice has at least; beyond, the exact result is computed in float64, with its error
-added to the bound (a window of 16 x 16 x 16 with padding may have so many different divisors)."""
+_DEEPEST = 49
+"""The binary logarithm of the largest sum of whole numbers that slices are multiplied by; beyond,
+the exact result is computed in float64, with its error added to the bound (a window of
+16 x 16 x 16 with padding may have so many different divisors)."""
 
 
 def scatter(values: Array, places: Array, length: int) -> Array:
@@ -121,14 +122,9 @@ def shared(
     magnitude += (magnitude > 0) * k * 2.0**SMALLEST_EXPONENT
     exact_mask = True if rounds is None else added((gets & rounds).astype(np.float64)) == 0
     multiple = math.lcm(*np.unique(shares[gets]).tolist())
-    bits = 53 - math.ceil(math.log2(k * multiple))  # sums of slices stay exact in float64
-    if bits < _FEWEST:
+    if math.log2(k * multiple) > _DEEPEST:
         error = magnitude * (k + 4) * 2.0**-52
         return Reference(added(flat * weight), None, magnitude, count, error, exact_mask=False)
     factor = np.where(gets, multiple // np.maximum(shares, 1), 0).astype(np.float64)
-    pieces = cut(flat, bits)
-    terms = [
-        Term(added(part * factor), pieces.exponent - bits * (i + 1))
-        for i, part in enumerate(pieces.parts)
-    ]
+    terms = sums_of_elements(lambda part: added(part * factor), flat, k * multiple)
     return rounded(case, terms, magnitude, count, np.array(float(multiple)), exact_mask)

@@ -20,7 +20,8 @@ from conformance.case import Case
 from conformance.cases.ranges import Ranges
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.large.judge import Large, is_large, judge_large
-from conformance.operators import FORWARD, OPERATORS, work
+from conformance.large.projection import VERIFIED
+from conformance.operators import OPERATORS, work
 from conformance.registration.registry import Implementation
 from conformance.running import cache
 from conformance.running.budget import CLOCK_FACTOR, of_call
@@ -85,7 +86,7 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
         for name, case in named
         if case.operator == operator and case.dims == dims
     }
-    if plan.shapes and operator in FORWARD:
+    if plan.shapes and operator in VERIFIED:
         facts = {"operator": operator, "dims": dims, "count": plan.shapes, "seed": plan.seed}
         largest = cache.cached_cases(
             lambda: _generated(operator, dims, plan.shapes, plan.seed),
