@@ -18,16 +18,9 @@ from conformance.case import Case
 from conformance.checks.blame import JudgedAnswers, history_is_to_blame, make_calls
 from conformance.checks.histories import LONG, SHORT, History, Step, history
 from conformance.dtypes import available
-from conformance.judging import (
-    CRASHED,
-    DECLINED,
-    RAISED,
-    VIOLATES,
-    Prepared,
-    Verdict,
-    judge_seen,
-)
+from conformance.judging import DECLINED, RAISED, Prepared, Verdict, judge_seen
 from conformance.registration.registry import Implementation
+from conformance.runfile.words import CRASHED, VIOLATES
 
 
 def judge_short_histories(one: Implementation, prepared: Prepared) -> Verdict | None:

@@ -22,11 +22,11 @@ from conformance.judging.accepted import result_of_accepted_call
 from conformance.judging.accuracy import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
-from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict
+from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict, without_result
 from conformance.operators import OPERATORS
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registration.registry import Implementation, find
-from conformance.runfile.words import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES
+from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 
 
 def judge(implementation: object, case: Case | str) -> Verdict:
@@ -141,16 +141,9 @@ def judge_observation(
     Return the verdict and, where one can be compared, the output.
     """
     case, operator = prepared.case, OPERATORS[prepared.case.operator]
-    if seen.ended is not None:
-        status, requirement, words = ENDED[seen.ended]
-        text = f"{words}: {seen.how}"
-        return Verdict(name, case, status, requirement, text, outcome=seen.ended), None
-    if seen.unsupported is not None:
-        reason = seen.unsupported
-        return Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED), None
-    if seen.raised is not None:
-        text = f"raised on a valid case: {seen.raised}"
-        return Verdict(name, case, CRASHED, "DECLARE-1", text, outcome=RAISED), None
+    verdict = without_result(name, case, seen)
+    if verdict is not None:
+        return verdict, None
     output = seen.output
     problem = wrong_kind(case, output, prepared.reference)
     if problem is not None:

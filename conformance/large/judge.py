@@ -16,21 +16,12 @@ from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.dtypes import FLOATS
 from conformance.isolation.dispatch import call_once
-from conformance.judging import (
-    CONFORMS,
-    DECLINED,
-    UNSUPPORTED,
-    VIOLATES,
-    Accuracy,
-    Prepared,
-    Verdict,
-    judge_observation,
-    judge_prepared,
-)
+from conformance.judging import Accuracy, Prepared, Verdict, judge_observation, judge_prepared
 from conformance.large.projection import VERIFIED, Verifier, array_problem, verifier
 from conformance.operators import OPERATORS
 from conformance.operators.base import Reference
 from conformance.registration.registry import Implementation
+from conformance.runfile.words import CONFORMS, VIOLATES
 
 WORK = 4_000_000
 """Multiply-accumulates from which on a case is judged without its full reference."""
@@ -64,7 +55,7 @@ def judge_large(one: Implementation, large: Large) -> tuple[Verdict, Array | Non
     case = large.case
     gap = one.gap(case)
     if gap is not None:
-        return Verdict(one.name, case, UNSUPPORTED, message=gap, outcome=DECLINED), None
+        return judge_large_observation(one, large, Observation(unsupported=gap))
     work = OPERATORS[case.operator].work(case)
     request = Request(case.operator, large.inputs, case.parameters, one.layout, work=work)
     return judge_large_observation(one, large, call_once(one, request))

@@ -9,6 +9,7 @@ one after the other, and judged afterwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,22 +22,13 @@ from conformance.checks.relations.claims import Call, Claim, Relation, widened
 from conformance.checks.relations.shapes import cases
 from conformance.checks.relations.tolerance import error
 from conformance.isolation.dispatch import call_once
-from conformance.judging import (
-    CONFORMS,
-    CRASHED,
-    DECLINED,
-    ENDED,
-    HISTORY_OF_RELATIONS,
-    RAISED,
-    UNSUPPORTED,
-    VIOLATES,
-    Accuracy,
-    Verdict,
-)
+from conformance.judging import DECLINED, HISTORY_OF_RELATIONS, Accuracy, Problem, Verdict
 from conformance.judging.comparing import differing, worst_index
+from conformance.judging.verdict import without_result
 from conformance.large.projection import array_problem
 from conformance.operators import work
 from conformance.registration.registry import Implementation
+from conformance.runfile.words import CONFORMS, VIOLATES
 
 __all__ = [
     "RELATIONS",
@@ -100,15 +92,12 @@ def judge_claim(
     outputs = []
     for call in claim.calls:
         seen = observations[call]
-        if seen.unsupported is not None:
-            reason = seen.unsupported
-            return Verdict(one.name, case, UNSUPPORTED, message=reason, outcome=DECLINED)
-        problem = _problem(call, seen)
-        if problem is not None:
-            status, requirement, text = problem
+        verdict = without_result(one.name, call.case, seen) or _unusable(one, call, seen)
+        if verdict is not None and verdict.outcome == DECLINED:
+            return replace(verdict, case=case)
+        if verdict is not None:
             where = f"{call.case.operator} of {call.inputs[0].shape}, for {claim.says}: "
-            outcome = RAISED if seen.raised is not None else seen.ended
-            return Verdict(one.name, call.case, status, requirement, where + text, outcome=outcome)
+            return replace(verdict, message=where + verdict.message)
         outputs.append(widened(seen.output))
     with np.errstate(all="ignore"):
         left, right, slack = claim.sides(outputs)
@@ -119,21 +108,16 @@ def judge_claim(
         return _compare(one, case, claim, left, right, allowed)
 
 
-def _problem(call: Call, seen: Observation) -> tuple[str, str, str] | None:
-    """Say why a call has no output to compare: status, requirement and message."""
-    if seen.ended is not None:
-        status, requirement, words = ENDED[seen.ended]
-        return status, requirement, f"{words}: {seen.how}"
-    if seen.raised is not None:
-        return CRASHED, "DECLARE-1", f"raised on a valid case: {seen.raised}"
+def _unusable(one: Implementation, call: Call, seen: Observation) -> Verdict | None:
+    """Return the violation for which a call's output is not compared, or None."""
     problem = array_problem(call.case, seen.output)
-    if problem is not None:
-        return VIOLATES, problem.requirement, problem.message
-    if seen.changed:
-        return VIOLATES, "PURE-1", "the call changed its inputs"
-    if seen.shared:
-        return VIOLATES, "PURE-2", "the output shares memory with an input"
-    return None
+    if problem is None and seen.changed:
+        problem = Problem("PURE-1", "the call changed its inputs")
+    if problem is None and seen.shared:
+        problem = Problem("PURE-2", "the output shares memory with an input")
+    if problem is None:
+        return None
+    return Verdict(one.name, call.case, VIOLATES, problem.requirement, problem.message)
 
 
 def _compare(
