@@ -14,22 +14,19 @@ from conformance.judging.judges import (
 from conformance.judging.prepared import Prepared
 from conformance.judging.verdict import (
     DECLINED,
-    ENDED,
     HISTORY_OF_RELATIONS,
     RAISED,
     Problem,
     Verdict,
 )
-from conformance.runfile.words import CONFORMS, CRASHED, TIMED_OUT, UNSUPPORTED, VIOLATES
+from conformance.runfile.words import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES
 
 __all__ = [
     "CONFORMS",
     "CRASHED",
     "DECLINED",
-    "ENDED",
     "HISTORY_OF_RELATIONS",
     "RAISED",
-    "TIMED_OUT",
     "UNSUPPORTED",
     "VIOLATES",
     "Accuracy",

@@ -23,7 +23,7 @@ from conformance.operators.base import (
     with_missing,
 )
 from conformance.operators.exact import Term, sums_of_products
-from conformance.operators.geometry import Taps, conv_size, conv_taps, transpose_size
+from conformance.operators.geometry import Taps, axes, conv_size, conv_taps, transpose_size
 from conformance.operators.nonfinite import special_of_products
 
 
@@ -41,10 +41,6 @@ class _Convolution(Operator):
         """Return the weight as (G, O/G, C/G, K)."""
 
     @abstractmethod
-    def out_axis(self, case: Case, axis: int) -> int:
-        """Return the output size along one spatial axis."""
-
-    @abstractmethod
     def products(self, case: Case, w: Array, x: Array) -> Array:
         """Return the sums of products of float64 arrays, (*leading, N, O, *out).
 
@@ -54,10 +50,6 @@ class _Convolution(Operator):
     @abstractmethod
     def tap_counts(self, case: Case) -> Array:
         """Return how many kernel positions meet an input position, for each output position."""
-
-    def output_shape(self, case: Case) -> Shape:
-        spatial = (self.out_axis(case, axis) for axis in range(case.dims))
-        return (case.x[0], self.channels(case)[1], *spatial)
 
     def terms(self, case: Case) -> int:
         per_group = case.x[1] // case.groups
@@ -169,15 +161,9 @@ class Conv(_Convolution):
         assert case.w is not None
         return case.w[1] * case.groups, case.w[0]
 
-    def out_axis(self, case: Case, axis: int) -> int:
-        return conv_size(
-            case.x[2 + axis],
-            case.window[axis],
-            case.stride[axis],
-            case.padding[axis],
-            case.dilation[axis],
-            ceil=False,
-        )
+    def output_shape(self, case: Case) -> Shape:
+        spatial = (conv_size(*axis, ceil=False) for axis in axes(case))
+        return (case.x[0], self.channels(case)[1], *spatial)
 
     def work(self, case: Case) -> int:
         return math.prod(self.output_shape(case)) * math.prod((case.w or ())[1:])
@@ -225,15 +211,9 @@ class ConvTranspose(_Convolution):
         assert case.w is not None
         return case.w[0], case.w[1] * case.groups
 
-    def out_axis(self, case: Case, axis: int) -> int:
-        return transpose_size(
-            case.x[2 + axis],
-            case.window[axis],
-            case.stride[axis],
-            case.padding[axis],
-            case.dilation[axis],
-            case.output_padding[axis],
-        )
+    def output_shape(self, case: Case) -> Shape:
+        pairs = zip(axes(case), case.output_padding, strict=True)
+        return (case.x[0], self.channels(case)[1], *(transpose_size(*a, rest) for a, rest in pairs))
 
     def work(self, case: Case) -> int:
         return math.prod(case.x) * math.prod((case.w or ())[1:])
@@ -247,7 +227,7 @@ class ConvTranspose(_Convolution):
                     f"0 to {limit - 1} on axis {axis}, below the larger of stride and dilation"
                 )
                 raise fail(case, "output_padding", allowed)
-            if self.out_axis(case, axis) < 1:
+            if self.output_shape(case)[2 + axis] < 1:
                 raise fail(case, "padding", f"crops that leave an output on axis {axis}")
 
     def taps(self, case: Case) -> Taps:

@@ -23,7 +23,7 @@ from conformance.operators.base import (
 )
 from conformance.operators.conv import Conv, ConvTranspose
 from conformance.operators.exact import sums_of_elements, sums_of_products
-from conformance.operators.geometry import span
+from conformance.operators.geometry import axes, span
 from conformance.operators.nonfinite import special_of_products, special_of_sum
 
 PARAMETERS = {"size": 6, "stride": 7, "padding": 8, "kernel": 11}
@@ -50,8 +50,14 @@ class Gradient(Operator):
     def validate(self, case: Case) -> None:
         self.forward.validate(case)
 
+    def terms(self, case: Case) -> int:
+        return self.forward.terms(case)
+
     def work(self, case: Case) -> int:
         return self.forward.work(case)
+
+    def largest_divisor(self, case: Case) -> int:
+        return self.forward.largest_divisor(case)
 
     def special(self, case: Case, inputs: Inputs) -> Special:
         """Return the special elements of a gradient that adds up elements of ``grad``."""
@@ -72,24 +78,19 @@ class ConvInputGrad(Gradient):
         """Return the conv_transpose that this is: its output_padding are the rows left unread."""
         rest = (
             (size + sum(padding) - span(kernel, dilation)) % stride
-            for size, padding, kernel, dilation, stride in zip(
-                case.x[2:], case.padding, case.window, case.dilation, case.stride, strict=True
-            )
+            for size, kernel, stride, padding, dilation in axes(case)
         )
         x = self.forward.output_shape(case)
         return case.replace(operator=_transpose.name, x=x, output_padding=tuple(rest))
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
-        grad, w, _ = inputs
-        return _transpose.reference(self.transposed(case), (grad, w, None))
+        return _transpose.reference(self.transposed(case), (*inputs[:2], None))
 
     def norms(self, case: Case, inputs: Inputs) -> Array:
-        grad, w, _ = inputs
-        return _transpose.norms(self.transposed(case), (grad, w, None))
+        return _transpose.norms(self.transposed(case), (*inputs[:2], None))
 
     def special(self, case: Case, inputs: Inputs) -> Special:
-        grad, w, _ = inputs
-        return _transpose.special(self.transposed(case), (grad, w, None))
+        return _transpose.special(self.transposed(case), (*inputs[:2], None))
 
 
 _transpose = ConvTranspose()
@@ -171,14 +172,8 @@ class ConvBiasGrad(Gradient):
     forward = Conv()
 
     def derived(self, case: Case) -> Case:
-        return Case(
-            operator=self.name,
-            x=self.forward.output_shape(case),
-            dtype=case.dtype,
-            data=case.data,
-            seed=case.seed,
-            memory=case.memory,
-        )
+        made = Case(operator=self.name, x=self.forward.output_shape(case), dtype=case.dtype)
+        return made.replace(data=case.data, seed=case.seed, memory=case.memory)
 
     def argument_shape(self, case: Case, name: str) -> Shape | None:
         return case.x

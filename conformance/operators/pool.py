@@ -21,7 +21,7 @@ from conformance.operators.base import (
     with_missing,
 )
 from conformance.operators.exact import SMALLEST_EXPONENT, sums_of_elements
-from conformance.operators.geometry import Taps, conv_size, conv_taps
+from conformance.operators.geometry import Taps, axes, conv_size, conv_taps
 from conformance.operators.nonfinite import special_of_sum
 
 
@@ -29,13 +29,7 @@ class _Pool(Operator):
     """What the two have in common: one window of each channel makes one output element."""
 
     def output_shape(self, case: Case) -> Shape:
-        spatial = (
-            conv_size(size, kernel, stride, padding, dilation, ceil=case.ceil_mode)
-            for size, kernel, stride, padding, dilation in zip(
-                case.x[2:], case.window, case.stride, case.padding, case.dilation, strict=True
-            )
-        )
-        return (*case.x[:2], *spatial)
+        return (*case.x[:2], *(conv_size(*axis, ceil=case.ceil_mode) for axis in axes(case)))
 
     def validate(self, case: Case) -> None:
         kernel = case.kernel
@@ -75,9 +69,8 @@ class MaxPool(_Pool):
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         (x,) = inputs
         whole = case.dtype in INTEGERS
-        windows = with_missing(x, np.iinfo(x.dtype).min if whole else -np.inf)[
-            ..., self.taps(case)
-        ]  # (N, C, P, K)
+        lowest = np.iinfo(x.dtype).min if whole else -np.inf
+        windows = with_missing(x, lowest)[..., self.taps(case)]  # (N, C, P, K)
         exact = np.max(windows, axis=3).reshape(self.output_shape(case))
         if whole or not (exact == 0).any():
             return Reference(exact)
