@@ -25,14 +25,16 @@ from conformance.runfile.words import CRASHED, VIOLATES
 
 def judge_short_histories(one: Implementation, prepared: Prepared) -> Verdict | None:
     """Return the violation that histories of a few calls show, or None."""
-    verdicts = (judge_named_history(one, prepared.case, name) for name in SHORT)
-    return next((verdict for verdict in verdicts if verdict is not None), None)
+    return next(
+        filter(None, (judge_named_history(one, prepared.case, name) for name in SHORT)), None
+    )
 
 
 def judge_long_histories(one: Implementation, prepared: Prepared) -> Verdict | None:
     """Return the violation that `CALLS` calls of one shape show, or None."""
-    verdicts = (judge_named_history(one, prepared.case, name) for name in LONG)
-    return next((verdict for verdict in verdicts if verdict is not None), None)
+    return next(
+        filter(None, (judge_named_history(one, prepared.case, name) for name in LONG)), None
+    )
 
 
 def judge_named_history(
@@ -106,15 +108,8 @@ class HistoryJudge:
     def _verdict(
         self, requirement: str, text: str, status: str = VIOLATES, outcome: str | None = None
     ) -> Verdict:
-        return Verdict(
-            self.implementation.name,
-            self.calls.case,
-            status,
-            requirement,
-            text,
-            history=self.calls.name,
-            outcome=outcome,
-        )
+        name, case, history = self.implementation.name, self.calls.case, self.calls.name
+        return Verdict(name, case, status, requirement, text, history=history, outcome=outcome)
 
     def _in_memory(self) -> Verdict | None:
         """Look for memory that is handed out twice, or written to once it was handed out."""
@@ -177,10 +172,10 @@ class HistoryJudge:
                 computed.setdefault(case, step.label)
             if case in computed and case in declined:
                 label, reason = declined[case]
-                text = (
-                    f"{label} is declined ({reason}), and {computed[case]}, of the same case, not"
+                other = f"{computed[case]}, of the same case,"
+                return self._verdict(
+                    "DECLARE-7", f"{label} is declined ({reason}), and {other} not"
                 )
-                return self._verdict("DECLARE-7", text)
         return None
 
     def _in_values(self) -> Verdict | None:
