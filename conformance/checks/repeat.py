@@ -74,19 +74,12 @@ def _supported(one: Implementation, calls: History) -> History:
     kept = [i for i, step in enumerate(calls.steps) if one.gap(step.prepared.case) is None]
     if len(kept) == len(calls.steps):
         return calls
-    number = {i: k for k, i in enumerate(kept)}
-    steps = [calls.steps[i] for i in kept]
-    return replace(
-        calls,
-        steps=tuple(
-            replace(
-                step,
-                repeats=None if step.repeats is None else number[step.repeats],
-                refills=None if step.refills is None else number[step.refills],
-            )
-            for step in steps
-        ),
+    number: dict[int | None, int | None] = {None: None, **{i: k for k, i in enumerate(kept)}}
+    steps = tuple(
+        replace(step, repeats=number[step.repeats], refills=number[step.refills])
+        for step in (calls.steps[i] for i in kept)
     )
+    return replace(calls, steps=steps)
 
 
 class HistoryJudge:

@@ -3,7 +3,7 @@
 Other rooms take from here what is listed below; the rest has its address in the modules.
 """
 
-from conformance.judging.accuracy import Accuracy
+from conformance.judging.bound import Accuracy
 from conformance.judging.judges import (
     judge,
     judge_each,

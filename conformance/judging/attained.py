@@ -14,7 +14,7 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.dtypes import FORMATS
-from conformance.judging.accuracy import Accuracy
+from conformance.judging.bound import Accuracy
 from conformance.judging.prepared import Prepared
 from conformance.operators import OPERATORS
 

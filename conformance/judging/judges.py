@@ -19,7 +19,7 @@ from conformance.cases.validity import parse_valid, validate
 from conformance.dtypes import numpy_dtype
 from conformance.isolation.dispatch import caller_of
 from conformance.judging.accepted import result_of_accepted_call
-from conformance.judging.accuracy import Accuracy
+from conformance.judging.bound import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
 from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict, without_result

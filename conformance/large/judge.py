@@ -68,7 +68,9 @@ def judge_large_observation(
     case = large.case
     if seen.output is None or seen.changed or seen.shared:
         # Nothing to compare: what is said of it does not depend on the exact result.
-        return judge_observation(one.name, Accuracy.of(one), _shaped(large), seen)
+        shaped = Reference(np.broadcast_to(0.0, OPERATORS[case.operator].output_shape(case)))
+        prepared = Prepared(case, large.inputs, shaped)
+        return judge_observation(one.name, Accuracy.of(one), prepared, seen)
     problem = array_problem(case, seen.output)
     if problem is None:
         with np.errstate(all="ignore"):
@@ -77,12 +79,6 @@ def judge_large_observation(
         return Verdict(one.name, case, CONFORMS), seen.output
     requirement, text, at = problem
     return Verdict(one.name, case, VIOLATES, requirement, text, at=at), seen.output
-
-
-def _shaped(large: Large) -> Prepared:
-    """Return the case prepared with a reference that has the right shape, and no memory."""
-    shape = OPERATORS[large.case.operator].output_shape(large.case)
-    return Prepared(large.case, large.inputs, Reference(np.broadcast_to(np.float64(0), shape)))
 
 
 def judge_any(one: Implementation, case: Case) -> Verdict:

@@ -179,9 +179,8 @@ class Projection:
         y = output.reshape(*shape[:2], self.r.shape[1], math.prod(shape[2:]))
         bound = OPERATORS[self.case.operator].terms(self.case) * READABLE**2
         sums = project(y, self.r, fractions=fractions, bound=bound)
-        differ = sums.values.reshape(shape) != self.expected
-        found: NDArray[np.bool_] = differ | sums.odd.reshape(shape)
-        return found
+        differ: NDArray[np.bool_] = sums.values.reshape(shape) != self.expected
+        return differ | sums.odd.reshape(shape)
 
     def _check_inputs(self) -> None:
         """Raise `ConformanceError` if nothing of this holds, because the inputs are not as said."""
@@ -204,10 +203,7 @@ class Projection:
         positions = positions[:: -(-len(positions) // _NAMED)]  # spread over all of them
         rows = range(self.r.shape[1])
         worst = Sample.of(self.case, self.inputs, group, rows, positions).worst(output, accuracy)
-        if worst is None:
-            return None
-        text, at = worst
-        return f"at {len(positions)} of these, {text}", at
+        return None if worst is None else (f"at {len(positions)} of these, {worst[0]}", worst[1])
 
     def _demands_equality(self, accuracy: Accuracy) -> bool:
         """Whether every sum is exact in the accumulator and the dtype, in every order."""

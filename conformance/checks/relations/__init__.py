@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.calling import Array, Observation, Request
+from conformance.calling import Observation, Request
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.validity import is_valid
@@ -64,11 +64,12 @@ def claims(case: Case, chosen: Sequence[Relation] = RELATIONS) -> list[Claim]:
     """Return every claim that can be made of ``case``; its data are small whole numbers."""
     case = case.replace(data="integers", memory="contiguous")
     whole = Call(case, make_inputs(case))
-    return [claim for relation in chosen for claim in relation(whole) if _valid(claim)]
-
-
-def _valid(claim: Claim) -> bool:
-    return all(is_valid(call.case) and call.case.x[0] > 0 for call in claim.calls)
+    made = (claim for relation in chosen for claim in relation(whole))
+    return [
+        claim
+        for claim in made
+        if all(is_valid(call.case) and call.case.x[0] > 0 for call in claim.calls)
+    ]
 
 
 def observe_calls(one: Implementation, calls: Iterable[Call]) -> dict[Call, Observation]:
@@ -105,7 +106,15 @@ def judge_claim(
             return Verdict(one.name, case, CONFORMS)
         accuracy = Accuracy.of(one)
         allowed = slack + sum(call.weight * error(call, accuracy) for call in claim.calls)
-        return _compare(one, case, claim, left, right, allowed)
+        off = np.abs(left - right)
+        wrong = (left != right) & ~(off <= allowed)  # infinities of one sign are equal
+    if not wrong.any():
+        return Verdict(one.name, case, CONFORMS)
+    at = worst_index(wrong, off)  # of the two sides, which need not have the output's shape
+    limit = f"+-{allowed:.3g}" if allowed else "no difference (every sum is exact here)"
+    worst = f"{left[at]:.17g} against {right[at]:.17g}, allowed: {limit}"
+    text = f"not what {claim.says} gives: {differing(wrong, at, worst)}"
+    return Verdict(one.name, case, VIOLATES, claim.requirement, text, history=HISTORY_OF_RELATIONS)
 
 
 def _unusable(one: Implementation, call: Call, seen: Observation) -> Verdict | None:
@@ -118,20 +127,6 @@ def _unusable(one: Implementation, call: Call, seen: Observation) -> Verdict | N
     if problem is None:
         return None
     return Verdict(one.name, call.case, VIOLATES, problem.requirement, problem.message)
-
-
-def _compare(
-    one: Implementation, case: Case, claim: Claim, left: Array, right: Array, allowed: float
-) -> Verdict:
-    off = np.abs(left - right)
-    wrong = (left != right) & ~(off <= allowed)  # infinities of one sign are equal
-    if not wrong.any():
-        return Verdict(one.name, case, CONFORMS)
-    at = worst_index(wrong, off)  # of the two sides, which need not have the output's shape
-    limit = f"+-{allowed:.3g}" if allowed else "no difference (every sum is exact here)"
-    worst = f"{left[at]:.17g} against {right[at]:.17g}, allowed: {limit}"
-    text = f"not what {claim.says} gives: {differing(wrong, at, worst)}"
-    return Verdict(one.name, case, VIOLATES, claim.requirement, text, history=HISTORY_OF_RELATIONS)
 
 
 def relate(
