@@ -25,8 +25,11 @@ from conformance.cases import invalid
 from conformance.cases.validity import is_valid
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, available
 from conformance.judging import (
+    CONFORMS,
     DECLINED,
     RAISED,
+    UNSUPPORTED,
+    VIOLATES,
     Accuracy,
     Prepared,
     Verdict,
@@ -36,14 +39,7 @@ from conformance.judging import (
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS
 from conformance.registration.registry import Implementation
 from conformance.requirements import conventions
-from conformance.runfile.words import (
-    CONFORMS,
-    MIXED,
-    NEITHER,
-    NOT_APPLICABLE,
-    UNSUPPORTED,
-    VIOLATES,
-)
+from conformance.runfile.words import MIXED, NEITHER, NOT_APPLICABLE
 
 CHANNELS = (1, 3, 17, 33)
 """Channel counts of the probes: below, beside and above the lanes of vector registers."""

@@ -139,10 +139,9 @@ class HistoryJudge:
         self, step: Step, seen: Observation, first: Step, before: Observation
     ) -> Verdict:
         """Return what is wrong where the same call, made twice, had two outcomes."""
+        label, other = step.label, first.label
         if _outcome(seen) is None:  # then the earlier call is the one that has no result
-            label, other, seen = first.label, step.label, before
-        else:
-            label, other = step.label, first.label
+            label, other, seen = other, label, before
         if seen.unsupported is not None:
             text = f"{label} is declined ({seen.unsupported}), and {other} is not"
             return self._verdict("DECLARE-7", text)

@@ -12,13 +12,7 @@ from conformance.judging.judges import (
     judge_seen,
 )
 from conformance.judging.prepared import Prepared
-from conformance.judging.verdict import (
-    DECLINED,
-    HISTORY_OF_RELATIONS,
-    RAISED,
-    Problem,
-    Verdict,
-)
+from conformance.judging.verdict import DECLINED, HISTORY_OF_RELATIONS, RAISED, Problem, Verdict
 from conformance.runfile.words import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES
 
 __all__ = [

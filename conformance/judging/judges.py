@@ -23,7 +23,7 @@ from conformance.judging.bound import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
 from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict, without_result
-from conformance.operators import OPERATORS
+from conformance.operators import OPERATORS, work
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registration.registry import Implementation, find
 from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
@@ -102,15 +102,10 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
         # What must raise is not looked at; what a convention accepts is, and such calls are small.
         room = _ACCEPTED if _accepts(implementation, invalid.MUTATIONS[case.invalid]) else 0
         return Request(case.operator, inputs, parameters, implementation.layout, nbytes=room)
-    return Request(
-        case.operator,
-        prepared.inputs,
-        case.parameters,
-        implementation.layout,
-        memory_ways(case),
-        nbytes=prepared.reference.exact.size * numpy_dtype(case.dtype).itemsize,
-        work=OPERATORS[case.operator].work(case),
-    )
+    inputs, parameters, layout = prepared.inputs, case.parameters, implementation.layout
+    room = prepared.reference.exact.size * numpy_dtype(case.dtype).itemsize
+    macs, ways = work(case), memory_ways(case)
+    return Request(case.operator, inputs, parameters, layout, ways, nbytes=room, work=macs)
 
 
 def judge_seen(

@@ -18,7 +18,7 @@ from conformance.dtypes import FLOATS
 from conformance.isolation.dispatch import call_once
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation, judge_prepared
 from conformance.large.projection import VERIFIED, Verifier, array_problem, verifier
-from conformance.operators import OPERATORS
+from conformance.operators import OPERATORS, work
 from conformance.operators.base import Reference
 from conformance.registration.registry import Implementation
 from conformance.runfile.words import CONFORMS, VIOLATES
@@ -32,7 +32,7 @@ def is_large(case: Case) -> bool:
     ordinary = not case.invalid and case.memory == "contiguous" and case.x[0] > 0
     if not ordinary or case.operator not in VERIFIED or case.dtype not in FLOATS:
         return False
-    return case.data == "integers" and OPERATORS[case.operator].work(case) >= WORK
+    return case.data == "integers" and work(case) >= WORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def judge_large(one: Implementation, large: Large) -> tuple[Verdict, Array | Non
     gap = one.gap(case)
     if gap is not None:
         return judge_large_observation(one, large, Observation(unsupported=gap))
-    work = OPERATORS[case.operator].work(case)
-    request = Request(case.operator, large.inputs, case.parameters, one.layout, work=work)
+    parameters, macs = case.parameters, work(case)
+    request = Request(case.operator, large.inputs, parameters, one.layout, work=macs)
     return judge_large_observation(one, large, call_once(one, request))
 
 

@@ -8,7 +8,7 @@ one after the other, and judged afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,16 +30,7 @@ from conformance.operators import work
 from conformance.registration.registry import Implementation
 from conformance.runfile.words import CONFORMS, VIOLATES
 
-__all__ = [
-    "RELATIONS",
-    "cases",
-    "claims",
-    "judge_cases",
-    "judge_claim",
-    "observe_calls",
-    "relate",
-    "relations_worth_asking",
-]
+__all__ = ["RELATIONS", "cases", "claims", "judge_cases", "relate", "relations_worth_asking"]
 
 RELATIONS: tuple[Relation, ...] = (
     structure.batch,
@@ -72,21 +63,16 @@ def claims(case: Case, chosen: Sequence[Relation] = RELATIONS) -> list[Claim]:
     ]
 
 
-def observe_calls(one: Implementation, calls: Iterable[Call]) -> dict[Call, Observation]:
-    """Make each call once; what ``one`` declares not to compute is not called."""
-    observations = {}
-    for call in dict.fromkeys(calls):
-        gap = one.gap(call.case)
-        if gap is not None:
-            observations[call] = Observation(unsupported=gap)
-            continue
-        case, inputs = call.case, call.inputs
-        request = Request(case.operator, inputs, case.parameters, one.layout, work=work(case))
-        observations[call] = call_once(one, request)
-    return observations
+def _observe(one: Implementation, call: Call) -> Observation:
+    """Make a call, unless ``one`` declares not to compute it."""
+    case, gap = call.case, one.gap(call.case)
+    if gap is not None:
+        return Observation(unsupported=gap)
+    request = Request(case.operator, call.inputs, case.parameters, one.layout, work=work(case))
+    return call_once(one, request)
 
 
-def judge_claim(
+def _judge_claim(
     one: Implementation, case: Case, claim: Claim, observations: Mapping[Call, Observation]
 ) -> Verdict:
     """Judge one claim about ``case`` by what was observed of its calls."""
@@ -143,8 +129,9 @@ def relate(
         if requirement in (None, claim.requirement)
         if all(call.case.operator in one.functions for call in claim.calls)
     ]
-    observations = observe_calls(one, (call for claim in asked for call in claim.calls))
-    return [judge_claim(one, case, claim, observations) for claim in asked]
+    calls = dict.fromkeys(call for claim in asked for call in claim.calls)
+    observations = {call: _observe(one, call) for call in calls}
+    return [_judge_claim(one, case, claim, observations) for claim in asked]
 
 
 def relations_worth_asking(case: Case) -> tuple[Relation, ...]:

@@ -21,13 +21,8 @@ def transpose(whole: Call) -> Iterator[Claim]:
     ):
         return
     x, w, _ = whole.inputs
-    back = case.replace(
-        operator="conv",
-        x=OPERATORS[case.operator].output_shape(case),
-        bias=False,
-        output_padding=(),
-        seed=case.seed + 1,
-    )
+    shape, seed = OPERATORS[case.operator].output_shape(case), case.seed + 1
+    back = case.replace(operator="conv", x=shape, bias=False, output_padding=(), seed=seed)
     z = make_inputs(back)[0]
     forward = Call(back, (z, w, None), _total(x))
     plain = Call(case.replace(bias=False), (x, w, None), _total(z))
