@@ -21,7 +21,6 @@ from conformance.isolation.dispatch import caller_of
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registration.implementation import Implementation
-from conformance.signatures import ROLES
 
 _SEEDS = 6
 """Data that is tried to show without a history that a call is wrong."""
@@ -75,10 +74,8 @@ class JudgedAnswers:
         for seed in range(case.seed, case.seed + _SEEDS):
             prepared = Prepared.of(case.replace(seed=seed))
             seen = self._observe("the call alone", prepared)
-            if seen.unsupported is None:
-                verdict = self.failure_of(prepared, seen)
-                if verdict is not None:
-                    return verdict
+            if seen.unsupported is None and (verdict := self.failure_of(prepared, seen)):
+                return verdict
         return None
 
     def is_right_elsewhere(self, prepared: Prepared) -> bool:
@@ -100,13 +97,11 @@ def history_is_to_blame(judged: JudgedAnswers, i: int) -> bool:
     """
     prepared = judged.steps[i].prepared
     case, first = prepared.case, judged.steps[0].prepared.case
-    if case.replace(x=first.x, seed=first.seed, bias=first.bias) == first:
-        if answers_earlier_call(judged, i) or mixes_two_calls(judged, i):
-            return True
-        return not _is_rounded(judged, i) and judged.is_right_elsewhere(
-            with_one_more_window(prepared)
-        )
     evidence = answers_earlier_call(judged, i) or mixes_two_calls(judged, i)
+    if case.replace(x=first.x, seed=first.seed, bias=first.bias) == first:
+        if evidence or _is_rounded(judged, i):
+            return evidence
+        return judged.is_right_elsewhere(with_one_more_window(prepared))
     if (case.operator, case.dtype) != (first.operator, first.dtype):
         return evidence
     return evidence and judged.is_right_elsewhere(Prepared.of(with_wider_window(case)))
@@ -227,12 +222,7 @@ def with_one_more_window(prepared: Prepared) -> Prepared:
     longer = case.replace(x=_grown(case.x, step))
     if case.operator in GRADIENTS:
         return Prepared.of(longer)
-    fresh = Prepared.of(longer).inputs
-    inputs = list(prepared.inputs)
-    for position, name in enumerate(OPERATORS[case.operator].arguments):
-        if ROLES[name] == "image":
-            image: Array = fresh[position].copy()
-            image[..., : case.x[-1]] = inputs[position]
-            inputs[position] = image
-    arguments = tuple(inputs)
-    return Prepared(longer, arguments, OPERATORS[case.operator].reference(longer, arguments))
+    image: Array = Prepared.of(longer).inputs[0].copy()
+    image[..., : case.x[-1]] = prepared.inputs[0]
+    inputs = (image, *prepared.inputs[1:])
+    return Prepared(longer, inputs, OPERATORS[case.operator].reference(longer, inputs))

@@ -11,9 +11,10 @@ give, that holds for sums which tell them apart.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ from conformance.judging import (
     judge_observation,
     judge_prepared,
 )
-from conformance.operators import GRADIENTS, OPERATORS
+from conformance.operators import FORWARD, GRADIENTS, OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.requirements import conventions
 from conformance.runfile.words import MIXED, NEITHER, NOT_APPLICABLE
@@ -152,11 +153,8 @@ def probe_convention(
             differs = prepared.case
             failed = verdicts.get(declared)
         common &= allowed
-    followed = next((a for a in alternatives if a in common), MIXED)
-    if not probes:
-        followed = NOT_APPLICABLE
-    elif not any_allowed:
-        followed = NEITHER
+    followed = next((a for a in alternatives if a in common), MIXED if any_allowed else NEITHER)
+    followed = followed if probes else NOT_APPLICABLE
     agrees = not probes or declared in common or (free and bool(common))
     case = differs or first
     text = "" if agrees else f"{name}: {declared} is declared, {followed} followed"
@@ -178,11 +176,12 @@ def _under_each(
         return {name: judge(variant, prepared)[0] for name, variant in variants.items()}
     if output is None:
         return dict.fromkeys(names, first)
-    verdicts, seen = {names[0]: first}, Observation(output=output)
-    for name in names[1:]:
-        accuracy = Accuracy.of(variants[name])
-        verdicts[name], _ = judge_observation(first.implementation, accuracy, prepared, seen)
-    return verdicts
+    seen = Observation(output=output)
+    return {names[0]: first} | {
+        name: judge_observation(one.name, Accuracy.of(one), prepared, seen)[0]
+        for name, one in variants.items()
+        if name != names[0]
+    }
 
 
 def judge_byte_order(alternative: str, verdict: Verdict) -> Verdict:
@@ -226,14 +225,12 @@ def _accuracy(one: Implementation, dtype: str) -> tuple[str, Alternatives]:
     classes: dict[str, dict[str, Any]] = {}
     for name in _ACCURACIES[dtype]:
         format_, _, multiplier = name.partition(" ")
-        if multiplier:
-            classes[name] = plain | {"accumulate": default, "multiply": format_}
-        else:
-            classes[name] = plain | {"accumulate": format_}
+        formats = {"accumulate": default, "multiply": format_}
+        classes[name] = plain | (formats if multiplier else {"accumulate": format_})
     for factor in _NORMWISE:
-        wide = {"error": "normwise", "amplification": factor}
-        classes[f"normwise {factor:g}"] = plain | {"accumulate": default} | wide
-    own = f"{one.accumulate or default}"
+        wide = {"accumulate": default, "error": "normwise", "amplification": factor}
+        classes[f"normwise {factor:g}"] = plain | wide
+    own = one.accumulate or default
     if one.multiply:
         own = f"{one.multiply} multiplier"
     if one.error == "normwise":
@@ -249,41 +246,38 @@ def _accuracy(one: Implementation, dtype: str) -> tuple[str, Alternatives]:
 @lru_cache(maxsize=16)
 def _questions(operator: str, dims: int, dtype: str) -> tuple[_Question, ...]:
     """Return what probes each convention of an operator."""
+    planted = partial(_planted, operator, dims, dtype)
     made: dict[str, list[Case]] = {}
     if dtype in FLOATS:
         if operator == "max_pool":
-            made["nan"] = _planted(operator, dims, dtype, "nan", range(2))
-        if operator in ("conv", "conv_transpose", "max_pool", "avg_pool"):
-            made["subnormal"] = _planted(operator, dims, dtype, "subnormal", range(1))
+            made["nan"] = planted("nan", range(2))
+        if operator in FORWARD:
+            made["subnormal"] = planted("subnormal", range(1))
         if operator == "max_pool_grad":
-            made["tie"] = _planted(operator, dims, dtype, "integers", (0, 3))
+            made["tie"] = planted("integers", (0, 3))
         if operator not in ("max_pool", "max_pool_grad"):
             made["accuracy"] = _sums(operator, dims, dtype)
-        swapped = _planted(operator, dims, dtype, "integers", (0,))
         if dtype != "bfloat16":
+            swapped = planted("integers", (0,))
             made["byte_order"] = [case.replace(memory="byteswapped") for case in swapped]
-    for name, cases in _acceptable(operator, dims, dtype).items():
-        made[name] = cases
+    for case in invalid.cases(operator, dims, (dtype,)):  # those that a convention accepts
+        convention = invalid.MUTATIONS[case.invalid].convention
+        if convention is not None:
+            made.setdefault(convention[0], []).append(case)
     numbers = {name: r.id for name, r in conventions().items()}
     numbers |= {"byte_order": "LAYOUT-7", "accuracy": "DECLARE-2"}
-    usable = {
-        name: [case for case in cases if available(case.dtype) and is_valid(case)]
-        for name, cases in made.items()
-    }
+    questions = []
     with np.errstate(all="ignore"):
-        return tuple(
-            _Question(name, numbers[name], tuple(map(Prepared.of, cases)))
-            for name, cases in usable.items()
-        )
+        for name, cases in made.items():
+            usable = (case for case in cases if available(case.dtype) and is_valid(case))
+            questions.append(_Question(name, numbers[name], tuple(map(Prepared.of, usable))))
+    return tuple(questions)
 
 
 def _planted(operator: str, dims: int, dtype: str, recipe: str, seeds: Sequence[int]) -> list[Case]:
     """Return cases of few elements and every count of channels, small before large."""
-    return [
-        _case(operator, dims, channels, dtype, recipe, seed)
-        for channels in CHANNELS
-        for seed in seeds
-    ]
+    pairs = itertools.product(CHANNELS, seeds)
+    return [_case(operator, dims, channels, dtype, recipe, seed) for channels, seed in pairs]
 
 
 def _sums(operator: str, dims: int, dtype: str) -> list[Case]:
@@ -302,20 +296,7 @@ def _case(operator: str, dims: int, channels: int, dtype: str, recipe: str, seed
     size, window = _SIZES[dims], _WINDOWS[dims]
     gradient = GRADIENTS.get(operator)
     source = gradient.forward.name if gradient else operator
-    made = Case(operator="conv", x=(2, channels, *size), w=(5, channels, *window))
-    made = made.replace(operator=source, dtype=dtype, data=recipe, seed=seed)
-    if source == "conv_transpose":
-        made = made.replace(w=(channels, 5, *window))
-    elif not OPERATORS[source].has_weight:
-        made = made.replace(w=None, kernel=window)
+    made = Case(operator=source, x=(2, channels, *size), dtype=dtype, data=recipe, seed=seed)
+    shape = OPERATORS[source].weight_shape(1, channels, 5, window)
+    made = made.replace(w=shape) if shape else made.replace(kernel=window)
     return gradient.derived(made) if gradient else made
-
-
-def _acceptable(operator: str, dims: int, dtype: str) -> dict[str, list[Case]]:
-    """Return the calls that a convention lets an implementation accept, by convention."""
-    found: dict[str, list[Case]] = {}
-    for case in invalid.cases(operator, dims, (dtype,)):
-        convention = invalid.MUTATIONS[case.invalid].convention
-        if convention is not None:
-            found.setdefault(convention[0], []).append(case)
-    return found

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -82,7 +81,7 @@ def history(
     ``dtypes`` and ``operators`` are those of the implementation: what it can be called with.
     """
     with np.errstate(all="ignore"):
-        steps = tuple(_MADE[name](case, dtypes, operators))
+        steps = tuple((_SHORT | _LONG)[name](case, dtypes, operators))
     return History(name, case, steps) if len(steps) > 1 else None
 
 
@@ -97,14 +96,14 @@ def _back(first: Step, label: str, requirement: str = "REPEAT-2", repeats: int =
     return replace(first, label=label, requirement=requirement, repeats=repeats)
 
 
-def _exact(case: Case) -> Case:
-    """Return the case with exact data: a wrong answer is then wrong by more than rounding."""
-    return case.replace(data="integers", memory="contiguous")
+def _exact_first(case: Case) -> Step:
+    """Return the first call with exact data: a wrong answer is then wrong by more than rounding."""
+    return _first(case.replace(data="integers", memory="contiguous"))
 
 
 def _data(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
     """Other data of the same shapes: all of it, one element, one argument alone, refilled."""
-    first = _first(_exact(case))
+    first = _exact_first(case)
     a, b = first.prepared, Prepared.of(first.prepared.case.replace(seed=case.seed + 1))
     yield first
     yield _back(first, "the same call again", "REPEAT-1")
@@ -126,16 +125,13 @@ def _bias(a: Prepared) -> Steps:
     """The other one of no bias and a bias, all else being the same."""
     x, w, bias = a.inputs
     case = a.case.replace(bias=bias is None)
-    if bias is None:
-        given = Prepared.of(case).inputs[2]
-        yield Step("a call with a bias", _with(a, (x, w, given), case), "REPEAT-3")
-    else:
-        yield Step("a call without the bias", _with(a, (x, w, None), case), "REPEAT-3")
+    label = "a call with a bias" if bias is None else "a call without the bias"
+    yield Step(label, _with(a, (x, w, Prepared.of(case).inputs[2]), case), "REPEAT-3")
 
 
 def _parameters(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
     """Other parameters with the same shapes, some of them with the same shape of output."""
-    first = _first(_exact(case))
+    first = _exact_first(case)
     yield first
     for change, prepared in parameters_changed(first.prepared):
         yield Step(f"a call with {change}", prepared, "REPEAT-2", from_recipe=True)
@@ -144,7 +140,7 @@ def _parameters(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...])
 
 def _batch(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
     """A larger batch, a smaller one, and the first again."""
-    first = _first(_exact(case))
+    first = _exact_first(case)
     a, b = first.prepared, Prepared.of(first.prepared.case.replace(seed=case.seed + 1))
     n = case.x[0]
     yield first
@@ -160,15 +156,14 @@ def _dtypes(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> 
     """The same shapes in other dtypes, the widest first, on data whose sums round."""
     known = [d for d in dtypes if d in OPERATORS[case.operator].dtypes and d != case.dtype]
     known.sort(key=lambda d: (d in INTEGERS, -FORMATS[d].digits if d in FORMATS else 0))
-    first = _first(_rounding(case.replace(memory="contiguous"), case.dtype))
+    first = _first(_rounding(case, case.dtype))
     others = [replace(_first(_rounding(case, d)), label=f"the first call in {d}") for d in known]
-    if not others:
-        return
     yield from others
     yield replace(first, label=f"the first call in {case.dtype}")
     for i, other in enumerate(others):
         yield _back(other, f"{other.label} repeated after other dtypes", repeats=i)
-    yield _back(first, "the first call repeated after other dtypes", repeats=len(others))
+    if others:
+        yield _back(first, "the first call repeated after other dtypes", repeats=len(others))
 
 
 def _rounding(case: Case, dtype: str) -> Case:
@@ -178,19 +173,16 @@ def _rounding(case: Case, dtype: str) -> Case:
 
 def _operators(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
     """Other operators of the same shapes in between."""
-    first = _first(_exact(case))
-    others = other_operators(first.prepared.case, operators)
-    if not others:
-        return
+    first = _exact_first(case)
     yield first
-    for other in others:
+    for other in other_operators(first.prepared.case, operators):
         yield Step(f"a call of {other.operator}", Prepared.of(other), "REPEAT-2", from_recipe=True)
         yield _back(first, f"the first call repeated after one of {other.operator}")
 
 
 def _rejected(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
     """Invalid calls in between, each with another mistake."""
-    first = _first(_exact(case))
+    first = _exact_first(case)
     a = first.prepared
     possible = [
         name
@@ -223,22 +215,18 @@ def _turns(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> S
         yield replace(sets[turn], label=label, requirement="REPEAT-2", repeats=repeats)
 
 
-_MADE: Mapping[str, Callable[[Case, tuple[str, ...], tuple[str, ...]], Steps]] = MappingProxyType(
-    {
-        "dtypes": _dtypes,
-        "data": _data,
-        "parameters": _parameters,
-        "batch": _batch,
-        "operators": _operators,
-        "rejected": _rejected,
-        "many": _many,
-        "turns": _turns,
-    }
-)
-SHORT = ("data", "dtypes", "parameters", "batch", "operators", "rejected")
-"""Histories of a few calls."""
-LONG = ("many", "turns")
-"""Histories of as many calls as `CALLS` says."""
+_MakeSteps: TypeAlias = Callable[[Case, tuple[str, ...], tuple[str, ...]], Steps]
+_SHORT: dict[str, _MakeSteps] = {
+    "data": _data,
+    "dtypes": _dtypes,
+    "parameters": _parameters,
+    "batch": _batch,
+    "operators": _operators,
+    "rejected": _rejected,
+}
+_LONG: dict[str, _MakeSteps] = {"many": _many, "turns": _turns}
+SHORT, LONG = tuple(_SHORT), tuple(_LONG)
+"""Histories of a few calls, and of as many as `CALLS` says."""
 NAMES = (*SHORT, *LONG)
 
 
@@ -261,16 +249,15 @@ def _touched(prepared: Prepared) -> Prepared:
 def _samples(a: Prepared, b: Prepared, chosen: Array) -> Prepared:
     """Return ``a`` with the samples ``chosen``: those past its batch are ``b``'s."""
     size, n = len(chosen), a.case.x[0]
-    inputs = []
-    names = OPERATORS[a.case.operator].arguments
-    for name, mine, theirs in zip(names, a.inputs, b.inputs, strict=True):
+    rows = np.where(np.arange(size) < n, chosen, chosen + n)  # of a's batch, and then b's
+
+    def sampled(name: str, mine: Any, theirs: Any) -> Any:
         if ROLES[name] != "image":
-            inputs.append(mine)
-        elif isinstance(mine, tuple):
-            inputs.append((size, *mine[1:]))
-        else:
-            taken = np.concatenate([mine, theirs])[
-                np.where(np.arange(size) < n, chosen, chosen + n)
-            ]
-            inputs.append(taken)
-    return _with(a, tuple(inputs), a.case.replace(x=(size, *a.case.x[1:])))
+            return mine
+        if isinstance(mine, tuple):
+            return (size, *mine[1:])
+        return np.concatenate([mine, theirs])[rows]
+
+    names = OPERATORS[a.case.operator].arguments
+    inputs = tuple(map(sampled, names, a.inputs, b.inputs))
+    return _with(a, inputs, a.case.replace(x=(size, *a.case.x[1:])))

@@ -18,28 +18,23 @@ from conformance.case import Case
 from conformance.checks.blame import JudgedAnswers, history_is_to_blame, make_calls
 from conformance.checks.histories import LONG, SHORT, History, Step, history
 from conformance.dtypes import available
-from conformance.judging import (
-    CRASHED,
-    DECLINED,
-    RAISED,
-    VIOLATES,
-    Prepared,
-    Verdict,
-    judge_seen,
-)
+from conformance.judging import DECLINED, RAISED, Prepared, Verdict, judge_seen
 from conformance.registration.implementation import Implementation
+from conformance.runfile.words import CRASHED, VIOLATES
 
 
 def judge_short_histories(one: Implementation, prepared: Prepared) -> Verdict | None:
     """Return the violation that histories of a few calls show, or None."""
-    verdicts = (judge_named_history(one, prepared.case, name) for name in SHORT)
-    return next((verdict for verdict in verdicts if verdict is not None), None)
+    return next(
+        filter(None, (judge_named_history(one, prepared.case, name) for name in SHORT)), None
+    )
 
 
 def judge_long_histories(one: Implementation, prepared: Prepared) -> Verdict | None:
     """Return the violation that `CALLS` calls of one shape show, or None."""
-    verdicts = (judge_named_history(one, prepared.case, name) for name in LONG)
-    return next((verdict for verdict in verdicts if verdict is not None), None)
+    return next(
+        filter(None, (judge_named_history(one, prepared.case, name) for name in LONG)), None
+    )
 
 
 def judge_named_history(
@@ -79,19 +74,12 @@ def _supported(one: Implementation, calls: History) -> History:
     kept = [i for i, step in enumerate(calls.steps) if one.gap(step.prepared.case) is None]
     if len(kept) == len(calls.steps):
         return calls
-    number = {i: k for k, i in enumerate(kept)}
-    steps = [calls.steps[i] for i in kept]
-    return replace(
-        calls,
-        steps=tuple(
-            replace(
-                step,
-                repeats=None if step.repeats is None else number[step.repeats],
-                refills=None if step.refills is None else number[step.refills],
-            )
-            for step in steps
-        ),
+    number: dict[int | None, int | None] = {None: None, **{i: k for k, i in enumerate(kept)}}
+    steps = tuple(
+        replace(step, repeats=number[step.repeats], refills=number[step.refills])
+        for step in (calls.steps[i] for i in kept)
     )
+    return replace(calls, steps=steps)
 
 
 class HistoryJudge:
@@ -113,15 +101,8 @@ class HistoryJudge:
     def _verdict(
         self, requirement: str, text: str, status: str = VIOLATES, outcome: str | None = None
     ) -> Verdict:
-        return Verdict(
-            self.implementation.name,
-            self.calls.case,
-            status,
-            requirement,
-            text,
-            history=self.calls.name,
-            outcome=outcome,
-        )
+        name, case, history = self.implementation.name, self.calls.case, self.calls.name
+        return Verdict(name, case, status, requirement, text, history=history, outcome=outcome)
 
     def _in_memory(self) -> Verdict | None:
         """Look for memory that is handed out twice, or written to once it was handed out."""
@@ -158,10 +139,9 @@ class HistoryJudge:
         self, step: Step, seen: Observation, first: Step, before: Observation
     ) -> Verdict:
         """Return what is wrong where the same call, made twice, had two outcomes."""
+        label, other = step.label, first.label
         if _outcome(seen) is None:  # then the earlier call is the one that has no result
-            label, other, seen = first.label, step.label, before
-        else:
-            label, other = step.label, first.label
+            label, other, seen = other, label, before
         if seen.unsupported is not None:
             text = f"{label} is declined ({seen.unsupported}), and {other} is not"
             return self._verdict("DECLARE-7", text)
@@ -184,10 +164,10 @@ class HistoryJudge:
                 computed.setdefault(case, step.label)
             if case in computed and case in declined:
                 label, reason = declined[case]
-                text = (
-                    f"{label} is declined ({reason}), and {computed[case]}, of the same case, not"
+                other = f"{computed[case]}, of the same case,"
+                return self._verdict(
+                    "DECLARE-7", f"{label} is declined ({reason}), and {other} not"
                 )
-                return self._verdict("DECLARE-7", text)
         return None
 
     def _in_values(self) -> Verdict | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
 from conformance.case import Case
 from conformance.cases.validity import is_valid
+from conformance.checks.relations.claims import put
 from conformance.judging import Prepared
 from conformance.operators import GRADIENTS, OPERATORS
 
@@ -26,19 +26,20 @@ def parameters_changed(base: Prepared) -> Iterator[tuple[str, Prepared]]:
     apart.
     """
     case = base.case
-    for name in (*OPERATORS[case.operator].parameters,):
+    operator = OPERATORS[case.operator]
+    for name in operator.parameters:
         candidates = [c for c in _changed(case, name) if is_valid(c)]
-        shapes = [OPERATORS[c.operator].output_shape(c) for c in candidates]
-        known = OPERATORS[case.operator].output_shape(case)
+        shapes, known = [operator.output_shape(c) for c in candidates], operator.output_shape(case)
         order = sorted(
             range(len(candidates)),
             key=lambda i: (shapes[i] != known, shapes.count(shapes[i]) == 1, i),
         )
-        found: list[Prepared] = []
+        results = [base.reference.exact]
         for i in order[:_TRIED]:
             made = Prepared.of(candidates[i])
-            if len(found) < _EACH and all(map(_differs, [made] * (1 + len(found)), [base, *found])):
-                found.append(made)
+            exact = made.reference.exact
+            if len(results) <= _EACH and not any(np.array_equal(exact, r) for r in results):
+                results.append(exact)
                 yield f"{name}={getattr(made.case, name)}", made
 
 
@@ -50,32 +51,18 @@ def _changed(case: Case, name: str) -> Iterator[Case]:
         # Of conv, the weight's shape tells the groups; of conv_transpose it does not.
         yield from (case.replace(groups=groups) for groups in (1, 2, 3, 4) if groups != value)
     elif name == "padding":
-        for axis, (before, after) in enumerate(value):
-            for pair in (
-                (after, before),
-                (before + 1, after - 1),
-                (before - 1, after + 1),
-                (before + 1, after),
-                (before, after + 1),
-                (0, 0),
-            ):
-                if pair != (before, after) and min(pair) >= 0:
-                    yield case.replace(padding=_put(value, axis, pair))
+        for axis, (a, b) in enumerate(value):
+            moved = (b, a), (a + 1, b - 1), (a - 1, b + 1)
+            for pair in (*moved, (a + 1, b), (a, b + 1), (0, 0)):
+                if pair != (a, b) and min(pair) >= 0:
+                    yield case.replace(padding=put(value, axis, pair))
     elif isinstance(value, tuple):
         least = 0 if name == "output_padding" else 1
         yield case.replace(**{name: value[::-1]})
         for axis, size in enumerate(value):
             for other in (least, size + 1, size + 2, size - 1):
                 if other != size and other >= least:
-                    yield case.replace(**{name: _put(value, axis, other)})
-
-
-def _put(values: tuple[Any, ...], axis: int, value: Any) -> tuple[Any, ...]:
-    return (*values[:axis], value, *values[axis + 1 :])
-
-
-def _differs(one: Prepared, other: Prepared) -> bool:
-    return not np.array_equal(one.reference.exact, other.reference.exact)
+                    yield case.replace(**{name: put(value, axis, other)})
 
 
 def other_operators(case: Case, operators: Iterable[str]) -> list[Case]:
@@ -84,10 +71,10 @@ def other_operators(case: Case, operators: Iterable[str]) -> list[Case]:
     for name in operators:
         if name == case.operator:
             continue
-        forward = GRADIENTS[name].forward.name if name in GRADIENTS else name
+        gradient = GRADIENTS.get(name)
         for plain in (False, True):
-            made = _of(case, forward, plain=plain)
-            made = GRADIENTS[name].derived(made) if name in GRADIENTS else made
+            made = _of(case, gradient.forward.name if gradient else name, plain=plain)
+            made = gradient.derived(made) if gradient else made
             if is_valid(made):
                 found.append(made)
                 break
@@ -99,10 +86,8 @@ def _of(case: Case, operator: str, *, plain: bool) -> Case:
     c = case.x[1]
     window = case.window or (1,) * case.dims
     made = Case(operator=operator, x=case.x, dtype=case.dtype, data=case.data, seed=case.seed)
-    if OPERATORS[operator].has_weight:
-        made = made.replace(w=(c, c, *window))
-    else:
-        made = made.replace(kernel=window)
+    weighted = OPERATORS[operator].has_weight
+    made = made.replace(w=(c, c, *window)) if weighted else made.replace(kernel=window)
     if plain:
         return made
     shared = {"stride", "dilation"} & {*OPERATORS[operator].parameters}

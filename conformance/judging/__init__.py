@@ -3,7 +3,7 @@
 Other rooms take from here what is listed below; the rest has its address in the modules.
 """
 
-from conformance.judging.accuracy import Accuracy
+from conformance.judging.bound import Accuracy
 from conformance.judging.judges import (
     judge,
     judge_each,
@@ -12,24 +12,15 @@ from conformance.judging.judges import (
     judge_seen,
 )
 from conformance.judging.prepared import Prepared
-from conformance.judging.verdict import (
-    DECLINED,
-    ENDED,
-    HISTORY_OF_RELATIONS,
-    RAISED,
-    Problem,
-    Verdict,
-)
-from conformance.runfile.words import CONFORMS, CRASHED, TIMED_OUT, UNSUPPORTED, VIOLATES
+from conformance.judging.verdict import DECLINED, HISTORY_OF_RELATIONS, RAISED, Problem, Verdict
+from conformance.runfile.words import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES
 
 __all__ = [
     "CONFORMS",
     "CRASHED",
     "DECLINED",
-    "ENDED",
     "HISTORY_OF_RELATIONS",
     "RAISED",
-    "TIMED_OUT",
     "UNSUPPORTED",
     "VIOLATES",
     "Accuracy",

@@ -56,19 +56,13 @@ def _promoted(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prep
 
 def _empty_sum(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prepared | None:
     """Return a call without channels: sums of nothing, and the bias."""
-    shape = OPERATORS[case.operator].output_shape(case)
-    if case.w is None:
-        exact: Array = np.zeros((shape[0], 0, *shape[2:]))
-    else:
-        bias = inputs[2]
-        exact = np.zeros(shape)
-        if bias is not None:
-            exact = exact + bias.astype(np.float64).reshape(-1, *(1,) * case.dims)
-    still = np.zeros(exact.shape)
-    made = Reference(exact, magnitude=np.abs(exact), terms=1, error=still)
+    n, outputs, *out = OPERATORS[case.operator].output_shape(case)
+    exact: Array = np.zeros((n, 0 if case.w is None else outputs, *out))
+    if case.bias:
+        exact += inputs[2].astype(np.float64).reshape(-1, *(1,) * case.dims)
     if case.operator == "max_pool":
-        made = Reference(exact)
-    return Prepared(case, inputs, made)
+        return Prepared(case, inputs, Reference(exact))
+    return Prepared(case, inputs, Reference(exact, magnitude=np.abs(exact), terms=1))
 
 
 _RESULTS = {"pool_padding": _padded, "mixed_dtypes": _promoted, "zero_channels": _empty_sum}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from conformance.calling import Array
 from conformance.dtypes import FORMATS
-from conformance.judging.accuracy import Accuracy
+from conformance.judging.bound import Accuracy
 from conformance.judging.prepared import Prepared
 from conformance.operators import OPERATORS
 
@@ -53,12 +54,8 @@ def _weaker(prepared: Prepared, accuracy: Accuracy) -> Iterator[tuple[str, str, 
         for format_ in formats if declared else ():
             if FORMATS[format_].unit_roundoff > FORMATS[declared].unit_roundoff:
                 text = f'{name}="{declared}" is declared, {name}="{format_}" attained'
-                weaker = (
-                    replace(accuracy, multiply=format_)
-                    if name == "multiply"
-                    else replace(accuracy, accumulate=format_)
-                )
-                yield requirement, text, weaker
+                changes: dict[str, Any] = {name: format_}
+                yield requirement, text, replace(accuracy, **changes)
 
 
 def _amplified(prepared: Prepared, accuracy: Accuracy, off: Array) -> tuple[str, str] | None:

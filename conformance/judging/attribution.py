@@ -20,8 +20,6 @@ _LAYOUT_REQUIREMENTS = {
     "readonly": "LAYOUT-6",
     "byteswapped": "LAYOUT-7",
 }
-
-
 _SPECIAL_REQUIREMENTS = {
     "nan": "SPECIAL-1",
     "inf": "SPECIAL-3",
@@ -29,8 +27,6 @@ _SPECIAL_REQUIREMENTS = {
     "subnormal": "SPECIAL-7",
     "huge": "SPECIAL-2",
 }
-
-
 _MAX_POOL_REQUIREMENTS = {"nan": "MAXPOOL-5", "inf": "MAXPOOL-11", "zeros": "MAXPOOL-10"}
 
 
@@ -70,7 +66,7 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     if requirement == "RESULT-1":
         cited.add("RESULT-2")
     if requirement == "DECLARE-5":
-        cited.add(_conventional(case))
+        cited.add(MUTATIONS[case.invalid].requirement if case.invalid else attribute(case))
     if requirement in _MAXIMA:  # which of them depends on the data
         cited |= {*_MAXIMA}
     marked = case.memory != "contiguous" or case.data in _SPECIAL_REQUIREMENTS
@@ -83,10 +79,3 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
         if plainer.memory != "contiguous" or plainer.data in _SPECIAL_REQUIREMENTS:
             cited.add(attribute(plainer))
     return frozenset(cited)
-
-
-def _conventional(case: Case) -> str:
-    """Return the requirement that a probe of a convention, which made ``case``, is about."""
-    if not case.invalid:
-        return attribute(case)
-    return MUTATIONS[case.invalid].requirement

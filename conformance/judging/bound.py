@@ -1,4 +1,4 @@
-"""The bound: how far a result may lie from the exact one, and when not at all.
+"""The bound: how far a result may lie from the exact one, by what an implementation declares.
 
 It is that of `conformance.rounding`, element by element, and what the reference leaves out. A
 result that breaks it cannot come from correct arithmetic of the declared precision.
@@ -6,15 +6,51 @@ result that breaks it cannot come from correct arithmetic of the declared precis
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from conformance.calling import Array, Inputs
 from conformance.case import Case
 from conformance.cases.data import sums_are_exact
 from conformance.dtypes import Format
-from conformance.judging.accuracy import Accuracy
 from conformance.operators import OPERATORS
 from conformance.operators.base import Reference
+from conformance.registration.implementation import Implementation
+from conformance.rounding import Arithmetic
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What an implementation declares about its arithmetic: formats, error class, conventions."""
+
+    accumulate: str | None = None
+    multiply: str | None = None
+    amplification: float | None = None
+    """None for componentwise; else the factor of the normwise bound."""
+    flush: bool = False
+    """Whether subnormal numbers may count as zero (convention ``subnormal``)."""
+    ignore_nan: bool = False
+    """Whether max_pool passes over NaN (convention ``nan``)."""
+    tie: str = "first"
+    """Which of several maxima of a window gets its gradient (convention ``tie``)."""
+
+    @classmethod
+    def of(cls, implementation: Implementation) -> Accuracy:
+        """Return what ``implementation`` declares."""
+        normwise = implementation.error == "normwise"
+        return cls(
+            implementation.accumulate,
+            implementation.multiply,
+            implementation.amplification if normwise else None,
+            implementation.conventions.get("subnormal") == "flush",
+            implementation.conventions.get("nan") == "ignore",
+            implementation.conventions.get("tie", "first"),
+        )
+
+    def arithmetic(self, dtype: str) -> Arithmetic:
+        """Return the formats that sums of a floating-point dtype are computed in."""
+        return Arithmetic.of(dtype, self.accumulate, self.multiply, flush=self.flush)
 
 
 @np.errstate(all="ignore")

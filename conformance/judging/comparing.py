@@ -10,8 +10,8 @@ import numpy as np
 from conformance.calling import Array, Foreign
 from conformance.case import Case, Shape
 from conformance.dtypes import FORMATS, INTEGERS, numpy_dtype
-from conformance.judging.accuracy import Accuracy
 from conformance.judging.attained import weaker_declaration
+from conformance.judging.bound import Accuracy
 from conformance.judging.prepared import Prepared
 from conformance.judging.verdict import Problem
 from conformance.operators import OPERATORS, ties
@@ -52,9 +52,8 @@ def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Prob
     reference = prepared.reference
     allowed, bits = prepared.bound(accuracy)
     got = output.astype(np.float64)
-    off = np.abs(got - reference.exact)
-    if reference.residual is not None:
-        off = np.abs(got - reference.exact - reference.residual)
+    residual = 0.0 if reference.residual is None else reference.residual
+    off = np.abs(got - reference.exact - residual)
     share = np.where(np.isinf(allowed), 0.0, off / np.maximum(allowed, 5e-324))
     share[np.isnan(share)] = np.inf  # NaN and infinity are beyond every bound
     special = ~np.isfinite(reference.exact) & np.isfinite(reference.error)
@@ -122,7 +121,10 @@ def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Pr
     if output.tobytes() == exact.tobytes() and not skips_nan:
         return None
     if case.dtype in INTEGERS:
-        return _compare_integers(prepared, output)
+        at = worst_index(output != exact, np.abs(output.astype(np.float64) - exact))
+        requirement = "INTEGER-2" if case.operator == "max_pool" else "INTEGER-1"
+        text = _describe(prepared, output != exact, output, at, "allowed: no difference")
+        return Problem(requirement, text, at)
     same = np.signbit(output) == np.signbit(exact)
     same = (output == exact) & (same | ~np.asarray(reference.exact_mask))
     wrong = ~(same | (np.isnan(output) & np.isnan(exact)))
@@ -156,17 +158,6 @@ def _no_maximum(prepared: Prepared, output: Array, at: Shape) -> str:
     if not window.size:
         return "MAXPOOL-3"
     return "MAXPOOL-1" if (window == output[at]).any() else "MAXPOOL-4"
-
-
-def _compare_integers(prepared: Prepared, output: Array) -> Problem | None:
-    exact = prepared.reference.exact
-    wrong = output != exact
-    if not wrong.any():
-        return None
-    at = worst_index(wrong, np.abs(output.astype(np.float64) - exact.astype(np.float64)))
-    requirement = "INTEGER-2" if prepared.case.operator == "max_pool" else "INTEGER-1"
-    text = _describe(prepared, wrong, output, at, "allowed: no difference")
-    return Problem(requirement, text, at)
 
 
 def worst_index(wrong: Array, size: Array) -> Shape:

@@ -19,15 +19,15 @@ from conformance.cases.validity import parse_valid, validate
 from conformance.dtypes import numpy_dtype
 from conformance.isolation.dispatch import caller_of
 from conformance.judging.accepted import result_of_accepted_call
-from conformance.judging.accuracy import Accuracy
+from conformance.judging.bound import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
 from conformance.judging.prepared import Prepared
-from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict
-from conformance.operators import OPERATORS
+from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict, without_result
+from conformance.operators import OPERATORS, work
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registration.implementation import Implementation
 from conformance.registration.registry import find
-from conformance.runfile.words import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES
+from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 
 
 def judge(implementation: object, case: Case | str) -> Verdict:
@@ -103,15 +103,10 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
         # What must raise is not looked at; what a convention accepts is, and such calls are small.
         room = _ACCEPTED if _accepts(implementation, invalid.MUTATIONS[case.invalid]) else 0
         return Request(case.operator, inputs, parameters, implementation.layout, nbytes=room)
-    return Request(
-        case.operator,
-        prepared.inputs,
-        case.parameters,
-        implementation.layout,
-        memory_ways(case),
-        nbytes=prepared.reference.exact.size * numpy_dtype(case.dtype).itemsize,
-        work=OPERATORS[case.operator].work(case),
-    )
+    inputs, parameters, layout = prepared.inputs, case.parameters, implementation.layout
+    room = prepared.reference.exact.size * numpy_dtype(case.dtype).itemsize
+    macs, ways = work(case), memory_ways(case)
+    return Request(case.operator, inputs, parameters, layout, ways, nbytes=room, work=macs)
 
 
 def judge_seen(
@@ -142,16 +137,9 @@ def judge_observation(
     Return the verdict and, where one can be compared, the output.
     """
     case, operator = prepared.case, OPERATORS[prepared.case.operator]
-    if seen.ended is not None:
-        status, requirement, words = ENDED[seen.ended]
-        text = f"{words}: {seen.how}"
-        return Verdict(name, case, status, requirement, text, outcome=seen.ended), None
-    if seen.unsupported is not None:
-        reason = seen.unsupported
-        return Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED), None
-    if seen.raised is not None:
-        text = f"raised on a valid case: {seen.raised}"
-        return Verdict(name, case, CRASHED, "DECLARE-1", text, outcome=RAISED), None
+    verdict = without_result(name, case, seen)
+    if verdict is not None:
+        return verdict, None
     output = seen.output
     problem = wrong_kind(case, output, prepared.reference)
     if problem is not None:

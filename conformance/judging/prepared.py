@@ -9,8 +9,7 @@ import numpy as np
 from conformance.calling import Array, Inputs
 from conformance.case import Case
 from conformance.cases.data import make_inputs
-from conformance.judging.accuracy import Accuracy
-from conformance.judging.bound import bound
+from conformance.judging.bound import Accuracy, bound
 from conformance.operators import OPERATORS, nonfinite
 from conformance.operators.base import Reference
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from conformance.calling import CRASH, ENDINGS, HANG, MEMORY
+from conformance.calling import CRASH, ENDINGS, HANG, MEMORY, Observation
 from conformance.case import Case, Shape
-from conformance.runfile.words import CRASHED, TIMED_OUT, VIOLATES
+from conformance.runfile.words import CRASHED, TIMED_OUT, UNSUPPORTED, VIOLATES
 
 ENDED = {
     CRASH: (CRASHED, "PROCESS-1", "the call ended its process"),
@@ -70,3 +70,18 @@ class Verdict:
         if self.requirement:
             head += f" {self.requirement}"
         return f"{head}: {self.message}" if self.message else head
+
+
+def without_result(name: str, case: Case, seen: Observation) -> Verdict | None:
+    """Return the verdict on a call of a valid case that has no result, None where it has one."""
+    if seen.ended is not None:
+        status, requirement, words = ENDED[seen.ended]
+        text = f"{words}: {seen.how}"
+        return Verdict(name, case, status, requirement, text, outcome=seen.ended)
+    if seen.unsupported is not None:
+        reason = seen.unsupported
+        return Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED)
+    if seen.raised is not None:
+        text = f"raised on a valid case: {seen.raised}"
+        return Verdict(name, case, CRASHED, "DECLARE-1", text, outcome=RAISED)
+    return None

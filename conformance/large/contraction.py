@@ -180,7 +180,7 @@ def _add_conv(case: Case, x: Array, kernels: Array, y: Array) -> None:
     out = y.shape[2:]
     shifts = _shifts(case)
     for phase in itertools.product(*map(range, case.stride)):
-        grid = x[_spatial(slice(f, None, s) for f, s in zip(phase, case.stride, strict=True))]
+        grid = x[spatial(slice(f, None, s) for f, s in zip(phase, case.stride, strict=True))]
         meets = [
             [k for k, shift in enumerate(axis) if (shift - f) % s == 0]
             for axis, f, s in zip(shifts, phase, case.stride, strict=True)
@@ -194,7 +194,7 @@ def _add_conv(case: Case, x: Array, kernels: Array, y: Array) -> None:
                 low, high = max(0, -move), min(out[axis], grid.shape[3 + axis] - move)
                 target.append(slice(low, max(low, high)))
                 source.append(slice(low + move, max(low, high) + move))
-            y[_spatial(target)] += product[_spatial(source)]
+            y[spatial(target)] += product[spatial(source)]
 
 
 def _add_transpose(case: Case, x: Array, kernels: Array, y: Array) -> None:
@@ -210,10 +210,10 @@ def _add_transpose(case: Case, x: Array, kernels: Array, y: Array) -> None:
             high = max(low, min(case.x[2 + axis], (out[axis] - 1 - shift) // stride + 1))
             target.append(slice(low * stride + shift, max(0, high * stride + shift), stride))
             source.append(slice(low, high))
-        y[_spatial(target)] += product[_spatial(source)]
+        y[spatial(target)] += product[spatial(source)]
 
 
-def _spatial(slices: Iterable[slice]) -> tuple[Any, ...]:
+def spatial(slices: Iterable[slice]) -> tuple[Any, ...]:
     """Return the index that leaves all axes but the last, the spatial ones, as they are."""
     return (Ellipsis, *slices)
 

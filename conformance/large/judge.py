@@ -16,34 +16,23 @@ from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.dtypes import FLOATS
 from conformance.isolation.dispatch import call_once
-from conformance.judging import (
-    CONFORMS,
-    DECLINED,
-    UNSUPPORTED,
-    VIOLATES,
-    Accuracy,
-    Prepared,
-    Verdict,
-    judge_observation,
-    judge_prepared,
-)
-from conformance.large.projection import Verifier, array_problem, verifier
-from conformance.operators import OPERATORS
+from conformance.judging import Accuracy, Prepared, Verdict, judge_observation, judge_prepared
+from conformance.large.projection import VERIFIED, Verifier, array_problem, verifier
+from conformance.operators import OPERATORS, work
 from conformance.operators.base import Reference
 from conformance.registration.implementation import Implementation
+from conformance.runfile.words import CONFORMS, VIOLATES
 
 WORK = 4_000_000
 """Multiply-accumulates from which on a case is judged without its full reference."""
-
-_VERIFIED = ("conv", "conv_transpose", "max_pool", "avg_pool")
 
 
 def is_large(case: Case) -> bool:
     """Whether ``case`` is judged without its full reference: a large call on whole numbers."""
     ordinary = not case.invalid and case.memory == "contiguous" and case.x[0] > 0
-    if not ordinary or case.operator not in _VERIFIED or case.dtype not in FLOATS:
+    if not ordinary or case.operator not in VERIFIED or case.dtype not in FLOATS:
         return False
-    return case.data == "integers" and OPERATORS[case.operator].work(case) >= WORK
+    return case.data == "integers" and work(case) >= WORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +55,9 @@ def judge_large(one: Implementation, large: Large) -> tuple[Verdict, Array | Non
     case = large.case
     gap = one.gap(case)
     if gap is not None:
-        return Verdict(one.name, case, UNSUPPORTED, message=gap, outcome=DECLINED), None
-    work = OPERATORS[case.operator].work(case)
-    request = Request(case.operator, large.inputs, case.parameters, one.layout, work=work)
+        return judge_large_observation(one, large, Observation(unsupported=gap))
+    parameters, macs = case.parameters, work(case)
+    request = Request(case.operator, large.inputs, parameters, one.layout, work=macs)
     return judge_large_observation(one, large, call_once(one, request))
 
 
@@ -79,7 +68,9 @@ def judge_large_observation(
     case = large.case
     if seen.output is None or seen.changed or seen.shared:
         # Nothing to compare: what is said of it does not depend on the exact result.
-        return judge_observation(one.name, Accuracy.of(one), _shaped(large), seen)
+        shaped = Reference(np.broadcast_to(0.0, OPERATORS[case.operator].output_shape(case)))
+        prepared = Prepared(case, large.inputs, shaped)
+        return judge_observation(one.name, Accuracy.of(one), prepared, seen)
     problem = array_problem(case, seen.output)
     if problem is None:
         with np.errstate(all="ignore"):
@@ -88,12 +79,6 @@ def judge_large_observation(
         return Verdict(one.name, case, CONFORMS), seen.output
     requirement, text, at = problem
     return Verdict(one.name, case, VIOLATES, requirement, text, at=at), seen.output
-
-
-def _shaped(large: Large) -> Prepared:
-    """Return the case prepared with a reference that has the right shape, and no memory."""
-    shape = OPERATORS[large.case.operator].output_shape(large.case)
-    return Prepared(large.case, large.inputs, Reference(np.broadcast_to(np.float64(0), shape)))
 
 
 def judge_any(one: Implementation, case: Case) -> Verdict:

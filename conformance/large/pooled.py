@@ -6,6 +6,7 @@ in full, in blocks of channels that bound the memory of its table of windows.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -34,13 +35,11 @@ class PooledReference:
         windows = math.prod(operator.output_shape(case)[2:]) * math.prod(case.window)
         step = max(1, _WINDOWS // windows)
         blocks = []
-        for image in range(images):
-            for first in range(0, channels, step):
-                some = slice(first, min(first + step, channels))
-                part = case.replace(x=(1, some.stop - first, *case.x[2:]))
-                given = (x[image : image + 1, some],)
-                prepared = Prepared(part, given, operator.reference(part, given))
-                blocks.append((image, some, prepared))
+        for image, first in itertools.product(range(images), range(0, channels, step)):
+            some = slice(first, min(first + step, channels))
+            part = case.replace(x=(1, some.stop - first, *case.x[2:]))
+            given = (x[image : image + 1, some],)
+            blocks.append((image, some, Prepared(part, given, operator.reference(part, given))))
         return cls(case, tuple(blocks))
 
     def check(self, output: Array, accuracy: Accuracy) -> Problem | None:

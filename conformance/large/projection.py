@@ -61,6 +61,11 @@ _SAMPLED = 4
 """Output channels that are compared at corners, edges and random positions in any case."""
 
 
+_PROJECTED, _POOLED = ("conv", "conv_transpose"), ("max_pool", "avg_pool")
+VERIFIED = (*_PROJECTED, *_POOLED)
+"""The operators whose large outputs are verified without a reference made in one piece."""
+
+
 class Verifier(Protocol):
     """What outputs of one case and its inputs are checked with: made once, used often."""
 
@@ -88,9 +93,9 @@ def check(
 
 def verifier(case: Case, inputs: Inputs, seed: int = 0) -> Verifier:
     """Return what outputs of ``case`` for ``inputs`` are checked with, as `check` does."""
-    if case.operator in ("conv", "conv_transpose"):
+    if case.operator in _PROJECTED:
         return Projection.of(case, inputs, seed)
-    if case.operator in ("max_pool", "avg_pool"):
+    if case.operator in _POOLED:
         return PooledReference.of(case, inputs)
     raise ConformanceError(f"case {case.id}: {case.operator} is not checked without its reference")
 
@@ -174,9 +179,8 @@ class Projection:
         y = output.reshape(*shape[:2], self.r.shape[1], math.prod(shape[2:]))
         bound = OPERATORS[self.case.operator].terms(self.case) * READABLE**2
         sums = project(y, self.r, fractions=fractions, bound=bound)
-        differ = sums.values.reshape(shape) != self.expected
-        found: NDArray[np.bool_] = differ | sums.odd.reshape(shape)
-        return found
+        differ: NDArray[np.bool_] = sums.values.reshape(shape) != self.expected
+        return differ | sums.odd.reshape(shape)
 
     def _check_inputs(self) -> None:
         """Raise `ConformanceError` if nothing of this holds, because the inputs are not as said."""
@@ -199,10 +203,7 @@ class Projection:
         positions = positions[:: -(-len(positions) // _NAMED)]  # spread over all of them
         rows = range(self.r.shape[1])
         worst = Sample.of(self.case, self.inputs, group, rows, positions).worst(output, accuracy)
-        if worst is None:
-            return None
-        text, at = worst
-        return f"at {len(positions)} of these, {text}", at
+        return None if worst is None else (f"at {len(positions)} of these, {worst[0]}", worst[1])
 
     def _demands_equality(self, accuracy: Accuracy) -> bool:
         """Whether every sum is exact in the accumulator and the dtype, in every order."""

@@ -94,11 +94,8 @@ class Sample:
         at = worst_index(wrong, off)
         image, row, position = at[:3]
         element = (image, int(self.channels[row]), *self.positions[position].tolist())
-        limit = (
-            "no difference (every order of summation is exact here)"
-            if bits
-            else f"+-{float(allowed[at]):.3g}"
-        )
+        exactly = "no difference (every order of summation is exact here)"
+        limit = exactly if bits else f"+-{float(allowed[at]):.3g}"
         values = got_and_exact(self.prepared.case, got[at], exact[at])
         return differing(wrong, element, f"{values}, allowed: {limit}"), element
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from conformance.case import Case, Shape
 from conformance.errors import CaseError
 from conformance.operators.exact import Term, rounded_sum
+from conformance.operators.geometry import span
 from conformance.signatures import SIGNATURES
 
 Array: TypeAlias = NDArray[Any]
@@ -43,6 +44,19 @@ class Reference:
     exact_mask: Array | bool = True
     """Where the result has but one right value, were the sums exact: false where the mean of exact
     sums still rounds, and where maxima of +0 and -0 tie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """Where inputs that are not finite show in a result: arrays of its shape, or that broadcast."""
+
+    nan: Array
+    positive: Array
+    """Where it is positive infinity, unless it is negative infinity too: such an element is NaN."""
+    negative: Array
+    unspecified: Array | bool = False
+    """Where padding meets a factor that is not finite: whether it is a factor of zero there, or
+    none, is unspecified (SPEC.md, SPECIAL-5)."""
 
 
 class Operator(ABC):
@@ -122,6 +136,13 @@ class Operator(ABC):
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         """Return the exact result for finite inputs, as arrays of the shape of the result."""
 
+    def special(self, case: Case, inputs: Inputs) -> Special | None:
+        """Return where inputs that are not finite show in the result.
+
+        None for an operator without arithmetic, whose `reference` takes any inputs.
+        """
+        raise NotImplementedError(f"{self.name} has no reference for NaN and infinities")
+
     def norms(self, case: Case, inputs: Inputs) -> Array:
         """Return sum_c ||x_nc||_2 ||w_oc||_2 + |bias_o|, a normwise bound's scale: (N, O, 1...)."""
         raise NotImplementedError(f"{self.name} has no normwise bound")
@@ -151,6 +172,15 @@ def fail(case: Case, field: str, allowed: str) -> CaseError:
     """Return the error for a field of ``case`` that the operator does not accept."""
     value = getattr(case, field)
     return CaseError(f"case {case.operator}{case.dims}d: {field}={value!r}; allowed: {allowed}")
+
+
+def check_reach(case: Case, axis: int, field: str, noun: str) -> None:
+    """Raise `CaseError`, about ``field``, if the dilated window exceeds the padded input."""
+    reach = span(case.window[axis], case.dilation[axis])
+    padded = case.x[2 + axis] + sum(case.padding[axis])
+    if padded < reach:
+        where = f"({reach} > {padded} on axis {axis})"
+        raise fail(case, field, f"a {noun} that, dilated, fits the padded input {where}")
 
 
 def with_missing(x: Array, fill: Any) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from functools import partial
 
 import numpy as np
@@ -14,39 +15,41 @@ from conformance.operators.base import (
     Inputs,
     Operator,
     Reference,
+    Special,
+    check_reach,
     fail,
     numbered,
     rounded,
     with_missing,
 )
 from conformance.operators.exact import Term, sums_of_products
-from conformance.operators.geometry import (
-    Taps,
-    conv_size,
-    conv_taps,
-    span,
-    transpose_size,
-)
+from conformance.operators.geometry import Taps, axes, conv_size, conv_taps, transpose_size
+from conformance.operators.nonfinite import special_of_products
 
 
 class _Convolution(Operator):
     """What the two have in common: a weighted sum over taps and the channels of a group."""
 
+    _weight_axes: str
+
+    @abstractmethod
     def channels(self, case: Case) -> tuple[int, int]:
         """Return (input channels, output channels) as the weight has them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def grouped(self, case: Case, w: Array) -> Array:
         """Return the weight as (G, O/G, C/G, K)."""
-        raise NotImplementedError
 
-    def out_axis(self, case: Case, axis: int) -> int:
-        """Return the output size along one spatial axis."""
-        raise NotImplementedError
+    @abstractmethod
+    def products(self, case: Case, w: Array, x: Array) -> Array:
+        """Return the sums of products of float64 arrays, (*leading, N, O, *out).
 
-    def output_shape(self, case: Case) -> Shape:
-        spatial = (self.out_axis(case, axis) for axis in range(case.dims))
-        return (case.x[0], self.channels(case)[1], *spatial)
+        w is (*leading, G, O/G, C/G, K), x (*leading, N, C, L + 1) with a zero at the end.
+        """
+
+    @abstractmethod
+    def tap_counts(self, case: Case) -> Array:
+        """Return how many kernel positions meet an input position, for each output position."""
 
     def terms(self, case: Case) -> int:
         per_group = case.x[1] // case.groups
@@ -58,28 +61,11 @@ class _Convolution(Operator):
             raise fail(case, "w", f"{len(case.x)} axes of 1 or more, {self._weight_axes}")
         if case.x[1] % case.groups:
             raise fail(case, "groups", f"a divisor of the {case.x[1]} input channels")
-        needed, _ = self.channels(case)
+        needed, outputs = self.channels(case)
         if case.x[1] != needed:
             raise fail(case, "w", f"{self._weight_axes}, matching x={case.x} and the groups")
-        if self.channels(case)[1] % case.groups:
+        if outputs % case.groups:
             raise fail(case, "groups", f"a divisor of the {w[0]} output channels")
-        self._validate_axes(case)
-
-    _weight_axes: str
-
-    def _validate_axes(self, case: Case) -> None:
-        raise NotImplementedError
-
-    def products(self, case: Case, w: Array, x: Array) -> Array:
-        """Return the sums of products of float64 arrays, (*leading, N, O, *out).
-
-        w is (*leading, G, O/G, C/G, K), x (*leading, N, C, L + 1) with a zero at the end.
-        """
-        raise NotImplementedError
-
-    def tap_counts(self, case: Case) -> Array:
-        """Return how many kernel positions meet an input position, for each output position."""
-        raise NotImplementedError
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         """Return the exact result and its magnitude, by products of slices (`operators.exact`)."""
@@ -109,6 +95,32 @@ class _Convolution(Operator):
         if bias is not None:
             sums = sums + bias.astype(np.int64).reshape(-1, *(1,) * case.dims)
         return Reference(sums.astype(x.dtype))
+
+    def special(self, case: Case, inputs: Inputs) -> Special:
+        """Return the special elements; padding may meet a weight that is not finite."""
+        x, w, bias = inputs
+        # Padding reads 2: a number that is neither zero nor special, and that nothing counts.
+        flat = with_missing(x.astype(np.float64), 2.0)
+        weight = self.grouped(case, w).astype(np.float64)
+        inside = np.ones_like(flat)
+        inside[..., -1] = 0.0
+
+        def meets(a: Array, b: Array) -> Array:
+            return self.products(case, a.astype(np.float64), b * inside) > 0
+
+        wild = (~np.isfinite(weight)).astype(np.float64)
+        everywhere = np.ones_like(flat)
+        padded = self.products(case, wild, everywhere) > self.products(case, wild, inside)
+        special = special_of_products(meets, weight, flat, padded)
+        if bias is None:
+            return special
+        column = bias.astype(np.float64).reshape(-1, *(1,) * case.dims)
+        return Special(
+            special.nan | np.isnan(column),
+            special.positive | (column == np.inf),
+            special.negative | (column == -np.inf),
+            padded,
+        )
 
     def norms(self, case: Case, inputs: Inputs) -> Array:
         x, w, bias = inputs
@@ -149,29 +161,17 @@ class Conv(_Convolution):
         assert case.w is not None
         return case.w[1] * case.groups, case.w[0]
 
-    def out_axis(self, case: Case, axis: int) -> int:
-        return conv_size(
-            case.x[2 + axis],
-            case.window[axis],
-            case.stride[axis],
-            case.padding[axis],
-            case.dilation[axis],
-            ceil=False,
-        )
+    def output_shape(self, case: Case) -> Shape:
+        spatial = (conv_size(*axis, ceil=False) for axis in axes(case))
+        return (case.x[0], self.channels(case)[1], *spatial)
 
     def work(self, case: Case) -> int:
         return math.prod(self.output_shape(case)) * math.prod((case.w or ())[1:])
 
-    def _validate_axes(self, case: Case) -> None:
+    def validate(self, case: Case) -> None:
+        super().validate(case)
         for axis in range(case.dims):
-            reach = span(case.window[axis], case.dilation[axis])
-            if case.x[2 + axis] + sum(case.padding[axis]) < reach:
-                raise fail(
-                    case,
-                    "w",
-                    f"a kernel that, dilated, fits the padded input "
-                    f"({reach} > {case.x[2 + axis] + sum(case.padding[axis])} on axis {axis})",
-                )
+            check_reach(case, axis, "w", "kernel")
 
     def taps(self, case: Case) -> Taps:
         """Return the input position that each kernel position of each output position reads."""
@@ -211,29 +211,23 @@ class ConvTranspose(_Convolution):
         assert case.w is not None
         return case.w[0], case.w[1] * case.groups
 
-    def out_axis(self, case: Case, axis: int) -> int:
-        return transpose_size(
-            case.x[2 + axis],
-            case.window[axis],
-            case.stride[axis],
-            case.padding[axis],
-            case.dilation[axis],
-            case.output_padding[axis],
-        )
+    def output_shape(self, case: Case) -> Shape:
+        pairs = zip(axes(case), case.output_padding, strict=True)
+        return (case.x[0], self.channels(case)[1], *(transpose_size(*a, rest) for a, rest in pairs))
 
     def work(self, case: Case) -> int:
         return math.prod(case.x) * math.prod((case.w or ())[1:])
 
-    def _validate_axes(self, case: Case) -> None:
+    def validate(self, case: Case) -> None:
+        super().validate(case)
         for axis in range(case.dims):
             limit = max(case.stride[axis], case.dilation[axis])
             if not 0 <= case.output_padding[axis] < limit:
-                raise fail(
-                    case,
-                    "output_padding",
-                    f"0 to {limit - 1} on axis {axis}, below the larger of stride and dilation",
+                allowed = (
+                    f"0 to {limit - 1} on axis {axis}, below the larger of stride and dilation"
                 )
-            if self.out_axis(case, axis) < 1:
+                raise fail(case, "output_padding", allowed)
+            if self.output_shape(case)[2 + axis] < 1:
                 raise fail(case, "padding", f"crops that leave an output on axis {axis}")
 
     def taps(self, case: Case) -> Taps:

@@ -73,6 +73,16 @@ class Term(NamedTuple):
     exponent: int
 
 
+def sums_of_elements(add: Callable[[Float64], Float64], array: Array, depth: int) -> list[Term]:
+    """Return the exact sums that ``add`` makes of a finite array, computed in float64.
+
+    Each is of elements times whole numbers, which add up to at most ``depth`` in magnitude.
+    """
+    bits = 53 - math.ceil(math.log2(max(depth, 1)))
+    parts, exponent, _ = cut(array, bits)
+    return [Term(add(part), exponent - bits * (i + 1)) for i, part in enumerate(parts)]
+
+
 def level_sums(products: Float64, exponent: int, bits: int) -> list[Term]:
     """Sum slice products (left slices, right slices, ...) by level i + j: exact integers.
 

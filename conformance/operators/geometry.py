@@ -6,12 +6,13 @@ these tables; what is left of an operator is a sum or a maximum over a row of th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.case import Padding, Shape
+from conformance.case import Case, Padding, Shape
 
 Taps = NDArray[np.intp]
 """(P, K): for each of P output positions and K kernel positions a flat input position, or -1."""
@@ -20,6 +21,12 @@ Taps = NDArray[np.intp]
 def span(kernel: int, dilation: int) -> int:
     """Return the input positions that a dilated kernel covers: ``dilation * (kernel - 1) + 1``."""
     return dilation * (kernel - 1) + 1
+
+
+def axes(case: Case) -> Iterator[tuple[int, int, int, tuple[int, int], int]]:
+    """Yield size, kernel, stride, padding and dilation of each spatial axis of a call."""
+    fields = case.x[2:], case.window, case.stride, case.padding, case.dilation
+    return zip(*fields, strict=True)
 
 
 def conv_size(
@@ -58,25 +65,23 @@ def conv_taps(
     Read the other way, with ``size`` the larger side, it says where a transposed convolution, or
     a gradient, adds each of its products.
     """
-    axes = []
+    tables = []
     for s, o, k, step, (before, _), d in zip(
         size, out, kernel, stride, padding, dilation, strict=True
     ):
         index = (np.arange(o) * step - before)[:, None] + np.arange(k) * d
-        axes.append(np.where((index >= 0) & (index < s), index, -1))
-    table = _combine(axes, size)
+        tables.append(np.where((index >= 0) & (index < s), index, -1))
+    table = _combine(tables, size)
     table.flags.writeable = False  # it is shared by all who ask for the same geometry
     return table
 
 
-def _combine(axes: list[Taps], size: Shape) -> Taps:
+def _combine(tables: list[Taps], size: Shape) -> Taps:
     """Combine one (out, kernel) table an axis into one flat (P, K) table."""
-    dims = len(axes)
-    flat = axes[0]
-    for axis, table in enumerate(axes[1:], start=1):
+    flat = tables[0]
+    for axis, table in enumerate(tables[1:], start=1):
         p, k = flat.shape
         pairs = flat[:, None, :, None] * size[axis] + table[None, :, None, :]
         missing = (flat < 0)[:, None, :, None] | (table < 0)[None, :, None, :]
         flat = np.where(missing, -1, pairs).reshape(p * table.shape[0], k * table.shape[1])
-    assert dims == len(size)
     return flat

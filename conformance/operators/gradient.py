@@ -16,13 +16,15 @@ from conformance.operators.base import (
     Inputs,
     Operator,
     Reference,
+    Special,
     numbered,
     rounded,
     with_missing,
 )
 from conformance.operators.conv import Conv, ConvTranspose
-from conformance.operators.exact import Term, cut, sums_of_products
-from conformance.operators.geometry import span
+from conformance.operators.exact import sums_of_elements, sums_of_products
+from conformance.operators.geometry import axes, span
+from conformance.operators.nonfinite import special_of_products, special_of_sum
 
 PARAMETERS = {"size": 6, "stride": 7, "padding": 8, "kernel": 11}
 """The requirements of the group GRAD that most gradients are held to, by what they are about."""
@@ -48,8 +50,18 @@ class Gradient(Operator):
     def validate(self, case: Case) -> None:
         self.forward.validate(case)
 
+    def terms(self, case: Case) -> int:
+        return self.forward.terms(case)
+
     def work(self, case: Case) -> int:
         return self.forward.work(case)
+
+    def largest_divisor(self, case: Case) -> int:
+        return self.forward.largest_divisor(case)
+
+    def special(self, case: Case, inputs: Inputs) -> Special:
+        """Return the special elements of a gradient that adds up elements of ``grad``."""
+        return special_of_sum(self, case, inputs)
 
 
 class ConvInputGrad(Gradient):
@@ -66,20 +78,19 @@ class ConvInputGrad(Gradient):
         """Return the conv_transpose that this is: its output_padding are the rows left unread."""
         rest = (
             (size + sum(padding) - span(kernel, dilation)) % stride
-            for size, padding, kernel, dilation, stride in zip(
-                case.x[2:], case.padding, case.window, case.dilation, case.stride, strict=True
-            )
+            for size, kernel, stride, padding, dilation in axes(case)
         )
         x = self.forward.output_shape(case)
         return case.replace(operator=_transpose.name, x=x, output_padding=tuple(rest))
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
-        grad, w, _ = inputs
-        return _transpose.reference(self.transposed(case), (grad, w, None))
+        return _transpose.reference(self.transposed(case), (*inputs[:2], None))
 
     def norms(self, case: Case, inputs: Inputs) -> Array:
-        grad, w, _ = inputs
-        return _transpose.norms(self.transposed(case), (grad, w, None))
+        return _transpose.norms(self.transposed(case), (*inputs[:2], None))
+
+    def special(self, case: Case, inputs: Inputs) -> Special:
+        return _transpose.special(self.transposed(case), (*inputs[:2], None))
 
 
 _transpose = ConvTranspose()
@@ -135,6 +146,20 @@ class ConvWeightGrad(Gradient):
         shaped: Array = scale.reshape(o, c // g, *(1,) * case.dims)
         return shaped
 
+    def special(self, case: Case, inputs: Inputs) -> Special:
+        """Return the special elements; padding may meet a ``grad`` that is not finite."""
+        grad, x, shape = inputs
+        plain = case.replace(dtype="float32", data="integers")
+
+        def count(a: Array, b: Array) -> Array:
+            masks = a.astype(np.float32), b.astype(np.float32)
+            return self.reference(plain, (*masks, shape)).exact
+
+        wild = ~np.isfinite(grad)
+        taps = wild.sum(axis=(0, *range(2, grad.ndim))).reshape(-1, *(1,) * (grad.ndim - 1))
+        padded = taps > count(wild, np.ones(x.shape, bool))
+        return special_of_products(lambda a, b: count(a, b) > 0, grad, x, padded)
+
 
 class ConvBiasGrad(Gradient):
     """The sum of grad over the batch and all positions.
@@ -147,14 +172,8 @@ class ConvBiasGrad(Gradient):
     forward = Conv()
 
     def derived(self, case: Case) -> Case:
-        return Case(
-            operator=self.name,
-            x=self.forward.output_shape(case),
-            dtype=case.dtype,
-            data=case.data,
-            seed=case.seed,
-            memory=case.memory,
-        )
+        made = Case(operator=self.name, x=self.forward.output_shape(case), dtype=case.dtype)
+        return made.replace(data=case.data, seed=case.seed, memory=case.memory)
 
     def argument_shape(self, case: Case, name: str) -> Shape | None:
         return case.x
@@ -175,9 +194,6 @@ class ConvBiasGrad(Gradient):
         (grad,) = inputs
         count = self.terms(case)
         axes = (0, *range(2, grad.ndim))
-        bits = 53 - math.ceil(math.log2(max(count, 1)))  # sums of slices stay exact in float64
-        pieces = cut(grad, bits)
-        sums = (part.sum(axis=axes) for part in pieces.parts)
-        terms = [Term(part, pieces.exponent - bits * (i + 1)) for i, part in enumerate(sums)]
+        terms = sums_of_elements(lambda part: part.sum(axis=axes), grad, count)
         magnitude = np.abs(grad.astype(np.float64)).sum(axis=axes) * (1 + (count + 2) * 2.0**-52)
         return rounded(case, terms, magnitude, count)

@@ -9,29 +9,27 @@ import numpy as np
 from conformance.case import Case, Shape
 from conformance.dtypes import INTEGERS
 from conformance.operators.base import (
+    Array,
     Inputs,
     Operator,
     Reference,
+    Special,
+    check_reach,
     fail,
     numbered,
     rounded,
     with_missing,
 )
-from conformance.operators.exact import SMALLEST_EXPONENT, Term, cut
-from conformance.operators.geometry import Taps, conv_size, conv_taps, span
+from conformance.operators.exact import SMALLEST_EXPONENT, sums_of_elements
+from conformance.operators.geometry import Taps, axes, conv_size, conv_taps
+from conformance.operators.nonfinite import special_of_sum
 
 
 class _Pool(Operator):
     """What the two have in common: one window of each channel makes one output element."""
 
     def output_shape(self, case: Case) -> Shape:
-        spatial = (
-            conv_size(size, kernel, stride, padding, dilation, ceil=case.ceil_mode)
-            for size, kernel, stride, padding, dilation in zip(
-                case.x[2:], case.window, case.stride, case.padding, case.dilation, strict=True
-            )
-        )
-        return (*case.x[:2], *spatial)
+        return (*case.x[:2], *(conv_size(*axis, ceil=case.ceil_mode) for axis in axes(case)))
 
     def validate(self, case: Case) -> None:
         kernel = case.kernel
@@ -42,15 +40,7 @@ class _Pool(Operator):
                 raise fail(
                     case, "padding", f"0 to {kernel[axis] // 2} on axis {axis}, half of the kernel"
                 )
-            reach = span(kernel[axis], case.dilation[axis])
-            padded = case.x[2 + axis] + sum(case.padding[axis])
-            if padded < reach:
-                raise fail(
-                    case,
-                    "kernel",
-                    f"a window that, dilated, fits the padded input "
-                    f"({reach} > {padded} on axis {axis})",
-                )
+            check_reach(case, axis, "kernel", "window")
 
     def terms(self, case: Case) -> int:
         return math.prod(case.window)
@@ -72,23 +62,15 @@ class MaxPool(_Pool):
 
     name = "max_pool"
     requirements = numbered(
-        "MAXPOOL",
-        value=1,
-        size=2,
-        padding=3,
-        stride=6,
-        dilation=7,
-        ceil_mode=8,
-        kernel=9,
+        "MAXPOOL", value=1, size=2, padding=3, stride=6, dilation=7, ceil_mode=8, kernel=9
     )
     compared = 0
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         (x,) = inputs
         whole = case.dtype in INTEGERS
-        windows = with_missing(x, np.iinfo(x.dtype).min if whole else -np.inf)[
-            ..., self.taps(case)
-        ]  # (N, C, P, K)
+        lowest = np.iinfo(x.dtype).min if whole else -np.inf
+        windows = with_missing(x, lowest)[..., self.taps(case)]  # (N, C, P, K)
         exact = np.max(windows, axis=3).reshape(self.output_shape(case))
         if whole or not (exact == 0).any():
             return Reference(exact)
@@ -96,20 +78,16 @@ class MaxPool(_Pool):
         tie = (zero & negative).any(axis=3) & (zero & ~negative).any(axis=3)
         return Reference(exact, exact_mask=~tie.reshape(exact.shape))
 
+    def special(self, case: Case, inputs: Inputs) -> None:
+        """Return None: a maximum is an element of its window, NaN and infinities alike."""
+
 
 class AvgPool(_Pool):
     """The sum of each window over its divisor: how many positions of it count."""
 
     name = "avg_pool"
     requirements = numbered(
-        "AVGPOOL",
-        value=1,
-        size=2,
-        padding=3,
-        stride=4,
-        count_include_pad=5,
-        ceil_mode=6,
-        kernel=7,
+        "AVGPOOL", value=1, size=2, padding=3, stride=4, count_include_pad=5, ceil_mode=6, kernel=7
     )
 
     def largest_divisor(self, case: Case) -> int:
@@ -136,16 +114,20 @@ class AvgPool(_Pool):
         out = self.output_shape(case)
         taps = self.taps(case)
         k = taps.shape[1]
-        bits = 53 - math.ceil(math.log2(k))  # sums of k slices stay exact in float64
-        pieces = cut(with_missing(x, 0), bits)
-        sums = pieces.parts[..., taps].sum(axis=4).reshape(len(pieces.parts), *out)
-        terms = [Term(part, pieces.exponent - bits * (i + 1)) for i, part in enumerate(sums)]
+
+        def add(values: Array) -> Array:
+            sums: Array = values[..., taps].sum(axis=3).reshape(out)
+            return sums
+
+        flat = with_missing(x.astype(np.float64), 0)
+        terms, total = sums_of_elements(add, flat, k), add(np.abs(flat))
         divisor = self.divisor(case)
-        absolute = np.abs(with_missing(x, 0).astype(np.float64))[..., taps]
-        total = absolute.sum(axis=3).reshape(out)
         # Round the magnitude's own arithmetic up, its last bit where that is subnormal.
         magnitude = total / divisor * (1 + (k + 2) * 2.0**-52)
         magnitude += (total > 0) * 2.0**SMALLEST_EXPONENT
         # A separable average rounds twice an axis, for a reciprocal and for the product with it.
         count = np.count_nonzero(taps >= 0, axis=1).reshape(out[2:]) - 1 + 2 * case.dims
         return rounded(case, terms, magnitude, count, divisor, np.frexp(divisor)[0] == 0.5)
+
+    def special(self, case: Case, inputs: Inputs) -> Special:
+        return special_of_sum(self, case, inputs)

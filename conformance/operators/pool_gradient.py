@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from conformance.case import Case
 from conformance.operators.base import Array, Inputs, Reference, numbered, rounded, with_missing
-from conformance.operators.exact import SMALLEST_EXPONENT, Term, cut
+from conformance.operators.exact import SMALLEST_EXPONENT, sums_of_elements
+from conformance.operators.geometry import Taps
 from conformance.operators.gradient import PARAMETERS, Gradient
 from conformance.operators.pool import AvgPool, MaxPool
 
-_FEWEST = 4
-"""Bits that a slice has at least; beyond, the exact result is computed in float64, with its error
-added to the bound (a window of 16 x 16 x 16 with padding may have so many different divisors)."""
+_DEEPEST = 49
+"""The binary logarithm of the largest sum of whole numbers that slices are multiplied by; beyond,
+the exact result is computed in float64, with its error added to the bound (a window of
+16 x 16 x 16 with padding may have so many different divisors)."""
 
 
-def scatter(values: Array, places: Array, length: int) -> Array:
-    """Add up ``values`` (*lead, M) at their ``places``, -1 being nowhere: (*lead, length)."""
-    lead = values.shape[:-1]
+def added_at(case: Case, taps: Taps, values: Array) -> Array:
+    """Add up ``values`` (*lead, P, K) at their taps, -1 being nowhere: (*lead, *S)."""
+    lead, length = values.shape[:-2], math.prod(case.x[2:])
     rows = math.prod(lead)
-    shift = (np.arange(rows) * (length + 1)).reshape(*lead, 1)
-    where = np.broadcast_to(np.where(places < 0, length, places), values.shape) + shift
+    shift = np.arange(rows)[:, None] * (length + 1)
+    where = np.where(taps < 0, length, taps).reshape(-1) + shift
     sums = np.bincount(where.reshape(-1), values.reshape(-1), rows * (length + 1))
-    return sums.astype(np.float64).reshape(*lead, length + 1)[..., :length]
+    return sums.astype(np.float64).reshape(rows, length + 1)[:, :length].reshape(*lead, *case.x[2:])
 
 
 class AvgPoolGrad(Gradient):
@@ -33,12 +36,6 @@ class AvgPoolGrad(Gradient):
     name = "avg_pool_grad"
     requirements = numbered("GRAD", value=5, **PARAMETERS, ceil_mode=12, count_include_pad=13)
     forward: AvgPool = AvgPool()
-
-    def largest_divisor(self, case: Case) -> int:
-        return self.forward.largest_divisor(case)
-
-    def terms(self, case: Case) -> int:
-        return math.prod(case.window)
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         grad = inputs[0]
@@ -57,9 +54,6 @@ class MaxPoolGrad(Gradient):
     requirements = numbered("GRAD", value=4, **PARAMETERS, dilation=9, ceil_mode=12)
     compared = 1
     forward: MaxPool = MaxPool()
-
-    def terms(self, case: Case) -> int:
-        return math.prod(case.window)
 
     def hits(self, case: Case, x: Array) -> Array:
         """Return which real elements of each window are its maximum, (N, C, P, K)."""
@@ -87,9 +81,7 @@ class MaxPoolGrad(Gradient):
         """Return which elements of x are one of several maxima of some window, (N, C, *S)."""
         hits = self.hits(case, x)
         several = hits & (hits.sum(axis=3, keepdims=True) > 1)
-        flat = several.reshape(*x.shape[:2], -1).astype(np.float64)
-        taps = self.forward.taps(case).reshape(-1)
-        tied: Array = scatter(flat, taps, math.prod(x.shape[2:])).reshape(x.shape) > 0
+        tied: Array = added_at(case, self.forward.taps(case), several.astype(np.float64)) > 0
         return tied
 
 
@@ -102,18 +94,9 @@ def shared(
     quotient may round (None: nowhere), broadcast to (N, C, P, K). ``extra`` counts the roundings of
     an element besides those of its sum.
     """
-    n, c = grad.shape[:2]
-    p, k = taps.shape
-    length = math.prod(case.x[2:])
-    flat = grad.reshape(n, c, p, 1).astype(np.float64)
+    added, k = partial(added_at, case, taps), taps.shape[1]
+    flat = grad.reshape(*grad.shape[:2], len(taps), 1).astype(np.float64)
     gets = shares > 0
-
-    def added(values: Array) -> Array:
-        """Add up values (*lead, P, K) at the taps: (*lead, *S)."""
-        lead = values.shape[:-2]
-        sums = scatter(values.reshape(*lead, p * k), taps.reshape(-1), length)
-        return sums.reshape(*lead, *case.x[2:])
-
     count = added(gets.astype(np.float64))
     count = np.where(count > 0, count + extra, 0)
     weight = np.divide(1.0, shares, out=np.zeros(shares.shape), where=gets)
@@ -121,14 +104,9 @@ def shared(
     magnitude += (magnitude > 0) * k * 2.0**SMALLEST_EXPONENT
     exact_mask = True if rounds is None else added((gets & rounds).astype(np.float64)) == 0
     multiple = math.lcm(*np.unique(shares[gets]).tolist())
-    bits = 53 - math.ceil(math.log2(k * multiple))  # sums of slices stay exact in float64
-    if bits < _FEWEST:
+    if math.log2(k * multiple) > _DEEPEST:
         error = magnitude * (k + 4) * 2.0**-52
         return Reference(added(flat * weight), None, magnitude, count, error, exact_mask=False)
     factor = np.where(gets, multiple // np.maximum(shares, 1), 0).astype(np.float64)
-    pieces = cut(flat, bits)
-    terms = [
-        Term(added(part * factor), pieces.exponent - bits * (i + 1))
-        for i, part in enumerate(pieces.parts)
-    ]
+    terms = sums_of_elements(lambda part: added(part * factor), flat, k * multiple)
     return rounded(case, terms, magnitude, count, np.array(float(multiple)), exact_mask)

@@ -36,9 +36,9 @@ def _check_fields(case: Case) -> None:
     dims = case.dims
     if not _is_shape(case.x) or dims not in (1, 2, 3):
         raise _error(case, "x", "(N, C, *S) with one to three spatial axes")
-    dtypes = SIGNATURES[case.operator].dtypes
-    if case.dtype not in dtypes:
-        raise _error(case, "dtype", f"one of {', '.join(dtypes)}")
+    signature = SIGNATURES[case.operator]
+    if case.dtype not in signature.dtypes:
+        raise _error(case, "dtype", f"one of {', '.join(signature.dtypes)}")
     if case.dtype in INTEGERS and case.data != "integers":
         raise _error(case, "data", f"integers, for the dtype {case.dtype}")
     if case.data not in (*RECIPES, *SPECIAL_RECIPES):
@@ -46,9 +46,8 @@ def _check_fields(case: Case) -> None:
     layout, _, argument = case.memory.partition("-")
     arrays = ("x", "w", "bias", "grad")
     if layout not in MEMORY_LAYOUTS or case.memory.endswith("-") or argument not in ("", *arrays):
-        raise _error(
-            case, "memory", f"one of {', '.join(MEMORY_LAYOUTS)}, or one of an array: reversed-w"
-        )
+        layouts = ", ".join(MEMORY_LAYOUTS)
+        raise _error(case, "memory", f"one of {layouts}, or one of an array: reversed-w")
     if not _is_int(case.seed) or case.seed < 0:
         raise _error(case, "seed", "a whole number, 0 or more")
     for name in ("bias", "ceil_mode", "count_include_pad"):
@@ -71,28 +70,15 @@ def _check_fields(case: Case) -> None:
         raise _error(case, "padding", f"{dims} pairs (before, after) of whole numbers, 0 or more")
     if case.x[0] < 0 or min(case.x[1:]) < 1:
         raise _error(case, "x", "axes of 1 or more; only the batch may be 0")
-    signature = SIGNATURES[case.operator]
-    arguments, parameters = signature.arguments, signature.parameters
-    allowed = {*parameters, *("w" if name == "weight_shape" else name for name in arguments)}
-    for field in fields(case):
-        name = field.name
-        if name in allowed or name in _EVERYWHERE:
-            continue
-        if getattr(case, name) != _default(name, dims):
+    given = ("w" if name == "weight_shape" else name for name in signature.arguments)
+    allowed = {*_EVERYWHERE, *signature.parameters, *given}
+    defaults = Case(operator=case.operator, x=case.x)
+    for name in (field.name for field in fields(case)):
+        if name not in allowed and getattr(case, name) != getattr(defaults, name):
             raise _error(case, name, f"left out: {case.operator} has no such parameter")
 
 
 _EVERYWHERE = ("operator", "x", "dtype", "data", "seed", "memory", "invalid")
-
-
-def _default(name: str, dims: int) -> object:
-    if name in ("stride", "dilation"):
-        return (1,) * dims
-    if name == "output_padding":
-        return (0,) * dims
-    if name == "padding":
-        return ((0, 0),) * dims
-    return {"groups": 1, "count_include_pad": True, "bias": False, "ceil_mode": False}.get(name)
 
 
 def _is_int(value: object) -> bool:

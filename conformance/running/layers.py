@@ -21,7 +21,8 @@ from conformance.case import Case
 from conformance.cases.ranges import Ranges
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.large.judge import Large, is_large, judge_large
-from conformance.operators import FORWARD, OPERATORS, work
+from conformance.large.projection import VERIFIED
+from conformance.operators import OPERATORS, work
 from conformance.registration.implementation import Implementation
 from conformance.running import cache
 from conformance.running.budget import CLOCK_FACTOR, of_call
@@ -81,7 +82,7 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
         for entry in named
         if (entry.case.operator, entry.case.dims) == (operator, dims)
     }
-    if plan.shapes and operator in FORWARD:
+    if plan.shapes and operator in VERIFIED:
         facts: dict[str, Any]
         facts = {"operator": operator, "dims": dims, "count": plan.shapes, "seed": plan.seed}
         name = cache.key(large=SHAPES, **facts)

@@ -8,11 +8,12 @@ one after the other, and judged afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from conformance.calling import Array, Observation, Request
+from conformance.calling import Observation, Request
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.validity import is_valid
@@ -21,33 +22,15 @@ from conformance.checks.relations.claims import Call, Claim, Relation, widened
 from conformance.checks.relations.shapes import cases
 from conformance.checks.relations.tolerance import error
 from conformance.isolation.dispatch import call_once
-from conformance.judging import (
-    CONFORMS,
-    CRASHED,
-    DECLINED,
-    ENDED,
-    HISTORY_OF_RELATIONS,
-    RAISED,
-    UNSUPPORTED,
-    VIOLATES,
-    Accuracy,
-    Verdict,
-)
+from conformance.judging import DECLINED, HISTORY_OF_RELATIONS, Accuracy, Problem, Verdict
 from conformance.judging.comparing import differing, worst_index
+from conformance.judging.verdict import without_result
 from conformance.large.projection import array_problem
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
+from conformance.runfile.words import CONFORMS, VIOLATES
 
-__all__ = [
-    "RELATIONS",
-    "cases",
-    "claims",
-    "judge_cases",
-    "judge_claim",
-    "observe_calls",
-    "relate",
-    "relations_worth_asking",
-]
+__all__ = ["RELATIONS", "cases", "claims", "judge_cases", "relate", "relations_worth_asking"]
 
 RELATIONS: tuple[Relation, ...] = (
     structure.batch,
@@ -72,43 +55,36 @@ def claims(case: Case, chosen: Sequence[Relation] = RELATIONS) -> list[Claim]:
     """Return every claim that can be made of ``case``; its data are small whole numbers."""
     case = case.replace(data="integers", memory="contiguous")
     whole = Call(case, make_inputs(case))
-    return [claim for relation in chosen for claim in relation(whole) if _valid(claim)]
+    made = (claim for relation in chosen for claim in relation(whole))
+    return [
+        claim
+        for claim in made
+        if all(is_valid(call.case) and call.case.x[0] > 0 for call in claim.calls)
+    ]
 
 
-def _valid(claim: Claim) -> bool:
-    return all(is_valid(call.case) and call.case.x[0] > 0 for call in claim.calls)
+def _observe(one: Implementation, call: Call) -> Observation:
+    """Make a call, unless ``one`` declares not to compute it."""
+    case, gap = call.case, one.gap(call.case)
+    if gap is not None:
+        return Observation(unsupported=gap)
+    request = Request(case.operator, call.inputs, case.parameters, one.layout, work=work(case))
+    return call_once(one, request)
 
 
-def observe_calls(one: Implementation, calls: Iterable[Call]) -> dict[Call, Observation]:
-    """Make each call once; what ``one`` declares not to compute is not called."""
-    observations = {}
-    for call in dict.fromkeys(calls):
-        gap = one.gap(call.case)
-        if gap is not None:
-            observations[call] = Observation(unsupported=gap)
-            continue
-        case, inputs = call.case, call.inputs
-        request = Request(case.operator, inputs, case.parameters, one.layout, work=work(case))
-        observations[call] = call_once(one, request)
-    return observations
-
-
-def judge_claim(
+def _judge_claim(
     one: Implementation, case: Case, claim: Claim, observations: Mapping[Call, Observation]
 ) -> Verdict:
     """Judge one claim about ``case`` by what was observed of its calls."""
     outputs = []
     for call in claim.calls:
         seen = observations[call]
-        if seen.unsupported is not None:
-            reason = seen.unsupported
-            return Verdict(one.name, case, UNSUPPORTED, message=reason, outcome=DECLINED)
-        problem = _problem(call, seen)
-        if problem is not None:
-            status, requirement, text = problem
+        verdict = without_result(one.name, call.case, seen) or _unusable(one, call, seen)
+        if verdict is not None and verdict.outcome == DECLINED:
+            return replace(verdict, case=case)
+        if verdict is not None:
             where = f"{call.case.operator} of {call.inputs[0].shape}, for {claim.says}: "
-            outcome = RAISED if seen.raised is not None else seen.ended
-            return Verdict(one.name, call.case, status, requirement, where + text, outcome=outcome)
+            return replace(verdict, message=where + verdict.message)
         outputs.append(widened(seen.output))
     with np.errstate(all="ignore"):
         left, right, slack = claim.sides(outputs)
@@ -116,31 +92,8 @@ def judge_claim(
             return Verdict(one.name, case, CONFORMS)
         accuracy = Accuracy.of(one)
         allowed = slack + sum(call.weight * error(call, accuracy) for call in claim.calls)
-        return _compare(one, case, claim, left, right, allowed)
-
-
-def _problem(call: Call, seen: Observation) -> tuple[str, str, str] | None:
-    """Say why a call has no output to compare: status, requirement and message."""
-    if seen.ended is not None:
-        status, requirement, words = ENDED[seen.ended]
-        return status, requirement, f"{words}: {seen.how}"
-    if seen.raised is not None:
-        return CRASHED, "DECLARE-1", f"raised on a valid case: {seen.raised}"
-    problem = array_problem(call.case, seen.output)
-    if problem is not None:
-        return VIOLATES, problem.requirement, problem.message
-    if seen.changed:
-        return VIOLATES, "PURE-1", "the call changed its inputs"
-    if seen.shared:
-        return VIOLATES, "PURE-2", "the output shares memory with an input"
-    return None
-
-
-def _compare(
-    one: Implementation, case: Case, claim: Claim, left: Array, right: Array, allowed: float
-) -> Verdict:
-    off = np.abs(left - right)
-    wrong = (left != right) & ~(off <= allowed)  # infinities of one sign are equal
+        off = np.abs(left - right)
+        wrong = (left != right) & ~(off <= allowed)  # infinities of one sign are equal
     if not wrong.any():
         return Verdict(one.name, case, CONFORMS)
     at = worst_index(wrong, off)  # of the two sides, which need not have the output's shape
@@ -148,6 +101,18 @@ def _compare(
     worst = f"{left[at]:.17g} against {right[at]:.17g}, allowed: {limit}"
     text = f"not what {claim.says} gives: {differing(wrong, at, worst)}"
     return Verdict(one.name, case, VIOLATES, claim.requirement, text, history=HISTORY_OF_RELATIONS)
+
+
+def _unusable(one: Implementation, call: Call, seen: Observation) -> Verdict | None:
+    """Return the violation for which a call's output is not compared, or None."""
+    problem = array_problem(call.case, seen.output)
+    if problem is None and seen.changed:
+        problem = Problem("PURE-1", "the call changed its inputs")
+    if problem is None and seen.shared:
+        problem = Problem("PURE-2", "the output shares memory with an input")
+    if problem is None:
+        return None
+    return Verdict(one.name, call.case, VIOLATES, problem.requirement, problem.message)
 
 
 def relate(
@@ -164,8 +129,9 @@ def relate(
         if requirement in (None, claim.requirement)
         if all(call.case.operator in one.functions for call in claim.calls)
     ]
-    observations = observe_calls(one, (call for claim in asked for call in claim.calls))
-    return [judge_claim(one, case, claim, observations) for claim in asked]
+    calls = dict.fromkeys(call for claim in asked for call in claim.calls)
+    observations = {call: _observe(one, call) for call in calls}
+    return [_judge_claim(one, case, claim, observations) for claim in asked]
 
 
 def relations_worth_asking(case: Case) -> tuple[Relation, ...]:

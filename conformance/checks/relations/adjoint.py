@@ -9,14 +9,7 @@ import numpy as np
 from conformance.calling import Array
 from conformance.case import Case
 from conformance.cases.data import make_inputs
-from conformance.checks.relations.claims import (
-    Call,
-    Claim,
-    Sides,
-    argument,
-    defaults,
-    widened,
-)
+from conformance.checks.relations.claims import Call, Claim, Sides, widened
 from conformance.operators import GRADIENTS, OPERATORS
 
 
@@ -28,13 +21,8 @@ def transpose(whole: Call) -> Iterator[Claim]:
     ):
         return
     x, w, _ = whole.inputs
-    back = case.replace(
-        operator="conv",
-        x=OPERATORS[case.operator].output_shape(case),
-        bias=False,
-        output_padding=(),
-        seed=case.seed + 1,
-    )
+    shape, seed = OPERATORS[case.operator].output_shape(case), case.seed + 1
+    back = case.replace(operator="conv", x=shape, bias=False, output_padding=(), seed=seed)
     z = make_inputs(back)[0]
     forward = Call(back, (z, w, None), _total(x))
     plain = Call(case.replace(bias=False), (x, w, None), _total(z))
@@ -47,10 +35,9 @@ def gradient(whole: Call) -> Iterator[Claim]:
     case = whole.case
     if case.operator not in GRADIENTS:
         return
-    grad = argument(whole, "grad")
+    grad = whole.arguments["grad"]
     if case.operator == "conv_bias_grad":
-        axes = (0, *range(2, grad.ndim))
-        right = widened(grad).sum(axis=axes)
+        right = widened(grad).sum(axis=(0, *range(2, grad.ndim)))
         slack = _rounding(grad.size, float(np.abs(widened(grad)).sum()))
         says = "the sums of grad over the batch and all positions"
         yield Claim("RELATE-8", says, (whole,), lambda y: Sides(y[0], right, slack))
@@ -58,10 +45,9 @@ def gradient(whole: Call) -> Iterator[Claim]:
     forward = GRADIENTS[case.operator].forward
     made = make_inputs(case.replace(operator=forward.name, seed=case.seed + 1))
     given = dict(zip(forward.arguments, made, strict=True))
-    arguments = OPERATORS[case.operator].arguments
     given |= {
         name: value
-        for name, value in zip(arguments, whole.inputs, strict=True)
+        for name, value in whole.arguments.items()
         if name in given and isinstance(value, np.ndarray)
     }
     of = "w" if case.operator == "conv_weight_grad" else "x"
@@ -105,25 +91,11 @@ def average(whole: Call) -> Iterator[Claim]:
         return
     (x,) = whole.inputs
     assert case.kernel is not None
-    n, c, *size = x.shape
-    planes = x.reshape(n * c, 1, *size)
+    planes = x.reshape(-1, 1, *x.shape[2:])
     ones = np.ones((1, 1, *case.kernel), x.dtype)
-    forward = Case(
-        operator="conv",
-        x=planes.shape,
-        w=ones.shape,
-        stride=case.stride,
-        padding=case.padding,
-        dilation=defaults(case)[0],
-        dtype=case.dtype,
-        seed=case.seed,
-    )
+    plain = Case(operator="conv", x=planes.shape, w=ones.shape, dtype=case.dtype, seed=case.seed)
+    forward = plain.replace(stride=case.stride, padding=case.padding)
     count = ones.size
-    own = Call(case, whole.inputs, float(count))
+    calls = (Call(case, whole.inputs, float(count)), Call(forward, (planes, ones, None)))
     says = "conv with a kernel of ones, where the average times the window's size is due"
-    yield Claim(
-        "RELATE-10",
-        says,
-        (own, Call(forward, (planes, ones, None))),
-        lambda y: Sides(y[0] * count, y[1].reshape(y[0].shape)),
-    )
+    yield Claim("RELATE-10", says, calls, lambda y: Sides(y[0] * count, y[1].reshape(y[0].shape)))

@@ -6,7 +6,7 @@ arrays made from their outputs are equal. Nobody else's result is involved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -16,6 +16,9 @@ from conformance.calling import Array, Inputs
 from conformance.case import Case, Padding, Shape
 from conformance.operators import OPERATORS
 from conformance.operators.geometry import span
+
+WEIGHTED, WINDOWED = ("conv", "conv_transpose"), ("conv", "max_pool", "avg_pool")
+"""The operators with a weight, and those whose outputs are windows of the input."""
 
 
 class Sides(NamedTuple):
@@ -35,6 +38,29 @@ class Call:
     weight: float = 1.0
     """The largest factor by which an error of this output reaches an element of the sides."""
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name, in their order."""
+        names = OPERATORS[self.case.operator].arguments
+        return dict(zip(names, self.inputs, strict=True))
+
+    def derived(self, arrays: dict[str, Any], **changes: Any) -> Call:
+        """Return this call with some arguments and some fields of its case replaced.
+
+        The case's shapes follow from the arguments: x and w where they are arrays or shapes.
+        """
+        given = self.arguments | arrays
+        shapes: dict[str, Any] = {}
+        fields = (("x", "x"), ("input_shape", "x"), ("w", "w"), ("weight_shape", "w"))
+        for argument, field in fields:
+            if argument in given:
+                shapes[field] = shape_of(given[argument])
+        if self.case.operator == "conv_bias_grad":
+            shapes["x"] = shape_of(given["grad"])
+        if "bias" in given:
+            shapes["bias"] = given["bias"] is not None
+        return Call(self.case.replace(**(shapes | changes)), tuple(given.values()))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
@@ -52,33 +78,6 @@ Relation: TypeAlias = Callable[[Call], Iterator[Claim]]
 """What says of one call which claims can be made of it."""
 
 
-def names(call: Call) -> tuple[str, ...]:
-    """Return the names of a call's arguments."""
-    return OPERATORS[call.case.operator].arguments
-
-
-def derived(call: Call, weight: float = 1.0, *, arrays: dict[str, Any], **changes: Any) -> Call:
-    """Return ``call`` with some arguments and some fields of its case replaced.
-
-    The case's shapes follow from the arguments: x and w where they are arrays or shapes.
-    """
-    given = dict(zip(names(call), call.inputs, strict=True)) | arrays
-    shapes: dict[str, Any] = {}
-    for argument, field in (("x", "x"), ("input_shape", "x"), ("w", "w"), ("weight_shape", "w")):
-        if argument in given:
-            shapes[field] = shape_of(given[argument])
-    if call.case.operator == "conv_bias_grad":
-        shapes["x"] = shape_of(given["grad"])
-    if "bias" in given:
-        shapes["bias"] = given["bias"] is not None
-    return Call(call.case.replace(**(shapes | changes)), tuple(given.values()), weight)
-
-
-def argument(call: Call, name: str) -> Any:
-    """Return one argument of a call."""
-    return call.inputs[names(call).index(name)]
-
-
 def shape_of(value: Any) -> Shape:
     """Return the shape that an argument has, or is."""
     return value if isinstance(value, tuple) else tuple(value.shape)
@@ -94,15 +93,15 @@ def along(axis: int, part: slice) -> tuple[slice, ...]:
     return (*(slice(None),) * axis, part)
 
 
-def spatial(slices: Iterable[slice]) -> tuple[Any, ...]:
-    """Return the index that leaves all axes but the last, the spatial ones, as they are."""
-    return (Ellipsis, *slices)
+def joined(axis: int) -> Callable[[Sequence[Array]], Sides]:
+    """Return what compares the first output with the others, joined along an axis."""
+    return lambda outputs: Sides(outputs[0], np.concatenate(outputs[1:], axis=axis))
 
 
-def equal(outputs: Sequence[Array]) -> Sides:
-    """Return two outputs as the two sides."""
-    left, right = outputs
-    return Sides(left, right)
+def added(outputs: Sequence[Array]) -> Sides:
+    """Compare the first output with the sum of the other two."""
+    whole, first, second = outputs
+    return Sides(whole, first + second)
 
 
 def put(values: Any, axis: int, value: Any) -> Any:

@@ -11,41 +11,31 @@ import numpy as np
 from conformance.calling import Array
 from conformance.case import Shape
 from conformance.checks.relations.claims import (
+    WEIGHTED,
+    WINDOWED,
     Call,
     Claim,
     Sides,
-    argument,
     column,
     defaults,
-    derived,
-    equal,
+    joined,
     reach,
-    spatial,
     widened,
     window,
 )
+from conformance.large.contraction import spatial
 from conformance.operators import OPERATORS
-
-_WEIGHTED = ("conv", "conv_transpose")
-_WINDOWED = ("conv", "max_pool", "avg_pool")
-"""Operators whose outputs are windows of the input."""
 
 
 def one_by_one(whole: Call) -> Iterator[Claim]:
     """A kernel of one position is a matrix product at every position."""
     case = whole.case
-    if case.operator not in _WEIGHTED:
+    if case.operator not in WEIGHTED:
         return
     x, w, bias = whole.inputs
     ones, none = defaults(case)
     point = w[spatial((slice(0, 1),) * case.dims)]
-    changes: dict[str, Any] = {
-        "stride": ones,
-        "dilation": ones,
-        "padding": none,
-        "output_padding": (),
-    }
-    call = derived(whole, arrays={"w": point}, **changes)
+    call = whole.derived({"w": point}, stride=ones, dilation=ones, padding=none, output_padding=())
 
     def sides(y: Sequence[Array]) -> Sides:
         n, c, g = *case.x[:2], case.groups
@@ -62,15 +52,15 @@ def one_by_one(whole: Call) -> Iterator[Claim]:
 def dilation(whole: Call) -> Iterator[Claim]:
     """A dilated kernel is one with zeros between its taps."""
     case = whole.case
-    if case.operator not in _WEIGHTED or max(case.dilation) == 1:
+    if case.operator not in WEIGHTED or max(case.dilation) == 1:
         return
-    w = argument(whole, "w")
+    w = whole.arguments["w"]
     sizes = tuple(reach(case, axis) for axis in range(case.dims))
     stuffed = np.zeros((*w.shape[:2], *sizes), w.dtype)
     stuffed[spatial(slice(None, None, d) for d in case.dilation)] = w
-    call = derived(whole, arrays={"w": stuffed}, dilation=defaults(case)[0])
+    call = whole.derived({"w": stuffed}, dilation=defaults(case)[0])
     says = "the kernel with zeros between its taps, without dilation"
-    yield Claim("RELATE-4", says, (whole, call), equal)
+    yield Claim("RELATE-4", says, (whole, call), joined(0))
 
 
 def stride(whole: Call) -> Iterator[Claim]:
@@ -80,12 +70,12 @@ def stride(whole: Call) -> Iterator[Claim]:
         return
     ones, _ = defaults(case)
     steps = tuple(slice(None, None, step) for step in case.stride)
-    if case.operator in _WINDOWED:
-        call = derived(whole, arrays={}, stride=ones)
+    if case.operator in WINDOWED:
+        call = whole.derived({}, stride=ones)
         says = "every stride-th output of the call with stride 1"
         yield Claim("RELATE-5", says, (whole, call), lambda y: Sides(y[0], y[1][spatial(steps)]))
     elif case.operator == "conv_transpose":
-        x = argument(whole, "x")
+        x = whole.arguments["x"]
         sizes = ((size - 1) * s + 1 for size, s in zip(case.x[2:], case.stride, strict=True))
         stuffed = np.zeros((*x.shape[:2], *sizes), x.dtype)
         stuffed[spatial(steps)] = x
@@ -94,10 +84,9 @@ def stride(whole: Call) -> Iterator[Claim]:
         padding = tuple((before, after - r) for (before, after), r in pads)
         if min(after for _, after in padding) < 0:
             return
-        changes: dict[str, Any] = {"stride": ones, "padding": padding, "output_padding": ()}
-        call = derived(whole, arrays={"x": stuffed}, **changes)
+        call = whole.derived({"x": stuffed}, stride=ones, padding=padding, output_padding=())
         says = "the input with zeros between its elements, with stride 1"
-        yield Claim("RELATE-5", says, (whole, call), equal)
+        yield Claim("RELATE-5", says, (whole, call), joined(0))
 
 
 def padding(whole: Call) -> Iterator[Claim]:
@@ -107,7 +96,7 @@ def padding(whole: Call) -> Iterator[Claim]:
         return
     _, none = defaults(case)
     if case.operator == "conv_transpose":
-        call = derived(whole, arrays={}, padding=none)
+        call = whole.derived({}, padding=none)
 
         def sides(y: Sequence[Array]) -> Sides:
             crop = zip(case.padding, y[0].shape[2:], strict=True)
@@ -115,8 +104,8 @@ def padding(whole: Call) -> Iterator[Claim]:
             return Sides(y[0], y[1][spatial(where)])
 
         yield Claim("RELATE-6", "the output without padding, cropped", (whole, call), sides)
-    elif case.operator in _WINDOWED and not case.ceil_mode and case.count_include_pad:
-        x = argument(whole, "x")
+    elif case.operator in WINDOWED and not case.ceil_mode and case.count_include_pad:
+        x = whole.arguments["x"]
         fill: float = 0
         if case.operator == "max_pool":
             fill = -np.inf if x.dtype.kind not in "iu" else int(np.iinfo(x.dtype).min)
@@ -124,15 +113,15 @@ def padding(whole: Call) -> Iterator[Claim]:
         full = np.full((*x.shape[:2], *sizes), fill, x.dtype)
         inner = zip(case.padding, case.x[2:], strict=True)
         full[spatial(slice(before, before + size) for (before, _), size in inner)] = x
-        call = derived(whole, arrays={"x": full}, padding=none)
-        yield Claim("RELATE-6", "the input padded beforehand", (whole, call), equal)
+        call = whole.derived({"x": full}, padding=none)
+        yield Claim("RELATE-6", "the input padded beforehand", (whole, call), joined(0))
 
 
 def reversal(whole: Call) -> Iterator[Claim]:
     """Everything reversed along the spatial axes gives the reversed output."""
     case = whole.case
     back = spatial((slice(None, None, -1),) * case.dims)
-    arrays = {"x": argument(whole, "x")} if case.operator in (*_WEIGHTED, *_WINDOWED) else {}
+    arrays = {"x": whole.arguments["x"]} if case.operator in (*WEIGHTED, *WINDOWED) else {}
     if not arrays or case.ceil_mode:
         return
     changes: dict[str, Any] = {}
@@ -147,8 +136,8 @@ def reversal(whole: Call) -> Iterator[Claim]:
     if min(itertools.chain(*ends, arrays["x"].shape[2:])) < 0 or 0 in arrays["x"].shape:
         return
     arrays = {name: value[back] for name, value in arrays.items()}
-    if case.operator in _WEIGHTED:
-        arrays["w"] = argument(whole, "w")[back]
-    call = derived(whole, arrays=arrays, padding=tuple(ends), **changes)
-    says = "input and kernel reversed" if case.operator in _WEIGHTED else "the input reversed"
+    if case.operator in WEIGHTED:
+        arrays["w"] = whole.arguments["w"][back]
+    call = whole.derived(arrays, padding=tuple(ends), **changes)
+    says = "input and kernel reversed" if case.operator in WEIGHTED else "the input reversed"
     yield Claim("RELATE-9", says, (whole, call), lambda y: Sides(y[0], y[1][back]))

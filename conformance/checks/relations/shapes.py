@@ -32,20 +32,15 @@ def cases(
         large = large[:3]
     has = OPERATORS[operator].dtypes
     dtypes, claimed = ([d for d in some if d in has] for some in (dtypes, claimed))
-    found = [case.replace(dtype=dtype) for dtype in (*dtypes, *claimed) for case in small]
-    found += [
-        case.replace(dtype=dtype)
-        for case, dtype in zip(large, itertools.cycle(dtypes), strict=False)
-    ]
-    found = [gradient.derived(case) if gradient else case for case in found]
-    return [case.replace(seed=seed) for case in found]
+    pairs = [*itertools.product((*dtypes, *claimed), small)]
+    pairs += zip(itertools.cycle(dtypes), large, strict=False)
+    chosen = (case.replace(dtype=dtype, seed=seed) for dtype, case in pairs)
+    return [gradient.derived(case) if gradient else case for case in chosen]
 
 
 def _small(operator: str, dims: int) -> list[Case]:
     """Return cases of a few hundred operations to which every relation applies."""
-    stride, dilation = (2, 1, 1)[:dims], (1, 2, 1)[:dims]
-    if dims == 1:
-        dilation = (2,)
+    stride, dilation = (2, 1, 1)[:dims], (1, 2, 1)[:dims] if dims > 1 else (2,)
     padding = ((1, 1), (0, 1), (1, 0))[:dims]
     size: Shape = (8, 7, 5)[:dims]
     kernel: Shape = (3, 2, 2)[:dims]

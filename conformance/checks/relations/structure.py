@@ -9,15 +9,16 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.checks.relations.claims import (
+    WEIGHTED,
+    WINDOWED,
     Call,
     Claim,
     Sides,
+    added,
     along,
-    argument,
     column,
-    derived,
     halves,
-    names,
+    joined,
     put,
     shape_of,
     widened,
@@ -28,7 +29,7 @@ from conformance.signatures import ROLES
 
 _OVER_BATCH = ("conv_weight_grad", "conv_bias_grad")
 """The operators that add over the batch; all others treat its elements alike and apart."""
-_WEIGHTED = ("conv", "conv_transpose")
+_ALL, _BACK = slice(None), slice(None, None, -1)
 
 
 def batch(whole: Call) -> Iterator[Claim]:
@@ -36,20 +37,18 @@ def batch(whole: Call) -> Iterator[Claim]:
     n = whole.case.x[0]
     if n < 2:
         return
-    parts = [derived(whole, arrays=_images(whole, (part,))) for part in halves(n)]
+    calls = (whole, *(whole.derived(_images(whole, (part,))) for part in halves(n)))
     if whole.case.operator in _OVER_BATCH:
-        says = "the sum over the two halves of the batch"
-        yield Claim("RELATE-1", says, (whole, *parts), lambda y: Sides(y[0], y[1] + y[2]))
+        yield Claim("RELATE-1", "the sum over the two halves of the batch", calls, added)
     else:
-        says = "the two halves of the batch, apart"
-        yield Claim("RELATE-1", says, (whole, *parts), _joined(0))
+        yield Claim("RELATE-1", "the two halves of the batch, apart", calls, joined(0))
 
 
 def _images(call: Call, index: tuple[slice, ...]) -> dict[str, Any]:
     """Return the arguments that are an image, or the shape of one, with ``index`` taken of each."""
     return {
         name: _taken(value, index)
-        for name, value in zip(names(call), call.inputs, strict=True)
+        for name, value in call.arguments.items()
         if ROLES[name] == "image"
     }
 
@@ -61,31 +60,23 @@ def _taken(value: Any, index: tuple[slice, ...]) -> Any:
     return (*sizes, *value[len(sizes) :])
 
 
-def _joined(axis: int) -> Any:
-    def sides(y: Sequence[Array]) -> Sides:
-        return Sides(y[0], np.concatenate(y[1:], axis=axis))
-
-    return sides
-
-
 def groups(whole: Call) -> Iterator[Claim]:
     """The first group, the last one, and those between them, computed apart, are the whole."""
     case, count = whole.case, whole.case.groups
     if count < 2:
         return
-    ends = [(0, 1), (1, count - 1), (count - 1, count)]
     parts = []
-    for first, end in ends:
+    for first, end in ((0, 1), (1, count - 1), (count - 1, count)):
         if end > first:
-            share = {
+            shares = {
                 name: _group_share(name, value, first, end, count)
-                for name, value in zip(names(whole), whole.inputs, strict=True)
+                for name, value in whole.arguments.items()
                 if value is not None
             }
-            parts.append(derived(whole, arrays=share, groups=end - first))
+            parts.append(whole.derived(shares, groups=end - first))
     axis = 0 if case.operator == "conv_weight_grad" else 1
     says = "the first and the last group as separate convolutions, and the groups between"
-    yield Claim("RELATE-2", says, (whole, *parts), _joined(axis))
+    yield Claim("RELATE-2", says, (whole, *parts), joined(axis))
 
 
 def _group_share(name: str, value: Any, first: int, end: int, count: int) -> Any:
@@ -99,148 +90,114 @@ def channels(whole: Call) -> Iterator[Claim]:
     case = whole.case
     if case.operator in ("conv_weight_grad", "conv_input_grad"):
         yield from _gradient_channels(whole)
-        return
-    if case.operator in _WEIGHTED:
-        yield from _output_channels(whole)
-        yield from _reversed_channels(whole)
-        return
-    c = case.x[1]
-    if c < 2:
-        return
-    apart = [derived(whole, arrays=_images(whole, (slice(None), part))) for part in halves(c)]
-    axis = 0 if case.operator == "conv_bias_grad" else 1
-    yield Claim(
-        "RELATE-11", "the two halves of the channels, apart", (whole, *apart), _joined(axis)
-    )
-    order = slice(None, None, -1)
-    turned = derived(whole, arrays=_images(whole, (slice(None), order)))
-    says = "the channels in reverse order"
-    yield Claim("RELATE-11", says, (whole, turned), lambda y: Sides(y[0], y[1][along(axis, order)]))
+    elif case.operator in WEIGHTED:
+        yield from _weighted_channels(whole)
+    elif (c := case.x[1]) > 1:
+        axis = 0 if case.operator == "conv_bias_grad" else 1
+        apart = [whole.derived(_images(whole, (_ALL, part))) for part in halves(c)]
+        says = "the two halves of the channels, apart"
+        yield Claim("RELATE-11", says, (whole, *apart), joined(axis))
+        turned = whole.derived(_images(whole, (_ALL, _BACK)))
+        says, back = "the channels in reverse order", along(axis, _BACK)
+        yield Claim("RELATE-11", says, (whole, turned), lambda y: Sides(y[0], y[1][back]))
 
 
-def _output_channels(whole: Call) -> Iterator[Claim]:
-    axis = 0 if whole.case.operator == "conv" else 1
-    w, bias = argument(whole, "w"), argument(whole, "bias")
-    if whole.case.groups > 1 or w.shape[axis] < 2:
-        return
-    parts = [
-        derived(whole, arrays={"w": w[along(axis, part)], "bias": _some(bias, part)})
-        for part in halves(w.shape[axis])
-    ]
-    says = "the two halves of the output channels, apart"
-    yield Claim("RELATE-11", says, (whole, *parts), _joined(1))
-
-
-def _gradient_channels(whole: Call) -> Iterator[Claim]:
-    """Gradients by channels of the forward input, and those of the weight by output channels."""
-    case = whole.case
-    c, o = case.x[1], (case.w or ())[0]
-    if case.groups > 1 or min(c, o) < 2:
-        return
-    grad, inner = argument(whole, "grad"), halves(c)
-    if case.operator == "conv_input_grad":
-        w, shape = argument(whole, "w"), argument(whole, "input_shape")
-        apart = [{"w": w[:, part]} for part in inner]
-        for arrays, part in zip(apart, inner, strict=True):
-            arrays["input_shape"] = _taken(shape, (slice(None), part))
-        added = [{"grad": grad[:, part], "w": w[part]} for part in halves(o)]
-        outer = [derived(whole, arrays=arrays) for arrays in added]
-        says = "the sum over the two halves of the output channels"
-        yield Claim("RELATE-12", says, (whole, *outer), lambda y: Sides(y[0], y[1] + y[2]))
-    else:
-        x, shape = argument(whole, "x"), argument(whole, "weight_shape")
-        apart = [{"x": x[:, part]} for part in inner]
-        for arrays, part in zip(apart, inner, strict=True):
-            arrays["weight_shape"] = _taken(shape, (slice(None), part))
-        rows = [
-            derived(whole, arrays={"grad": grad[:, part], "weight_shape": _taken(shape, (part,))})
-            for part in halves(o)
-        ]
-        yield Claim("RELATE-11", "the two halves of its rows, apart", (whole, *rows), _joined(0))
-    calls = [derived(whole, arrays=arrays) for arrays in apart]
-    says = "the two halves of the input channels, apart"
-    yield Claim("RELATE-11", says, (whole, *calls), _joined(1))
-
-
-def _reversed_channels(whole: Call) -> Iterator[Claim]:
+def _weighted_channels(whole: Call) -> Iterator[Claim]:
     x, w, bias = whole.inputs
-    back = slice(None, None, -1)
-    arrays = {"x": x[:, back], "w": w[back, back], "bias": _some(bias, back)}
-    turned = derived(whole, arrays=arrays)
+    axis = 0 if whole.case.operator == "conv" else 1
+    if whole.case.groups == 1 and w.shape[axis] > 1:
+        parts = [
+            whole.derived({"w": w[along(axis, part)], "bias": _some(bias, part)})
+            for part in halves(w.shape[axis])
+        ]
+        says = "the two halves of the output channels, apart"
+        yield Claim("RELATE-11", says, (whole, *parts), joined(1))
+    turned = whole.derived({"x": x[:, _BACK], "w": w[_BACK, _BACK], "bias": _some(bias, _BACK)})
     says = "the input and output channels in reverse order"
-    yield Claim("RELATE-11", says, (whole, turned), lambda y: Sides(y[0], y[1][:, back]))
+    yield Claim("RELATE-11", says, (whole, turned), lambda y: Sides(y[0], y[1][:, _BACK]))
 
 
 def _some(bias: Array | None, part: slice) -> Array | None:
     return None if bias is None else bias[part]
 
 
+def _gradient_channels(whole: Call) -> Iterator[Claim]:
+    """Gradients by channels of the forward input, and those of the weight by output channels."""
+    case, given = whole.case, whole.arguments
+    c, o = case.x[1], (case.w or ())[0]
+    if case.groups > 1 or min(c, o) < 2:
+        return
+    grad = given["grad"]
+    if case.operator == "conv_input_grad":
+        of_inputs: tuple[str, ...] = ("w", "input_shape")
+        outer = [whole.derived({"grad": grad[:, p], "w": given["w"][p]}) for p in halves(o)]
+        says = "the sum over the two halves of the output channels"
+        yield Claim("RELATE-12", says, (whole, *outer), added)
+    else:
+        of_inputs = ("x", "weight_shape")
+        rows = [
+            whole.derived({"grad": grad[:, p], "weight_shape": _taken(given["weight_shape"], (p,))})
+            for p in halves(o)
+        ]
+        yield Claim("RELATE-11", "the two halves of its rows, apart", (whole, *rows), joined(0))
+    apart = [
+        whole.derived({name: _taken(given[name], (_ALL, p)) for name in of_inputs})
+        for p in halves(c)
+    ]
+    says = "the two halves of the input channels, apart"
+    yield Claim("RELATE-11", says, (whole, *apart), joined(1))
+
+
 def additivity(whole: Call) -> Iterator[Claim]:
     """Sums over halves of the input channels, and the bias, add up to the whole."""
     case = whole.case
-    if case.operator not in _WEIGHTED:
+    if case.operator not in WEIGHTED:
         return
     x, w, bias = whole.inputs
     if bias is not None:
-        plain = derived(whole, arrays={"bias": None})
-        says = "the result without the bias, and the bias"
-        yield Claim(
-            "RELATE-12",
-            says,
-            (whole, plain),
-            lambda y: Sides(y[0], y[1] + column(bias, case.dims)),
-        )
+        calls = (whole, whole.derived({"bias": None}))
+        says, addend = "the result without the bias, and the bias", column(bias, case.dims)
+        yield Claim("RELATE-12", says, calls, lambda y: Sides(y[0], y[1] + addend))
     axis = 1 if case.operator == "conv" else 0
     if case.groups > 1 or w.shape[axis] < 2:
         return
-    first, second = halves(w.shape[axis])
-    parts = (
-        derived(whole, arrays={"x": x[:, first], "w": w[along(axis, first)]}),
-        derived(whole, arrays={"x": x[:, second], "w": w[along(axis, second)], "bias": None}),
-    )
+    parts = [
+        whole.derived({"x": x[:, part], "w": w[along(axis, part)], "bias": given})
+        for part, given in zip(halves(w.shape[axis]), (bias, None), strict=True)
+    ]
     says = "the sum over the two halves of the input channels"
-    yield Claim("RELATE-12", says, (whole, *parts), lambda y: Sides(y[0], y[1] + y[2]))
+    yield Claim("RELATE-12", says, (whole, *parts), added)
 
 
 def locality(whole: Call) -> Iterator[Claim]:
-    """A part of the output is what its windows make of the part of the input that they read."""
-    case = whole.case
+    """A part of the output is what its windows make of the part of the input that they read.
+
+    A gradient of the weight adds up over the output positions.
+    """
+    case, given = whole.case, whole.arguments
     axis = int(np.argmax(case.x[2:]))
     if case.operator == "conv_transpose":
         yield from _overlap(whole, axis)
-    if case.operator == "conv_weight_grad":
-        yield from _positions(whole, axis)
-    if case.operator not in ("conv", "max_pool", "avg_pool") or case.ceil_mode:
+    adds = case.operator == "conv_weight_grad"
+    if not (adds or case.operator in WINDOWED) or case.ceil_mode:
         return
-    out = OPERATORS[case.operator].output_shape(case)[2 + axis]
-    if out < 2:
+    shape = given["grad"].shape if adds else OPERATORS[case.operator].output_shape(case)
+    if shape[2 + axis] < 2:
         return
     parts = []
-    for part in halves(out):
+    for part in halves(shape[2 + axis]):
         where, pair = window(case, axis, part.start, part.stop)
         if where.start >= where.stop:
             return
-        x = argument(whole, "x")[along(2 + axis, where)]
-        parts.append(derived(whole, arrays={"x": x}, padding=put(case.padding, axis, pair)))
-    says = f"the two halves of the output along axis {axis}, each from what its windows read"
-    yield Claim("RELATE-13", says, (whole, *parts), _joined(2 + axis))
-
-
-def _positions(whole: Call, axis: int) -> Iterator[Claim]:
-    """The gradients of the weight by two halves of the output positions add up."""
-    case, (grad, x, _) = whole.case, whole.inputs
-    out = grad.shape[2 + axis]
-    if out < 2:
-        return
-    parts = []
-    for part in halves(out):
-        where, pair = window(case, axis, part.start, part.stop)
-        if where.start >= where.stop:
-            return
-        arrays = {"grad": grad[along(2 + axis, part)], "x": x[along(2 + axis, where)]}
-        parts.append(derived(whole, arrays=arrays, padding=put(case.padding, axis, pair)))
-    says = f"the sum over the two halves of the output positions along axis {axis}"
-    yield Claim("RELATE-13", says, (whole, *parts), lambda y: Sides(y[0], y[1] + y[2]))
+        arrays = {"x": given["x"][along(2 + axis, where)]}
+        if adds:
+            arrays["grad"] = given["grad"][along(2 + axis, part)]
+        parts.append(whole.derived(arrays, padding=put(case.padding, axis, pair)))
+    if adds:
+        says = f"the sum over the two halves of the output positions along axis {axis}"
+    else:
+        says = f"the two halves of the output along axis {axis}, each from what its windows read"
+    yield Claim("RELATE-13", says, (whole, *parts), added if adds else joined(2 + axis))
 
 
 def _overlap(whole: Call, axis: int) -> Iterator[Claim]:
@@ -248,24 +205,21 @@ def _overlap(whole: Call, axis: int) -> Iterator[Claim]:
     case, (x, _, bias) = whole.case, whole.inputs
     if case.x[2 + axis] < 2:
         return
-    changes = {
-        "padding": put(case.padding, axis, (0, 0)),
-        "output_padding": put(case.output_padding, axis, 0),
-    }
-    first, second = halves(case.x[2 + axis])
+    padding, rest = put(case.padding, axis, (0, 0)), put(case.output_padding, axis, 0)
     parts = [
-        derived(whole, arrays={"x": x[along(2 + axis, half)], "bias": None}, **changes)
-        for half in (first, second)
+        whole.derived(
+            {"x": x[along(2 + axis, half)], "bias": None}, padding=padding, output_padding=rest
+        )
+        for half in halves(case.x[2 + axis])
     ]
-    begin, before = second.start * case.stride[axis], case.padding[axis][0]
+    begin, before = case.x[2 + axis] // 2 * case.stride[axis], case.padding[axis][0]
 
     def sides(y: Sequence[Array]) -> Sides:
-        size = y[0].shape[2 + axis]
-        shape = put(y[0].shape, 2 + axis, max(before + size, begin + y[2].shape[2 + axis]))
-        added = np.zeros(shape)
-        added[along(2 + axis, slice(0, y[1].shape[2 + axis]))] += y[1]
-        added[along(2 + axis, slice(begin, begin + y[2].shape[2 + axis]))] += y[2]
-        right = added[along(2 + axis, slice(before, before + size))]
+        size, first, second = (output.shape[2 + axis] for output in y)
+        total = np.zeros(put(y[0].shape, 2 + axis, max(before + size, begin + second)))
+        total[along(2 + axis, slice(0, first))] += y[1]
+        total[along(2 + axis, slice(begin, begin + second))] += y[2]
+        right = total[along(2 + axis, slice(before, before + size))]
         return Sides(y[0], right if bias is None else right + column(bias, case.dims))
 
     says = f"the two halves of the input along axis {axis}, added where their outputs overlap"
@@ -277,7 +231,7 @@ def shift(whole: Call) -> Iterator[Claim]:
     (x, *_) = whole.inputs
     if whole.case.operator != "max_pool" or x.dtype.kind in "iu":
         return
-    moved = derived(whole, arrays={"x": (widened(x) - SHIFT).astype(x.dtype)})
+    moved = whole.derived({"x": (widened(x) - SHIFT).astype(x.dtype)})
     says = f"the maximum of the input less {SHIFT}, and {SHIFT}"
     yield Claim("RELATE-14", says, (whole, moved), lambda y: Sides(y[0], y[1] + SHIFT))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.checks.relations.claims import Call, argument, widened
+from conformance.checks.relations.claims import Call, widened
 from conformance.dtypes import FORMATS, INTEGERS
 from conformance.judging import Accuracy
 from conformance.operators import OPERATORS
@@ -37,15 +37,15 @@ def error(call: Call, accuracy: Accuracy) -> float:
     accumulator, stored = arithmetic.accumulator, arithmetic.stored
     terms = operator.terms(case)
     magnitude = _magnitude(call, terms)
-    normwise = accuracy.amplification is not None and operator.has_weight
     exact_up_to = arithmetic.exact_up_to
-    plain = not normwise and accuracy.multiply is None and magnitude <= exact_up_to
-    if plain and _divides_exactly(case, accuracy, magnitude, exact_up_to):
+    if accuracy.amplification is not None and operator.has_weight:
+        magnitude = max(accuracy.amplification * _norm(call), magnitude)
+    elif (
+        accuracy.multiply is None
+        and magnitude <= exact_up_to
+        and _divides_exactly(case, accuracy, magnitude, exact_up_to)
+    ):
         return 0.0
-    if normwise:
-        assert accuracy.amplification is not None
-        norms = accuracy.amplification * _norm(call)
-        magnitude = max(norms, magnitude)
     if magnitude > 2.0 ** min(accumulator.max_exponent, stored.max_exponent - 1):
         return math.inf
     terms += _MORE_TERMS + 2 * case.dims
@@ -64,11 +64,10 @@ def _magnitude(call: Call, terms: int) -> float:
         elif case.operator == "conv_bias_grad":
             terms = max(1, first.size // max(1, first.shape[1]))
         return terms * _peak(first)
-    bias = argument(call, "bias") if "bias" in OPERATORS[case.operator].arguments else None
+    bias = call.arguments.get("bias")
     products = (terms - case.bias) * _peak(call.inputs[0]) * _peak(call.inputs[1])
     total = products + (0.0 if bias is None else _peak(bias))
-    digits = FORMATS[case.dtype].digits
-    return total if total <= 2.0**digits else min(total, _norm(call))
+    return total if total <= 2.0 ** FORMATS[case.dtype].digits else min(total, _norm(call))
 
 
 def _norm(call: Call) -> float:
@@ -86,8 +85,6 @@ def _divides_exactly(case: Case, accuracy: Accuracy, magnitude: float, exact_up_
     if case.operator == "max_pool_grad":
         return accuracy.tie != "split"
     if case.operator == "avg_pool":
-        operator = OPERATORS[case.operator]
-        assert isinstance(operator, AvgPool)
-        halves = np.frexp(operator.divisor(case))[0] == 0.5
+        halves = np.frexp(AvgPool().divisor(case))[0] == 0.5
         return bool(halves.all()) and magnitude * math.prod(case.window) <= exact_up_to
     return case.operator != "avg_pool_grad"
