@@ -29,14 +29,10 @@ nox.options.reuse_venv = "yes"
 
 CONSTRAINTS = ("-c", "constraints.txt")
 RUN_FOLDER = Path("convformance-run")  # where `convformance run` writes by default
-BENCHMARKS = (
-    *("list_cost", "reference_cost", "author_path", "isolation_cost", "throughput"),
-    *("projection_cost", "weaker_judges"),
-)
-JUDGED = (
-    *("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul"),
-    *("torch", "tensorflow"),
-)
+BENCHMARKS: tuple[str, ...] = ("list_cost", "reference_cost", "author_path", "isolation_cost")
+BENCHMARKS += ("throughput", "projection_cost", "weaker_judges")
+JUDGED: tuple[str, ...] = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
+JUDGED += ("torch", "tensorflow")
 """What the main job judges where nothing else is asked for; `fleet` judges everything."""
 PACKAGES = ("conformance", "implementations", "reports")
 
@@ -44,9 +40,7 @@ PACKAGES = ("conformance", "implementations", "reports")
 @nox.session
 def engines(session: nox.Session) -> None:
     """Install the package, in place, with every backend: the environment of the jobs below."""
-    started = time.perf_counter()
-    session.install("-e", ".[all,test]", *CONSTRAINTS)
-    session.log(f"installing took {time.perf_counter() - started:.0f} s")
+    _install_in_place(session, ".[all,test]")
 
 
 @nox.session(venv_backend="none", requires=["engines"])
@@ -78,9 +72,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def fleet_engines(session: nox.Session) -> None:
     """Install the package, in place, with every engine: the environment of `fleet`, `adapters`."""
-    started = time.perf_counter()
-    session.install("-e", ".[fleet,test]", *CONSTRAINTS)
-    session.log(f"installing took {time.perf_counter() - started:.0f} s")
+    _install_in_place(session, ".[fleet,test]")
 
 
 @nox.session(venv_backend="none", requires=["fleet_engines"])
@@ -188,6 +180,12 @@ def build(session: nox.Session) -> None:
 
 
 _SCRIPTS = "Scripts" if os.name == "nt" else "bin"
+
+
+def _install_in_place(session: nox.Session, what: str) -> None:
+    started = time.perf_counter()
+    session.install("-e", what, *CONSTRAINTS)
+    session.log(f"installing took {time.perf_counter() - started:.0f} s")
 
 
 def _install_whole(session: nox.Session) -> None:

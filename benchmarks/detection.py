@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import re
 import statistics
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -30,6 +29,7 @@ from time import perf_counter
 from typing import TypeAlias
 
 from benchmarks.hunting import Outcome, bank, default_plan, examined, hunt
+from benchmarks.measure import show_progress
 from conformance.requirements import CHECKS
 from tests.correct import correct
 from tests.defects import Defect, defects
@@ -56,9 +56,9 @@ def main() -> int:
         trials = [pool.submit(_try, right, seed, step) for seed in sets]
         parts: list[Future[list[Outcome]] | Future[Trial]] = [*hunts, *trials]
         for number, done in enumerate(as_completed(parts), 1):
-            _progress(f"{number} of {len(parts)} parts")
+            show_progress(f"{number} of {len(parts)} parts")
             done.result()
-        _progress("")
+        show_progress("")
         outcomes = {outcome.name: outcome for part in hunts for outcome in part.result()}
         trial = [part.result() for part in trials]
     found = [(one, outcomes[one.name]) for one in defects() if one.name in outcomes]
@@ -135,15 +135,20 @@ def _table(found: Found) -> Iterator[str]:
     yield "| --- | ---: | ---: | ---: | ---: | --- |"
     for check in (*CHECKS, "all"):
         mine = [outcome for defect, outcome in found if check in (defect.check, "all")]
-        named = [outcome for outcome in mine if outcome.caught]
         if not mine:
             continue
         cited = Counter(outcome.caught.requirement for outcome in mine if outcome.caught)
         listed = ", ".join(name for name, _ in cited.most_common(4))
-        yield (
-            f"| {check} | {len(mine)} | {len(named)} | {_median(o.judged for o in named):.0f} "
-            f"| {_median(o.seconds for o in named):.2f} | {listed if check != 'all' else ''} |"
-        )
+        yield f"{_counts(check, mine)} | {listed if check != 'all' else ''} |"
+
+
+def _counts(label: str, outcomes: Sequence[Outcome]) -> str:
+    """Return a row as far as both tables have it: how many there are and are caught, and when."""
+    caught = [outcome for outcome in outcomes if outcome.caught]
+    return (
+        f"| {label} | {len(outcomes)} | {len(caught)} | {_median(o.judged for o in caught):.0f} "
+        f"| {_median(o.seconds for o in caught):.2f}"
+    )
 
 
 def _median(values: Iterable[float]) -> float:
@@ -188,12 +193,8 @@ def _kinds(found: Found) -> Iterator[str]:
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for kind in dict.fromkeys(defect.kind for defect, _ in found):
         mine = [outcome for defect, outcome in found if kind == defect.kind]
-        named = [outcome for outcome in mine if outcome.caught]
-        yield (
-            f"| {kind} | {len(mine)} | {len(named)} | {_median(o.judged for o in named):.0f} "
-            f"| {_median(o.seconds for o in named):.2f} "
-            f"| {max([o.seconds for o in named] or [0.0]):.1f} |"
-        )
+        longest = max((outcome.seconds for outcome in mine if outcome.caught), default=0.0)
+        yield f"{_counts(kind, mine)} | {longest:.1f} |"
 
 
 def _list(found: Found) -> Iterator[str]:
@@ -205,11 +206,6 @@ def _list(found: Found) -> Iterator[str]:
             f"| {defect.name} | {defect.check} | {hit.requirement if hit else '-'} "
             f"| {outcome.judged} | {outcome.seconds:.2f} | {hit.case.id if hit else '-'} |"
         )
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ import os
 import random
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from hypothesis import HealthCheck, Phase, settings
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
@@ -60,6 +62,23 @@ def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[objec
     align = ["left", *["right"] * (len(header) - 1)]
     table = tabulate(rows, header, tablefmt="github", colalign=align, disable_numparse=True)
     print(f"\n### {title}\n\n{table}\n", flush=True)
+
+
+def drawing(examples: int) -> settings:
+    """Return the settings of a Hypothesis test that draws so many examples, and does no more."""
+    return settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def show_progress(text: str) -> None:
+    """Show what is being done on a terminal, in place of what was shown before."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def use_one_core() -> None:

@@ -22,11 +22,19 @@ from pathlib import Path
 from time import process_time
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import given, seed
 from numpy.testing import assert_allclose
 
 import conformance
-from benchmarks.measure import Work, interleaved, print_table, ratios, summary, use_one_core
+from benchmarks.measure import (
+    Work,
+    drawing,
+    interleaved,
+    print_table,
+    ratios,
+    summary,
+    use_one_core,
+)
 from conformance import Unsupported
 from conformance.calling import from_layout, to_layout
 from conformance.case import Case
@@ -86,18 +94,11 @@ def _property_test(name: str, operator: str, examples: int, number: int) -> int:
         except AssertionError:
             rejected.append(case)
 
-    everything = settings(
-        max_examples=examples,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
     ranges = Ranges(batch=BATCH)
     for dims in ranges.dims:
         for case in _sizes(operator, dims, examples):
             compare(case)
-        seed(number)(everything(given(cases(operator, ranges, dims=dims))(compare)))()
+        seed(number)(drawing(examples)(given(cases(operator, ranges, dims=dims))(compare)))()
     if rejected:
         print(f"the plain property test of {name} fails on {rejected[0].id}")
     return compared

@@ -12,7 +12,6 @@ row says how many of the correct implementations each one accuses.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,6 +19,7 @@ from functools import cache, partial
 from benchmarks.hunting import default_plan, hunt
 from benchmarks.judges import Sample, accuses, fixed_shape, known, onnx_nodes, opinfo
 from benchmarks.judges import plain_hypothesis as plain
+from benchmarks.measure import show_progress
 from conformance.dtypes import FLOATS
 from conformance.registration.implementation import Implementation
 from tests.correct import correct
@@ -126,23 +126,18 @@ def main() -> int:
     chosen = [d for d in defects() if options.only in (None, d.kind, d.name)]
     found = []
     for defect in chosen:
-        _progress(defect.name)
+        show_progress(defect.name)
         found.append(
             (defect.kind, {name: judge(defect.implementation) for name, judge in JUDGES.items()})
         )
     accused = []
     for name, judge in (JUDGES | {"convformance": partial(by_convformance, step=STEP)}).items():
-        _progress(f"correct ones, {name}")
+        show_progress(f"correct ones, {name}")
         accused.append(sum(judge(one.implementation).accused for one in correct()))
-    _progress("")
+    show_progress("")
     print("\n### Defects caught, by judge (of those it could know)\n")
     print("\n".join(table(found, accused)), flush=True)
     return 0
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Container
 from typing import Any
 
 from conformance.reports.model import Report
+from conformance.reports.order import grouped
 from conformance.runfile.row import Row, columns
 from conformance.runfile.tables import Cell, Violation
 
@@ -17,12 +17,10 @@ def as_json(report: Report) -> dict[str, Any]:
 
     NaN becomes None; an infinity becomes the string "inf" or "-inf".
     """
-    cells = defaultdict(list)
-    violations = defaultdict(list)
-    for cell in report.cells:
-        cells[cell.implementation].append(cell)
-    for v in report.violations:
-        violations[v.implementation, v.operator, v.dims, v.dtype].append(v)
+    cells = grouped(report.cells, lambda cell: cell.implementation)
+    violations = grouped(
+        report.violations, lambda v: (v.implementation, v.operator, v.dims, v.dtype)
+    )
     data = {
         "run": report.path,
         "seed": report.facts.get("seed"),
@@ -31,8 +29,8 @@ def as_json(report: Report) -> dict[str, Any]:
             {
                 **as_data(one),
                 "cells": [
-                    _cell(c, violations[c.implementation, c.operator, c.dims, c.dtype])
-                    for c in cells[one.name]
+                    _cell(c, violations.get((c.implementation, c.operator, c.dims, c.dtype), []))
+                    for c in cells.get(one.name, [])
                 ],
             }
             for one in report.implementations

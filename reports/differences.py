@@ -6,12 +6,12 @@ made of the smallest case of another's failure, and the conventions that were pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from conformance.errors import ConformanceError
 from conformance.reports.model import Report
-from conformance.reports.order import by_operator, largest
+from conformance.reports.order import T, by_operator, grouped, largest
 from conformance.reports.text import plural
 from conformance.requirements import requirement
 from conformance.runfile.tables import Convention, Known, Violation, Witness
@@ -73,11 +73,8 @@ class Difference:
     @property
     def others(self) -> tuple[tuple[str, tuple[Party, ...]], ...]:
         """Who does not fail, by what they do."""
-        words: dict[str, list[Party]] = {}
-        for party in self.parties:
-            if not party.fails:
-                words.setdefault(party.does, []).append(party)
-        return tuple((does, tuple(who)) for does, who in words.items())
+        others = (party for party in self.parties if not party.fails)
+        return _by(others, lambda party: party.does)
 
 
 def differences(report: Report) -> tuple[Difference, ...]:
@@ -98,12 +95,15 @@ def _difference(report: Report, number: str, operator: str) -> Difference:
     asked = [w for w in report.witnesses if (w.requirement, w.operator) == (number, operator)]
     cases = [v.case for v in mine] + [k.case for k in known]
     case = asked[0].case if asked else min(cases, key=len)
-    parties = list(_parties(report, operator, mine, known, asked))
-    parties.sort(key=lambda p: (_PLACES.get(p.does, len(_PLACES)), p.does))
+    title, rule = _title_and_rule(number)
+    parties = sorted(
+        _parties(report, operator, mine, known, asked),
+        key=lambda p: (_PLACES.get(p.does, len(_PLACES)), p.does),
+    )
     return Difference(
         requirement=number,
-        title=_title(number),
-        sentence=_sentence(number),
+        title=title,
+        sentence=rule,
         kind=_kind(report, number, mine),
         operator=operator,
         case=case,
@@ -146,51 +146,34 @@ def _parties(
         witness = witnessed.get(one.name)
         base = Party(one.name, one.version, "")
         if found:
-            yield _violating(base, found)
+            where = ", ".join(dict.fromkeys(f"{v.dims}-D {v.dtype}" for v in found))
+            count = plural(sum(v.count for v in found), "case")
+            yield _failing(base, found[0].status, f"{count}: {where}", found[0])
         elif listed:
-            yield _expected(base, listed[0])
+            entry = listed[0]
+            told = f"{plural(entry.count, 'case')} where {entry.covers}: {entry.reason}"
+            yield _failing(base, KNOWN_DIFFERENCE, one_line(f"{told} {entry.link}"), entry)
         elif not cells:
             yield replace(base, does="not implemented")
         elif witness is None:
             yield replace(base, does="not asked", detail="the time ended before it was")
         elif witness.status in FAILED:
-            yield replace(
-                base,
-                does=witness.status,
-                detail=f"cited as {witness.cited}" if witness.cited else "",
-                case=witness.case,
-                message=witness.message,
-                script=witness.engine_script,
-                alone=bool(witness.engine_script),
-            )
+            cited = f"cited as {witness.cited}" if witness.cited else ""
+            yield _failing(base, witness.status, cited, witness)
         else:
             yield replace(base, does=witness.status, detail=one_line(witness.message))
 
 
-def _violating(base: Party, found: list[Violation]) -> Party:
-    first = found[0]
-    where = ", ".join(dict.fromkeys(f"{v.dims}-D {v.dtype}" for v in found))
+def _failing(base: Party, does: str, detail: str, shown: Violation | Known | Witness) -> Party:
+    script = shown.engine_script or getattr(shown, "script", "")  # a witness has no other
     return replace(
         base,
-        does=first.status,
-        detail=f"{plural(sum(v.count for v in found), 'case')}: {where}",
-        case=first.case,
-        message=first.message,
-        script=first.engine_script or first.script,
-        alone=bool(first.engine_script),
-    )
-
-
-def _expected(base: Party, entry: Known) -> Party:
-    told = f"{plural(entry.count, 'case')} where {entry.covers}: {entry.reason} {entry.link}"
-    return replace(
-        base,
-        does=KNOWN_DIFFERENCE,
-        detail=one_line(told),
-        case=entry.case,
-        message=entry.message,
-        script=entry.engine_script or entry.script,
-        alone=bool(entry.engine_script),
+        does=does,
+        detail=detail,
+        case=shown.case,
+        message=shown.message,
+        script=script,
+        alone=bool(shown.engine_script),
     )
 
 
@@ -233,10 +216,7 @@ class Choice:
     @property
     def camps(self) -> tuple[tuple[str, tuple[Follower, ...]], ...]:
         """Who follows what, those of one alternative together."""
-        words: dict[str, list[Follower]] = {}
-        for follower in self.followers:
-            words.setdefault(follower.followed, []).append(follower)
-        return tuple((word, tuple(who)) for word, who in words.items())
+        return _by(self.followers, lambda follower: follower.followed)
 
 
 def choices(report: Report) -> tuple[Choice, ...]:
@@ -244,22 +224,16 @@ def choices(report: Report) -> tuple[Choice, ...]:
 
     Where nobody could be probed there is no entry.
     """
-    groups: dict[tuple[str, str], list[Convention]] = {}
-    for row in report.conventions:
-        if row.followed != NOT_APPLICABLE:
-            name = f"accuracy in {row.dtype}" if row.convention == "accuracy" else row.convention
-            groups.setdefault((name, row.requirement), []).append(row)
-    ordered = sorted(groups, key=lambda key: (_group(key[1]), key[0]))
+    probed = [row for row in report.conventions if row.followed != NOT_APPLICABLE]
+    groups = grouped(probed, lambda row: (_name(row), row.requirement))
     return tuple(
-        Choice(
-            name,
-            number,
-            _title(number),
-            _sentence(number),
-            tuple(_followers(report, groups[name, number])),
-        )
-        for name, number in ordered
+        Choice(name, number, *_title_and_rule(number), tuple(_followers(report, rows)))
+        for (name, number), rows in sorted(groups.items(), key=lambda g: (_group(g[0][1]), g[0][0]))
     )
+
+
+def _name(row: Convention) -> str:
+    return f"accuracy in {row.dtype}" if row.convention == "accuracy" else row.convention
 
 
 def _followers(report: Report, rows: list[Convention]) -> Iterator[Follower]:
@@ -286,6 +260,10 @@ def _followers(report: Report, rows: list[Convention]) -> Iterator[Follower]:
         )
 
 
+def _by(rows: Iterable[T], word: Callable[[T], str]) -> tuple[tuple[str, tuple[T, ...]], ...]:
+    return tuple((each, tuple(group)) for each, group in grouped(rows, word).items())
+
+
 def _where(rows: list[Convention]) -> str:
     words: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -295,18 +273,11 @@ def _where(rows: list[Convention]) -> str:
     return "; ".join(f"{word} in {', '.join(places)}" for word, places in words.items())
 
 
-def _title(number: str) -> str:
+def _title_and_rule(number: str) -> tuple[str, str]:
     try:
-        return requirement(number).title
+        return requirement(number).title, requirement(number).rule
     except ConformanceError:  # a run may cite a later text
-        return ""
-
-
-def _sentence(number: str) -> str:
-    try:
-        return requirement(number).rule
-    except ConformanceError:
-        return ""
+        return "", ""
 
 
 def _group(number: str) -> tuple[str, int]:

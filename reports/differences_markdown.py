@@ -12,8 +12,9 @@ from conformance.reports.differences import (
     differences,
 )
 from conformance.reports.headline import INCOMPLETE
-from conformance.reports.markdown import escaped, fenced, folded, table, verdict_of
+from conformance.reports.markdown import Marked, escaped, fenced, folded, table
 from conformance.reports.model import Report
+from conformance.reports.tables import Table
 from conformance.reports.text import multiple, plural, shorten
 from conformance.runfile.text import one_line
 from conformance.runfile.words import FAILED, KNOWN_DIFFERENCE
@@ -34,16 +35,17 @@ def differences_markdown(report: Report) -> str:
         parts.append(f"> [!WARNING]\n> {INCOMPLETE}")
     if found:
         rows = [
-            [
-                f"[{escaped(d.requirement)}](#{d.anchor})",
-                escaped(d.operator),
+            (
+                Marked(f"[{escaped(d.requirement)}](#{d.anchor})"),
+                d.operator,
                 d.kind,
-                escaped(", ".join(party.implementation for party in d.failing)),
-                escaped(", ".join(f"{len(who)} {does}" for does, who in d.others)),
-            ]
+                ", ".join(party.implementation for party in d.failing),
+                ", ".join(f"{len(who)} {does}" for does, who in d.others),
+            )
             for d in found
         ]
-        parts.append(table(["requirement", "operator", "kind", "who", "the others"], rows, "lllll"))
+        header = ("requirement", "operator", "kind", "who", "the others")
+        parts.append(table(Table(header, "lllll", rows)))
     for difference in found:
         parts += _difference(difference)
     if followed:
@@ -73,25 +75,24 @@ def sentence(report: Report, found: tuple[Difference, ...]) -> str:
 
 def _difference(difference: Difference) -> list[str]:
     title = f"{difference.requirement}: {difference.title}, {difference.operator}"
-    quoted = "\n".join(f"> {line}".rstrip() for line in difference.sentence.splitlines())
-    rows = [
-        [
-            f"<b>{escaped(party.implementation)}</b> {escaped(party.version)}",
-            verdict_of(party.does),
-            escaped(one_line(shorten(party.detail, 300))),
-        ]
+    rows: list[tuple[str, ...]] = [
+        (
+            Marked(f"<b>{escaped(party.implementation)}</b> {escaped(party.version)}"),
+            party.does,
+            one_line(shorten(party.detail, 300)),
+        )
         for party in difference.failing
     ]
     for does, who in difference.others:
         names = ", ".join(party.implementation for party in who)
         told = "; ".join(dict.fromkeys(party.detail for party in who if party.detail))
-        rows.append([escaped(names), verdict_of(does), escaped(shorten(told, 300))])
+        rows.append((names, does, shorten(told, 300)))
     parts = [
         f'<a id="{difference.anchor}"></a>',
         f"## {escaped(title)}",
         _KINDS[difference.kind],
-        quoted,
-        table(["implementation", "does", "in how many cases, and where"], rows, "lll"),
+        _quoted(difference.sentence),
+        table(Table(("implementation", "does", "in how many cases, and where"), "lll", rows)),
         "The smallest case, which every implementation was asked about:",
         fenced(difference.case, "text"),
     ]
@@ -114,17 +115,21 @@ def _shown(party: Party) -> list[str]:
 
 def _choice(choice: Choice) -> list[str]:
     rows = [
-        [
-            escaped(one.implementation),
-            escaped(one.declared),
-            escaped(one.where or one.followed),
-            "" if one.agrees else f"❌ {escaped(one_line(shorten(one.message, 300)))}",
+        (
+            one.implementation,
+            one.declared,
+            one.where or one.followed,
+            "" if one.agrees else f"❌ {one_line(shorten(one.message, 300))}",
             f"{one.probes:,}",
             multiple(one.worst),
-        ]
+        )
         for one in choice.followers
     ]
-    quoted = "\n".join(f"> {line}".rstrip() for line in choice.sentence.splitlines())
-    header = ["implementation", "declares", "follows", "", "probes", "worst"]
+    header = ("implementation", "declares", "follows", "", "probes", "worst")
     title = f"{choice.name} ({choice.requirement}: {choice.title})"
-    return [f"## {escaped(title)}", quoted, table(header, rows, "llllrr")]
+    lines = table(Table(header, "llllrr", rows))
+    return [f"## {escaped(title)}", _quoted(choice.sentence), lines]
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in text.splitlines())

@@ -7,17 +7,9 @@ from typing import Any
 from conformance.reports.model import Report
 from conformance.reports.order import largest
 from conformance.reports.text import multiple, plural
+from conformance.runfile import words
 from conformance.runfile.tables import Implementation
 from conformance.runfile.text import one_line
-from conformance.runfile.words import (
-    ADAPTER_WRONG,
-    CONFORMS,
-    FAILED,
-    INCONCLUSIVE,
-    KNOWN_DIFFERENCE,
-    NOT_INSTALLED,
-    VIOLATES,
-)
 
 INCOMPLETE = "The run is incomplete: it ended before its closing record."
 
@@ -46,13 +38,13 @@ def overall(report: Report) -> str:
     Or that an adapter is wrong.
     """
     verdicts = report.verdicts()
-    if verdicts[ADAPTER_WRONG]:
-        return ADAPTER_WRONG
-    if any(verdicts[verdict] for verdict in FAILED) or failed_timings(report) or report.stale:
-        return VIOLATES
-    if verdicts[KNOWN_DIFFERENCE] and report.complete:
-        return KNOWN_DIFFERENCE
-    return CONFORMS if verdicts[CONFORMS] and report.complete else INCONCLUSIVE
+    if verdicts[words.ADAPTER_WRONG]:
+        return words.ADAPTER_WRONG
+    if any(verdicts[verdict] for verdict in words.FAILED) or failed_timings(report) or report.stale:
+        return words.VIOLATES
+    if verdicts[words.KNOWN_DIFFERENCE] and report.complete:
+        return words.KNOWN_DIFFERENCE
+    return words.CONFORMS if verdicts[words.CONFORMS] and report.complete else words.INCONCLUSIVE
 
 
 def failed_timings(report: Report) -> int:
@@ -76,33 +68,33 @@ def _without_cells(report: Report) -> str:
 
 def _one(report: Report, implementation: Implementation) -> str:
     name = implementation.name
-    if implementation.verdict == ADAPTER_WRONG:
+    if implementation.verdict == words.ADAPTER_WRONG:
         return f"The adapter {name} is wrong"
-    if implementation.verdict in FAILED:
-        numbers = sorted({v.requirement for v in report.violations if v.status in FAILED})
+    if implementation.verdict in words.FAILED:
+        numbers = sorted({v.requirement for v in report.violations if v.status in words.FAILED})
         named = ", ".join(numbers[:_NAMED]) or "the requirements"
         more = len(numbers) - _NAMED
         return f"{name} violates {named}" + (f" and {more} more" if more > 0 else "")
-    if implementation.verdict == CONFORMS:
+    if implementation.verdict == words.CONFORMS:
         worst = largest(cell.worst for cell in report.cells)
         return f"{name} conforms, worst error {multiple(worst)} of the bound"
-    if implementation.verdict == INCONCLUSIVE:
+    if implementation.verdict == words.INCONCLUSIVE:
         return f"{name} is inconclusive"
-    if implementation.verdict == KNOWN_DIFFERENCE:
+    if implementation.verdict == words.KNOWN_DIFFERENCE:
         return f"{name} conforms but for known differences"
     return f"{name}: {implementation.verdict}"
 
 
 def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
     counts = report.verdicts()
-    failed = sum(counts[verdict] for verdict in FAILED)
-    conform = counts[CONFORMS]
+    failed = sum(counts[verdict] for verdict in words.FAILED)
+    conform = counts[words.CONFORMS]
     if conform == len(judged):
         return f"All {conform} implementations conform"
     rest = [
         f"{count} {verdict}"
         for verdict, count in sorted(counts.items())
-        if verdict not in (*FAILED, CONFORMS, NOT_INSTALLED)
+        if verdict not in (*words.FAILED, words.CONFORMS, words.NOT_INSTALLED)
     ]
     of = f"of {len(judged)} implementations"
     if not failed:

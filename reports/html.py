@@ -23,18 +23,10 @@ from conformance.reports.model import Report, Summary
 from conformance.reports.order import by_dtype
 from conformance.runfile import words
 from conformance.runfile.tables import Cell, Implementation, Pair, Timing
-from conformance.runfile.words import (
-    ADAPTER_WRONG,
-    CONFORMS,
-    FAILED,
-    INCONCLUSIVE,
-    KNOWN_DIFFERENCE,
-    STALE,
-)
 
 _LONGEST_MESSAGE = 20_000
-_CLASSES = {CONFORMS: "good", INCONCLUSIVE: "unsure", KNOWN_DIFFERENCE: "unsure"}
-_CLASSES |= dict.fromkeys((ADAPTER_WRONG, *FAILED, STALE), "bad")
+_CLASSES = {words.CONFORMS: "good", words.INCONCLUSIVE: "unsure", words.KNOWN_DIFFERENCE: "unsure"}
+_CLASSES |= dict.fromkeys((words.ADAPTER_WRONG, *words.FAILED, words.STALE), "bad")
 _SYMBOLS = {"good": "✓", "bad": "✗", "unsure": "?", "none": "-"}
 
 
@@ -108,12 +100,13 @@ def _only_timed(report: Report) -> bool:
 
 def _tiles(report: Report) -> Iterator[Tile]:
     counts = report.verdicts()
-    failed = sum(counts[verdict] for verdict in FAILED)
+    failed = sum(counts[verdict] for verdict in words.FAILED)
+    conform = counts[words.CONFORMS]
     if report.implementations:
-        yield Tile(counts[CONFORMS], "conforms" if counts[CONFORMS] == 1 else "conform", "good")
+        yield Tile(conform, "conforms" if conform == 1 else "conform", "good")
         yield Tile(failed, "violates" if failed == 1 else "violate", "bad" if failed else "none")
     for verdict, count in sorted(counts.items()):
-        if verdict not in (*FAILED, CONFORMS):
+        if verdict not in (*words.FAILED, words.CONFORMS):
             yield Tile(count, verdict, _kind(verdict))
     if not _only_timed(report):
         yield Tile(report.compared, "cases compared", "plain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.reports.model import Report
-from conformance.reports.order import by_operator
+from conformance.reports.order import by_operator, grouped
 from conformance.reports.text import percentage
 from conformance.runfile.tables import Layer
 from conformance.runfile.words import FAILED, UNSUPPORTED
@@ -31,9 +31,7 @@ class Count:
 
 def counts(report: Report) -> tuple[Count, ...]:
     """Count the large cases of each implementation and operator."""
-    groups: dict[tuple[str, str], list[Layer]] = {}
-    for row in report.large:
-        groups.setdefault((row.implementation, row.operator), []).append(row)
+    groups = grouped(report.large, lambda row: (row.implementation, row.operator))
     places = {one.name: place for place, one in enumerate(report.implementations)}
     order = sorted(groups, key=lambda key: (places.get(key[0], 0), by_operator(key[1])))
     return tuple(_count(*key, groups[key]) for key in order)

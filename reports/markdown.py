@@ -8,15 +8,16 @@ backticks inside.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tabulate import tabulate
 
-from conformance.reports.alike import MANY, alike, clans
-from conformance.reports.differences import choices
+from conformance.reports import tables
+from conformance.reports.alike import MANY, clans
 from conformance.reports.headline import INCOMPLETE, baseline, environment, headline, overall
-from conformance.reports.large import NOTE, counts, outcome
+from conformance.reports.large import NOTE, outcome
 from conformance.reports.model import Finding, Report
+from conformance.reports.tables import Table
 from conformance.reports.text import (
     NONE,
     multiple,
@@ -28,18 +29,12 @@ from conformance.reports.text import (
     share,
     shorten,
 )
+from conformance.runfile import words
 from conformance.runfile.text import one_line
-from conformance.runfile.words import (
-    ADAPTER_WRONG,
-    CONFORMS,
-    FAILED,
-    INCONCLUSIVE,
-    KNOWN_DIFFERENCE,
-    STALE,
-)
 
-_SYMBOLS = {CONFORMS: "✅", INCONCLUSIVE: "⚠️", KNOWN_DIFFERENCE: "⚠️"}
-_SYMBOLS |= dict.fromkeys((ADAPTER_WRONG, *FAILED), "❌")
+_BAD = "❌"
+_SYMBOLS = dict.fromkeys((words.INCONCLUSIVE, words.KNOWN_DIFFERENCE), "⚠️")
+_SYMBOLS |= {words.CONFORMS: "✅"} | dict.fromkeys((words.ADAPTER_WRONG, *words.FAILED), _BAD)
 _MOST_FINDINGS = 40
 _MOST_LARGE = 400
 _LONGEST_MESSAGE = 2000
@@ -65,43 +60,36 @@ def markdown(report: Report) -> str:
     parts += _timings(report)
     parts += _gaps(report)
     parts += _settings(report)
-    rows = [[escaped(label), escaped(value)] for label, value in environment(report)]
-    parts += folded("Environment", table(["", ""], rows))
+    parts += folded("Environment", table(Table(("", ""), "ll", environment(report))))
     return "\n\n".join(parts) + "\n"
 
 
 def _settings(report: Report) -> list[str]:
     rows = [
-        [escaped(one.name), escaped(one.version), escaped(one_line(shorten(one.settings, 300)))]
+        (one.name, one.version, _short(one.settings))
         for one in report.implementations
         if one.settings
     ]
-    if not rows:
-        return []
-    return folded("Settings of the engines", table(["implementation", "version", "set to"], rows))
+    header = ("implementation", "version", "set to")
+    return folded("Settings of the engines", table(Table(header, "lll", rows))) if rows else []
 
 
 def _agreement(report: Report) -> list[str]:
-    rows = []
-    for s in report.summaries():
-        reached = f"{s.reached}/{s.planned}" if s.reached < s.planned else "all"
-        gaps = f"{s.unsupported:,}" if s.unsupported else NONE
-        numbers = (f"{s.compared:,}", gaps, reached, multiple(s.worst))
-        rows.append(
-            [escaped(s.implementation), escaped(s.operator), *numbers, verdict_of(s.verdict)]
-        )
-    for one in report.not_installed:
-        note = one_line(shorten(one.note, 300)) or one.verdict
-        rows.append([escaped(one.name), NONE, "0", NONE, NONE, NONE, escaped(note)])
+    agreement = tables.agreement(report)
+    absent = [
+        (one.name, NONE, "0", NONE, NONE, NONE, _short(one.note) or one.verdict)
+        for one in report.not_installed
+    ]
+    rows = [*agreement.rows, *absent]
     if not rows:
         return []
-    header = ["implementation", "operator", "compared", "gaps", "reached", "worst", "verdict"]
     note = (
         "worst: the largest error as a fraction of the allowed bound; gaps: cases that the "
         "implementation does not support; reached: how far the time budget reached."
     )
     ended = [f"{escaped(one.name)}: {escaped(one_line(one.note))}." for one in report.ended]
-    return ["### Agreement with the reference", table(header, rows, "llrrrrl"), note, *ended]
+    lines = table(replace(agreement, rows=rows))
+    return ["### Agreement with the reference", lines, note, *ended]
 
 
 def _violations(report: Report) -> list[str]:
@@ -139,36 +127,27 @@ def _finding(finding: Finding) -> list[str]:
 
 
 def _known(report: Report) -> list[str]:
-    shown = [entry for entry in report.known if entry.status in (KNOWN_DIFFERENCE, STALE)]
     rows = [
-        [
-            escaped(entry.implementation),
-            escaped(entry.operator),
-            escaped(entry.requirement),
-            f"{entry.count:,}" if entry.status != STALE else "❌ stale",
-            escaped(one_line(shorten(f"{entry.covers}: {entry.reason} {entry.link}", 400))),
-        ]
-        for entry in shown
+        (
+            entry.implementation,
+            entry.operator,
+            entry.requirement,
+            f"{_BAD} stale" if entry.status == words.STALE else f"{entry.count:,}",
+            _short(f"{entry.covers}: {entry.reason} {entry.link}", 400),
+        )
+        for entry in report.known
+        if entry.status in (words.KNOWN_DIFFERENCE, words.STALE)
     ]
     if not rows:
         return []
-    header = ["implementation", "operator", "requirement", "cases", "where and why"]
+    header = ("implementation", "operator", "requirement", "cases", "where and why")
     note = "Expected, with a reason, and not counted as violations; a stale one no longer occurs."
-    return ["### Known differences", table(header, rows, "lllrl"), note]
+    return ["### Known differences", table(Table(header, "lllrl", rows)), note]
 
 
 def _conventions(report: Report) -> list[str]:
-    rows = []
-    for choice in choices(report):
-        for word, who in choice.camps:
-            names = [
-                escaped(one.implementation if one.agrees else f"{one.implementation} ❌ declares ")
-                + ("" if one.agrees else escaped(one.declared))
-                for one in who
-            ]
-            rows.append([escaped(choice.name), choice.requirement, escaped(word), ", ".join(names)])
-    header = ["convention", "requirement", "follows", "who"]
-    return folded("Conventions and accuracy, as probed", table(header, rows)) if rows else []
+    found = tables.conventions(report, declares=f" {_BAD} declares {{}}")
+    return folded("Conventions and accuracy, as probed", table(found)) if found.rows else []
 
 
 def _pairwise(report: Report) -> list[str]:
@@ -184,141 +163,121 @@ def _pairwise(report: Report) -> list[str]:
         cells = [
             f"{share(p.identical, p.elements)}, {multiple(p.largest)}" if p else "" for p in pairs
         ]
-        rows.append([escaped(name), *cells])
+        rows.append((name, *cells))
     note = (
         "Share of output elements that are identical bit for bit, and the largest difference as "
         "a multiple of the bound."
     )
-    lines = table(["", *map(escaped, names)], rows, "l" + "r" * len(names))
+    lines = table(Table(("", *names), "l" + "r" * len(names), rows))
     return ["### Agreement with one another", lines, note]
 
 
-def _large(report: Report) -> list[str]:
-    rows = [
-        [
-            *(escaped(c.implementation), escaped(c.operator), str(c.full), str(c.parts)),
-            *(str(c.unsupported), f"❌ {c.failed}" if c.failed else "0"),
-        ]
-        for c in counts(report)
-    ]
-    if not rows:
-        return []
-    header = ["implementation", "operator", "in full", "in part", "gaps", "failed"]
-    cases = [
-        [
-            escaped(row.layer),
-            escaped(row.implementation),
-            escaped(outcome(row)),
-            seconds(row.seconds),
-        ]
-        for row in report.large[:_MOST_LARGE]
-    ]
-    listed = table(["layer or shape", "implementation", "outcome", "time"], cases, "lllr")
-    more = len(report.large) - len(cases)
-    notes = [f"{more} more are in the run file."] if more else []
-    return [
-        "### Large cases",
-        table(header, rows, "llrrrr"),
-        NOTE,
-        *folded("Each large case", listed, *notes),
-    ]
-
-
 def _most_and_least_alike(report: Report) -> list[str]:
-    rows = [
-        [
-            *(escaped(row.implementation), escaped(row.nearest)),
-            share(row.same.identical, row.same.elements),
-            *(escaped(row.farthest), multiple(row.apart.largest)),
-            escaped(row.apart.largest_case or ""),
-        ]
-        for row in alike(report)
-    ]
-    header = ["", "most like", "identical", "least like", "apart", "at"]
     note = (
         "Most like: of another family where there is one, by the share of output elements that are "
         "identical bit for bit. Apart: the largest difference as a multiple of the bound."
     )
     same = [f"Identical in every bit: {escaped(', '.join(group))}." for group in clans(report)]
-    return ["### Agreement with one another", table(header, rows, "llrlrl"), note, *same]
+    lines = table(tables.most_and_least_alike(report))
+    return ["### Agreement with one another", lines, note, *same]
+
+
+def _large(report: Report) -> list[str]:
+    if not report.large:
+        return []
+    rows = [
+        (row.layer, row.implementation, outcome(row), seconds(row.seconds))
+        for row in report.large[:_MOST_LARGE]
+    ]
+    listed = table(Table(("layer or shape", "implementation", "outcome", "time"), "lllr", rows))
+    more = len(report.large) - len(rows)
+    notes = [f"{more} more are in the run file."] if more else []
+    counted = table(tables.large(report))
+    return ["### Large cases", counted, NOTE, *folded("Each large case", listed, *notes)]
 
 
 def _cells(report: Report) -> list[str]:
     rows = [
-        [
-            *(escaped(c.implementation), escaped(c.operator), f"{c.dims}-D", escaped(c.dtype)),
-            f"{c.compared:,}",
+        (
+            *(c.implementation, c.operator, f"{c.dims}-D", c.dtype, f"{c.compared:,}"),
             f"{max(0, c.compared - c.violating - c.known):,}",
             f"{c.violating:,}" + (f" + {c.known:,} known" if c.known else ""),
             f"{c.unsupported:,}",
-        ]
+        )
         for c in report.cells
     ]
-    header = ["implementation", "operator", "dims", "dtype", "compared", "conforms", "differs"]
-    made = table([*header, "unsupported"], rows, "llllrrrr")
-    return folded("Every operator, dimension and dtype", made) if rows else []
+    header: tuple[str, ...] = ("implementation", "operator", "dims", "dtype")
+    header += ("compared", "conforms", "differs", "unsupported")
+    lines = table(Table(header, "llllrrrr", rows))
+    return folded("Every operator, dimension and dtype", lines) if rows else []
 
 
 def _timings(report: Report) -> list[str]:
     rows = [
-        [
-            escaped(layer),
-            escaped(t.implementation),
+        (
+            layer,
+            t.implementation,
             seconds(t.median),
             f"{seconds(t.lower)} to {seconds(t.upper)}",
             number(t.ratio),
             number(t.gflops),
             percentage(t.peak),
-            CONFORMS if t.is_verified else f"❌ {escaped(one_line(shorten(t.verified, 200)))}",
-        ]
+            words.CONFORMS if t.is_verified else f"{_BAD} {_short(t.verified, 200)}",
+        )
         for layer, timings in report.layers()
         for t in timings
     ]
     if not rows:
         return []
-    header = [
-        "layer",
-        "implementation",
-        "median",
-        "quartiles",
-        "ratio",
-        "GFLOP/s",
-        "peak",
-        "output",
-    ]
+    header: tuple[str, ...] = ("layer", "implementation", "median", "quartiles")
+    header += ("ratio", "GFLOP/s", "peak", "output")
     note = (
         f"ratio: median over {escaped(baseline(report))}; peak: share of the machine's measured "
         "matrix-product rate; output: whether what the timed calls returned is right."
     )
-    return ["### Time of one call", table(header, rows, "llrrrrrl"), note]
+    return ["### Time of one call", table(Table(header, "llrrrrrl", rows)), note]
 
 
 def _gaps(report: Report) -> list[str]:
     rows = [
-        [
-            escaped(gap.implementation),
-            escaped(gap.operator),
-            f"{gap.count:,}",
-            escaped(one_line(shorten(gap.reason, 300))),
-        ]
+        (gap.implementation, gap.operator, f"{gap.count:,}", _short(gap.reason))
         for gap in report.unsupported
     ]
-    header = ["implementation", "operator", "cases", "reason"]
-    return folded("Not computed", table(header, rows, "llrl")) if rows else []
+    lines = table(Table(("implementation", "operator", "cases", "reason"), "llrl", rows))
+    return folded("Not computed", lines) if rows else []
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
-    """Return a Markdown table of cells that are escaped already."""
+def table(content: Table) -> str:
+    """Return a Markdown table, its text escaped; a verdict and a failure get their symbols."""
     names = {"l": "left", "r": "right"}
     # tabulate's "pipe" is its "github" with the colons that align the columns.
     text: str = tabulate(
-        list(rows),
-        headers=list(header),
+        [
+            [_cell(*parts) for parts in zip(content.header, content.align, row, strict=True)]
+            for row in content.rows
+        ],
+        headers=[escaped(title) for title in content.header],
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=[names[letter] for letter in align] or None,
+        colalign=[names[letter] for letter in content.align],
     )
     return text
+
+
+def _cell(title: str, align: str, text: str) -> str:
+    if title in ("verdict", "does"):
+        return verdict_of(text)
+    if title == "failed" and text != "0":
+        return f"{_BAD} {text}"
+    return text if align == "r" or isinstance(text, Marked) else escaped(text)
+
+
+class Marked(str):
+    """A cell that is Markdown already, and safe."""
+
+
+def _short(text: str, limit: int = 300) -> str:
+    return one_line(shorten(text, limit))
 
 
 def folded(summary: str, *parts: str) -> list[str]:

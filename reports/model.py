@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from conformance.reports.order import by_cell, by_operator, largest, natural, worst_verdict
+from conformance.reports.order import by_cell, by_operator, grouped, largest, natural, worst_verdict
 from conformance.runfile.reading import read
 from conformance.runfile.tables import (
     Cell,
@@ -25,6 +24,8 @@ from conformance.runfile.tables import (
 )
 from conformance.runfile.text import clean
 from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED, STALE
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +126,17 @@ class Report:
 
     def summaries(self) -> tuple[Summary, ...]:
         """The cells added up to one summary for each implementation and operator."""
-        of: dict[str, list[Cell]] = {i.name: [] for i in self.implementations}
-        for cell in self.cells:
-            of[cell.implementation].append(cell)
+        groups = grouped(self.cells, lambda cell: (cell.implementation, cell.operator))
         return tuple(
-            _summary(name, operator, tuple(group))
-            for name, cells in of.items()
-            for operator, group in groupby(cells, key=lambda cell: cell.operator)
+            _summary(one.name, operator, tuple(groups[one.name, operator]))
+            for one in self.implementations
+            for operator in self.operators
+            if (one.name, operator) in groups
         )
 
     def findings(self) -> tuple[Finding, ...]:
         """The violations, one entry for each implementation, operator and requirement."""
-        groups: dict[tuple[str, str, str], list[Violation]] = {}
-        for v in self.violations:
-            groups.setdefault((v.implementation, v.operator, v.requirement), []).append(v)
+        groups = grouped(self.violations, lambda v: (v.implementation, v.operator, v.requirement))
         places = {i.name: place for place, i in enumerate(self.implementations)}
         order = sorted(groups, key=lambda key: (places[key[0]], by_operator(key[1]), key[2]))
         return tuple(
@@ -171,43 +169,39 @@ def load(path: str | Path) -> Report:
     violations = contents.rows(Violation)
     cells = tuple(c if c.compared else replace(c, worst=None) for c in contents.rows(Cell))
     cells = _with_missing_cells(cells, violations)
-    gaps = _merged(contents.rows(Gap))
-    large = contents.rows(Layer)
-    pairs = contents.rows(Pair)
-    timings = contents.rows(Timing)
+    large, pairs, timings = contents.rows(Layer), contents.rows(Pair), contents.rows(Timing)
     named = {row.implementation for rows in (cells, timings, large) for row in rows}
     named |= {name for pair in pairs for name in (pair.first, pair.second)}
     implementations = _with_missing_implementations(contents.rows(Implementation), named, cells)
     return Report(
         path=clean(str(path)),
         facts=contents.facts,
-        implementations=tuple(
-            sorted(implementations, key=lambda i: (i.verdict == NOT_INSTALLED, i.family, i.name))
+        implementations=_sorted(
+            implementations, lambda i: (i.verdict == NOT_INSTALLED, i.family, i.name)
         ),
-        cells=tuple(sorted(cells, key=by_cell)),
+        cells=_sorted(cells, by_cell),
         violations=violations,
-        unsupported=tuple(
-            sorted(
-                gaps, key=lambda g: (g.implementation, by_operator(g.operator), -g.count, g.reason)
-            )
+        unsupported=_sorted(
+            _merged(contents.rows(Gap)),
+            lambda g: (g.implementation, by_operator(g.operator), -g.count, g.reason),
         ),
-        large=tuple(sorted(large, key=lambda row: (natural(row.layer), row.implementation))),
-        pairs=tuple(sorted(pairs, key=lambda p: (p.first, p.second, by_operator(p.operator)))),
-        timings=tuple(sorted(timings, key=lambda t: (natural(t.layer), t.implementation))),
-        known=tuple(
-            sorted(
-                contents.rows(Known),
-                key=lambda k: (k.implementation, by_operator(k.operator), k.requirement),
-            )
+        large=_sorted(large, lambda row: (natural(row.layer), row.implementation)),
+        pairs=_sorted(pairs, lambda p: (p.first, p.second, by_operator(p.operator))),
+        timings=_sorted(timings, lambda t: (natural(t.layer), t.implementation)),
+        known=_sorted(
+            contents.rows(Known),
+            lambda k: (k.implementation, by_operator(k.operator), k.requirement),
         ),
         witnesses=contents.rows(Witness),
-        conventions=tuple(
-            sorted(
-                contents.rows(Convention),
-                key=lambda c: (c.convention, c.implementation, by_operator(c.operator), c.dims),
-            )
+        conventions=_sorted(
+            contents.rows(Convention),
+            lambda c: (c.convention, c.implementation, by_operator(c.operator), c.dims),
         ),
     )
+
+
+def _sorted(rows: Iterable[T], key: Callable[[T], Any]) -> tuple[T, ...]:
+    return tuple(sorted(rows, key=key))
 
 
 def _summary(implementation: str, operator: str, cells: tuple[Cell, ...]) -> Summary:
@@ -255,17 +249,14 @@ def _with_missing_implementations(
     declared: tuple[Implementation, ...], named: set[str], cells: tuple[Cell, ...]
 ) -> tuple[Implementation, ...]:
     """Add the implementations that an interrupted run did not come to write."""
+    unknown = dict.fromkeys(("family", "version", "layout", "error", "note"), "")
     return declared + tuple(
         Implementation(
             name=name,
-            family="",
-            version="",
-            layout="",
             accumulate=None,
             multiply=None,
-            error="",
             verdict=worst_verdict(c.verdict for c in cells if c.implementation == name),
-            note="",
+            **unknown,
         )
         for name in sorted(named - {implementation.name for implementation in declared})
     )

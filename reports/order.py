@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
+from conformance.runfile import words
 from conformance.runfile.tables import Cell
-from conformance.runfile.words import (
-    ADAPTER_WRONG,
-    CONFORMS,
-    FAILED,
-    INCONCLUSIVE,
-    KNOWN_DIFFERENCE,
-    UNSUPPORTED,
-)
 from conformance.signatures import SIGNATURES
 
-_WORST_FIRST = (
-    ADAPTER_WRONG,
-    *FAILED,
-    KNOWN_DIFFERENCE,
-    INCONCLUSIVE,
-    CONFORMS,
-    UNSUPPORTED,
-)
+_WORST_FIRST: tuple[str, ...] = (words.ADAPTER_WRONG, *words.FAILED, words.KNOWN_DIFFERENCE)
+_WORST_FIRST += (words.INCONCLUSIVE, words.CONFORMS, words.UNSUPPORTED)
+T = TypeVar("T")
+K = TypeVar("K")
+
 _OPERATORS = {operator: place for place, operator in enumerate(SIGNATURES)}
 _DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 
@@ -38,14 +29,22 @@ def worst_verdict(verdicts: Iterable[str]) -> str:
 
     def rank(verdict: str) -> tuple[float, str]:
         known = verdict in _WORST_FIRST
-        return (_WORST_FIRST.index(verdict) if known else len(FAILED) + 0.5, verdict)
+        return (_WORST_FIRST.index(verdict) if known else len(words.FAILED) + 0.5, verdict)
 
-    return min(verdicts, key=rank, default=INCONCLUSIVE)
+    return min(verdicts, key=rank, default=words.INCONCLUSIVE)
 
 
 def largest(values: Iterable[float | None]) -> float | None:
     """Return the largest of the values that are there; None if there is none."""
     return max((value for value in values if value is not None), default=None)
+
+
+def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return the rows that have each key, keys and rows in the order in which they come."""
+    groups: dict[K, list[T]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def by_operator(operator: str) -> tuple[int, str]:

@@ -6,17 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
+from typing import Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from conformance.reports.alike import MANY, alike, clans
-from conformance.reports.differences import choices
+from conformance.reports import tables
+from conformance.reports.alike import MANY, clans
 from conformance.reports.headline import INCOMPLETE, baseline, environment, headline
-from conformance.reports.large import NOTE, counts
+from conformance.reports.large import NOTE
 from conformance.reports.model import Finding, Report
 from conformance.reports.text import (
     NONE,
@@ -29,21 +30,13 @@ from conformance.reports.text import (
     share,
     shorten,
 )
-from conformance.runfile.tables import Cell, Timing
+from conformance.runfile import words
+from conformance.runfile.tables import Cell
 from conformance.runfile.text import one_line
-from conformance.runfile.words import (
-    ADAPTER_WRONG,
-    CONFORMS,
-    CRASHED,
-    FAILED,
-    INCONCLUSIVE,
-    KNOWN_DIFFERENCE,
-    TIMED_OUT,
-    UNSUPPORTED,
-    VIOLATES,
-)
 
-_STYLES = {CONFORMS: "green", INCONCLUSIVE: "yellow", KNOWN_DIFFERENCE: "yellow"}
+_STYLES = dict.fromkeys((words.INCONCLUSIVE, words.KNOWN_DIFFERENCE), "yellow")
+_STYLES |= {words.CONFORMS: "green"}
+_STYLES |= dict.fromkeys((words.ADAPTER_WRONG, *words.FAILED), "bold red")
 _LONGEST_MESSAGE = 1200
 _PAIR_COLUMNS = 7
 """Columns of the pairwise matrix that fit into 80; further ones go into the next block."""
@@ -87,50 +80,35 @@ def agreement(report: Report) -> RenderableType | None:
     The columns "gaps" (cases that it does not support) and "reached" (how far the time budget
     reached) are there only if they say something.
     """
-    summaries = report.summaries()
     if len(report.judged) > MANY:
         return _overview(report)
+    summaries, content = report.summaries(), tables.agreement(report)
     partly = any(s.reached < s.planned for s in summaries)
     with_gaps = any(s.unsupported for s in summaries)
-    table = _table("implementation", gap=1 if partly and with_gaps else 2)
-    table.add_column("operator", no_wrap=True)
-    for title, wanted in (
-        ("compared", True),
-        ("gaps", with_gaps),
-        ("reached", partly),
-        ("worst", True),
-    ):
-        if wanted:
-            table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    notes: list[str] = []
-    previous = None
+    hidden = {"gaps": not with_gaps, "reached": not partly}
+    table = _printed(
+        content,
+        hidden=[title for title, is_hidden in hidden.items() if is_hidden],
+        gap=1 if partly and with_gaps else 2,
+    )
+    legend = ["worst: the largest error as a fraction of the allowed bound"]
+    legend += ["gaps: cases that the implementation does not support"] if with_gaps else []
+    legend += ["reached: cases that the time budget reached, of those planned"] if partly else []
+    notes = legend if summaries else []
     for s in summaries:
-        row = [Text(s.implementation if s.implementation != previous else ""), Text(s.operator)]
-        row.append(Text(f"{s.compared:,}"))
-        if with_gaps:
-            row.append(Text(f"{s.unsupported:,}" if s.unsupported else NONE))
-        if partly:
-            row.append(Text(f"{s.reached}/{s.planned}" if s.reached < s.planned else "all"))
-        row += [Text(multiple(s.worst)), _verdict(s.verdict)]
-        table.add_row(*row)
-        previous = s.implementation
         if s.inconclusive:
             cells = ", ".join(map(_too_little, s.inconclusive))
             notes.append(f"inconclusive: {s.implementation}, {s.operator}: {cells}")
     notes += [f"{one.name}: {one.note or one.verdict}" for one in report.not_installed]
     notes += [f"{one.name}: {one.note}" for one in report.ended]
-    legend = ["worst: the largest error as a fraction of the allowed bound"]
-    legend += ["gaps: cases that the implementation does not support"] if with_gaps else []
-    legend += ["reached: cases that the time budget reached, of those planned"] if partly else []
-    notes = (legend if table.row_count else []) + notes
-    lines: list[RenderableType] = [table] if table.row_count else []
+    lines: list[RenderableType] = [table] if summaries else []
     lines += [Text(shorten(note, 400), style="dim") for note in notes]
     return Group(*lines) if lines else None
 
 
-_WORDS = {CONFORMS: "ok", VIOLATES: "WRONG", KNOWN_DIFFERENCE: "known", UNSUPPORTED: NONE}
-_WORDS |= {INCONCLUSIVE: "few", TIMED_OUT: "SLOW", CRASHED: "CRASH", ADAPTER_WRONG: "ADAPT"}
+_WORDS = {words.CONFORMS: "ok", words.VIOLATES: "WRONG", words.KNOWN_DIFFERENCE: "known"}
+_WORDS |= {words.UNSUPPORTED: NONE, words.INCONCLUSIVE: "few", words.TIMED_OUT: "SLOW"}
+_WORDS |= {words.CRASHED: "CRASH", words.ADAPTER_WRONG: "ADAPT"}
 _LONGEST_WORD = 5
 
 
@@ -197,18 +175,7 @@ def pairwise(report: Report) -> RenderableType | None:
 
 
 def _most_and_least_alike(report: Report) -> RenderableType:
-    table = _table("")
-    for title in ("most like", "identical", "least like", "apart"):
-        right = title in ("identical", "apart")
-        table.add_column(title, justify="right" if right else "left", no_wrap=right)
-    for row in alike(report):
-        table.add_row(
-            Text(row.implementation),
-            Text(row.nearest),
-            Text(share(row.same.identical, row.same.elements)),
-            Text(row.farthest),
-            Text(multiple(row.apart.largest), style="cyan"),
-        )
+    table = _printed(tables.most_and_least_alike(report), hidden=["at"], wraps=True)
     notes = [
         "most like: of another family where there is one, by the share of identical elements",
         "apart: the largest difference as a multiple of the bound; two that conform stay below 2",
@@ -221,15 +188,17 @@ def layers(report: Report) -> RenderableType | None:
     """Return the timing table, a block a layer, the fastest implementation first."""
     blocks: list[RenderableType] = []
     widest = max((len(timing.implementation) for timing in report.timings), default=0)
+    widths = {"median": 8, "quartiles": 18, "ratio": 6, "GFLOP/s": 7, "peak": 5}
     for layer, timings in report.layers():
         table = _table("", width=max(16, min(widest, 26)))
         table.show_header = not blocks
-        for title, width in (
-            *(("median", 8), ("quartiles", 18), ("ratio", 6), ("GFLOP/s", 7), ("peak", 5)),
-        ):
+        for title, width in widths.items():
             table.add_column(title, justify="right", no_wrap=True, min_width=width)
-        for timing in timings:
-            table.add_row(*_timing(timing))
+        for t in timings:
+            measured = t.lower is not None and t.upper is not None
+            quartiles = f"{seconds(t.lower)}..{seconds(t.upper)}" if measured else NONE
+            rates = (number(t.ratio), number(t.gflops), percentage(t.peak))
+            table.add_row(*map(Text, (t.implementation, seconds(t.median), quartiles, *rates)))
         heading = f"{layer}, {plural(timings[0].threads, 'thread')}"
         blocks += [Text(heading, style="bold"), table]
         blocks += [
@@ -243,18 +212,9 @@ def layers(report: Report) -> RenderableType | None:
 
 def large(report: Report) -> RenderableType | None:
     """Return how many large cases each implementation was judged on, and those that failed."""
-    table = _table("implementation")
-    table.add_column("operator", no_wrap=True)
-    for title in ("in full", "in part", "gaps", "failed"):
-        table.add_column(title, justify="right", no_wrap=True)
-    previous = None
-    for c in counts(report):
-        name = Text(c.implementation if c.implementation != previous else "")
-        numbers = (str(count or NONE) for count in (c.full, c.parts, c.unsupported))
-        failed = Text(str(c.failed), style="bold red") if c.failed else Text(NONE)
-        table.add_row(name, Text(c.operator), *map(Text, numbers), failed)
-        previous = c.implementation
-    return Group(table, Text(NOTE, style="dim")) if table.row_count else None
+    if not report.large:
+        return None
+    return Group(_printed(tables.large(report, zero=NONE)), Text(NOTE, style="dim"))
 
 
 def gaps(report: Report) -> RenderableType | None:
@@ -273,7 +233,7 @@ def known(report: Report) -> RenderableType | None:
     """
     lines: list[RenderableType] = []
     for entry in report.known:
-        if entry.status != KNOWN_DIFFERENCE:
+        if entry.status != words.KNOWN_DIFFERENCE:
             continue
         reach = f"{plural(entry.count, 'case')} where {entry.covers}"
         told = f"{entry.implementation}, {entry.operator}: {entry.requirement}: {reach}: "
@@ -286,17 +246,8 @@ def followed(report: Report) -> RenderableType | None:
 
     An implementation that declares something else is marked, with what it declares.
     """
-    table = _table("convention")
-    table.add_column("follows", overflow="fold")
-    table.add_column("who", overflow="fold")
-    for choice in choices(report):
-        for place, (word, who) in enumerate(choice.camps):
-            names = [
-                one.implementation if one.agrees else f"{one.implementation} [says {one.declared}]"
-                for one in who
-            ]
-            table.add_row(Text("" if place else choice.name), Text(word), Text(", ".join(names)))
-    return table if table.row_count else None
+    content = tables.conventions(report, declares=" [says {}]")
+    return _printed(content, hidden=["requirement"], wraps=True) if content.rows else None
 
 
 def print_violations(report: Report, console: Console) -> None:
@@ -353,16 +304,35 @@ def _table(label: str, *, width: int | None = None, gap: int = 2) -> Table:
     return table
 
 
+def _printed(
+    content: tables.Table, *, hidden: Container[str] = (), gap: int = 2, wraps: bool = False
+) -> Table:
+    """Return a table without the ``hidden`` columns; a name is not repeated in the next row.
+
+    Text beyond the first column is folded where it ``wraps``; numbers never are.
+    """
+    table = _table(content.header[0], gap=gap)
+    shown = [place for place, title in enumerate(content.header) if place and title not in hidden]
+    for place in shown:
+        right = content.align[place] == "r"
+        justify: Literal["left", "right"] = "right" if right else "left"
+        table.add_column(
+            content.header[place], justify=justify, no_wrap=right or not wraps, overflow="fold"
+        )
+    previous = None
+    for row in content.rows:
+        cells = (_cell(content.header[place], row[place]) for place in shown)
+        table.add_row(Text(row[0] if row[0] != previous else ""), *cells)
+        previous = row[0]
+    return table
+
+
+def _cell(title: str, text: str) -> Text:
+    if title == "verdict":
+        return _verdict(text)
+    failed = title == "failed" and text != NONE
+    return Text(text, style="cyan" if title == "apart" else "bold red" if failed else "")
+
+
 def _verdict(verdict: str) -> Text:
-    bad = verdict in (ADAPTER_WRONG, *FAILED)
-    return Text(verdict, style="bold red" if bad else _STYLES.get(verdict, "dim"))
-
-
-def _timing(timing: Timing) -> Iterable[Text]:
-    yield Text(timing.implementation)
-    yield Text(seconds(timing.median))
-    whiskers = f"{seconds(timing.lower)}..{seconds(timing.upper)}"
-    yield Text(NONE if timing.lower is None or timing.upper is None else whiskers)
-    yield Text(number(timing.ratio))
-    yield Text(number(timing.gflops))
-    yield Text(percentage(timing.peak))
+    return Text(verdict, style=_STYLES.get(verdict, "dim"))

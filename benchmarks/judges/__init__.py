@@ -34,15 +34,6 @@ class Sample:
     expected: Array
 
 
-def is_valid(case: Case) -> bool:
-    """Whether a case is a valid call here: engines accept more, such as wider pooling padding."""
-    try:
-        validate(case)
-    except CaseError:
-        return False
-    return True
-
-
 def call(one: Implementation, case: Case, inputs: Sequence[Any]) -> Any:
     """Return what ``one`` makes of copies of ``inputs``; raise Unsupported where it declines."""
     gap = one.gap(case)

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.judges import Sample, is_valid
+from benchmarks.judges import Sample
 from conformance.calling import Array
 from conformance.case import Case
+from conformance.cases.validity import is_valid
 from conformance.dtypes import DTYPES, numpy_dtype
 from conformance.operators import OPERATORS
 from conformance.operators.geometry import span

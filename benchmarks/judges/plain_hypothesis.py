@@ -11,13 +11,15 @@ import math
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from hypothesis import assume, given, seed
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from benchmarks.judges import call, is_valid
+from benchmarks.judges import call
+from benchmarks.measure import drawing
 from conformance import Unsupported
 from conformance.case import Case
+from conformance.cases.validity import is_valid
 from conformance.dtypes import numpy_dtype
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registration.implementation import Implementation
@@ -91,15 +93,8 @@ def _fails(one: Implementation, operator: str, dtype: str, torch: Any) -> bool:
             return
         assert_allclose(got, expected, rtol=RTOL, atol=ATOL)
 
-    plain = settings(
-        max_examples=EXAMPLES,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
     try:
-        seed(0)(plain(given(_cases(operator, dtype))(test)))()
+        seed(0)(drawing(EXAMPLES)(given(_cases(operator, dtype))(test)))()
     except Exception:  # the assertion, or whatever a kernel raises
         return True
     return False

@@ -48,16 +48,7 @@ class Draft:
     def case(self) -> Case:
         """Return the case: valid for any values, since sizes grow until something is computed."""
         operator = FORWARD[self.operator]
-        drawn: dict[str, Any] = {
-            "kernel": self.kernel,
-            "stride": self.stride,
-            "padding": self.padding,
-            "output_padding": self.rest,
-            "dilation": self.dilation,
-            "groups": self.groups,
-            "ceil_mode": self.ceil_mode,
-            "count_include_pad": self.count_include_pad,
-        }
+        names = {name: "rest" if name == "output_padding" else name for name in operator.parameters}
         return Case(
             operator=self.operator,
             x=(self.batch, self.groups * self.inner, *map(self._size, range(len(self.kernel)))),
@@ -66,7 +57,7 @@ class Draft:
             dtype=self.dtype,
             data=self.data,
             seed=self.seed,
-            **{name: value for name, value in drawn.items() if name in operator.parameters},
+            **{parameter: getattr(self, name) for parameter, name in names.items()},
         )
 
     def _size(self, axis: int) -> int:
@@ -140,19 +131,28 @@ def pool_padding(values: Iterable[int], kernel: int) -> tuple[int, ...]:
 
 def _smallest_axis(operator: str, kernel: int, ranges: Ranges) -> Case:
     """Return the case in one dimension, with one channel, that `fit` ends at for a kernel."""
-    pooling = not FORWARD[operator].has_weight
-    pad = min(pool_padding(ranges.padding, kernel) if pooling else ranges.padding)
-    dilation = min(ranges.dilation) if "dilation" in FORWARD[operator].parameters else 1
     return Draft(
         operator=operator,
         kernel=(kernel,),
-        stride=(min(ranges.stride),),
-        dilation=(dilation,),
-        padding=((pad, pad),),
         out=(min(ranges.output),),
-        rest=(0,),
-        ceil_mode=pooling,
+        ceil_mode=not FORWARD[operator].has_weight,
+        **_smallest_values(operator, (kernel,), ranges),
     ).case()
+
+
+def _smallest_values(operator: str, kernel: Shape, ranges: Ranges) -> dict[str, Any]:
+    """Return the smallest values of the parameters that enlarge arrays."""
+    dims, pooling = len(kernel), not FORWARD[operator].has_weight
+    pads = [
+        min(pool_padding(ranges.padding, size) if pooling else ranges.padding) for size in kernel
+    ]
+    dilation = min(ranges.dilation) if "dilation" in FORWARD[operator].parameters else 1
+    return {
+        "padding": tuple((pad, pad) for pad in pads),
+        "rest": (0,) * dims,
+        "dilation": (dilation,) * dims,
+        "stride": (min(ranges.stride),) * dims,
+    }
 
 
 def _smaller(draft: Draft, ranges: Ranges) -> Iterator[Draft]:
@@ -180,25 +180,7 @@ def _smaller(draft: Draft, ranges: Ranges) -> Iterator[Draft]:
         axis, size = draft.width
         width = _below(ranges.boundary_widths, size)
         yield replace(draft, width=(axis, width) if width else None)
-    yield from _plainer(draft, ranges)
-
-
-def _plainer(draft: Draft, ranges: Ranges) -> Iterator[Draft]:
-    """Yield ``draft`` with the parameters that enlarge arrays at their smallest values."""
-    dims = len(draft.kernel)
-    pooling = not FORWARD[draft.operator].has_weight
-    pads = [
-        min(pool_padding(ranges.padding, size) if pooling else ranges.padding)
-        for size in draft.kernel
-    ]
-    dilation = min(ranges.dilation) if "dilation" in FORWARD[draft.operator].parameters else 1
-    plain: dict[str, Any] = {
-        "padding": tuple((pad, pad) for pad in pads),
-        "rest": (0,) * dims,
-        "dilation": (dilation,) * dims,
-        "stride": (min(ranges.stride),) * dims,
-    }
-    for name, value in plain.items():
+    for name, value in _smallest_values(draft.operator, draft.kernel, ranges).items():
         if getattr(draft, name) != value:
             yield replace(draft, **{name: value})
 

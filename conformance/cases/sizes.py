@@ -30,20 +30,18 @@ WIDE = (32767, 32768, 32769, 65535, 65536, 65537)
 def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
     """Return the cases of ``operator``, the dtypes taking turns."""
     turns = itertools.cycle(dtypes)
-    made = _weighted(dims) if OPERATORS[operator].has_weight else _pooled(dims)
+    has_weight = OPERATORS[operator].has_weight
+    shapes = _weighted(dims) if has_weight else _pooled(dims)
     found = []
-    for seed, (x, window, outer, groups) in enumerate(made):
-        base = {"operator": operator, "dtype": next(turns), "seed": seed}
-        c = x[1]
-        if "kernel" in OPERATORS[operator].parameters:
-            found.append(Case(x=x, kernel=window, **base))  # type: ignore[arg-type]
-            continue
-        if not OPERATORS[operator].has_weight:
-            found.append(Case(x=x, **base))  # type: ignore[arg-type]
-            continue
-        transposed = OPERATORS[operator].is_transposed
-        w = (c, outer) if transposed else (outer * groups, c // groups)
-        found.append(Case(x=x, w=(*w, *window), groups=groups, **base))  # type: ignore[arg-type]
+    for seed, (x, window, outer, groups) in enumerate(shapes):
+        case = Case(operator=operator, x=x, dtype=next(turns), seed=seed)
+        if has_weight:
+            transposed = OPERATORS[operator].is_transposed
+            w = (x[1], outer) if transposed else (outer * groups, x[1] // groups)
+            case = case.replace(w=(*w, *window), groups=groups)
+        elif "kernel" in OPERATORS[operator].parameters:
+            case = case.replace(kernel=window)
+        found.append(case)
     return found
 
 

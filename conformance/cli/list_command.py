@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +16,9 @@ from conformance.cli import options
 
 if TYPE_CHECKING:
     from conformance.registration.implementation import Implementation
+
+_OPERATORS, _NAMES = 20, 12
+"""The least widths of the last column, and of each other one."""
 
 
 @click.command("list")
@@ -48,19 +53,27 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
         (one.name, one.version if one.installed else "-", one.family, _has(one))
         for one in implementations().values()
     ]
-    widths = [max(len(str(line[i])) for line in (header, *table)) for i in range(3)]
-    columns = shutil.get_terminal_size().columns
-    room = max(20, columns - sum(widths) - 2 * len(widths))
-    for line in (header, *table):
-        first = "".join(str(line[i]).ljust(widths[i] + 2) for i in range(3))
-        text = line[3].replace("pip install ", "pip\xa0install\xa0")  # a command stays on one line
-        for part in textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False):
-            if not first.strip():  # a command longer than the column reaches out of it, to the left
-                first = " " * min(len(first), max(0, columns - len(part)))
-            click.echo(first + part.replace("\xa0", " "))
-            first = " " * sum(width + 2 for width in widths)
+    for line in _fitted([header, *table], shutil.get_terminal_size().columns):
+        click.echo(line)
     for name, reason in broken().items():
         print(f"convformance: warning: entry point '{name}': {reason}", file=sys.stderr)
+
+
+def _fitted(table: Sequence[tuple[str, str, str, str]], columns: int) -> Iterator[str]:
+    """Yield the lines of a table, no longer than ``columns``: what does not fit is folded."""
+    widths = [max(map(len, cells)) for cells in list(zip(*table, strict=True))[:3]]
+    while columns - sum(widths) - 2 * len(widths) < _OPERATORS and max(widths) > _NAMES:
+        widths[widths.index(max(widths))] -= 1
+    room = max(_OPERATORS, columns - sum(widths) - 2 * len(widths))
+    for *names, text in table:
+        text = text.replace("pip install ", "pip\xa0install\xa0")  # a command stays on one line
+        folded = map(textwrap.wrap, names, widths)
+        parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+        for *cells, part in itertools.zip_longest(*folded, parts, fillvalue=""):
+            left = "".join(cell.ljust(width + 2) for cell, width in zip(cells, widths, strict=True))
+            if not left.strip():  # a command longer than the column reaches out of it, to the left
+                left = " " * min(len(left), max(0, columns - len(part)))
+            yield (left + part.replace("\xa0", " ")).rstrip()
 
 
 def _has(one: Implementation) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import shlex
 import sys
@@ -14,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from conformance.isolation.environments import Environment
-    from conformance.registration.place import Limits
+    from conformance.reports import Report
     from conformance.running.selection import Selection
 
 
@@ -99,6 +99,17 @@ def make_folder(path: Path) -> None:
         raise click.FileError(str(path), hint=problem.strerror or str(problem)) from None
 
 
+def print_report(report: Report, as_json: bool) -> None:
+    """Print the tables of a report, or all of it as JSON."""
+    from conformance.reports.as_json import as_json as to_json
+    from conformance.reports.terminal import show
+
+    if as_json:
+        click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
+    else:
+        show(report)
+
+
 def typed() -> str:
     """Return the command as it was typed, safe to paste."""
     return shlex.join(["convformance", *(click.get_current_context().obj or ())])
@@ -146,33 +157,18 @@ def selection(
 
     Those of `isolation` are read here; every other one is named after the field that it gives.
     """
-    from conformance.running.selection import Selection
-
-    return Selection(
-        limits=_limits(call_seconds, call_memory),
-        environments=_environments_of(pythons, environments),
-        **fields,
-    )
-
-
-def _limits(call_seconds: float | None, call_memory: int | None) -> Limits:
-    """Return the limits that the options name, the defaults where they name none."""
+    from conformance.isolation.environments import Environment, read
     from conformance.registration.place import Limits
+    from conformance.running.selection import Selection
 
     limits = Limits()
     if call_seconds is not None:
         limits = replace(limits, seconds=call_seconds)
     if call_memory is not None:
         limits = replace(limits, memory=call_memory << 20)
-    return limits
-
-
-def _environments_of(pythons: tuple[str, ...], file: str | None) -> tuple[Environment, ...]:
-    """Return what ``--python`` and ``--environments`` name."""
-    from conformance.isolation.environments import Environment, read
-
     named = tuple(Environment.parse(text) for text in pythons)
-    return named + (read(file) if file is not None else ())
+    listed = read(environments) if environments is not None else ()
+    return Selection(limits=limits, environments=named + listed, **fields)
 
 
 _pythons = click.option(

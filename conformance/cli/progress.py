@@ -26,19 +26,11 @@ def shown() -> Iterator[Progress]:
         yield line
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns: tuple[ProgressColumn, ...]
-    columns = (BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn())
-    console = Console(stderr=True)
-    columns = (*columns, TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as bar:
+    share, description = TextColumn("{task.percentage:3.0f} %"), TextColumn("{task.description}")
+    columns = (BarColumn(), share, TimeElapsedColumn(), description)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda done, total, what: bar.update(
             task, completed=done, total=total, description=what

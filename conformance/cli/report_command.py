@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,22 +37,14 @@ def command(
 
     report = load(run_file)
     for target, render in ((markdown, to_markdown), (html, to_html)):
-        if target is None:
-            continue
         if target == "-":
             click.echo(render(report), nl=False)
-            continue
-        options.write(Path(target), render(report))
+        elif target is not None:
+            options.write(Path(target), render(report))
     if differences is not None:
         _write_differences(report, differences)
-    if as_json:
-        from conformance.reports.as_json import as_json as to_json
-
-        click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
-    elif markdown is None and html is None and differences is None:
-        from conformance.reports.terminal import show
-
-        show(report)
+    if as_json or (markdown, html, differences) == (None, None, None):
+        options.print_report(report, as_json)
     return 0
 
 

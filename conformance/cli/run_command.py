@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import sys
@@ -95,14 +94,8 @@ def command(jobs: int, as_json: bool, **chosen: Any) -> int:
     report = load(result.path)
     options.write(folder / "report.md", markdown(report))
     options.write(folder / "report.html", html(report))
-    if as_json:
-        from conformance.reports.as_json import as_json as to_json
-
-        click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
-    else:
-        from conformance.reports.terminal import show
-
-        show(report)
+    options.print_report(report, as_json)
+    if not as_json:
         click.echo(f"written: {result.path}, {folder / 'report.md'}, {folder / 'report.html'}")
     return 0 if result.conforms else 1
 

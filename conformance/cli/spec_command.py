@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 _IN = " " * 21
 
 
-_IN = " " * 21
-
-
 @click.command("spec")
 @options.spec_file
 @click.option("--coverage", is_flag=True, help="Measure which combinations N cases reach.")

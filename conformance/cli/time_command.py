@@ -50,14 +50,8 @@ def command(layers: tuple[str, ...], as_json: bool, list_layers: bool, **chosen:
             TimingSelection(layers=layers or None, progress=tell, command=options.typed(), **chosen)
         )
     report = load(timings.path)
-    if as_json:
-        from conformance.reports.as_json import as_json as to_json
-
-        click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
-    else:
-        from conformance.reports.terminal import show
-
-        show(report)
+    options.print_report(report, as_json)
+    if not as_json:
         click.echo(f"\nwritten: {timings.path}")
     return 0 if timings.conforms else 1
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -166,29 +166,28 @@ def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[st
 
     A tier that is new has the values of ``default`` for what it leaves out.
     """
-    found = dict(tiers)
+    tiers_read = dict(tiers)
     for name in table.values:
         own = table.table(name, f"[tiers.{name}]")
         own.only(field.name for field in fields(Tier))
         base = tiers.get(name)
         if base is None and tiers:
             base = replace(tiers["default"], summary="")
-        values: dict[str, Any] = {}
-        if "examples" in own.values:
-            values["examples"] = own.whole("examples", 0, 1_000_000)
-        if "seconds" in own.values:
-            values["seconds"] = own.number("seconds", 0.001, 100_000)
-        if "total" in own.values:
-            values["total"] = own.number("total", 0.001, 10_000_000)
-        if "suites" in own.values:
-            values["suites"] = own.names("suites", suites, least=0)
-        if "checks" in own.values:
-            values["checks"] = own.names("checks", CHECKS, least=1)
-        if "layers" in own.values:
-            values["layers"] = own.texts("layers")
-        if "shapes" in own.values:
-            values["shapes"] = own.whole("shapes", 0, 10_000)
-        if "summary" in own.values:
-            values["summary"] = own.text("summary")
-        found[name] = replace(base, **values) if base else Tier(**values)
-    return found
+        values = _read_tier(own, suites)
+        tiers_read[name] = replace(base, **values) if base else Tier(**values)
+    return tiers_read
+
+
+def _read_tier(table: Table, suites: Suites) -> dict[str, Any]:
+    """Return the fields that the table of one tier has."""
+    readers: dict[str, Callable[[str], Any]] = {
+        "examples": lambda field: table.whole(field, 0, 1_000_000),
+        "seconds": lambda field: table.number(field, 0.001, 100_000),
+        "total": lambda field: table.number(field, 0.001, 10_000_000),
+        "suites": lambda field: table.names(field, suites, least=0),
+        "checks": lambda field: table.names(field, CHECKS, least=1),
+        "layers": table.texts,
+        "shapes": lambda field: table.whole(field, 0, 10_000),
+        "summary": table.text,
+    }
+    return {field: reader(field) for field, reader in readers.items() if field in table.values}

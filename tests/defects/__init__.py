@@ -20,29 +20,14 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 from conformance.registration import registry
 from conformance.registration.implementation import Implementation
 from conformance.registration.registry import Registry, implementation
+from conformance.requirements import CHECKS, check_of
 
 Function = Callable[..., Any]
-
-CHECKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "result": ("RESULT", "CONV", "TRANSPOSE", "MAXPOOL", "AVGPOOL", "EMPTY", "GRAD"),
-        "purity": ("PURE",),
-        "repeat": ("REPEAT",),
-        "layout": ("LAYOUT",),
-        "special": ("SPECIAL", "MAXPOOL-5", "MAXPOOL-10", "MAXPOOL-11"),
-        "reject": ("REJECT",),
-        "declare": ("DECLARE",),
-        "integer": ("INTEGER",),
-        "relations": ("RELATE",),
-    }
-)
-"""The checks, and the requirements (or groups of them) that each one enforces."""
 
 _found: dict[str, Defect] = {}
 
@@ -55,7 +40,7 @@ class Defect:
     kind: str
     """The module that it is in."""
     check: str
-    """The check that must catch it: a key of `CHECKS`."""
+    """The check that must catch it, one of `CHECKS`."""
     when: str
     """The condition under which it is wrong."""
     state: Callable[[], Any] | None
@@ -128,7 +113,4 @@ def unregistered(
 
 def catches(check: str, requirement: str | None) -> bool:
     """Whether a violation of ``requirement`` is one that ``check`` looks for."""
-    group = (requirement or "").partition("-")[0]
-    if requirement in CHECKS["special"]:
-        return check == "special"
-    return group in CHECKS[check]
+    return requirement is not None and check_of(requirement) == check

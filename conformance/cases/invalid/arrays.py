@@ -13,13 +13,7 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.cases.invalid.mistake import (
-    Arguments,
-    Mutation,
-    having,
-    is_call_of_other_dims,
-    resized,
-)
+from conformance.cases.invalid.mistake import Arguments, Mutation, another_rank, having, resized
 from conformance.signatures import SIGNATURES
 
 _FORWARD = ("conv", "conv_transpose", "max_pool", "avg_pool")
@@ -41,43 +35,25 @@ def _axes() -> Iterator[Mutation]:
         "extra-axis": lambda array: array[..., None],
     }
     for name in ("x", "w"):
+        rule = "REJECT-13", f"{name} with another number of axes than the call needs"
         for kind, change in changes.items():
             if (name, kind) == ("w", "without-batch"):
                 kind, change = "missing-axis", lambda array: array[..., 0]
-            yield Mutation(
-                name=f"{name}-{kind}",
-                requirement="REJECT-13",
-                summary=f"{name} with another number of axes than the call needs",
-                operators=having(name),
-                change=partial(_only, name, change),
-            )
+            change_rank = partial(another_rank, name, change)
+            yield Mutation(f"{name}-{kind}", *rule, having(name), change_rank)
 
 
 def _empty() -> Iterator[Mutation]:
     for name in ("x", "w"):
+        rule = "REJECT-15", f"{name} with an empty spatial axis"
         for suffix, which in {"": 0, "-last": -1}.items():
-            yield Mutation(
-                name=f"{name}-empty{suffix}",
-                requirement="REJECT-15",
-                summary=f"{name} with an empty spatial axis",
-                operators=having(name),
-                change=partial(_emptied, name, which),
-            )
-    yield Mutation(
-        name="w-without-outputs",
-        requirement="REJECT-15",
-        summary="a weight without output channels",
-        operators=("conv", "conv_transpose"),
-        change=_without_outputs,
-    )
-    yield Mutation(
-        name="no-channels",
-        requirement="REJECT-21",
-        summary="no input channels",
-        operators=_FORWARD,
-        change=_without_channels,
-        convention=("zero_channels", "empty_sum"),
-    )
+            change = partial(_emptied, name, which)
+            yield Mutation(f"{name}-empty{suffix}", *rule, having(name), change)
+    rule = "REJECT-15", "a weight without output channels"
+    yield Mutation("w-without-outputs", *rule, ("conv", "conv_transpose"), _without_outputs)
+    rule = "REJECT-21", "no input channels"
+    convention = ("zero_channels", "empty_sum")
+    yield Mutation("no-channels", *rule, _FORWARD, _without_channels, convention)
 
 
 def _channels() -> Iterator[Mutation]:
@@ -87,14 +63,9 @@ def _channels() -> Iterator[Mutation]:
         "half-channels": lambda channels, step: channels // 2,
         "one-channel": lambda channels, step: 1,
     }
+    rule = "REJECT-9", "channels of the weight that do not match the input's"
     for kind, size in sizes.items():
-        yield Mutation(
-            name=f"w-{kind}",
-            requirement="REJECT-9",
-            summary="channels of the weight that do not match the input's",
-            operators=having("w"),
-            change=partial(_with_input_channels, size),
-        )
+        yield Mutation(f"w-{kind}", *rule, having("w"), partial(_with_input_channels, size))
     yield Mutation(
         name="x-one-channel",
         requirement="REJECT-9",
@@ -124,14 +95,9 @@ def _bias() -> Iterator[Mutation]:
         "row": lambda o: (1, o),
         "scalar": lambda o: (),
     }
+    rule = "REJECT-10", "a bias that has not one element an output channel"
     for kind, shape in shapes.items():
-        yield Mutation(
-            name=f"bias-{kind}",
-            requirement="REJECT-10",
-            summary="a bias that has not one element an output channel",
-            operators=having("bias"),
-            change=partial(_reshaped_bias, shape),
-        )
+        yield Mutation(f"bias-{kind}", *rule, having("bias"), partial(_reshaped_bias, shape))
 
 
 _WIDER = {"float16": "float32", "bfloat16": "float32", "float32": "float64"}
@@ -143,21 +109,12 @@ _INTEGER = dict.fromkeys(("float16", "bfloat16", "float32", "float64"), "int32")
 def _dtypes() -> Iterator[Mutation]:
     """Yield arrays that hold no numbers, and arrays of different dtypes."""
     for kind, what in {"bool": "booleans", "object": "objects", "str": "strings"}.items():
-        yield Mutation(
-            name=f"dtype-{kind}",
-            requirement="REJECT-18",
-            summary=f"arrays of {what}",
-            operators=having(),
-            change=partial(_all_of, kind),
-        )
+        rule = "REJECT-18", f"arrays of {what}"
+        yield Mutation(f"dtype-{kind}", *rule, having(), partial(_all_of, kind))
+        rule = "REJECT-18", f"one array of {what}"
         for name in ("x", "w", "bias", "grad"):  # the others are as they should be
-            yield Mutation(
-                name=f"{name}-{kind}",
-                requirement="REJECT-18",
-                summary=f"one array of {what}",
-                operators=tuple(o for o in having(name) if len(_arrays_of(o)) > 1),
-                change=partial(_one_of, name, kind),
-            )
+            operators = tuple(o for o in having(name) if len(_arrays_of(o)) > 1)
+            yield Mutation(f"{name}-{kind}", *rule, operators, partial(_one_of, name, kind))
     for name in ("w", "bias", "x"):
         for kind, table in {"wider": _WIDER, "narrower": _NARROWER, "integer": _INTEGER}.items():
             yield Mutation(
@@ -172,15 +129,6 @@ def _dtypes() -> Iterator[Mutation]:
 
 
 # --- how each is made ---------------------------------------------------------------------------
-
-
-def _only(
-    name: str, change: Callable[[Array], Array | None], case: Case, a: Arguments
-) -> Arguments | None:
-    changed = change(a[name])
-    if changed is None or is_call_of_other_dims(case, changed):
-        return None
-    return {name: changed}
 
 
 def _emptied(name: str, which: int, case: Case, a: Arguments) -> Arguments | None:

@@ -25,36 +25,27 @@ def bases(operator: str, dims: int) -> tuple[Case, Case]:
 
 
 def _conv(operator: str, dims: int) -> tuple[Case, Case]:
-    plain = Case(
-        operator=operator,
-        x=(2, 4, *(4, 6, 5)[:dims]),
-        w=(6, 4, *(3, 2, 2)[:dims]),
-        bias="bias" in OPERATORS[operator].arguments,
-    )
-    return plain, Case(
-        operator=operator,
-        x=(2, 4, *(4, 7, 5)[:dims]),
-        w=(6, 2, *(2, 3, 2)[:dims]),
-        stride=(3, 2, 2)[:dims],
-        padding=((1, 2), (0, 1), (1, 0))[:dims],
-        dilation=(2, 1, 1)[:dims],
-        groups=2,
-    )
+    x, w = (2, 4, *(4, 6, 5)[:dims]), (6, 4, *(3, 2, 2)[:dims])
+    plain = Case(operator=operator, x=x, w=w, bias="bias" in OPERATORS[operator].arguments)
+    x, w = (2, 4, *(4, 7, 5)[:dims]), (6, 2, *(2, 3, 2)[:dims])
+    return plain, Case(operator=operator, x=x, w=w, **_parameters(dims))
 
 
 def _conv_transpose(dims: int) -> tuple[Case, Case]:
-    x = (2, 4, *(4, 3, 2)[:dims])
-    plain = Case(operator="conv_transpose", x=x, w=(4, 3, *(3, 2, 2)[:dims]), bias=True)
-    return plain, Case(
-        operator="conv_transpose",
-        x=x,
-        w=(4, 3, *(2, 3, 2)[:dims]),
-        stride=(3, 2, 2)[:dims],
-        padding=((1, 2), (0, 1), (1, 0))[:dims],
-        output_padding=(1, 1, 0)[:dims],
-        dilation=(2, 1, 1)[:dims],
-        groups=2,
-    )
+    x, operator = (2, 4, *(4, 3, 2)[:dims]), "conv_transpose"
+    plain = Case(operator=operator, x=x, w=(4, 3, *(3, 2, 2)[:dims]), bias=True)
+    w, output_padding = (4, 3, *(2, 3, 2)[:dims]), (1, 1, 0)[:dims]
+    parameters = _parameters(dims) | {"output_padding": output_padding}
+    return plain, Case(operator=operator, x=x, w=w, **parameters)
+
+
+def _parameters(dims: int) -> dict[str, Any]:
+    return {
+        "stride": (3, 2, 2)[:dims],
+        "padding": ((1, 2), (0, 1), (1, 0))[:dims],
+        "dilation": (2, 1, 1)[:dims],
+        "groups": 2,
+    }
 
 
 def _pool(operator: str, dims: int) -> tuple[Case, Case]:

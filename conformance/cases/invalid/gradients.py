@@ -12,19 +12,13 @@ from typing import Any
 
 from conformance.calling import Array
 from conformance.case import Case, Shape
-from conformance.cases.invalid.mistake import (
-    Arguments,
-    Mutation,
-    having,
-    is_call_of_other_dims,
-    resized,
-)
-
-_SHAPES = ("input_shape", "weight_shape")
+from conformance.cases.invalid.mistake import Arguments, Mutation, another_rank, having, resized
 
 
 def mutations() -> Iterator[Mutation]:
     """Yield the mistakes that are made in grad and in the shapes that gradients are handed."""
+    rule = "REJECT-16", "grad has not the shape of the forward result"
+    operators = having("grad", without="conv_bias_grad")
     for kind, (axis, size) in {
         "longer": (2, lambda n: n + 1),
         "longer-last": (-1, lambda n: n + 1),
@@ -36,30 +30,21 @@ def mutations() -> Iterator[Mutation]:
         "more-channels": (1, lambda n: n + 1),
         "one-channel": (1, lambda n: 1),
     }.items():
-        yield Mutation(
-            name=f"grad-{kind}",
-            requirement="REJECT-16",
-            summary="grad has not the shape of the forward result",
-            operators=having("grad", without="conv_bias_grad"),
-            change=partial(_resized_grad, kind, axis, size),
-        )
-    for kind, change in {
+        change = partial(_resized_grad, kind, axis, size)
+        yield Mutation(f"grad-{kind}", *rule, operators, change)
+    rule = "REJECT-13", "grad with another number of axes than the call needs"
+    for kind, array in {
         "without-batch": lambda grad: grad[0] if len(grad) else None,
         "extra-axis": lambda grad: grad[..., None],
     }.items():
-        yield Mutation(
-            name=f"grad-{kind}",
-            requirement="REJECT-13",
-            summary="grad with another number of axes than the call needs",
-            operators=having("grad"),
-            change=partial(_another_rank, change),
-        )
-    for name in _SHAPES:
+        change = partial(another_rank, "grad", array)
+        yield Mutation(f"grad-{kind}", *rule, having("grad"), change)
+    for name in ("input_shape", "weight_shape"):
         yield from _shapes(name)
 
 
 def _shapes(name: str) -> Iterator[Mutation]:
-    summary = f"{name} does not fit the other arguments"
+    rule = "REJECT-16", f"{name} does not fit the other arguments"
     fits: dict[str, Callable[[Case, Shape], Shape | None]] = {
         "too-short": lambda case, shape: shape[:-1],
         "too-long": lambda case, shape: (*shape, shape[-1]),
@@ -70,34 +55,17 @@ def _shapes(name: str) -> Iterator[Mutation]:
             _plus(shape, -1, case.stride[-1]) if case.dims > 1 else None
         ),
     }
-    for kind, change in fits.items():
-        yield _shape(name, kind, "REJECT-16", summary, change)
-    yield _shape(name, "fraction", "REJECT-17", f"a fraction in {name}", _with_fraction)
-    yield _shape(
-        name,
-        "channels",
-        "REJECT-9",
-        f"channels of {name} that do not match the other array's",
-        lambda case, shape: _plus(shape, 1, 1),
-        without="avg_pool_grad",
-    )
-
-
-def _shape(
-    name: str,
-    kind: str,
-    requirement: str,
-    summary: str,
-    change: Callable[[Case, Shape], tuple[Any, ...] | None],
-    without: str = "",
-) -> Mutation:
-    return Mutation(
-        name=f"{name.replace('_', '-')}-{kind}",
-        requirement=requirement,
-        summary=summary,
-        operators=having(name, without=without),
-        change=partial(_another_shape, name, change),
-    )
+    prefix = name.replace("_", "-")
+    for kind, shape_of in fits.items():
+        yield Mutation(
+            f"{prefix}-{kind}", *rule, having(name), partial(_another_shape, name, shape_of)
+        )
+    rule = "REJECT-17", f"a fraction in {name}"
+    change = partial(_another_shape, name, _with_fraction)
+    yield Mutation(f"{prefix}-fraction", *rule, having(name), change)
+    rule = "REJECT-9", f"channels of {name} that do not match the other array's"
+    change = partial(_another_shape, name, lambda case, shape: _plus(shape, 1, 1))
+    yield Mutation(f"{prefix}-channels", *rule, having(name, without="avg_pool_grad"), change)
 
 
 def _with_fraction(case: Case, shape: Shape) -> tuple[Any, ...]:
@@ -120,16 +88,6 @@ def _resized_grad(
     if changed == grad.shape[axis] or changed < 1 or not grad.size:
         return None
     return {"grad": resized(grad, axis, changed)}
-
-
-def _another_rank(
-    change: Callable[[Array], Array | None], case: Case, a: Arguments
-) -> Arguments | None:
-    """Change the number of axes, where the call needs a certain one."""
-    grad = change(a["grad"])
-    if grad is None or is_call_of_other_dims(case, grad):
-        return None
-    return {"grad": grad}
 
 
 def _another_shape(

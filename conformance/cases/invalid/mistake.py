@@ -67,12 +67,16 @@ def having(*needs: str, without: str = "") -> tuple[str, ...]:
     )
 
 
-def is_call_of_other_dims(case: Case, array: Array) -> bool:
-    """Whether ``array`` alone, with another number of axes, makes a valid call.
+def another_rank(
+    name: str, change: Callable[[Array], Array | None], case: Case, a: Arguments
+) -> Arguments | None:
+    """Change the number of axes of one array, unless the call is valid with another one, too.
 
-    So it does where the operator has no parameter with an entry a spatial axis.
+    So it is where the operator has no parameter with an entry a spatial axis.
     """
-    return not SIGNATURES[case.operator].parameters and 3 <= array.ndim <= 5
+    array = change(a[name])
+    free = not SIGNATURES[case.operator].parameters
+    return None if array is None or (free and 3 <= array.ndim <= 5) else {name: array}
 
 
 def resized(array: Array, axis: int, size: int) -> Array:

@@ -19,6 +19,8 @@ from conformance.operators import GRADIENTS, OPERATORS
 Value: TypeAlias = Callable[[Case, int, Any], Any]
 """From the case, the spatial axis and the valid entry to the invalid one."""
 Applies: TypeAlias = Callable[[Case, int], bool]
+Rule: TypeAlias = tuple[str, str]
+"""The requirement that a mistake breaks, and what is wrong."""
 
 _AXES: Mapping[str, Callable[[int], tuple[int, ...]]] = {
     "": lambda dims: (0,),
@@ -47,113 +49,83 @@ def _not_whole() -> Iterator[Mutation]:
     for kind, (wrong, what) in _NOT_WHOLE.items():
         value = partial(_ignoring_place, wrong)
         for name in _TUPLES:
-            summary = f"{what} in {name}"
-            yield from _entries(name, kind, "REJECT-17", summary, value, suffixes=("", "-last"))
-        yield from _padding(kind, "REJECT-17", f"{what} in padding", value)
-        yield from _groups(kind, "REJECT-17", f"{what} for groups", wrong)
+            rule = "REJECT-17", f"{what} in {name}"
+            yield from _entries(name, kind, rule, value, suffixes=("", "-last"))
+        yield from _padding(kind, ("REJECT-17", f"{what} in padding"), value)
+        yield _groups(kind, ("REJECT-17", f"{what} for groups"), wrong)
 
 
 def _out_of_range() -> Iterator[Mutation]:
     for name, number in {"stride": 3, "dilation": 4, "kernel": 6}.items():
-        requirement, summary = f"REJECT-{number}", f"{name} below 1"
-        yield from _entries(name, "zero", requirement, summary, lambda case, axis, v: 0)
-        yield from _entries(name, "negative", requirement, summary, lambda case, axis, v: -v)
-    yield from _groups("zero", "REJECT-7", "groups below 1", lambda v: 0)
-    yield from _groups("negative", "REJECT-7", "groups below 1", lambda v: -v)
-    yield from _padding(
-        "negative",
-        "REJECT-5",
-        "padding below 0",
-        lambda case, axis, v: -1,
-        suffixes=("", "-last", "-both"),
-    )
-    yield from _entries(
-        "output_padding",
-        "negative",
-        "REJECT-11",
-        "output_padding below 0",
-        lambda case, axis, v: -1,
-    )
+        rule = f"REJECT-{number}", f"{name} below 1"
+        yield from _entries(name, "zero", rule, lambda case, axis, v: 0)
+        yield from _entries(name, "negative", rule, lambda case, axis, v: -v)
+    rule = "REJECT-7", "groups below 1"
+    yield _groups("zero", rule, lambda v: 0)
+    yield _groups("negative", rule, lambda v: -v)
+    rule, ends = ("REJECT-5", "padding below 0"), ("", "-last", "-both")
+    yield from _padding("negative", rule, lambda case, axis, v: -1, suffixes=ends)
+    rule = "REJECT-11", "output_padding below 0"
+    yield from _entries("output_padding", "negative", rule, lambda case, axis, v: -1)
+    rule = "REJECT-11", "output_padding not below the larger of stride and dilation"
     yield from _entries(
         "output_padding",
         "too-large",
-        "REJECT-11",
-        "output_padding not below the larger of stride and dilation",
+        rule,
         lambda case, axis, v: max(case.stride[axis], case.dilation[axis]),
     )
     yield from _padding(
         "beyond-half",
-        "REJECT-19",
-        "padding beyond half of the window",
+        ("REJECT-19", "padding beyond half of the window"),
         lambda case, axis, v: case.window[axis] // 2 + 1,
         operators=having("kernel", "padding"),
         applies=lambda case, axis: case.dilation[axis] == 1,
-        suffixes=("", "-last", "-both"),
+        suffixes=ends,
         convention=("pool_padding", "accept"),
     )
 
 
 def _no_output() -> Iterator[Mutation]:
     """Yield windows that reach beyond the padded input, and crops of everything."""
-    summary = "a window larger than the padded input"
-    yield from _entries("kernel", "too-large", "REJECT-12", summary, _too_large)
+    rule = "REJECT-12", "a window larger than the padded input"
+    yield from _entries("kernel", "too-large", rule, _too_large)
     yield from _entries(
         "dilation",
         "too-large",
-        "REJECT-12",
-        summary,
+        rule,
         lambda case, axis, v: -(-_lacking(case, axis) // (case.window[axis] - 1)),
         applies=lambda case, axis: case.window[axis] > 1,
         without="conv_transpose",
     )
+    rule = "REJECT-12", "a kernel larger than the padded input"
+    operators = having("w", without="conv_transpose")
     for suffix in _AXES:
-        yield Mutation(
-            name=f"w-too-large{suffix}",
-            requirement="REJECT-12",
-            summary="a kernel larger than the padded input",
-            operators=having("w", without="conv_transpose"),
-            change=partial(_enlarge, suffix),
-        )
+        yield Mutation(f"w-too-large{suffix}", *rule, operators, partial(_enlarge, suffix))
+    rule = "REJECT-12", "padding that crops everything"
+    operators = having("output_padding")
     for kind, left in {"crops-all": 0, "crops-more": -1}.items():
-        yield from _padding(
-            kind,
-            "REJECT-12",
-            "padding that crops everything",
-            partial(_crop_to, left),
-            operators=having("output_padding"),
-        )
+        yield from _padding(kind, rule, partial(_crop_to, left), operators=operators)
 
 
 def _lengths() -> Iterator[Mutation]:
     """Yield tuples with another number of entries than spatial axes, and pairs that are none."""
+    lengths: dict[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]] = {
+        "too-short": lambda values: values[:-1],
+        "too-long": lambda values: (*values, values[-1]),
+        "single": lambda values: values[:1] if len(values) > 2 else values,
+        "empty": lambda values: () if len(values) > 1 else values,
+    }
     for name in (*_TUPLES, "padding"):
-        lengths: dict[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]] = {
-            "too-short": lambda values: values[:-1],
-            "too-long": lambda values: (*values, values[-1]),
-            "single": lambda values: values[:1] if len(values) > 2 else values,
-            "empty": lambda values: () if len(values) > 1 else values,
-        }
+        rule = "REJECT-14", f"{name} without one entry a spatial axis"
         for kind, cut in lengths.items():
-            yield Mutation(
-                name=f"{name}-{kind}",
-                requirement="REJECT-14",
-                summary=f"{name} without one entry a spatial axis",
-                operators=having(name),
-                change=partial(_with_length, name, cut),
-            )
+            yield Mutation(f"{name}-{kind}", *rule, having(name), partial(_with_length, name, cut))
     pairs: dict[str, Value] = {
         "triple": lambda case, axis, pair: (*pair, 0),
         "no-pair": lambda case, axis, pair: pair[:1],
     }
+    rule = "REJECT-14", "a padding entry that is not a pair"
     for kind, value in pairs.items():
-        yield from _entries(
-            "padding",
-            kind,
-            "REJECT-14",
-            "a padding entry that is not a pair",
-            value,
-            suffixes=("", "-last"),
-        )
+        yield from _entries("padding", kind, rule, value, suffixes=("", "-last"))
 
 
 # --- where a mistake goes -----------------------------------------------------------------------
@@ -162,8 +134,7 @@ def _lengths() -> Iterator[Mutation]:
 def _entries(
     parameter: str,
     kind: str,
-    requirement: str,
-    summary: str,
+    rule: Rule,
     value: Value,
     *,
     suffixes: Sequence[str] = tuple(_AXES),
@@ -181,19 +152,13 @@ def _entries(
                 values[axis] = value(case, axis, values[axis])
             return {parameter: tuple(values)}
 
-        yield Mutation(
-            name=f"{parameter}-{kind}{suffix}",
-            requirement=requirement,
-            summary=summary,
-            operators=having(parameter, without=without),
-            change=change,
-        )
+        operators = having(parameter, without=without)
+        yield Mutation(f"{parameter}-{kind}{suffix}", *rule, operators, change)
 
 
 def _padding(
     kind: str,
-    requirement: str,
-    summary: str,
+    rule: Rule,
     value: Value,
     *,
     suffixes: Sequence[str] = ("", "-last"),
@@ -219,26 +184,14 @@ def _padding(
             size = forward.output_shape(case.replace(padding=changed))[2 + axis]
             return {"padding": changed, "grad": resized(a["grad"], 2 + axis, size)}
 
-        yield Mutation(
-            name=f"padding-{kind}{suffix}",
-            requirement=requirement,
-            summary=summary,
-            operators=operators,
-            change=change,
-            convention=convention,
-        )
+        yield Mutation(f"padding-{kind}{suffix}", *rule, operators, change, convention)
 
 
-def _groups(
-    kind: str, requirement: str, summary: str, wrong: Callable[[Any], Any]
-) -> Iterator[Mutation]:
-    yield Mutation(
-        name=f"groups-{kind}",
-        requirement=requirement,
-        summary=summary,
-        operators=having("groups"),
-        change=lambda case, a: {"groups": wrong(a["groups"])},
-    )
+def _groups(kind: str, rule: Rule, wrong: Callable[[Any], Any]) -> Mutation:
+    def change(case: Case, a: Arguments) -> Arguments:
+        return {"groups": wrong(a["groups"])}
+
+    return Mutation(f"groups-{kind}", *rule, having("groups"), change)
 
 
 # --- how large is too large ---------------------------------------------------------------------
@@ -269,10 +222,7 @@ def _crop_to(left: int, case: Case, axis: int, v: Any) -> int:
 
 
 def _with_length(
-    name: str,
-    cut: Callable[[tuple[Any, ...]], tuple[Any, ...]],
-    case: Case,
-    a: Arguments,
+    name: str, cut: Callable[[tuple[Any, ...]], tuple[Any, ...]], case: Case, a: Arguments
 ) -> Arguments | None:
     values = cut(a[name])
     return None if values == a[name] else {name: values}

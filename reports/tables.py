@@ -1,0 +1,87 @@
+"""The tables that the terminal and Markdown both print: columns, and cells of plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from conformance.reports.alike import alike
+from conformance.reports.differences import choices
+from conformance.reports.large import counts
+from conformance.reports.model import Report
+from conformance.reports.text import NONE, multiple, share
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Titles of the columns, a letter for the side that each is aligned to, and the rows."""
+
+    header: Sequence[str]
+    align: str
+    """``l`` for a column of text, ``r`` for one of numbers."""
+    rows: Sequence[Sequence[str]]
+
+
+def agreement(report: Report) -> Table:
+    """Return how each implementation and operator agrees with the reference."""
+    header = ("implementation", "operator", "compared", "gaps", "reached", "worst", "verdict")
+    rows = [
+        (
+            s.implementation,
+            s.operator,
+            f"{s.compared:,}",
+            f"{s.unsupported:,}" if s.unsupported else NONE,
+            f"{s.reached}/{s.planned}" if s.reached < s.planned else "all",
+            multiple(s.worst),
+            s.verdict,
+        )
+        for s in report.summaries()
+    ]
+    return Table(header, "llrrrrl", rows)
+
+
+def most_and_least_alike(report: Report) -> Table:
+    """Return whom each implementation is most and least like."""
+    rows = [
+        (
+            row.implementation,
+            row.nearest,
+            share(row.same.identical, row.same.elements),
+            row.farthest,
+            multiple(row.apart.largest),
+            row.apart.largest_case or "",
+        )
+        for row in alike(report)
+    ]
+    return Table(("", "most like", "identical", "least like", "apart", "at"), "llrlrl", rows)
+
+
+def large(report: Report, zero: str = "0") -> Table:
+    """Return how many large cases each implementation was judged on; none is shown as ``zero``."""
+    header = ("implementation", "operator", "in full", "in part", "gaps", "failed")
+    rows = [
+        (
+            c.implementation,
+            c.operator,
+            *(str(count or zero) for count in (c.full, c.parts, c.unsupported, c.failed)),
+        )
+        for c in counts(report)
+    ]
+    return Table(header, "llrrrr", rows)
+
+
+def conventions(report: Report, declares: str) -> Table:
+    """Return who follows which alternative of each convention, and attains which accuracy.
+
+    ``declares`` is what follows the name of one that declares something else, such as
+    ``" [says {}]"``.
+    """
+    rows = []
+    for choice in choices(report):
+        for word, followers in choice.camps:
+            names = [
+                f.implementation + ("" if f.agrees else declares.format(f.declared))
+                for f in followers
+            ]
+            rows.append((choice.name, choice.requirement, word, ", ".join(names)))
+    return Table(("convention", "requirement", "follows", "who"), "llll", rows)
