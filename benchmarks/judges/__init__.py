@@ -16,8 +16,6 @@ import numpy as np
 from conformance import Unsupported
 from conformance.calling import Array, from_layout, to_layout
 from conformance.case import Case
-from conformance.cases.validity import validate
-from conformance.errors import CaseError
 from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 
