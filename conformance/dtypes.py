@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -50,22 +53,75 @@ FORMATS: dict[str, Format] = {
 }
 """Formats that data, accumulators and multipliers may have. tf32 is never a dtype of an array."""
 
-FLOATS: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
-"""Names of the floating-point dtypes; every operator has them."""
 
-INTEGERS: tuple[str, ...] = ("int8", "int16", "int32", "int64", "uint8")
-"""Names of the integer dtypes, which some operators have as well (`Operator.dtypes`)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What the suite has to know of a dtype that arrays may have."""
 
-DTYPES = FLOATS + INTEGERS
-"""Names of the dtypes that a case may have."""
+    wider: str | None = None
+    """The dtype that mixed calls take beside it, which holds all of its numbers."""
+    narrower: str | None = None
+    """The one that they take beside it, which does not."""
+    accumulate: str | None = None
+    """The format that an implementation is expected to accumulate in, if not this one."""
+    hasty: str | None = None
+    """The narrow accumulator that good engines are known to use for it."""
+    classes: tuple[str, ...] = ()
+    """The classes of accuracy that are told apart, the strictest first: accumulators, and formats
+    of the multiplier's inputs."""
+    reach: float = 0.0
+    """The largest exponent of two, and the smallest, of the magnitudes in the recipe ``wide``."""
+    package: str | None = None
+    """The package that gives NumPy the dtype, if NumPy has it not."""
 
-DEFAULT_ACCUMULATOR = {"bfloat16": "float32", "float16": "float32"}
+
+_FLOATS = {
+    "float32": Traits(
+        wider="float64",
+        narrower="float16",
+        reach=12.0,
+        classes=("float64", "float32", "tf32 multiplier", "bfloat16 multiplier", "float16"),
+    ),
+    "float64": Traits(
+        narrower="float32", hasty="float32", reach=24.0, classes=("float64", "float32")
+    ),
+    "float16": Traits(
+        wider="float32",
+        accumulate="float32",
+        hasty="float16",
+        reach=3.0,
+        classes=("float64", "float32", "float16"),
+    ),
+    "bfloat16": Traits(
+        wider="float32",
+        accumulate="float32",
+        hasty="bfloat16",
+        reach=8.0,
+        classes=("float64", "float32", "bfloat16"),
+        package="ml_dtypes",
+    ),
+}
+_INTEGERS = {
+    "int8": Traits(wider="int16"),
+    "int16": Traits(wider="int32"),
+    "int32": Traits(wider="int64", narrower="int16"),
+    "int64": Traits(narrower="int32"),
+    "uint8": Traits(wider="int16"),
+}
+TRAITS: Mapping[str, Traits] = MappingProxyType(_FLOATS | _INTEGERS)
+"""The dtypes that a case may have, by name: another dtype is a row here, and a format above."""
+
+FLOATS, INTEGERS, DTYPES = tuple(_FLOATS), tuple(_INTEGERS), tuple(TRAITS)
+"""Names of the floating-point dtypes, which every operator has, of the integer ones, and of all."""
+
+DEFAULT_ACCUMULATOR = {name: own.accumulate for name, own in TRAITS.items() if own.accumulate}
 """What an implementation is expected to accumulate in, where that is not the dtype itself."""
 
 
 def available(name: str) -> bool:
-    """Whether arrays of this dtype can be made here: bfloat16 needs the package ml_dtypes."""
-    return name != "bfloat16" or importlib.util.find_spec("ml_dtypes") is not None
+    """Whether arrays of this dtype can be made here: the package that it needs is installed."""
+    package = TRAITS[name].package
+    return package is None or importlib.util.find_spec(package) is not None
 
 
 @cache
@@ -73,13 +129,19 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return the NumPy dtype called ``name``; raise `ConformanceError` for an unknown one."""
     if name not in DTYPES:
         raise ConformanceError(f"dtype '{name}' is unknown; known are {', '.join(DTYPES)}")
-    if name != "bfloat16":
+    package = TRAITS[name].package
+    if package is None:
         return np.dtype(name)
     try:
-        import ml_dtypes
+        module = importlib.import_module(package)
     except ImportError:
         raise ConformanceError(
-            "dtype 'bfloat16' needs ml_dtypes: pip install 'convformance[half]'"
+            f"dtype '{name}' needs {package}: pip install 'convformance[half]'"
         ) from None
-    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-    return bfloat16
+    dtype: np.dtype[Any] = np.dtype(getattr(module, name))
+    return dtype
+
+
+def dtype_from(name: str) -> np.dtype[Any]:
+    """Return the NumPy dtype of that name, one that no case has, such as bool, among them."""
+    return numpy_dtype(name) if name in DTYPES else np.dtype(name)

@@ -29,7 +29,7 @@ import numpy as np
 
 from conformance.calling.memory import spread
 from conformance.case import Case, Shape
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, numpy_dtype
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, TRAITS, numpy_dtype
 from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
 
@@ -138,7 +138,7 @@ def _impulse(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> 
 
 def _wide(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
     """Log-uniform magnitudes, half of the elements cancelling (x) or repeating (w) a neighbour."""
-    reach = {11: 3.0, 8: 8.0, 24: 12.0, 53: 24.0}[FORMATS[case.dtype].digits]
+    reach = TRAITS[case.dtype].reach
     values: Array = np.exp2(rng.uniform(-reach, reach, shape)) * rng.choice((-1.0, 1.0), shape)
     flat = values.reshape(-1)
     repeat = np.flatnonzero(rng.random(flat[1::2].size) < 0.5)

@@ -17,6 +17,7 @@ import numpy as np
 from conformance.calling import Answer, Array, Call, Observation
 from conformance.case import Case, Shape
 from conformance.checks.histories import Step
+from conformance.dtypes import TRAITS
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
 from conformance.operators import GRADIENTS, OPERATORS
@@ -24,9 +25,6 @@ from conformance.registration.implementation import Implementation
 
 _SEEDS = 6
 """Data that is tried to show without a history that a call is wrong."""
-
-_NARROWER = {"float16": "float16", "bfloat16": "bfloat16", "float64": "float32"}
-"""The accumulator, narrower than usual, that good engines are known to have for a dtype."""
 
 
 def make_calls(
@@ -139,7 +137,7 @@ def _is_rounded(judged: JudgedAnswers, i: int) -> bool:
     Such an error is a matter of the data: that another call has less of it tells nothing.
     """
     prepared, accuracy = judged.steps[i].prepared, Accuracy.of(judged.implementation)
-    narrower = _NARROWER.get(prepared.case.dtype)
+    narrower = TRAITS[prepared.case.dtype].hasty
     if narrower is None or accuracy.accumulate or accuracy.multiply:
         return False
     accuracy = replace(accuracy, accumulate=narrower, multiply=narrower)

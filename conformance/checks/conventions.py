@@ -23,7 +23,7 @@ from conformance.calling import Observation
 from conformance.case import Case, Shape
 from conformance.cases import invalid
 from conformance.cases.validity import is_valid
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, available
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, TRAITS, available
 from conformance.judging import (
     CONFORMS,
     DECLINED,
@@ -209,13 +209,6 @@ def _alternatives(one: Implementation, name: str, dtype: str) -> tuple[str, Alte
     return declared, {a: {"conventions": others | {name: a}} for a in ordered}
 
 
-_ACCURACIES: Mapping[str, tuple[str, ...]] = {
-    "float64": ("float64", "float32"),
-    "float32": ("float64", "float32", "tf32 multiplier", "bfloat16 multiplier", "float16"),
-    "float16": ("float64", "float32", "float16"),
-    "bfloat16": ("float64", "float32", "bfloat16"),
-}
-"""The classes of accuracy by dtype, the strictest first: accumulators, and multipliers."""
 _NORMWISE = (1.0, 16.0, 256.0)
 
 
@@ -223,7 +216,7 @@ def _accuracy(one: Implementation, dtype: str) -> tuple[str, Alternatives]:
     default = DEFAULT_ACCUMULATOR.get(dtype, dtype)
     plain = {"multiply": None, "error": "componentwise", "amplification": 1.0}
     classes: dict[str, dict[str, Any]] = {}
-    for name in _ACCURACIES[dtype]:
+    for name in TRAITS[dtype].classes:
         format_, _, multiplier = name.partition(" ")
         formats = {"accumulate": default, "multiply": format_}
         classes[name] = plain | (formats if multiplier else {"accumulate": format_})
@@ -257,7 +250,7 @@ def _questions(operator: str, dims: int, dtype: str) -> tuple[_Question, ...]:
             made["tie"] = planted("integers", (0, 3))
         if operator not in ("max_pool", "max_pool_grad"):
             made["accuracy"] = _sums(operator, dims, dtype)
-        if dtype != "bfloat16":
+        if TRAITS[dtype].package is None:  # only NumPy's own dtypes can be byte-swapped
             swapped = planted("integers", (0,))
             made["byte_order"] = [case.replace(memory="byteswapped") for case in swapped]
     for case in invalid.cases(operator, dims, (dtype,)):  # those that a convention accepts

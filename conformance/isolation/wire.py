@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from conformance.calling.observing import Array, Foreign, Observation
-from conformance.dtypes import numpy_dtype
+from conformance.dtypes import dtype_from
 from conformance.errors import ConformanceError
 
 MAGIC = b"cvf1"
@@ -173,4 +173,4 @@ def _code(dtype: np.dtype[Any]) -> str:
 
 
 def _dtype(code: str) -> np.dtype[Any]:
-    return numpy_dtype(code) if code == "bfloat16" else np.dtype(code)
+    return dtype_from(code)

@@ -25,7 +25,7 @@ import platformdirs
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.dtypes import numpy_dtype
+from conformance.dtypes import dtype_from
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared
 from conformance.operators.base import Reference
@@ -161,7 +161,7 @@ def _array(value: Any, blob: Array) -> Any:
     if not isinstance(value, list):
         return value
     name, shape, offset = value
-    dtype = numpy_dtype(name) if name == "bfloat16" else np.dtype(name)
+    dtype = dtype_from(name)
     if not (count := math.prod(shape)):
         return np.empty(shape, dtype)
     return np.frombuffer(blob, dtype, count, offset).reshape(shape)

@@ -16,6 +16,7 @@ from conformance.calling.memory import place
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
+from conformance.dtypes import TRAITS
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared, Verdict
 from conformance.large.judge import is_large
@@ -101,7 +102,7 @@ def _made(name: str, value: Any, way: str) -> str | None:
     """Return the line that makes one argument; empty for a shape, None where it is too large."""
     if not isinstance(value, np.ndarray):
         return "" if isinstance(value, tuple) else f"{name} = {value!r}"
-    if value.dtype.name == "bfloat16":
+    if value.dtype.name in TRAITS and TRAITS[value.dtype.name].package:
         if way != "contiguous":
             return None
         value = value.astype(np.float32)

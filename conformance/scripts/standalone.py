@@ -14,6 +14,7 @@ from conformance.calling import Array, Inputs, to_layout
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
+from conformance.dtypes import TRAITS
 from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration import entry_points
@@ -49,8 +50,8 @@ def script(one: Implementation, prepared: Prepared, *, history: bool = False) ->
     keywords = "".join(f", {name}={plain(value)}" for name, value in parameters.items())
     call = f"{case.operator}({', '.join(names)}{keywords})"
     lines = ["import numpy as np", *_imports(one, case.operator)]
-    if case.dtype == "bfloat16":
-        lines.insert(1, "import ml_dtypes")
+    if package := TRAITS[case.dtype].package:
+        lines.insert(1, f"import {package}")
     lines += ["", f"# {case.id}", *_arrays(one, prepared, inputs)]
     for name, way, value in zip(names, memory_ways(case), inputs, strict=True):
         if value is None:
@@ -201,8 +202,7 @@ def _loading(one: Implementation) -> list[str]:
 def _literal(value: Any) -> str:
     if not isinstance(value, np.ndarray):
         return plain(value)
-    bfloat16 = value.dtype.name == "bfloat16"
-    target = "ml_dtypes.bfloat16" if bfloat16 else dtype_text(value)
+    target = dtype_text(value)
     if value.size == 0:
         return f"np.empty({value.shape}, {target})"
     return f"np.array({numbers(value)}, {target})"
@@ -210,8 +210,11 @@ def _literal(value: Any) -> str:
 
 def dtype_text(value: Array) -> str:
     """Return the dtype of an array as source text; NumPy has a name for those of numbers alone."""
+    name = value.dtype.name
+    if name in TRAITS:
+        return f"{TRAITS[name].package or 'np'}.{name}"
     if value.dtype.kind in "fiu":
-        return f"np.{value.dtype.name}"
+        return f"np.{name}"
     return {"O": "object", "b": "bool"}.get(value.dtype.kind, repr(value.dtype.str))
 
 

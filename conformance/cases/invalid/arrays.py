@@ -14,6 +14,7 @@ import numpy as np
 from conformance.calling import Array
 from conformance.case import Case
 from conformance.cases.invalid.mistake import Arguments, Mutation, another_rank, having, resized
+from conformance.dtypes import FLOATS, TRAITS
 from conformance.signatures import SIGNATURES
 
 _FORWARD = ("conv", "conv_transpose", "max_pool", "avg_pool")
@@ -100,10 +101,9 @@ def _bias() -> Iterator[Mutation]:
         yield Mutation(f"bias-{kind}", *rule, having("bias"), partial(_reshaped_bias, shape))
 
 
-_WIDER = {"float16": "float32", "bfloat16": "float32", "float32": "float64"}
-_WIDER |= {"int8": "int16", "int16": "int32", "int32": "int64", "uint8": "int16"}
-_NARROWER = {"float64": "float32", "float32": "float16", "int64": "int32", "int32": "int16"}
-_INTEGER = dict.fromkeys(("float16", "bfloat16", "float32", "float64"), "int32")
+_WIDER = {name: own.wider for name, own in TRAITS.items() if own.wider}
+_NARROWER = {name: own.narrower for name, own in TRAITS.items() if own.narrower}
+_INTEGER = dict.fromkeys(FLOATS, "int32")
 
 
 def _dtypes() -> Iterator[Mutation]:
