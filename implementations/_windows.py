@@ -47,7 +47,7 @@ def divisors(
     """
     counts: list[NDArray[np.int64]] = []
     for s, o, k, step, (before, after) in zip(size, out, kernel, stride, padding, strict=True):
-        start = np.arange(-before, o * step - before, step, dtype=np.int64)  # (o,)
+        start = np.arange(o, dtype=np.int64) * step - before  # (o,)
         end = np.minimum(start + k, s + after if include else s)  # (o,)
         counts.append(end - (start if include else np.maximum(start, 0)))
     return reduce(np.multiply.outer, counts)
