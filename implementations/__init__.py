@@ -48,7 +48,8 @@ stride trick    N*O*P * C/G*K     2 * N*C*P*K          N*C*P*K; none in a pool  
 shifted matmul  N*O*P * C/G*K     K * N*P * (C + 4*O)  N*P*O                           42
 ==============  ================  ===================  ==============================  =======
 
-The other files hand a case to an engine's own operators, and to its differentiation where it has
-one; variants of one engine share a file. What adapters share is in ``_engine.py``; they and the
-course share the checks of arguments in ``_arguments.py``, and ``_windows.py``.
+``_frame.py`` is the frame, ``_operators.py`` what it does around an idea, and ``_call.py`` the
+`Call` that an idea is handed. The folder ``engines/`` has the adapters, which hand a case to an
+engine's own operators. They and the course share the checks in ``_arguments.py``, and the padding,
+divisors and dtypes in ``_windows.py``.
 """

@@ -49,12 +49,8 @@ def conv_size(
     _check_bias(bias, o, x)
     check_axes(len(size), stride=stride, dilation=dilation)
     check_padding(len(size), padding)
-    out = tuple(
-        (s + before + after - d * (k - 1) - 1) // step + 1
-        for s, k, step, (before, after), d in zip(
-            size, kernel, stride, padding, dilation, strict=True
-        )
-    )
+    axes = zip(size, kernel, stride, padding, dilation, strict=True)
+    out = tuple([(s + b + a - d * (k - 1) - 1) // step + 1 for s, k, step, (b, a), d in axes])
     if min(out) < 1:
         raise ValueError(
             f"w: the kernel {tuple(kernel)} with dilation={dilation!r} is larger than the input "
@@ -92,11 +88,9 @@ def conv_transpose_size(
             f"output_padding={output_padding!r}: must be below the larger of stride={stride!r} "
             f"and dilation={dilation!r} on every axis"
         )
+    axes = zip(size, kernel, stride, padding, dilation, output_padding, strict=True)
     out = tuple(
-        (s - 1) * step - before - after + d * (k - 1) + extra + 1
-        for s, k, step, (before, after), d, extra in zip(
-            size, kernel, stride, padding, dilation, output_padding, strict=True
-        )
+        [(s - 1) * step - b - a + d * (k - 1) + more + 1 for s, k, step, (b, a), d, more in axes]
     )
     if min(out) < 1:
         raise ValueError(f"padding={padding!r}: crops the whole output, its shape would be {out}")
@@ -120,7 +114,7 @@ def pool_size(
     """
     _check_rank(x)
     size = x.shape[1:-1] if channels_last else x.shape[2:]
-    _check_filled("x", x.shape[1:], x.shape)
+    _check_filled("x", x.shape, 1)
     check_axes(len(size), kernel=kernel, stride=stride, dilation=dilation)
     check_padding(len(size), padding)
     for s, k, (before, after), d in zip(size, kernel, padding, dilation, strict=True):
@@ -135,12 +129,7 @@ def pool_size(
 
 
 def window_reach(
-    size: Shape,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
+    size: Shape, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
 ) -> tuple[Shape, Padding]:
     """Return how many windows a pool has, and the padding that they read, without any check.
 
@@ -175,11 +164,8 @@ def check_axes(dims: int, *, least: int = 1, **parameters: Sequence[int]) -> Non
 
 def check_padding(dims: int, padding: Padding) -> None:
     """Check that ``padding`` has ``dims`` pairs of whole numbers of 0 or more."""
-    if (
-        not isinstance(padding, (tuple, list))
-        or len(padding) != dims
-        or not all(_are_whole(pair, 2) and min(pair) >= 0 for pair in padding)
-    ):
+    pairs = isinstance(padding, (tuple, list)) and len(padding) == dims
+    if not pairs or not all(_are_whole(pair, 2) and min(pair) >= 0 for pair in padding):
         raise ValueError(
             f"padding={padding!r}: must be {dims} pairs (before, after) of whole numbers of 0 or "
             f"more, one a spatial axis"
@@ -197,28 +183,27 @@ def _are_whole(values: Sequence[int], length: int) -> bool:
 def _shapes(x: Array, w: Array, groups: int, channels_last: bool) -> tuple[Shape, Shape]:
     """Check what conv and conv_transpose have in common; return both shapes channels-first."""
     _check_rank(x)
-    if w.ndim != x.ndim:
-        raise ValueError(f"w: {w.ndim} axes {w.shape}; must have as many as x, {x.ndim} {x.shape}")
-    if w.dtype != x.dtype and native(w.dtype) != native(x.dtype):
-        raise ValueError(f"w: dtype {w.dtype}; must be that of x, {x.dtype}")
-    _check_filled("x", x.shape[1:], x.shape)
-    _check_filled("w", w.shape, w.shape)
+    images, weight = x.shape, w.shape
+    if len(weight) != len(images):
+        raise ValueError(f"w: {w.ndim} axes {weight}; must have as many as x, {x.ndim} {images}")
+    _check_dtype("w", w, "x", x)
+    _check_filled("x", images, 1)
+    _check_filled("w", weight, 0)
     if not _are_whole((groups,), 1) or groups < 1:
         raise ValueError(f"groups={groups!r}: must be a whole number of 1 or more")
     if not channels_last:
-        return x.shape, w.shape
-    return (x.shape[0], x.shape[-1], *x.shape[1:-1]), (w.shape[-1], w.shape[-2], *w.shape[:-2])
+        return images, weight
+    return (images[0], images[-1], *images[1:-1]), (weight[-1], weight[-2], *weight[:-2])
 
 
 def _check_rank(x: Array) -> None:
     if x.ndim not in (3, 4, 5):
         raise ValueError(f"x: {x.ndim} axes {x.shape}; must have 3 to 5, three spatial at most")
-    if x.dtype.kind not in "fiu" and x.dtype.name != "bfloat16":
-        raise TypeError(f"x: dtype {x.dtype}; must be a floating-point or an integer one")
+    _check_numbers("x", x)
 
 
-def _check_filled(name: str, axes: Shape, shape: Shape) -> None:
-    if 0 in axes:
+def _check_filled(name: str, shape: Shape, first: int) -> None:
+    if 0 in shape[first:]:
         raise ValueError(f"{name}: shape {shape} has an empty axis; only the batch may be empty")
 
 
@@ -227,55 +212,24 @@ def _check_bias(bias: Array | None, channels: int, x: Array) -> None:
         return
     if bias.shape != (channels,):
         raise ValueError(f"bias: shape {bias.shape}; must be ({channels},), one an output channel")
-    if bias.dtype != x.dtype and native(bias.dtype) != native(x.dtype):
-        raise ValueError(f"bias: dtype {bias.dtype}; must be that of x, {x.dtype}")
+    _check_dtype("bias", bias, "x", x)
 
 
 def conv_grad_size(
-    grad: Array,
-    x: Array,
-    w: Array,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-    *,
-    channels_last: bool = False,
+    grad: Array, x: Array, w: Array, *, channels_last: bool = False, **parameters: Any
 ) -> Shape:
-    """Check a gradient of conv(x, w); return the output positions that no window reads, an axis.
-
-    They are what is left of the padded input after the last window, fewer than the stride: the
-    output_padding with which conv_transpose goes back from the shape of grad to that of x.
-    """
-    out = conv_size(x, w, None, stride, padding, dilation, groups, channels_last=channels_last)
-    filters = w.shape[-1] if channels_last else w.shape[0]
-    _check_grad(grad, x, (len(x), *out, filters) if channels_last else (len(x), filters, *out))
-    size, kernel = (x.shape[1:-1], w.shape[:-2]) if channels_last else (x.shape[2:], w.shape[2:])
-    return tuple(
-        (s + before + after - d * (k - 1) - 1) % step
-        for s, k, step, (before, after), d in zip(
-            size, kernel, stride, padding, dilation, strict=True
-        )
-    )
+    """Check a gradient of conv(x, w) and return the spatial shape of grad."""
+    out = conv_size(x, w, None, **parameters, channels_last=channels_last)
+    _check_grad(grad, x, out, w.shape[-1] if channels_last else w.shape[0], channels_last)
+    return out
 
 
 def pool_grad_size(
-    grad: Array,
-    x: Array,
-    kernel: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    ceil_mode: bool,
-    *,
-    channels_last: bool = False,
+    grad: Array, x: Array, *, channels_last: bool = False, **parameters: Any
 ) -> tuple[Shape, Padding]:
     """Check a gradient of a pool of x; return what `pool_size` returns of the forward call."""
-    out, reach = pool_size(
-        x, kernel, stride, padding, dilation, ceil_mode, channels_last=channels_last
-    )
-    n, c = len(x), x.shape[-1] if channels_last else x.shape[1]
-    _check_grad(grad, x, (n, *out, c) if channels_last else (n, c, *out))
+    out, reach = pool_size(x, **parameters, channels_last=channels_last)
+    _check_grad(grad, x, out, x.shape[-1] if channels_last else x.shape[1], channels_last)
     return out, reach
 
 
@@ -283,8 +237,7 @@ def check_grad(grad: Array) -> None:
     """Check a grad that no other argument says the shape of."""
     if grad.ndim not in (3, 4, 5) or 0 in grad.shape[1:]:
         raise ValueError(f"grad: shape {grad.shape}; must be (N, O, *out), only the batch empty")
-    if grad.dtype.kind not in "fiu" and grad.dtype.name != "bfloat16":
-        raise TypeError(f"grad: dtype {grad.dtype}; must be a floating-point or an integer one")
+    _check_numbers("grad", grad)
 
 
 def like(array: Array, shape: Shape) -> Array:
@@ -299,8 +252,18 @@ def like(array: Array, shape: Shape) -> Array:
     return np.ndarray(shape, array.dtype, element, strides=(0,) * len(shape))
 
 
-def _check_grad(grad: Array, x: Array, shape: Shape) -> None:
+def _check_grad(grad: Array, x: Array, out: Shape, channels: int, channels_last: bool) -> None:
+    shape = (len(x), *out, channels) if channels_last else (len(x), channels, *out)
     if grad.shape != shape:
         raise ValueError(f"grad: shape {grad.shape}; must be that of the forward result, {shape}")
-    if grad.dtype != x.dtype and native(grad.dtype) != native(x.dtype):
-        raise ValueError(f"grad: dtype {grad.dtype}; must be that of the other array, {x.dtype}")
+    _check_dtype("grad", grad, "the other array", x)
+
+
+def _check_dtype(name: str, array: Array, owner: str, other: Array) -> None:
+    if array.dtype != other.dtype and native(array.dtype) != native(other.dtype):
+        raise ValueError(f"{name}: dtype {array.dtype}; must be that of {owner}, {other.dtype}")
+
+
+def _check_numbers(name: str, array: Array) -> None:
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{name}: dtype {array.dtype}; must be a floating-point or an integer one")

@@ -31,10 +31,18 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import update_wrapper
+from inspect import Parameter
+from typing import Any
 
 from conformance.implementations import _operators
-from conformance.implementations._operators import Operator
+from conformance.implementations._arguments import Array
+from conformance.implementations._operators import Idea, Operator
 from conformance.registration.implementation import Implementation
+from conformance.signatures import SIGNATURES
+
+_AROUND: dict[str, Operator] = {name: getattr(_operators, name) for name in SIGNATURES}
+_RAISES = """Raises ValueError for an argument that does not fit the others, and names it, and
+TypeError for a dtype without numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +64,12 @@ class Frame:
     def operator(self, name: str, idea: Operator) -> Operator:
         """Return the operator ``name`` that ``idea`` makes, without registering it.
 
-        Its signature, and its docstring after that of the idea, are those of `_operators`. Raises
-        KeyError for a name that is not in the table.
+        Its docstring is that of the idea, then that of `_operators`. Raises KeyError for a name
+        that is not in the table.
         """
-        operator = _operators.AROUND[name](idea, self.implementation.layout == "NHWC", self.pads)
-        signature, text = inspect.signature(operator), inspect.getdoc(operator)
+        operator = self._around(name, idea)
+        text = operator.__doc__
         update_wrapper(operator, idea)
-        operator.__signature__ = signature  # type: ignore[attr-defined]
         operator.__doc__ = f"{inspect.getdoc(idea)}\n\n{text}"
         return operator
 
@@ -71,11 +78,24 @@ class Frame:
 
         The first is by the idea of ``conv_transpose``, an operator that this frame made.
         """
-        channels_last = self.implementation.layout == "NHWC"
-        back = inspect.unwrap(conv_transpose)
-        input_grad = _operators.conv_input_grad(back, channels_last)
-        bias_grad = _operators.conv_bias_grad(channels_last)
-        for operator in (input_grad, bias_grad):
-            operator.__module__ = conv_transpose.__module__  # where scripts import it from
+        idea = inspect.unwrap(conv_transpose)
+        operators = [self._around(name, idea) for name in ("conv_input_grad", "conv_bias_grad")]
+        for operator in operators:
+            operator.__module__ = idea.__module__  # where scripts import it from
             self.implementation(operator)
-        return input_grad, bias_grad
+        return operators[0], operators[1]
+
+    def _around(self, name: str, idea: Operator) -> Operator:
+        """Return a function that calls the operator ``name`` of `_operators` with ``idea``."""
+        around, signature = _AROUND[name], SIGNATURES[name]
+        framed = Idea(idea, self.implementation.layout == "NHWC", self.pads)
+
+        def operator(*arguments: Any, **parameters: Any) -> Array:
+            return around(framed, *arguments, **parameters)
+
+        operator.__name__ = operator.__qualname__ = name
+        operator.__doc__ = f"{inspect.getdoc(around)}\n\n{_RAISES}"
+        names = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in signature.arguments]
+        names += [Parameter(name, Parameter.KEYWORD_ONLY) for name in signature.parameters]
+        operator.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
+        return operator

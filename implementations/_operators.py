@@ -1,13 +1,14 @@
-"""The operators of the course, each around an idea: signature, checks, dtypes, bias, rounding.
+"""The operators of the course, each around an idea: checks, dtypes, bias, rounding, and a text.
 
-Each function here takes an idea (``_frame.py`` lists what ideas are handed), whether the channels
-come last, and whether the idea wants padded arrays; it returns the operator. Docstrings give shapes
-with the channels first; all sizes count elements.
+A function here is the operator that it is named after; it takes, before the operator's arguments,
+the idea that computes. Its docstring becomes part of that of the operator, shapes having the
+channels first. Each raises what the check that it begins with raises (``_arguments.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,297 +32,169 @@ from conformance.implementations._windows import accumulator, divisors, lowest, 
 Operator: TypeAlias = Callable[..., Array]
 
 
-def _conv(idea: Operator, last: bool, pads: bool) -> Operator:
-    def conv(
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """Here x is (N, C, *S), w (O, C/G, *K), bias (O,) or None, and the result (N, O, *out).
+@dataclass(frozen=True, slots=True)
+class Idea:
+    """A chapter's function, and how it takes its arrays (``_frame.py`` lists them)."""
 
-        The definition is CONV-1 of SPEC.md, a cross-correlation. Raises ValueError for an argument
-        that does not fit the others, and names it; TypeError for a dtype without numbers.
-        """
-        out = conv_size(x, w, bias, stride, padding, dilation, groups, channels_last=last)
-        dtype = accumulator(x.dtype)
-        call = _conv_call(x.shape, out, w.shape, stride, padding, dilation, groups, last)
-        ready = _ready(x, padding, 0, dtype, last, pads)
-        y = idea(ready, w.astype(dtype, copy=False), call)
-        return _rounded(y if bias is None else _biased(y, bias, last), x.dtype)
+    compute: Operator
+    last: bool
+    """Whether the channels come last."""
+    pads: bool
+    """Whether x comes padded."""
 
-    return conv
+    def conv_call(self, x: Array, out: Shape, w: Array, p: dict[str, Any]) -> Call:
+        """Return the call of a conv of x and w that has the parameters ``p``."""
+        parameters = p["stride"], p["padding"], p["dilation"], p["groups"]
+        if self.last:
+            return Call(x.shape[1:-1], out, w.shape[:-2], *parameters, 1)
+        return Call(x.shape[2:], out, w.shape[2:], *parameters, 2)
 
+    def pool_call(self, x: Array, out: Shape, reach: Padding, p: dict[str, Any]) -> Call:
+        """Return the call of a pool of x whose windows read the padding ``reach``."""
+        kernel, stride, dilation = p["kernel"], p["stride"], p["dilation"]
+        if self.last:
+            return Call(x.shape[1:-1], out, kernel, stride, reach, dilation, x.shape[-1], 1)
+        return Call(x.shape[2:], out, kernel, stride, reach, dilation, x.shape[1], 2)
 
-def _conv_transpose(idea: Operator, last: bool, pads: bool) -> Operator:
-    def conv_transpose(
-        x: Array,
-        w: Array,
-        bias: Array | None,
-        *,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """Here x is (N, C, *S), w (C, O/G, *K), bias (O,) or None, and the result (N, O, *out).
+    def ready(self, x: Array, padding: Padding, fill: float, dtype: np.dtype[Any]) -> Array:
+        """Return x in ``dtype``, padded with ``fill`` if it comes padded; never write to it."""
+        if self.pads:
+            return surrounded(x, padding, fill, dtype, 1 if self.last else 2)
+        return x.astype(dtype, copy=False)
 
-        The definition is TRANSPOSE-1 of SPEC.md, the adjoint of conv. Raises ValueError for an
-        argument that does not fit the others, and names it; TypeError for a dtype without numbers.
-        """
-        size = conv_transpose_size(
-            x, w, bias, stride, padding, output_padding, dilation, groups, channels_last=last
-        )
-        dtype = accumulator(x.dtype)
-        if last:
-            call = Call(size, x.shape[1:-1], w.shape[:-2], stride, padding, dilation, groups, 1)
-        else:
-            call = Call(size, x.shape[2:], w.shape[2:], stride, padding, dilation, groups, 2)
-        y = idea(x.astype(dtype, copy=False), w.astype(dtype, copy=False), call)
-        return _rounded(y if bias is None else _biased(y, bias, last), x.dtype)
-
-    return conv_transpose
+    def counts(self, call: Call, p: dict[str, Any], include: bool) -> Array:
+        """Return how many elements count in each window of avg_pool: (*out), or (*out, 1)."""
+        counts = divisors(call.size, call.out, call.kernel, call.stride, p["padding"], include)
+        return counts[..., None] if self.last else counts
 
 
-def _max_pool(idea: Operator, last: bool, pads: bool) -> Operator:
-    def max_pool(
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
-        """Here x is (N, C, *S) and the result (N, C, *out); NaN counts as larger than any number.
+def conv(idea: Idea, x: Array, w: Array, bias: Array | None, **p: Any) -> Array:
+    """Here x is (N, C, *S), w (O, C/G, *K), bias (O,) or None, and the result (N, O, *out).
 
-        The definition is MAXPOOL-1 of SPEC.md. Raises ValueError for a parameter that does not fit
-        x, and names it; TypeError for a dtype without numbers.
-        """
-        out, reach = pool_size(x, kernel, stride, padding, dilation, ceil_mode, channels_last=last)
-        dtype = native(x.dtype)
-        call = _pool_call(x.shape, out, kernel, stride, reach, dilation, last)
-        return idea(_ready(x, reach, lowest(dtype), dtype, last, pads), call)
-
-    return max_pool
+    The definition is CONV-1 of SPEC.md, a cross-correlation.
+    """
+    out, dtype = conv_size(x, w, bias, **p, channels_last=idea.last), accumulator(x.dtype)
+    x_ready, w_ready = idea.ready(x, p["padding"], 0, dtype), w.astype(dtype, copy=False)
+    y = idea.compute(x_ready, w_ready, idea.conv_call(x, out, w, p))
+    return _rounded(_biased(y, bias, idea.last), x.dtype)
 
 
-def _avg_pool(idea: Operator, last: bool, pads: bool) -> Operator:
-    def avg_pool(
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
-        """Here x is (N, C, *S) and the result (N, C, *out).
+def conv_transpose(idea: Idea, x: Array, w: Array, bias: Array | None, **p: Any) -> Array:
+    """Here x is (N, C, *S), w (C, O/G, *K), bias (O,) or None, and the result (N, O, *out).
 
-        The definition is AVGPOOL-1 of SPEC.md, and that of the divisor AVGPOOL-5 and AVGPOOL-6.
-        Raises ValueError for a parameter that does not fit x, and names it; TypeError for a dtype
-        without numbers.
-        """
-        undilated = (1,) * len(kernel)
-        out, reach = pool_size(x, kernel, stride, padding, undilated, ceil_mode, channels_last=last)
-        dtype = accumulator(x.dtype)
-        call = _pool_call(x.shape, out, kernel, stride, reach, undilated, last)
-        counts = divisors(call.size, out, kernel, stride, padding, count_include_pad).astype(dtype)
-        ready = _ready(x, reach, 0, dtype, last, pads)
-        return _rounded(idea(ready, counts[..., None] if last else counts, call), x.dtype)
-
-    return avg_pool
+    The definition is TRANSPOSE-1 of SPEC.md, the adjoint of conv.
+    """
+    size = conv_transpose_size(x, w, bias, **p, channels_last=idea.last)
+    del p["output_padding"]
+    dtype = accumulator(x.dtype)
+    if idea.last:
+        call = Call(size, x.shape[1:-1], w.shape[:-2], **p, first=1)
+    else:
+        call = Call(size, x.shape[2:], w.shape[2:], **p, first=2)
+    y = idea.compute(x.astype(dtype, copy=False), w.astype(dtype, copy=False), call)
+    return _rounded(_biased(y, bias, idea.last), x.dtype)
 
 
-def conv_input_grad(idea: Operator, last: bool) -> Operator:
-    """Return conv_input_grad by the idea of a conv_transpose."""
+def max_pool(idea: Idea, x: Array, **p: Any) -> Array:
+    """Here x is (N, C, *S) and the result (N, C, *out); NaN counts as larger than any number.
 
-    def conv_input_grad(
-        grad: Array,
-        w: Array,
-        input_shape: Shape,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """Return the gradient of conv's x: dx (N, C, *S), which is ``input_shape``.
-
-        What read x[q] through w[k] adds grad * w[k] to dx[q], and so does conv_transpose:
-        dx[n, c, p*stride + k*dilation] += grad[n, o, p] * w[o, c, k], grad being (N, O, *out) and w
-        (O, C/G, *K); then the padding is cropped. What no window reads stays zero. The definition
-        is GRAD-1 of SPEC.md. Raises ValueError for what conv would refuse and for a grad of another
-        shape than its result, TypeError for a dtype without numbers.
-        """
-        x = like(w, input_shape)
-        conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=last)
-        dtype = accumulator(grad.dtype)
-        out = grad.shape[1:-1] if last else grad.shape[2:]
-        call = _conv_call(x.shape, out, w.shape, stride, padding, dilation, groups, last)
-        dx = idea(grad.astype(dtype, copy=False), w.astype(dtype, copy=False), call)
-        return _rounded(dx, grad.dtype)
-
-    return conv_input_grad
+    The definition is MAXPOOL-1 of SPEC.md.
+    """
+    out, reach = pool_size(x, **p, channels_last=idea.last)
+    dtype = native(x.dtype)
+    call = idea.pool_call(x, out, reach, p)
+    return idea.compute(idea.ready(x, reach, lowest(dtype), dtype), call)
 
 
-def _conv_weight_grad(idea: Operator, last: bool, pads: bool) -> Operator:
-    def conv_weight_grad(
-        grad: Array,
-        x: Array,
-        weight_shape: Shape,
-        *,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        """Here grad is (N, O, *out), x (N, C, *S), ``weight_shape`` and the result (O, C/G, *K).
+def avg_pool(idea: Idea, x: Array, *, kernel: Shape, count_include_pad: bool, **p: Any) -> Array:
+    """Here x is (N, C, *S) and the result (N, C, *out).
 
-        dw[o, c, k] = the sum over n and p of grad[n, o, p] * x[n, c, p*stride + k*dilation], GRAD-2
-        of SPEC.md. Raises ValueError for what conv would refuse and for a grad of another shape
-        than its result, TypeError for a dtype without numbers.
-        """
-        w = like(x, weight_shape)
-        conv_grad_size(grad, x, w, stride, padding, dilation, groups, channels_last=last)
-        dtype = accumulator(x.dtype)
-        out = grad.shape[1:-1] if last else grad.shape[2:]
-        call = _conv_call(x.shape, out, w.shape, stride, padding, dilation, groups, last)
-        ready = _ready(x, padding, 0, dtype, last, pads)
-        return _rounded(idea(grad.astype(dtype, copy=False), ready, call), x.dtype)
-
-    return conv_weight_grad
+    The definition is AVGPOOL-1 of SPEC.md, and that of the divisor AVGPOOL-5 and AVGPOOL-6.
+    """
+    p |= {"kernel": kernel, "dilation": (1,) * len(kernel)}
+    out, reach = pool_size(x, **p, channels_last=idea.last)
+    call, dtype = idea.pool_call(x, out, reach, p), accumulator(x.dtype)
+    counts = idea.counts(call, p, count_include_pad).astype(dtype)
+    return _rounded(idea.compute(idea.ready(x, reach, 0, dtype), counts, call), x.dtype)
 
 
-def conv_bias_grad(last: bool) -> Operator:
-    """Return conv_bias_grad, which needs no idea."""
+def conv_input_grad(idea: Idea, grad: Array, w: Array, input_shape: Shape, **p: Any) -> Array:
+    """Return the gradient of conv's x: dx (N, C, *S), which is ``input_shape``.
 
-    def conv_bias_grad(grad: Array) -> Array:
-        """Sum grad over the batch and all positions: each of them had the bias added once.
-
-        db[o] = the sum over n and p of grad[n, o, p], GRAD-3 of SPEC.md: grad is (N, O, *out) and
-        the result (O,). Raises ValueError for a grad of other axes, or one that has no elements for
-        another reason than an empty batch, and TypeError for a dtype without numbers.
-        """
-        check_grad(grad)
-        axes = tuple(range(grad.ndim - 1)) if last else (0, *range(2, grad.ndim))
-        sums: Array = grad.sum(axis=axes, dtype=accumulator(grad.dtype))
-        return sums.astype(native(grad.dtype), copy=False)
-
-    return conv_bias_grad
+    What read x[q] through w[k] adds grad * w[k] to dx[q], and so does conv_transpose, whose idea
+    this is: dx[n, c, p*stride + k*dilation] += grad[n, o, p] * w[o, c, k], grad being (N, O, *out)
+    and w (O, C/G, *K); then the padding is cropped. What no window reads stays zero. The definition
+    is GRAD-1 of SPEC.md.
+    """
+    x, dtype = like(w, input_shape), accumulator(grad.dtype)
+    out = conv_grad_size(grad, x, w, **p, channels_last=idea.last)
+    call = idea.conv_call(x, out, w, p)
+    dx = idea.compute(grad.astype(dtype, copy=False), w.astype(dtype, copy=False), call)
+    return _rounded(dx, grad.dtype)
 
 
-def _max_pool_grad(idea: Operator, last: bool, pads: bool) -> Operator:
-    def max_pool_grad(
-        grad: Array,
-        x: Array,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
-        """Here grad is (N, C, *out), x and the result (N, C, *S).
+def conv_weight_grad(idea: Idea, grad: Array, x: Array, weight_shape: Shape, **p: Any) -> Array:
+    """Here grad is (N, O, *out), x (N, C, *S), ``weight_shape`` and the result (O, C/G, *K).
 
-        The definition is GRAD-4 of SPEC.md: of equal maxima the first one takes the gradient, and
-        padding none. Raises ValueError for what max_pool would refuse and for a grad of another
-        shape than its result, TypeError for a dtype without numbers.
-        """
-        out, reach = pool_grad_size(
-            grad, x, kernel, stride, padding, dilation, ceil_mode, channels_last=last
-        )
-        dtype = native(x.dtype)
-        call = _pool_call(x.shape, out, kernel, stride, reach, dilation, last)
-        ready = _ready(x, reach, lowest(dtype), dtype, last, pads)
-        return _rounded(idea(grad.astype(accumulator(dtype), copy=False), ready, call), dtype)
-
-    return max_pool_grad
+    dw[o, c, k] = the sum over n and p of grad[n, o, p] * x[n, c, p*stride + k*dilation], GRAD-2
+    of SPEC.md.
+    """
+    w, dtype = like(x, weight_shape), accumulator(x.dtype)
+    out = conv_grad_size(grad, x, w, **p, channels_last=idea.last)
+    x_ready, call = idea.ready(x, p["padding"], 0, dtype), idea.conv_call(x, out, w, p)
+    return _rounded(idea.compute(grad.astype(dtype, copy=False), x_ready, call), x.dtype)
 
 
-def _avg_pool_grad(idea: Operator, last: bool, pads: bool) -> Operator:
-    def avg_pool_grad(
-        grad: Array,
-        input_shape: Shape,
-        *,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
-        """Here grad is (N, C, *out), ``input_shape`` and the result (N, C, *S).
+def conv_bias_grad(idea: Idea, grad: Array) -> Array:
+    """Sum grad over the batch and all positions: each of them had the bias added once.
 
-        The definition is GRAD-5 of SPEC.md. Raises ValueError for what avg_pool would refuse and
-        for a grad of another shape than its result, TypeError for a dtype without numbers.
-        """
-        undilated = (1,) * len(kernel)
-        x = like(grad, input_shape)
-        out, reach = pool_grad_size(
-            grad, x, kernel, stride, padding, undilated, ceil_mode, channels_last=last
-        )
-        dtype = accumulator(grad.dtype)
-        call = _pool_call(x.shape, out, kernel, stride, reach, undilated, last)
-        counts = divisors(call.size, out, kernel, stride, padding, count_include_pad).astype(dtype)
-        shares = grad.astype(dtype, copy=False) / (counts[..., None] if last else counts)
-        return _rounded(idea(shares, call), grad.dtype)
-
-    return avg_pool_grad
+    db[o] = the sum over n and p of grad[n, o, p], GRAD-3 of SPEC.md: grad is (N, O, *out) and
+    the result (O,). It needs no idea.
+    """
+    check_grad(grad)
+    axes = tuple(range(grad.ndim - 1)) if idea.last else (0, *range(2, grad.ndim))
+    sums: Array = grad.sum(axis=axes, dtype=accumulator(grad.dtype))
+    return sums.astype(native(grad.dtype), copy=False)
 
 
-AROUND: dict[str, Callable[[Operator, bool, bool], Operator]] = {
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-    "conv_weight_grad": _conv_weight_grad,
-    "max_pool_grad": _max_pool_grad,
-    "avg_pool_grad": _avg_pool_grad,
-}
-"""What makes an operator of an idea, by the operator's name."""
+def max_pool_grad(idea: Idea, grad: Array, x: Array, **p: Any) -> Array:
+    """Here grad is (N, C, *out), x and the result (N, C, *S).
+
+    The definition is GRAD-4 of SPEC.md: of equal maxima the first one takes the gradient, and
+    padding none.
+    """
+    out, reach = pool_grad_size(grad, x, **p, channels_last=idea.last)
+    dtype = native(x.dtype)
+    x_ready, call = idea.ready(x, reach, lowest(dtype), dtype), idea.pool_call(x, out, reach, p)
+    return _rounded(idea.compute(grad.astype(accumulator(dtype), copy=False), x_ready, call), dtype)
 
 
-def _conv_call(
-    x: Shape,
-    out: Shape,
-    w: Shape,
-    stride: Shape,
-    padding: Padding,
-    dilation: Shape,
-    groups: int,
-    last: bool,
-) -> Call:
-    if last:
-        return Call(x[1:-1], out, w[:-2], stride, padding, dilation, groups, 1)
-    return Call(x[2:], out, w[2:], stride, padding, dilation, groups, 2)
-
-
-def _pool_call(
-    x: Shape, out: Shape, kernel: Shape, stride: Shape, reach: Padding, dilation: Shape, last: bool
-) -> Call:
-    if last:
-        return Call(x[1:-1], out, kernel, stride, reach, dilation, x[-1], 1)
-    return Call(x[2:], out, kernel, stride, reach, dilation, x[1], 2)
-
-
-def _ready(
-    x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], last: bool, pads: bool
+def avg_pool_grad(
+    idea: Idea,
+    grad: Array,
+    input_shape: Shape,
+    *,
+    kernel: Shape,
+    count_include_pad: bool,
+    **p: Any,
 ) -> Array:
-    """Return x in ``dtype``, padded with ``fill`` if the idea wants it so; never write to it."""
-    if pads:
-        return surrounded(x, padding, fill, dtype, 1 if last else 2)
-    return x.astype(dtype, copy=False)
+    """Here grad is (N, C, *out), ``input_shape`` and the result (N, C, *S).
+
+    The definition is GRAD-5 of SPEC.md.
+    """
+    p |= {"kernel": kernel, "dilation": (1,) * len(kernel)}
+    x, dtype = like(grad, input_shape), accumulator(grad.dtype)
+    out, reach = pool_grad_size(grad, x, **p, channels_last=idea.last)
+    call = idea.pool_call(x, out, reach, p)
+    counts = idea.counts(call, p, count_include_pad).astype(dtype)
+    return _rounded(idea.compute(grad.astype(dtype, copy=False) / counts, call), grad.dtype)
 
 
-def _biased(y: Array, bias: Array, last: bool) -> Array:
+def _biased(y: Array, bias: Array | None, last: bool) -> Array:
     """Add bias (O,) to every position of y in place. Zeros, for no bias, would make 0 of a -0."""
-    wide = bias.astype(y.dtype)
-    y += wide if last else wide.reshape(-1, *(1,) * (y.ndim - 2))
+    if bias is not None:
+        wide = bias.astype(y.dtype)
+        y += wide if last else wide.reshape(-1, *(1,) * (y.ndim - 2))
     return y
 
 

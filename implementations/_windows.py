@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ def surrounded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], fi
     for axis, (before, after) in enumerate(padding, first):
         inside[axis] = slice(before, before + shape[axis])
         shape[axis] += before + after
-    result = np.full(shape, fill, dtype) if fill else np.zeros(shape, dtype)
+    result = np.empty(shape, dtype) if fill else np.zeros(shape, dtype)
+    if fill:
+        result.fill(fill)
     result[tuple(inside)] = x
     return result
 
@@ -42,12 +45,12 @@ def divisors(
     ``include`` counts those in the padded input, else only those in the input; what ``ceil_mode``
     adds beyond the padding never counts.
     """
-    count = np.ones((), np.int64)
+    counts: list[NDArray[np.int64]] = []
     for s, o, k, step, (before, after) in zip(size, out, kernel, stride, padding, strict=True):
-        start = np.arange(o) * step - before  # (o,)
+        start = np.arange(o, dtype=np.int64) * step - before  # (o,)
         end = np.minimum(start + k, s + after if include else s)  # (o,)
-        count = np.multiply.outer(count, end - (start if include else np.maximum(start, 0)))
-    return count
+        counts.append(end - (start if include else np.maximum(start, 0)))
+    return reduce(np.multiply.outer, counts)
 
 
 def accumulator(dtype: np.dtype[Any]) -> np.dtype[Any]:

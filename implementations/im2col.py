@@ -62,8 +62,8 @@ def window_positions(channels: int, call: Call) -> Array:
     start, offset = np.zeros(1, np.intp), np.arange(channels)
     axes = call.padded, call.out, call.kernel, call.stride, call.dilation
     for s, o, k, step, d in zip(*axes, strict=True):
-        start = np.add.outer(start * s, np.arange(o) * step).ravel()
-        offset = np.add.outer(offset * s, np.arange(k) * d).ravel()
+        start = np.add.outer(start * s, np.arange(0, o * step, step)).ravel()
+        offset = np.add.outer(offset * s, np.arange(0, k * d, d)).ravel()
     return start[:, None] + offset  # (P, 1) + (channels * K,)
 
 

@@ -47,7 +47,7 @@ def window_pattern(call: Call) -> tuple[Array, Array, Array]:
     """Return three (T,) arrays p, k, s: position p reads s, not padding, by kernel position k."""
     reads = np.zeros((1, 1), np.intp)  # (P, K), an axis at a time; negative for padding
     for s, o, k, step, (before, _), d in zip(*call[:6], strict=True):  # all but groups and first
-        axis = (np.arange(o) * step - before)[:, None] + np.arange(k) * d  # (o, k)
+        axis = (np.arange(o) * step - before)[:, None] + np.arange(0, k * d, d)  # (o, k)
         axis = np.where((axis >= 0) & (axis < s), axis, -math.prod(call.size))
         reads = (reads[:, None, :, None] * s + axis[:, None, :]).reshape(len(reads) * o, -1)
     p, k = np.nonzero(reads >= 0)

@@ -27,6 +27,7 @@ array([[[ 1,  2, 13, 20, 30]]])
 """
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,10 @@ def conv2d_plain(x: Array, w: Array) -> Array:
 
 def windows(first: int, second: int, call: Call) -> Iterator[tuple[Any, ...]]:
     """Yield (a, b, p, where p's window lies) for each position p and all a < first, b < second."""
-    pairs = list(np.ndindex(first, second))
     for p in np.ndindex(call.out):
         axes = zip(p, call.kernel, call.stride, call.dilation, strict=True)
-        where = tuple(slice(i * s, i * s + d * (k - 1) + 1, d) for i, k, s, d in axes)
-        for a, b in pairs:
+        where = tuple([slice(i * s, i * s + d * (k - 1) + 1, d) for i, k, s, d in axes])
+        for a, b in product(range(first), range(second)):
             yield a, b, p, where
 
 

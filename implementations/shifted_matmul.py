@@ -52,7 +52,7 @@ def shifts(call: Call) -> Iterator[tuple[Shape, tuple[slice, ...]]]:
     """Yield each kernel position with the slices of the elements that it meets, *out of them."""
     for k in np.ndindex(call.kernel):
         axes = zip(k, call.out, call.stride, call.dilation, strict=True)
-        yield k, tuple(slice(i * d, i * d + (o - 1) * s + 1, s) for i, o, s, d in axes)
+        yield k, tuple([slice(i * d, i * d + (o - 1) * s + 1, s) for i, o, s, d in axes])
 
 
 def groups_first(x: Array, groups: int) -> Array:

@@ -52,8 +52,8 @@ def conv2d_plain(x: Array, w: Array) -> Array:
 def window_view(x: Array, call: Call) -> Array:
     """Return every window of x (N, C, *padded) as a read-only view (N, C, *K, *out)."""
     batch, channel, *steps = x.strides  # in bytes
-    along_kernel = (step * d for step, d in zip(steps, call.dilation, strict=True))
-    along_out = (step * s for step, s in zip(steps, call.stride, strict=True))
+    along_kernel = [step * d for step, d in zip(steps, call.dilation, strict=True)]
+    along_out = [step * s for step, s in zip(steps, call.stride, strict=True)]
     strides = (batch, channel, *along_kernel, *along_out)
     return as_strided(x, (*x.shape[:2], *call.kernel, *call.out), strides, writeable=False)
 

@@ -19,11 +19,25 @@ from typing import Any, TypeAlias
 from conformance.implementations._arguments import Array, Padding, Shape, like
 from conformance.implementations._windows import lowest
 from conformance.implementations.engines.padding import Tensor
-from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+from conformance.implementations.engines.parameters import (
+    AvgPool,
+    Conv,
+    ConvTranspose,
+    Pool,
+    undilated,
+)
 from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 
 Operator: TypeAlias = Callable[..., Array]
+
+_PARAMETERS: dict[tuple[str, ...], Callable[..., Any]] = {
+    SIGNATURES["conv"].parameters: Conv,
+    SIGNATURES["conv_transpose"].parameters: ConvTranspose,
+    SIGNATURES["max_pool"].parameters: Pool,
+    SIGNATURES["avg_pool"].parameters: undilated,
+}
+"""What makes one object of an operator's parameters, by their names."""
 
 
 class Adapter:
@@ -44,10 +58,13 @@ class Adapter:
     def public(self, operator: str) -> Operator:
         """Return an operator with the signature that the suite calls, its parameters by name."""
         method: Operator = getattr(self, operator)
-        with_keywords = _PUBLIC.get(SIGNATURES[operator].parameters)
-        if with_keywords is None:  # it has no parameters
+        if not SIGNATURES[operator].parameters:
             return method
-        function = with_keywords(method)
+        as_one = _PARAMETERS[SIGNATURES[operator].parameters]
+
+        def function(*arrays: Any, **parameters: Any) -> Array:
+            return method(*arrays, as_one(**parameters))
+
         function.__name__ = operator
         return function
 
@@ -177,67 +194,3 @@ class Differentiable(Engine):
 
     def _of_bias(self, bias: Tensor, t: Tensor, w: Tensor, p: Conv) -> Tensor:
         return self.convolve(t, w, bias, p)
-
-
-# --- the signatures that the suite calls ---------------------------------------------------------
-
-
-def _convolution(method: Operator) -> Operator:
-    def call(*arrays: Any, stride: Shape, padding: Padding, dilation: Shape, groups: int) -> Array:
-        return method(*arrays, Conv(stride, padding, dilation, groups))
-
-    return call
-
-
-def _transposition(method: Operator) -> Operator:
-    def call(
-        *arrays: Any,
-        stride: Shape,
-        padding: Padding,
-        output_padding: Shape,
-        dilation: Shape,
-        groups: int,
-    ) -> Array:
-        p = ConvTranspose(stride, padding, dilation, groups, output_padding)
-        return method(*arrays, p)
-
-    return call
-
-
-def _pooling(method: Operator) -> Operator:
-    def call(
-        *arrays: Any,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        dilation: Shape,
-        ceil_mode: bool,
-    ) -> Array:
-        return method(*arrays, Pool(kernel, stride, padding, dilation, ceil_mode))
-
-    return call
-
-
-def _averaging(method: Operator) -> Operator:
-    def call(
-        *arrays: Any,
-        kernel: Shape,
-        stride: Shape,
-        padding: Padding,
-        ceil_mode: bool,
-        count_include_pad: bool,
-    ) -> Array:
-        ones = (1,) * len(kernel)
-        p = AvgPool(kernel, stride, padding, ones, ceil_mode, count_include_pad)
-        return method(*arrays, p)
-
-    return call
-
-
-_PUBLIC = {
-    SIGNATURES["conv"].parameters: _convolution,
-    SIGNATURES["conv_transpose"].parameters: _transposition,
-    SIGNATURES["max_pool"].parameters: _pooling,
-    SIGNATURES["avg_pool"].parameters: _averaging,
-}
-"""What makes a method an operator, by the names of the operator's parameters."""

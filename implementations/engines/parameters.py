@@ -59,9 +59,14 @@ class AvgPool(Pool):
     count_include_pad: bool
 
 
+def undilated(*, kernel: Shape, **parameters: Any) -> AvgPool:
+    """Return the parameters of avg_pool, which has no dilation, as one object."""
+    return AvgPool(kernel, dilation=(1,) * len(kernel), **parameters)
+
+
 def averaging(parameters: Mapping[str, Any]) -> AvgPool:
     """Return the parameters of avg_pool, by name, as one object."""
-    return AvgPool(dilation=(1,) * len(parameters["kernel"]), **parameters)
+    return undilated(**parameters)
 
 
 def pooling(parameters: Mapping[str, Any]) -> Pool:

@@ -19,16 +19,29 @@ PyTorch sees images, columns and matrices, never a convolution: the arguments ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.case import Case
-from conformance.implementations._arguments import Array, Padding, Shape, native
+from conformance.implementations._arguments import (
+    Array,
+    Padding,
+    Shape,
+    check_grad,
+    conv_grad_size,
+    conv_size,
+    conv_transpose_size,
+    like,
+    native,
+    pool_grad_size,
+    pool_size,
+)
 from conformance.implementations.engines.adapter import Differentiable
-from conformance.implementations.engines.checks import checked
 from conformance.implementations.engines.padding import (
     Tensor,
     add_bias,
@@ -59,7 +72,14 @@ class Unfold(Differentiable):
 
     def public(self, operator: str) -> Callable[..., Array]:
         """Return an operator that checks its arguments."""
-        return checked(super().public(operator))
+        function, check = super().public(operator), _CHECKS[operator]
+
+        @wraps(function)
+        def call(*arguments: Any, **parameters: Any) -> Array:
+            check(*arguments, **parameters)
+            return function(*arguments, **parameters)
+
+        return call
 
     def tensor(self, array: Array) -> Tensor:
         """Return a copy as a tensor."""
@@ -87,15 +107,12 @@ class Unfold(Differentiable):
 
         n, c, *size = t.shape
         groups, kernel, o = p.groups, w.shape[2:], w.shape[1] * p.groups
-        pixels = t.reshape(n, groups, c // groups, int(np.prod(size)))
+        positions = math.prod(size)
+        pixels = t.reshape(n, groups, c // groups, positions)
         weight = w.reshape(groups, c // groups, -1).transpose(1, 2)
-        columns = (weight @ pixels).reshape(
-            n, groups * weight.shape[1], pixels.shape[-1]
-        )  # (N, O*K, P)
-        whole = tuple(
-            (s - 1) * step + d * (k - 1) + 1
-            for s, k, step, d in zip(size, kernel, p.stride, p.dilation, strict=True)
-        )
+        columns = (weight @ pixels).reshape(n, groups * weight.shape[1], positions)  # (N, O*K, P)
+        axes = zip(size, kernel, p.stride, p.dilation, strict=True)
+        whole = tuple((s - 1) * step + d * (k - 1) + 1 for s, k, step, d in axes)
         apart, steps = _plane(p.dilation), _plane(p.stride)
         images = F.fold(columns, _plane(whole), _plane(kernel), dilation=apart, stride=steps)
         longer = tuple((0, extra) for extra in p.output_padding)
@@ -129,17 +146,15 @@ class Unfold(Differentiable):
 def _windows(t: Tensor, p: Pool) -> Tensor:
     """Return (N, C, K, *out): the elements of each window of the padded ``t``, side by side."""
     columns, out = _unfolded(t, p.kernel, p.stride, p.dilation)
-    return columns.reshape(*t.shape[:2], int(np.prod(p.kernel)), *out)
+    return columns.reshape(*t.shape[:2], math.prod(p.kernel), *out)
 
 
 def _unfolded(t: Tensor, kernel: Shape, stride: Shape, dilation: Shape) -> tuple[Tensor, Shape]:
     """Return the columns (N, C*K, P) and the size of the output that has P positions."""
     import torch.nn.functional as F
 
-    out = tuple(
-        (s - d * (k - 1) - 1) // step + 1
-        for s, k, step, d in zip(t.shape[2:], kernel, stride, dilation, strict=True)
-    )
+    axes = zip(t.shape[2:], kernel, stride, dilation, strict=True)
+    out = tuple((s - d * (k - 1) - 1) // step + 1 for s, k, step, d in axes)
     images = t.reshape(*t.shape[:2], *_plane(t.shape[2:]))
     columns = F.unfold(images, _plane(kernel), dilation=_plane(dilation), stride=_plane(stride))
     return columns, out
@@ -158,5 +173,28 @@ def _plane(values: Any) -> Shape:
     """Return a parameter of two spatial dimensions, the first of which may be new: 1."""
     return (1,) * (2 - len(values)) + tuple(values)
 
+
+def _check_avg_pool(x: Array, *, kernel: Shape, count_include_pad: bool, **p: Any) -> None:
+    pool_size(x, kernel, dilation=(1,) * len(kernel), **p)
+
+
+def _check_avg_pool_grad(
+    grad: Array, shape: Shape, *, kernel: Shape, count_include_pad: bool, **p: Any
+) -> None:
+    pool_grad_size(grad, like(grad, shape), kernel=kernel, dilation=(1,) * len(kernel), **p)
+
+
+_CHECKS: dict[str, Callable[..., Any]] = {
+    "conv": conv_size,
+    "conv_transpose": conv_transpose_size,
+    "max_pool": pool_size,
+    "avg_pool": _check_avg_pool,
+    "conv_input_grad": lambda grad, w, shape, **p: conv_grad_size(grad, like(w, shape), w, **p),
+    "conv_weight_grad": lambda grad, x, shape, **p: conv_grad_size(grad, x, like(x, shape), **p),
+    "conv_bias_grad": check_grad,
+    "max_pool_grad": pool_grad_size,
+    "avg_pool_grad": _check_avg_pool_grad,
+}
+"""What raises for an invalid call of an operator, channels first."""
 
 Unfold().register(torch_unfold)

@@ -148,24 +148,15 @@ def _mkldnn_off() -> Iterator[None]:
         mkldnn.enabled = before
 
 
-def _nnpack_off() -> AbstractContextManager[Any]:
-    import torch
+def _flags(backend: str, **values: bool) -> Callable[[], AbstractContextManager[Any]]:
+    """Return a switch that sets flags of a module of `torch.backends`."""
 
-    switch: AbstractContextManager[Any] = torch.backends.nnpack.flags(enabled=False)
-    return switch
+    def switch() -> AbstractContextManager[Any]:
+        import torch
 
+        flags: AbstractContextManager[Any] = getattr(torch.backends, backend).flags(**values)
+        return flags
 
-def _tf32_off() -> AbstractContextManager[Any]:
-    import torch
-
-    switch: AbstractContextManager[Any] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    return switch
-
-
-def _cudnn_off() -> AbstractContextManager[Any]:
-    import torch
-
-    switch: AbstractContextManager[Any] = torch.backends.cudnn.flags(enabled=False)
     return switch
 
 
@@ -198,7 +189,7 @@ ChannelsLast().register(
         known=_KNOWN,
     )
 )
-Switched(_mkldnn_off, _nnpack_off).register(
+Switched(_mkldnn_off, _flags("nnpack", enabled=False)).register(
     _variant(
         "torch[mkldnn=off]",
         settings="torch.backends.mkldnn and nnpack off",
@@ -217,13 +208,13 @@ Compiled().register(
         known=_KNOWN,
     )
 )
+_THREE = ("float32", "float16", "bfloat16")
 if _nvidia():
-    _half = ("float32", "float16", "bfloat16")
+    _full = _flags("cudnn", enabled=True, allow_tf32=False)
     OnDevice("cuda").register(
-        _variant("torch[cuda]", family="cudnn", dtypes=_half, multiply="tf32")
+        _variant("torch[cuda]", family="cudnn", dtypes=_THREE, multiply="tf32")
     )
-    OnDevice("cuda", _tf32_off).register(_variant("torch[cuda-tf32=off]", family="cudnn"))
-    OnDevice("cuda", _cudnn_off).register(_variant("torch[cuda-cudnn=off]"))
+    OnDevice("cuda", _full).register(_variant("torch[cuda-tf32=off]", family="cudnn"))
+    OnDevice("cuda", _flags("cudnn", enabled=False)).register(_variant("torch[cuda-cudnn=off]"))
 if sys.platform == "darwin" and platform.machine() == "arm64":
-    _single = ("float32", "float16", "bfloat16")
-    OnDevice("mps").register(_variant("torch[mps]", family="mps", dtypes=_single))
+    OnDevice("mps").register(_variant("torch[mps]", family="mps", dtypes=_THREE))
