@@ -22,6 +22,7 @@ from conformance.cases import invalid
 from conformance.cases.data import make_inputs
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
+from conformance.cases.validity import is_valid
 from conformance.errors import Unsupported
 from conformance.operators import GRADIENTS, OPERATORS
 from tests.defects import Defect, Function, gradient_kernels, kernels
@@ -213,17 +214,10 @@ def _history(cases: Sequence[Case], number: int, repeats: int) -> list[Call]:
     if len(same_bias) == 3 and isinstance(same_bias[2], np.ndarray):
         same_bias[2] = same_bias[2] + same_bias[2].dtype.type(1)
     return [
-        *(_call(one) for one in [case, *others, case] if _valid(one)),
+        *(_call(one) for one in [case, *others, case] if is_valid(one)),
         Call(case.operator, lambda: same_bias, case.parameters),
         Call(case.operator, partial(refilled, case.seed), case.parameters),
         Call(case.operator, partial(refilled, case.seed + 1), case.parameters),
         *([_call(case)] * repeats),
         *(_call(case.replace(seed=case.seed + turn % 3)) for turn in range(repeats)),
     ]
-
-
-def _valid(case: Case) -> bool:
-    try:
-        return Case.parse(case.id) == case
-    except Exception:
-        return False
