@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("document", [ROOT / "README.md", ROOT / "conformance" / "SPEC.md"])
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "conformance" / "SPEC.md"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
@@ -29,3 +33,29 @@ def test_modules_named_in_docstrings_exist() -> None:
 
     for name in sorted(named):
         assert pkgutil.resolve_name(name) is not None
+
+
+def test_the_map_shows_the_rooms_in_the_order_of_the_import_contract() -> None:
+    """The allowed imports are written once; the map follows them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (rooms,) = (
+        contract["layers"]
+        for contract in contracts["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    floors = [{*layer.split(" | ")} for layer in rooms if layer != "__main__"]
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `([a-z]+)(?:/|\.py)` \|", text, flags=re.MULTILINE)
+
+    for floor in floors:
+        assert floor == {*shown[: len(floor)]}
+        del shown[: len(floor)]
+    assert [] == shown
+
+
+def test_the_files_that_the_map_names_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {*re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.[a-z]+)`", text)}
+    places = (ROOT, ROOT / "conformance")
+
+    assert [] == [name for name in sorted(named) if not any((p / name).is_file() for p in places)]
