@@ -1,9 +1,9 @@
 """The project's jobs. `nox -l` lists them; a bare `nox` runs lint, typecheck and tests.
 
 The jobs that call implementations share one environment, which `engines` makes: PyTorch and
-TensorFlow are too large to be installed for each of them. Those that need every engine have another
-one, which `fleet_engines` makes. Environments are kept and reused, and
-`nox -R -s NAME` skips installing. What is installed is what `constraints.txt` says.
+TensorFlow are too large to be installed for each of them. The jobs that need every engine share
+another environment, which `fleet_engines` makes. Environments are reused, and
+`nox -R -s NAME` skips installing. `constraints.txt` says which versions are installed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BENCHMARKS: tuple[str, ...] = ("list_cost", "reference_cost", "author_path", "is
 BENCHMARKS += ("throughput", "projection_cost", "weaker_judges")
 JUDGED: tuple[str, ...] = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
 JUDGED += ("torch", "tensorflow")
-"""What the main job judges where nothing else is asked for; `fleet` judges everything."""
+"""The implementations that the main job judges by default; `fleet` judges everything."""
 PACKAGES = ("conformance", "implementations", "reports")
 
 
@@ -117,8 +117,8 @@ def lint(session: nox.Session) -> None:
 def typecheck(session: nox.Session) -> None:
     """Check the types with mypy, strictly; no backend needs to be installed for it.
 
-    The package is checked as it is installed: mypy does not follow an editable one, whose folders
-    lie beside each other.
+    The package is checked as it is installed: mypy does not follow an editable installation, whose
+    folders lie beside each other.
     """
     session.install("-e", ".[half,test]", "mypy", "nox", *CONSTRAINTS)
     _install_whole(session)
@@ -182,15 +182,17 @@ def build(session: nox.Session) -> None:
 _SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 
 
-def _install_in_place(session: nox.Session, what: str) -> None:
+def _install_in_place(session: nox.Session, package: str) -> None:
     started = time.perf_counter()
-    session.install("-e", what, *CONSTRAINTS)
+    session.install("-e", package, *CONSTRAINTS)
     session.log(f"installing took {time.perf_counter() - started:.0f} s")
 
 
 def _install_whole(session: nox.Session) -> None:
     """Install the package as it is released, in one folder, for tools that read its files."""
-    shutil.rmtree("build", ignore_errors=True)  # what an earlier one left would be installed, too
+    shutil.rmtree(
+        "build", ignore_errors=True
+    )  # leftovers of an earlier build would be installed, too
     session.install("--no-deps", "--force-reinstall", ".")
     shutil.rmtree("build")
 
@@ -213,26 +215,29 @@ def _output(arguments: Sequence[str]) -> Path:
     """Return the folder that ``convformance run`` with ``arguments`` writes to."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--output", type=Path, default=RUN_FOLDER)
-    known, _ = parser.parse_known_args(arguments)
-    return Path(known.output)
+    options, _ = parser.parse_known_args(arguments)
+    return Path(options.output)
 
 
 def _spent(folder: Path) -> dict[str, float]:
-    """Return the seconds that a run spent on each part, those of all its processes added up."""
+    """Return the seconds that a run, with all its processes together, spent on each part."""
     with contextlib.closing(sqlite3.connect(folder / "run.sqlite")) as database:
         row = database.execute("SELECT value FROM run WHERE key = 'spent'").fetchone()
     return dict(json.loads(row[0])) if row else {}
 
 
 def _check_contents(session: nox.Session, wheel: Path) -> None:
-    """Fail unless the wheel holds every file of the packages that git knows, and no other."""
+    """Fail unless the wheel holds exactly the files of the packages that git knows."""
     metadata = f"{wheel.name.rsplit('-', 3)[0]}.dist-info/"
-    found = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith(metadata)}
+    contents = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith(metadata)}
     listing = ("git", "ls-files", "--cached", "--others", "--exclude-standard", *PACKAGES)
     listed = str(session.run(*listing, external=True, silent=True)).splitlines()
     root = f"{PACKAGES[0]}/"
     expected = {root + name.removeprefix(root) for name in listed}
-    for what, names in (("lacks", expected - found), ("should not hold", found - expected)):
+    for problem, names in (
+        ("lacks", expected - contents),
+        ("should not hold", contents - expected),
+    ):
         if names:
-            session.error(f"{wheel.name} {what} {', '.join(sorted(names))}")
-    session.log(f"{wheel.name}: {len(found)} files, as in the checkout")
+            session.error(f"{wheel.name} {problem} {', '.join(sorted(names))}")
+    session.log(f"{wheel.name}: {len(contents)} files, as in the checkout")

@@ -14,7 +14,7 @@ FOLDERS = {
 
 
 def _beneath(folder: str) -> list[str]:
-    """Return what lies beneath a folder: packages, and folders of data."""
+    """Return the packages, and the folders of data, beneath a folder."""
     return find_namespace_packages(folder, exclude=["*__pycache__"])
 
 

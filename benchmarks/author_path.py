@@ -1,7 +1,7 @@
 """A kernel author's path: from the command to the shrunk violation of a wrong convolution.
 
-The process is timed as a whole, from its start to its exit, with a cache of cases that is empty
-(``cold``) and one that an earlier run has filled (``cached``).
+The process is timed as a whole, from its start to its exit: once with an empty cache of cases
+(``cold``), and once with a cache that an earlier run has filled (``cached``).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How much of what is wrong is caught, and whether what is right is ever accused.
+"""How many wrong implementations are caught, and whether a correct one is ever accused.
 
 Every defect of ``tests/defects`` and every correct implementation of ``tests/correct`` goes through
-the default tier. A defect counts as caught when a violation is found that, shrunk, cites a
-requirement of the check that the defect names. Its time begins with its first call; the cases,
-which a run makes or loads before it judges anything, are not part of it. Correct implementations
-are judged to the end.
+the default tier. A defect counts as caught when a shrunk violation cites a requirement of the check
+that the defect names. Its time begins with its first call, and does not include making or loading
+the cases, which a run does before it judges anything. Correct implementations are judged to the
+end.
 
     python -m benchmarks.detection                 both, and a table by check
     python -m benchmarks.detection --list          every defect, with its smallest case
@@ -39,7 +39,7 @@ Trial: TypeAlias = tuple[int, float, list[str]]
 """Judgments, seconds and accusations."""
 
 STEP = 8
-"""Of the cases of each of several seeds, one in so many is judged."""
+"""One in this many cases is judged where there are several seeds."""
 README = Path(__file__).parents[1] / "README.md"
 _MARKED = re.compile(r"(<!-- detection -->\n).*?(<!-- /detection -->)", re.DOTALL)
 
@@ -48,7 +48,7 @@ def main() -> int:
     """Judge, print, and return 1 where a defect is missed or a correct one accused."""
     options = _options()
     names = [d.name for d in defects() if options.only in (None, d.kind, d.name)]
-    right = [one.name for one in correct() if options.only in (None, "correct", one.name)]
+    right = [sample.name for sample in correct() if options.only in (None, "correct", sample.name)]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         hunts = [pool.submit(_hunt, names[i :: options.jobs * 8]) for i in range(options.jobs * 8)]
         sets = range(options.seeds if right else 0)
@@ -61,14 +61,14 @@ def main() -> int:
         show_progress("")
         outcomes = {outcome.name: outcome for part in hunts for outcome in part.result()}
         trial = [part.result() for part in trials]
-    found = [(one, outcomes[one.name]) for one in defects() if one.name in outcomes]
-    table = [*(_table(found) if found else ()), "", *_summary(found, len(right), trial)]
-    exceptions, accusations = list(_exceptions(found)), [line for t in trial for line in t[2]]
+    results = [(defect, outcomes[defect.name]) for defect in defects() if defect.name in outcomes]
+    table = [*(_table(results) if results else ()), "", *_summary(results, len(right), trial)]
+    exceptions, accusations = list(_exceptions(results)), [line for t in trial for line in t[2]]
     print(*table, "", *exceptions, *accusations, sep="\n")
     if options.kinds:
-        print("", *_kinds(found), sep="\n")
+        print("", *_kinds(results), sep="\n")
     if options.list:
-        print("", *_list(found), sep="\n")
+        print("", *_list(results), sep="\n")
     if options.readme:
         text = README.read_text("utf-8")
         README.write_text(_MARKED.sub(rf"\1{chr(10).join(table)}\n\2", text), "utf-8")
@@ -91,36 +91,36 @@ def _options() -> argparse.Namespace:
 
 
 def _hunt(names: Sequence[str]) -> list[Outcome]:
-    """Hunt the defects called ``names``, their cases being loaded before."""
+    """Hunt the defects called ``names``; their cases are loaded before the time begins."""
     plan = default_plan()
-    found = []
+    outcomes = []
     for defect in defects():
         if defect.name not in names:
             continue
         for operator in defect.functions:
             for dims in plan.dims:
                 bank(plan.seed, plan.examples, operator, dims)
-        one = defect.implementation()
-        outcome = hunt(one, defect.check, plan)
-        # What is kept between calls decides what shows: then a shrunk case is one of many.
-        found.append(outcome if defect.state else examined(one, outcome))
-    return found
+        implementation = defect.implementation()
+        outcome = hunt(implementation, defect.check, plan)
+        # The state between calls decides which case fails: a shrunk case is then one of many.
+        outcomes.append(outcome if defect.state else examined(implementation, outcome))
+    return outcomes
 
 
 def _try(names: Sequence[str], seed: int, step: int) -> Trial:
     """Judge the correct implementations called ``names`` on one set of cases."""
     accused: list[str] = []
     judged, started, plan = 0, perf_counter(), default_plan(seed, seconds=None)
-    for one in correct():
-        if one.name not in names:
+    for sample in correct():
+        if sample.name not in names:
             continue
-        outcome = hunt(one.implementation(), None, plan, step=step)
+        outcome = hunt(sample.implementation(), None, plan, step=step)
         judged += outcome.judged
         if outcome.error:
-            accused.append(f"- {one.name}, seed {seed}: the suite raised {outcome.error}")
+            accused.append(f"- {sample.name}, seed {seed}: the suite raised {outcome.error}")
         if outcome.caught:
             hit = outcome.caught
-            accused.append(f"- {one.name}, seed {seed}: {hit.requirement} {hit.case.id}")
+            accused.append(f"- {sample.name}, seed {seed}: {hit.requirement} {hit.case.id}")
             accused.append(f"  {hit.message}")
     bank.cache_clear()
     return judged, perf_counter() - started, accused
@@ -129,21 +129,21 @@ def _try(names: Sequence[str], seed: int, step: int) -> Trial:
 # --- what is printed ----------------------------------------------------------------------------
 
 
-def _table(found: Found) -> Iterator[str]:
-    """Yield a table with a row a check; cases and seconds are until caught, and medians."""
+def _table(results: Found) -> Iterator[str]:
+    """Yield a table with a row a check; judgments and seconds are medians, until caught."""
     yield "| check | defects | caught | judgments | seconds | requirements cited most |"
     yield "| --- | ---: | ---: | ---: | ---: | --- |"
     for check in (*CHECKS, "all"):
-        mine = [outcome for defect, outcome in found if check in (defect.check, "all")]
-        if not mine:
+        outcomes = [outcome for defect, outcome in results if check in (defect.check, "all")]
+        if not outcomes:
             continue
-        cited = Counter(outcome.caught.requirement for outcome in mine if outcome.caught)
+        cited = Counter(outcome.caught.requirement for outcome in outcomes if outcome.caught)
         listed = ", ".join(name for name, _ in cited.most_common(4))
-        yield f"{_counts(check, mine)} | {listed if check != 'all' else ''} |"
+        yield f"{_counts(check, outcomes)} | {listed if check != 'all' else ''} |"
 
 
 def _counts(label: str, outcomes: Sequence[Outcome]) -> str:
-    """Return a row as far as both tables have it: how many there are and are caught, and when."""
+    """Return the cells that a row has in both tables: how many, how many caught, and how soon."""
     caught = [outcome for outcome in outcomes if outcome.caught]
     return (
         f"| {label} | {len(outcomes)} | {len(caught)} | {_median(o.judged for o in caught):.0f} "
@@ -155,13 +155,13 @@ def _median(values: Iterable[float]) -> float:
     return statistics.median([*values] or [0.0])
 
 
-def _summary(found: Found, right: int, trial: Sequence[Trial]) -> Iterator[str]:
-    if found:
-        caught = sum(outcome.caught is not None for _, outcome in found)
-        alone = [outcome for _, outcome in found if outcome.alone]
+def _summary(results: Found, right: int, trial: Sequence[Trial]) -> Iterator[str]:
+    if results:
+        caught = sum(outcome.caught is not None for _, outcome in results)
+        alone = [outcome for _, outcome in results if outcome.alone]
         minimal = sum(outcome.smaller is None for outcome in alone)
         yield (
-            f"{caught} of {len(found)} defects are caught by the check that they name; of the "
+            f"{caught} of {len(results)} defects are caught by the check that they name; of the "
             f"{len(alone)} that one call shows, the smallest case is minimal for {minimal}."
         )
     if trial:
@@ -172,35 +172,35 @@ def _summary(found: Found, right: int, trial: Sequence[Trial]) -> Iterator[str]:
         )
 
 
-def _exceptions(found: Found) -> Iterator[str]:
-    for defect, outcome in found:
+def _exceptions(results: Found) -> Iterator[str]:
+    for defect, outcome in results:
         if outcome.caught:
             if outcome.smaller is not None:
                 least = f"{outcome.caught.case} could be {outcome.smaller}"
                 yield f"- {defect.name} ({defect.kind}): not minimal: {least}"
             continue
-        how = ", ".join(dict.fromkeys(v.requirement for v in outcome.others))
-        what = f"caught by {how} instead" if how else "missed"
-        what = f"the suite raised {outcome.error}" if outcome.error else what
+        requirements = ", ".join(dict.fromkeys(v.requirement for v in outcome.others))
+        finding = f"caught by {requirements} instead" if requirements else "missed"
+        finding = f"the suite raised {outcome.error}" if outcome.error else finding
         yield (
-            f"- {defect.name} ({defect.kind}): {what}; check: {defect.check}, "
+            f"- {defect.name} ({defect.kind}): {finding}; check: {defect.check}, "
             f"wrong when: {defect.when}; {outcome.judged} judged"
         )
 
 
-def _kinds(found: Found) -> Iterator[str]:
+def _kinds(results: Found) -> Iterator[str]:
     yield "| kind | defects | caught | judgments | seconds | most seconds |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
-    for kind in dict.fromkeys(defect.kind for defect, _ in found):
-        mine = [outcome for defect, outcome in found if kind == defect.kind]
-        longest = max((outcome.seconds for outcome in mine if outcome.caught), default=0.0)
-        yield f"{_counts(kind, mine)} | {longest:.1f} |"
+    for kind in dict.fromkeys(defect.kind for defect, _ in results):
+        outcomes = [outcome for defect, outcome in results if kind == defect.kind]
+        longest = max((outcome.seconds for outcome in outcomes if outcome.caught), default=0.0)
+        yield f"{_counts(kind, outcomes)} | {longest:.1f} |"
 
 
-def _list(found: Found) -> Iterator[str]:
+def _list(results: Found) -> Iterator[str]:
     yield "| defect | check | requirement | judgments | seconds | smallest case |"
     yield "| --- | --- | --- | ---: | ---: | --- |"
-    for defect, outcome in found:
+    for defect, outcome in results:
         hit = outcome.caught
         yield (
             f"| {defect.name} | {defect.check} | {hit.requirement if hit else '-'} "

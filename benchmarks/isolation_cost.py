@@ -1,8 +1,8 @@
-"""What isolation costs: calls in a worker process against the same calls in this one.
+"""The cost of isolation: calls in a worker process against the same calls in this process.
 
-Both judge the same prepared cases with the same implementation in every round; the difference, by
-round, is the overhead of a judgment. A worker computes while the run judges, so on two free cores
-isolation can be the faster of the two; ``one core`` confines both processes to a single one.
+Both judge the same prepared cases with the same implementation in every round. The difference in
+each round is the overhead of a judgment. A worker computes while the run judges, so on two free
+cores isolation can be the faster of the two; ``one core`` confines both processes to a single core.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ EXAMPLES = 100
 ROUNDS = 9
 NAME = "im2col"
 BAR = 100.0
-"""Microseconds that a judgment may cost more in a worker."""
+"""The microseconds by which a judgment in a worker may be slower."""
 
 
-def judged(one: Implementation, prepared: Sequence[Prepared], number: int) -> float:
+def judged(implementation: Implementation, prepared: Sequence[Prepared], number: int) -> float:
     """Return the microseconds of a judgment."""
     begun = perf_counter()
-    count = sum(1 for _ in judge_each(one, prepared))
+    count = sum(1 for _ in judge_each(implementation, prepared))
     return 1e6 * (perf_counter() - begun) / count
 
 
@@ -69,7 +69,7 @@ def main() -> None:
                 "in a worker": partial(judged, there, prepared),
             }
             for work in works.values():
-                work(0)  # makes the bounds, and starts the worker
+                work(0)  # this makes the bounds, and starts the worker
             results = interleaved(works, ROUNDS)
             started = caller_of(there).startup
             close_all()

@@ -23,7 +23,7 @@ def main() -> None:
         return seconds_of([sys.executable, *arguments])
 
     works = {name: partial(work, arguments) for name, arguments in COMMANDS.items()}
-    interleaved(works, 1)  # the first reads from the disk
+    interleaved(works, 1)  # the first round reads from the disk
     results = interleaved(works, ROUNDS)
     rows = [(name, summary(values, 3), f"{max(values):.3f}") for name, values in results.items()]
     print_table(f"`convformance list`, seconds, {ROUNDS} rounds", ("", "median", "worst"), rows)

@@ -1,4 +1,4 @@
-"""Interleaved rounds, medians with quartiles, and Markdown tables: what the benchmarks share."""
+"""Helpers of the benchmarks: interleaved rounds, medians with quartiles, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from conformance.timing import threads
 
 Work = Callable[[int], float]
-"""Called with the number of the round; does the work and returns what is to be compared."""
+"""A function that takes the number of the round, does the work, and returns a value to compare."""
 
 
 def interleaved(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
@@ -53,12 +53,12 @@ def summary(values: Sequence[float], digits: int) -> str:
 
 
 def ratios(values: Sequence[float], baseline: Sequence[float]) -> list[float]:
-    """Return the ratio of each round: what slows both down in a round cancels."""
+    """Return the ratio of each round, in which a slowdown of both cancels."""
     return [value / base for value, base in zip(values, baseline, strict=True)]
 
 
 def print_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a Markdown table, numbers to the right."""
+    """Print a Markdown table with numbers aligned to the right."""
     align = ["left", *["right"] * (len(header) - 1)]
     table = tabulate(rows, header, tablefmt="github", colalign=align, disable_numparse=True)
     print(f"\n### {title}\n\n{table}\n", flush=True)
@@ -76,7 +76,7 @@ def drawing(examples: int) -> settings:
 
 
 def show_progress(text: str) -> None:
-    """Show what is being done on a terminal, in place of what was shown before."""
+    """Show ``text`` on a terminal, in place of the text that was shown before."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -85,5 +85,5 @@ def use_one_core() -> None:
     """Confine this process to one thread on one core; call it before a backend is imported."""
     threads.set_environment(1)
     threadpool_limits(1)  # the libraries that NumPy has loaded already
-    with contextlib.suppress(AttributeError, OSError):  # not on every system
+    with contextlib.suppress(AttributeError, OSError):  # not every system can do it
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

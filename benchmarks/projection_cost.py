@@ -1,12 +1,13 @@
-"""What checking every element of a large layer costs, next to computing it; and what it finds.
+"""The cost of checking every element of a large layer, next to computing it; and what it finds.
 
-One thread. For each layer, three things are timed in interleaved rounds: PyTorch's forward;
+One thread is used. For each layer, three things are timed in interleaved rounds: PyTorch's forward;
 checking one more of its outputs by projection; and making the projected exact result, which serves
 all outputs of one set of inputs (an output checked once costs both). Bars: 5 % of the forward for
 layers of 256 output channels or more, 12 % with 64.
 
-Then wrong elements are planted: one in an output of 100 million, of the least size; and the set
-that is hardest to find, two at one position whose errors cancel for one coefficient in eight.
+Then wrong elements are planted: first one with the least error, in an output of 100 million; then
+the set that is hardest to find, two at one position whose errors cancel for one coefficient in
+eight.
 """
 
 from __future__ import annotations
@@ -37,31 +38,31 @@ LAYERS = {
     ),
     64: ("resnet50/res2a_branch2b", "vgg16/conv1_2", "unet/inc.1"),
 }
-"""Layers by their bar: the least number of output channels."""
+"""Layers by the least number of output channels of their bar."""
 ROUNDS = 15
 PLANTED = 20
 SETS = 2000
 
 
 def works_of(case: Case) -> dict[str, Work]:
-    """Return the three works of a layer; each returns CPU milliseconds."""
+    """Return the three pieces of work of a layer; each returns CPU milliseconds."""
     inputs = make_inputs(case)
     x, w, bias = inputs
     forward = get("torch").functions[case.operator]
     output = forward(x, w, bias, **case.parameters)
-    made = Projection.of(case, inputs)
+    projection = Projection.of(case, inputs)
     wide = in_blas_dtype(w)
 
     def prepare() -> object:
-        kernels, _ = project_weight(case, wide, made.r)
+        kernels, _ = project_weight(case, wide, projection.r)
         return convolve(case, x, kernels, 9.0)
 
     works: dict[str, Callable[[], object]] = {
         "forward": lambda: forward(x, w, bias, **case.parameters),
-        "one more output": lambda: made.check(output, Accuracy()),
+        "one more output": lambda: projection.check(output, Accuracy()),
         "the exact side": prepare,
     }
-    if made.check(output, Accuracy()) is not None:
+    if projection.check(output, Accuracy()) is not None:
         raise RuntimeError(f"{case.id}: the output of PyTorch is not the exact one")
     return {name: _timed(work) for name, work in works.items()}
 
@@ -76,7 +77,7 @@ def _timed(work: Callable[[], object]) -> Work:
 
 
 def costs(cases: dict[str, Case]) -> Iterable[tuple[str, ...]]:
-    """Yield a row a layer: channels, the forward, and the shares of it."""
+    """Yield a row for each layer: name, forward, and the two other costs in percent of it."""
     for bar, names in LAYERS.items():
         for name in names:
             case = cases[name].replace(data="integers", seed=1)
@@ -96,15 +97,15 @@ def single_found() -> int:
     x, w, _ = inputs
     output = x * w.reshape(1, -1, 1, 1)
     rng = np.random.default_rng(0)
-    found = 0
+    count = 0
     for trial in range(PLANTED):
         projection = Projection.of(case, inputs, seed=trial)
         at = tuple(int(rng.integers(size)) for size in output.shape)
         right = output[at]
         output[at] = np.nextafter(right, np.float32(np.inf)) if trial % 2 else right + 1
-        found += projection.check(output, Accuracy()) is not None
+        count += projection.check(output, Accuracy()) is not None
         output[at] = right
-    return found
+    return count
 
 
 def sets_found() -> float:

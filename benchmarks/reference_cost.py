@@ -1,4 +1,4 @@
-"""What the exact reference costs a generated case, next to generating it and making its inputs."""
+"""The cost of a generated case's exact reference, next to generating the case and its inputs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main() -> None:
     """Measure and print."""
     use_one_core()
     blocks: dict[str, Block] = {}
-    made: dict[str, Sequence[str]] = {}
+    preparing: dict[str, Sequence[str]] = {}
     for operator in OPERATORS:
         for dims in Ranges().dims:
             name = f"{operator} {dims}-D"
@@ -49,12 +49,12 @@ def main() -> None:
             milliseconds = [
                 1e3 * part / len(cases) for part in (generated - started, filled - generated)
             ]
-            made[name] = [f"{part:.3f}" for part in milliseconds]
+            preparing[name] = [f"{part:.3f}" for part in milliseconds]
     works = {name: partial(reference_cost, block) for name, block in blocks.items()}
     interleaved(works, 1)
     results = interleaved(works, ROUNDS)
     rows = [
-        (name, *made[name], summary(values, 3), f"{dearest(blocks[name]):.2f}")
+        (name, *preparing[name], summary(values, 3), f"{dearest(blocks[name]):.2f}")
         for name, values in results.items()
     ]
     mean = [sum(values) / len(results) for values in zip(*results.values(), strict=True)]

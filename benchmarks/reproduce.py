@@ -1,4 +1,4 @@
-"""Run every engine script of a run file by itself, and say which of them show what they claim.
+"""Run every engine script of a run file by itself, and say which of them show their failure.
 
 A defect that its engine alone does not show is an adapter's mistake: `python -m
 benchmarks.reproduce convformance-run/run.sqlite` exits with 1 where there is one.
@@ -16,7 +16,7 @@ from tests.reproduction import reproduces
 
 
 def main(path: str) -> int:
-    """Run the scripts of the violations in ``path``; return how many show nothing, at most 1."""
+    """Run the scripts of the violations in ``path``; return 1 if one shows nothing, else 0."""
     contents = read(path)
     missing = shown = without = 0
     rows: list[Violation | Known] = [*contents.rows(Violation), *contents.rows(Known)]
@@ -24,10 +24,12 @@ def main(path: str) -> int:
         if not row.engine_script:
             without += 1
             continue
-        one, case = get(row.implementation), Case.parse(row.case)
-        told = reproduces(one, case, row.engine_script, dtype=row.requirement == "RESULT-4")
-        shown, missing = shown + bool(told), missing + (not told)
-        verdict = "shows it" if told else "SHOWS NOTHING"
+        implementation, case = get(row.implementation), Case.parse(row.case)
+        message = reproduces(
+            implementation, case, row.engine_script, dtype=row.requirement == "RESULT-4"
+        )
+        shown, missing = shown + bool(message), missing + (not message)
+        verdict = "shows it" if message else "SHOWS NOTHING"
         print(f"{verdict:14}{row.implementation} {row.requirement} {row.case}", flush=True)
     print(f"{shown} reproduced, {missing} not, {without} without a script of the engine alone")
     return int(missing > 0)

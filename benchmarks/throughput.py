@@ -1,15 +1,16 @@
 """Judgments a second of one core, next to plain property tests that do the same work.
 
-A judgment is one implementation's result on one case, compared with what is due. The plain
-property test is what one writes without convformance: for one implementation after the other,
-Hypothesis draws cases from the same strategy, the sizes that a run judges besides are looped over,
-and ``numpy.testing.assert_allclose`` compares the result with PyTorch's. Its tolerances are so wide
-that it hardly ever fails, which would cost it time.
+A judgment is the comparison of one implementation's result on one case with the exact result. The
+plain property test is the one that a user writes without convformance. For one implementation after
+the other, Hypothesis draws cases from the same strategy, a loop adds the sizes that a run judges as
+well, and ``numpy.testing.assert_allclose`` compares the results with PyTorch's. Its tolerances are
+so wide that it hardly ever fails, since a failure would cost it time.
 
-Every round has cases of its own, as many for each way. ``cached`` finds them, their inputs and
-their references in the cache, which an untimed run has filled; ``no cache`` makes them. A run is
-timed as a whole, with comparing pairs and writing the run file. Both only compare results: the
-property test does not ask about memory layouts, repeated calls or rejection. Seconds are CPU time
+Every round has its own cases, the same number for each way. ``cached`` reads the cases, their
+inputs and their references from the cache, which an untimed run has filled; ``no cache`` makes
+them. A run is timed as a whole, including the comparison of pairs and the writing of the run file.
+Both only compare results: the property test does not test memory layouts, repeated calls or
+rejection. Seconds are CPU time
 of one core.
 """
 
@@ -49,16 +50,16 @@ from conformance.signatures import SIGNATURES
 ROUNDS = 3
 DTYPES = ("float32", "float64")
 ALL = ("im2col", "kernel-matrix", "stride-trick", "shifted-matmul", "torch")
-"""The implementations of the main job, but for naive, whose loops take as long whoever calls them,
-and TensorFlow, whose violations a run shrinks and a property test does not."""
+"""The implementations of the main job without two: naive, whose loops take the same time in both
+ways, and TensorFlow, whose violations a run shrinks and a property test does not."""
 CHOSEN = {"im2col": (("im2col",), 60), "five": (ALL, 12)}
-"""Implementations by title, and how many cases an operator and dimension are generated for them."""
+"""Title: the implementations, and how many cases are generated an operator and dimension."""
 BATCH = (1, 2, 3)
-"""No empty batch, which TensorFlow fails on: shrinking is no part of what is compared."""
+"""There is no empty batch, on which TensorFlow fails: shrinking is not to be timed."""
 
 
 def plain(names: tuple[str, ...], examples: int, number: int) -> float:
-    """Return the comparisons a second of plain property tests, one an implementation."""
+    """Return the comparisons a second of the plain property tests of all ``names``."""
     compared = 0
     started = process_time()
     for name in names:
@@ -68,8 +69,8 @@ def plain(names: tuple[str, ...], examples: int, number: int) -> float:
 
 
 def _property_test(name: str, operator: str, examples: int, number: int) -> int:
-    """Compare an implementation with PyTorch on drawn cases; return on how many."""
-    one, torch = get(name).functions[operator], get("torch").functions[operator]
+    """Compare an implementation with PyTorch on drawn cases; return the number of comparisons."""
+    function, expected_of = get(name).functions[operator], get("torch").functions[operator]
     layout = get(name).layout
     signature = SIGNATURES[operator]
     compared = 0
@@ -79,11 +80,11 @@ def _property_test(name: str, operator: str, examples: int, number: int) -> int:
         nonlocal compared
         inputs = make_inputs(case)
         try:
-            expected = torch(*inputs, **case.parameters)
-            got = one(*to_layout(inputs, layout, signature.roles), **case.parameters)
+            expected = expected_of(*inputs, **case.parameters)
+            got = function(*to_layout(inputs, layout, signature.roles), **case.parameters)
         except Unsupported:
             return
-        except Exception:  # a finding, whatever it is
+        except Exception:  # any exception is a finding
             rejected.append(case)
             return
         compared += 1
@@ -127,7 +128,7 @@ def judged(names: tuple[str, ...], examples: int, cache: bool, folder: Path, num
         seed=number,
         cache=cache,
         output=folder,
-        isolate=False,  # CPU time of this process is what is measured
+        isolate=False,  # the CPU time of this process is measured
     )
     return sum(cell.compared for cell in run.cells) / (process_time() - started)
 
@@ -149,7 +150,9 @@ def main() -> None:
             works[f"{title}: cached"] = partial(judged, installed, examples, True, folder)
             baselines |= dict.fromkeys(list(works)[-3:], plainly)
             for number in range(ROUNDS):
-                judged(installed, examples, True, folder, number)  # imports; fills the cache
+                judged(
+                    installed, examples, True, folder, number
+                )  # this imports engines, and fills the cache
         results = interleaved(works, ROUNDS)
     rows = [
         (name, summary(values, 0), summary(ratios(values, results[baselines[name]]), 1))

@@ -134,7 +134,7 @@ class Case:
     def parse(cls, text: str) -> Case:
         """Return the case whose id is ``text``; raise `CaseError` for what is not a case id.
 
-        Whether the operator accepts the case, `conformance.cases.validity` says.
+        `conformance.cases.validity` tells whether the operator accepts the case.
         """
         line = text.strip()
         if len(line) > _LONGEST_ID or not (line.isascii() and line.isprintable()):
@@ -196,19 +196,19 @@ _FLAGS: dict[str, tuple[str, bool]] = {
 
 
 def _parse(text: str) -> Case:
-    head, *rest = text.split(":")
+    head, *parts = text.split(":")
     match = _HEAD.fullmatch(head)
     if match is None or match[1] not in SIGNATURES:
         raise CaseError(
             f"case id '{text}': '{head}' is not an operator with its dimensions; allowed: "
             f"{', '.join(SIGNATURES)} followed by 1d, 2d or 3d, such as conv2d"
         )
-    if not rest or rest[0] not in DTYPES:
+    if not parts or parts[0] not in DTYPES:
         raise CaseError(
             f"case id '{text}': the second field is the dtype; allowed: {', '.join(DTYPES)}"
         )
-    values: dict[str, Any] = {"operator": match[1], "dtype": rest[0]}
-    for part in rest[1:]:
+    values: dict[str, Any] = {"operator": match[1], "dtype": parts[0]}
+    for part in parts[1:]:
         name, value = _parse_field(part, text)
         if any(key in values for key in value):
             raise CaseError(f"case id '{text}': '{name}' is given twice; give it once")

@@ -19,10 +19,10 @@ def system() -> str:
 
 @cache
 def cpu_features() -> tuple[str, ...]:
-    """Return, sorted, what the operating system calls the CPU's features, in small letters.
+    """Return the CPU's features, sorted, by the operating system's names in small letters.
 
     They are the flags of ``/proc/cpuinfo`` on Linux (on ARM its Features), and what ``sysctl`` says
-    on macOS: ``avx512_bf16``, ``bf16``. Nothing is known where the system is another.
+    on macOS: ``avx512_bf16``, ``bf16``. On other systems the tuple is empty.
     """
     if system() == "Linux":
         return linux_features(_read(Path("/proc/cpuinfo")))

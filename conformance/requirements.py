@@ -46,12 +46,12 @@ def requirements() -> Mapping[str, Requirement]:
 
 def requirement(id: str) -> Requirement:
     """Return the requirement called ``id``; raise `ConformanceError` for an unknown one."""
-    known = requirements()
-    if id not in known:
+    by_id = requirements()
+    if id not in by_id:
         group = id.partition("-")[0].upper()
-        near = [key for key in known if key.startswith(f"{group}-")] or known
+        near = [key for key in by_id if key.startswith(f"{group}-")] or by_id
         raise ConformanceError(f"requirement '{id}' is unknown; known are {', '.join(near)}")
-    return known[id]
+    return by_id[id]
 
 
 @cache
@@ -62,17 +62,17 @@ def conventions() -> Mapping[str, Requirement]:
 
 def parse(markdown: str) -> dict[str, Requirement]:
     """Return the requirements in ``markdown``; raise `ConformanceError`, naming the bad line."""
-    found: dict[str, Requirement] = {}
+    by_id: dict[str, Requirement] = {}
     line = 1
     for section in re.split(r"^(?=#{1,3} )", markdown, flags=re.MULTILINE):
         heading, _, body = section.partition("\n")
         if heading.startswith("### "):
             new = _read(heading, body.strip("\n").rstrip(), line)
-            if new.id in found:
+            if new.id in by_id:
                 raise ConformanceError(f"SPEC.md:{line}: {new.id} is there twice; use a new number")
-            found[new.id] = new
+            by_id[new.id] = new
         line += section.count("\n")
-    return found
+    return by_id
 
 
 def _read(heading: str, text: str, line: int) -> Requirement:

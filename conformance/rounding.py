@@ -5,11 +5,11 @@ unit roundoff v (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd e
 
     |got - exact| <= (1 + v) * gamma(n, u) * sum |x||w| + v * |exact| + n * tiny
 
-with gamma(n, u) = n*u / (1 - n*u) (lemma 3.1) and tiny the smallest subnormal number, or the
-smallest normal one where subnormal numbers may count as zero. Each product passes through at most n
-roundings, so that this holds for every order of summation, every blocking and every fused
-multiply-add; adding an exact zero rounds nothing, so that n counts real taps only. A multiplier
-that first rounds its inputs to a format of unit roundoff m has sum |x||w| grow by (1 + m)**2.
+where gamma(n, u) = n*u / (1 - n*u) (lemma 3.1), and tiny is the smallest subnormal number, or the
+smallest normal one if subnormal numbers may count as zero. Each product passes through at most n
+roundings, so that the bound holds for every order of summation, every blocking and every fused
+multiply-add. Adding an exact zero does not round, so that n counts real taps only. If a multiplier
+first rounds its inputs to a format of unit roundoff m, then sum |x||w| grows by (1 + m)**2.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from numpy.typing import NDArray
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, Format
 
 Numbers = TypeVar("Numbers", float, NDArray[Any])
-"""One number, or an array of them: one an element of a result."""
+"""One number, or an array of one for each element of a result."""
 
 _MOST_ROUNDINGS = 0.5
-"""The largest n*u that anything is said of: gamma then is at most 1."""
+"""The largest n*u that has a bound: gamma is then at most 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """The formats that a sum of products is computed in."""
+    """The formats in which a sum of products is computed."""
 
     accumulator: Format
     stored: Format
     multiplier: Format | None = None
-    """The format that factors are rounded to before they are multiplied; None for no rounding."""
+    """The format to which factors are rounded before they are multiplied; None for no rounding."""
     flush: bool = False
     """Whether subnormal numbers may count as zero."""
 
@@ -59,7 +59,7 @@ class Arithmetic:
 
     @property
     def tiny(self) -> float:
-        """What one operation may lose beside its rounding, at the lower end of the range."""
+        """The most that one operation loses, besides rounding, at the lower end of the range."""
         if self.flush:
             return max(self.stored.smallest_normal, self.accumulator.smallest_normal)
         return max(self.stored.smallest_subnormal, self.accumulator.smallest_subnormal)
@@ -71,10 +71,10 @@ class Arithmetic:
     def bound(
         self, terms: Numbers, magnitude: Numbers, size: Numbers, lost: Numbers | float = 0.0
     ) -> Numbers:
-        """Return the bound on |got - exact|, as it stands above; shapes broadcast.
+        """Return the bound on |got - exact| of this module's docstring; shapes broadcast.
 
         ``terms`` is n, ``magnitude`` is sum |x||w|, ``size`` is |exact|, and ``lost`` is what each
-        product may lose besides, where its factors count as zero.
+        product may lose besides, if its factors count as zero.
         """
         v = self.stored.unit_roundoff
         growth = gamma(terms, self.accumulator.unit_roundoff)

@@ -14,8 +14,8 @@ ROLES = {
     "weight_shape": "weight",
     "bias": "vector",
 }
-"""What each argument is an array, or the shape, of: an image (N, C, *S), a weight (A, B, *K) or a
-vector (C,). The role, not the place in the call, says which axes a memory layout moves."""
+"""The role of each argument, which is an array, or the shape of one: an image (N, C, *S), a weight
+(A, B, *K) or a vector (C,). The role, not the position, says which axes a memory layout moves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The suite inside somebody's own pytest suite, one test item a check.
+"""The suite inside another pytest suite, with one test item for each check.
 
 ::
 
@@ -37,7 +37,7 @@ from conformance.running.preparing import prepare_block
 from conformance.running.selection import Selection
 
 _SHOWN = 8
-"""Violations that the message of a failed check tells of."""
+"""The number of violations that the message of a failed check shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +52,32 @@ class Check:
 
     @property
     def name(self) -> str:
+        """The name of the test item: ``conv2d-float32``."""
         return f"{self.operator}{self.dims}d-{self.dtype}"
 
     def __call__(self, implementation: object) -> None:
         """Judge ``implementation`` and raise AssertionError with the smallest failing cases.
 
-        A case that the implementation does not support passes over; where it supports none, the
+        A case that the implementation does not support is passed over. If it supports no case, the
         test is skipped.
         """
-        one = isolated(find(implementation), self.isolate, Limits())
-        if not one.installed:
-            _skip(f"{one.name}: {one.hint}")
+        implementation = isolated(find(implementation), self.isolate, Limits())
+        if not implementation.installed:
+            _skip(f"{implementation.name}: {implementation.hint}")
         prepared = _block(self.plan, self.operator, self.dims)
-        mine = [p for p in prepared if p.case.dtype == self.dtype]
-        # A test suite that makes warnings errors must not turn one into a failure of the call.
+        cases = [p for p in prepared if p.case.dtype == self.dtype]
+        # If a test suite makes warnings errors, the call must not fail because of a warning.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            verdicts = [verdict for verdict, _ in judge_each(one, mine)]
-        subject = Subject.of(one, {})
+            verdicts = [verdict for verdict, _ in judge_each(implementation, cases)]
+        subject = Subject.of(implementation, {})
         new, _ = subject.separate_known(verdict for verdict in verdicts if verdict.failed)
-        if new:  # `convformance run` reports the others
-            raise AssertionError(_explain(one, new, len(verdicts), subject.entries))
+        if new:  # `convformance run` reports the known ones
+            raise AssertionError(_explain(implementation, new, len(verdicts), subject.entries))
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]
         if all(verdict.status == UNSUPPORTED for verdict in valid):
-            reason = caller_of(one).lost or "no case to judge"
-            _skip(f"{one.name}: {valid[0].message if valid else reason}")
+            reason = caller_of(implementation).given_up_because or "no case to judge"
+            _skip(f"{implementation.name}: {valid[0].message if valid else reason}")
 
     def __repr__(self) -> str:
         return f"<Check {self.name}>"
@@ -93,26 +94,27 @@ def checks(
 ) -> tuple[Check, ...]:
     """Return the checks of the operators that ``implementation`` has.
 
-    ``examples`` cases an operator and dimension are generated from ``seed``, besides ``suites``.
-    With ``isolate`` calls are made in a worker process, which imports the implementation's module.
+    For each operator and dimension, ``examples`` cases are generated from ``seed``, in addition to
+    ``suites``. With ``isolate`` calls are made in a worker process, which imports the
+    implementation's module.
     Raises `ConformanceError` for a dtype or suite that does not exist.
     """
-    one = find(implementation)
+    implementation = find(implementation)
     selection = Selection(
-        operators=one.operators,
-        dtypes=one.dtypes if dtypes is None else dtypes,
+        operators=implementation.operators,
+        dtypes=implementation.dtypes if dtypes is None else dtypes,
         checks=CHECKS,
         suites=suites,
         examples=examples,
         seconds=math.inf,
         seed=seed,
     )
-    plan = resolve(selection, [one])
+    plan = resolve(selection, [implementation])
     return tuple(
         Check(operator, dims, dtype, plan, isolate)
         for operator in plan.operators
         for dims in plan.dims
-        for dtype in one.dtypes
+        for dtype in implementation.dtypes
         if dtype in plan.dtypes
     )
 
@@ -126,7 +128,7 @@ def parametrize_with_checks(
     dtypes: Iterable[str] | None = None,
     isolate: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Parametrize a test with arguments ``implementation`` and ``check``, one item a check.
+    """Parametrize a test with arguments ``implementation`` and ``check``, one item for each check.
 
     ``implementations`` holds registered functions, names, modules or `Implementation` objects;
     the other arguments are those of `checks`.
@@ -138,10 +140,15 @@ def parametrize_with_checks(
             f"implementations={implementations!r}; write a list, such as [my_conv]"
         )
     items = [
-        pytest.param(one, check, id=f"{one.name}-{check.name}")
-        for one in map(find, implementations)
+        pytest.param(implementation, check, id=f"{implementation.name}-{check.name}")
+        for implementation in map(find, implementations)
         for check in checks(
-            one, examples=examples, seed=seed, suites=suites, dtypes=dtypes, isolate=isolate
+            implementation,
+            examples=examples,
+            seed=seed,
+            suites=suites,
+            dtypes=dtypes,
+            isolate=isolate,
         )
     ]
     return pytest.mark.parametrize(("implementation", "check"), items)
@@ -151,19 +158,22 @@ _blocks: dict[tuple[Any, ...], list[Prepared]] = {}
 
 
 def _block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
-    """Return the prepared cases; the checks of the dtypes of one block share them."""
+    """Return the prepared cases of a block, which the checks of its dtypes share."""
     key = (operator, dims, plan.dtypes, plan.suites, plan.examples, plan.seed)
     if key not in _blocks:
-        _blocks.clear()  # items come operator by operator, so one block at a time is enough
+        _blocks.clear()  # items come operator by operator, so one block is enough
         _blocks[key] = prepare_block(plan, operator, dims)
     return _blocks[key]
 
 
 def _explain(
-    one: Implementation, failures: list[Verdict], total: int, known: Sequence[KnownDifference]
+    implementation: Implementation,
+    failures: list[Verdict],
+    total: int,
+    known: Sequence[KnownDifference],
 ) -> str:
-    text = [f"{one.name} fails {len(failures)} of {total} cases"]
-    violations = list(shrink_to_violations(one, failures, known))
+    text = [f"{implementation.name} fails {len(failures)} of {total} cases"]
+    violations = list(shrink_to_violations(implementation, failures, known))
     for violation in violations[:_SHOWN]:
         text += [
             f"{violation.requirement} (cases: {violation.count}): {violation.message}",

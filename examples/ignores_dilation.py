@@ -41,8 +41,8 @@ def conv(x, w, bias, *, stride, padding, dilation, groups):
             slice(k, k + (size - 1) * s + 1, s)  # the mistake: k should be k * dilation
             for k, size, s in zip(position, out, stride, strict=True)
         )
-        seen = x[(..., *slices)].reshape(n, groups, per_group, math.prod(out))
-        y += weights[(..., *position)] @ seen
+        inputs = x[(..., *slices)].reshape(n, groups, per_group, math.prod(out))
+        y += weights[(..., *position)] @ inputs
 
     y = y.reshape(n, o, *out)
     return y if bias is None else y + bias.reshape(o, *(1 for _ in out))

@@ -43,8 +43,8 @@ def conv(x, w, bias, *, stride, padding, dilation, groups):
             slice(k * d, k * d + (size - 1) * s + 1, s)
             for k, d, size, s in zip(position, dilation, out, stride, strict=True)
         )
-        seen = x[(..., *slices)].reshape(n, groups, per_group, math.prod(out))
-        y += weights[(..., *position)] @ seen
+        inputs = x[(..., *slices)].reshape(n, groups, per_group, math.prod(out))
+        y += weights[(..., *position)] @ inputs
 
     y = y.reshape(n, o, *out)
     return y if bias is None else y + bias.reshape(o, *(1 for _ in out))

@@ -1,8 +1,8 @@
-"""The built-in implementations: one file each, one idea each, to be judged and to be read.
+"""The built-in implementations, to be judged and to be read: each file of the course is one idea.
 
 Nothing is imported from here by name. The distribution lists every file under the entry-point
-group ``convformance.implementations``, exactly as somebody else's package would, and the suite
-loads whatever that group names; an implementation's backend is imported when it first runs.
+group ``conformance.implementations``, as any other package would, and the suite loads whatever that
+group names. An implementation's engine is imported when it first runs.
 
 The five NumPy files are a course, best read in this order:
 
@@ -18,7 +18,7 @@ A chapter goes from the idea, with numbers, to ``conv2d_plain``, which has two a
 parameters, then to the operators with all their parameters, the gradients and the cost. It ends
 with an exercise: of a function called ``..._with_a_mistake`` one line is wrong. Put it in the place
 of the right one, run ``convformance run -i im2col --tier smoke``, and read what the suite says.
-What is no idea's own, checks, padding, dtypes and the bias, is in ``_frame.py``.
+Checks, padding, dtypes and the bias, which belong to no idea, are the frame's (``_frame.py``).
 
 The symbols of all chapters, in comments and docstrings; * stands for one number a spatial axis:
 
@@ -48,8 +48,8 @@ stride trick    N*O*P * C/G*K     2 * N*C*P*K          N*C*P*K; none in a pool  
 shifted matmul  N*O*P * C/G*K     K * N*P * (C + 4*O)  N*P*O                           42
 ==============  ================  ===================  ==============================  =======
 
-``_frame.py`` is the frame, ``_operators.py`` what it does around an idea, and ``_call.py`` the
-`Call` that an idea is handed. The folder ``engines/`` has the adapters, which hand a case to an
-engine's own operators. They and the course share the checks in ``_arguments.py``, and the padding,
-divisors and dtypes in ``_windows.py``.
+``_frame.py`` makes operators of the chapters' ideas, ``_operators.py`` has the work around an idea,
+and ``_call.py`` the `Call` that an idea takes. The folder ``engines/`` has the adapters, which hand
+a case to an engine's own operators. They and the course share the checks in ``_arguments.py``, and
+padding, divisors and dtypes in ``_windows.py``.
 """

@@ -5,9 +5,9 @@ Shapes are channels-first here: x (N, C, *S), w (O, C/groups, *K), for conv_tran
 conv_transpose (*K, O/groups, C). A check raises ValueError, or TypeError for a dtype that has no
 numbers, and names the parameter and its value. Nothing here reads or writes an array's elements.
 
-A gradient is handed grad, of the shape of the forward result, the arrays that it needs, and the
-shape of the one that it is the gradient of. What the forward call would not accept, its gradient
-does not either: so the forward's own checks are used, on arrays of the shapes in question.
+A gradient takes grad, which has the shape of the forward result, and the arrays of the forward
+call; of the array whose gradient it is, the shape is enough. It accepts what the forward call
+accepts, so it is checked by the forward call's own checks, on arrays of those shapes.
 
 Sizes are those of V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep learning,
 2016: relationship 6 for conv and 14 for conv_transpose, with dilation (section 5.1) in both.
@@ -109,8 +109,9 @@ def pool_size(
 ) -> tuple[Shape, Padding]:
     """Check a call of a pool; return the output's spatial shape and the padding that it reads.
 
-    That is ``padding``, with more after the input where a window that ``ceil_mode`` adds reaches
-    further. A window that would start beyond the input and the padding before it is dropped.
+    The padding that it reads is ``padding``, or more after the input where a window that
+    ``ceil_mode`` adds reaches further. A window that would start beyond the input and the padding
+    before it is dropped.
     """
     _check_rank(x)
     size = x.shape[1:-1] if channels_last else x.shape[2:]
@@ -131,9 +132,9 @@ def pool_size(
 def window_reach(
     size: Shape, kernel: Shape, stride: Shape, padding: Padding, dilation: Shape, ceil_mode: bool
 ) -> tuple[Shape, Padding]:
-    """Return how many windows a pool has, and the padding that they read, without any check.
+    """Return what `pool_size` returns, without any check: an adapter's engine judges the arguments.
 
-    That is what `pool_size` returns, for adapters whose engine is to judge the arguments.
+    It is how many windows there are on each axis, and the padding that they read.
     """
     out, reach = [], []
     for s, k, step, (before, after), d in zip(size, kernel, stride, padding, dilation, strict=True):
@@ -148,7 +149,7 @@ def window_reach(
 
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return ``dtype`` in this machine's byte order: the result's dtype."""
+    """Return ``dtype`` in this machine's byte order, which every result has."""
     return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
@@ -175,7 +176,7 @@ def check_padding(dims: int, padding: Padding) -> None:
 def _are_whole(values: Sequence[int], length: int) -> bool:
     if not isinstance(values, (tuple, list)) or len(values) != length:
         return False
-    return _INT.issuperset(map(type, values)) or all(  # the first is the usual and the faster
+    return _INT.issuperset(map(type, values)) or all(  # the first test is faster, and usual
         isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values
     )
 
@@ -234,17 +235,17 @@ def pool_grad_size(
 
 
 def check_grad(grad: Array) -> None:
-    """Check a grad that no other argument says the shape of."""
+    """Check a grad whose shape follows from no other argument, as in conv_bias_grad."""
     if grad.ndim not in (3, 4, 5) or 0 in grad.shape[1:]:
         raise ValueError(f"grad: shape {grad.shape}; must be (N, O, *out), only the batch empty")
     _check_numbers("grad", grad)
 
 
 def like(array: Array, shape: Shape) -> Array:
-    """Return an array of zeros with the dtype of ``array``, which takes no memory, to be checked.
+    """Return zeros of ``shape`` with the dtype of ``array``, to be checked; they take no memory.
 
-    All of its elements are the same one, which is read-only. Raises ValueError or TypeError for
-    what is not a shape.
+    All elements share one place in memory, and are read-only. Raises ValueError or TypeError where
+    ``shape`` is not a shape.
     """
     if not isinstance(shape, (tuple, list)):
         raise TypeError(f"{shape!r}: a shape must be a tuple of whole numbers")

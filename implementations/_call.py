@@ -1,4 +1,4 @@
-"""How the windows of one call lie: what a chapter of the course is told beside its arrays."""
+"""`Call` tells a chapter of the course how the windows of one call lie."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from conformance.implementations._arguments import Array, Padding, Shape
 
 
 class Call(NamedTuple):
-    """How the windows of one call lie: sizes and parameters, one number a spatial axis.
+    """The sizes and parameters of a call: its windows, with one number a spatial axis.
 
     conv and the pools go from an image to one result a window. conv_transpose and the gradients go
-    back, from ``out`` to ``size``: the image is then what they return. A frozen dataclass would
-    take three times as long to make, which is a percent or two of a small call.
+    back, from ``out`` to ``size``: they return the image. This is no frozen dataclass, since making
+    one would take three times as long, which is a percent or two of a small call.
     """
 
     size: Shape
-    """S: the image without its padding."""
+    """S: the size of the image without its padding."""
     out: Shape
     """P: how many windows there are."""
     kernel: Shape
-    """K: the elements of a window."""
+    """K: how many elements a window has."""
     stride: Shape
-    """From one window to the next."""
+    """The distance from one window to the next."""
     padding: Padding
-    """Before and after the image. For a pool it reaches to where the last window ends."""
+    """The padding before and after the image; for a pool it ends where the last window does."""
     dilation: Shape
-    """From one element of a window to the next."""
+    """The distance from one element of a window to the next."""
     groups: int
-    """G; every channel is a group by itself in a pool."""
+    """G: the number of groups; in a pool every channel is a group by itself."""
     first: int
     """The first spatial axis of an image: 2, or 1 with channels last."""
 
     @property
     def padded(self) -> Shape:
-        """The image with its padding."""
+        """The size of the image with its padding."""
         return tuple([b + s + a for s, (b, a) in zip(self.size, self.padding, strict=True)])
 
     def inside(self) -> Array:
@@ -48,7 +48,7 @@ class Call(NamedTuple):
 
     def crop(self, image: Array) -> Array:
         """Return a view of ``image``, (N, C, *padded) or (N, *padded, C), without its padding."""
-        kept = [slice(None)] * self.first
+        slices = [slice(None)] * self.first
         for s, (before, _) in zip(self.size, self.padding, strict=True):
-            kept.append(slice(before, before + s))
-        return image[tuple(kept)]
+            slices.append(slice(before, before + s))
+        return image[tuple(slices)]

@@ -1,4 +1,4 @@
-"""The frame of the course: what every operator needs and no idea is about.
+"""The frame of the course: the work that every operator needs, whatever its idea is.
 
 A chapter writes the idea of an operator: a function of arrays that are ready to be computed with,
 and of a `Call`, which says how the windows lie. The frame makes the operator of it::
@@ -9,8 +9,8 @@ and of a `Call`, which says how the windows lie. The frame makes the operator of
     the bias is added, and y is rounded to the dtype of x
 
 float16 and bfloat16 are summed in float32 and rounded once, at the end; other dtypes are summed as
-they are. The ideas, where * stands for one number a spatial axis, and with ``layout="NHWC"`` C, and
-C/G and O of a weight, come last:
+they are. The table lists the ideas; * stands for one number a spatial axis. With ``layout="NHWC"``
+the axis C of an image comes last, and so do the axes C/G and O of a weight:
 
 ====================  ==============================================================================
 conv                  x (N, C, *padded), w (O, C/G, *K), call -> y (N, O, *out)
@@ -22,8 +22,8 @@ max_pool_grad         grad (N, C, *out), x as for max_pool, call -> dx (N, C, *s
 avg_pool_grad         shares = grad / counts (N, C, *out), call -> dx (N, C, *size)
 ====================  ==============================================================================
 
-The other two gradients are the same for every idea: that of conv's input is conv_transpose, and
-that of the bias is a sum.
+Two gradients need no idea of their own: the gradient of conv's input is conv_transpose, and the
+gradient of the bias is a sum.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from conformance.implementations._operators import Idea, Operator
 from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 
-_AROUND: dict[str, Operator] = {name: getattr(_operators, name) for name in SIGNATURES}
+_OPERATORS: dict[str, Operator] = {name: getattr(_operators, name) for name in SIGNATURES}
 _RAISES = """Raises ValueError for an argument that does not fit the others, and names it, and
 TypeError for a dtype without numbers."""
 
@@ -51,7 +51,7 @@ class Frame:
 
     implementation: Implementation
     pads: bool = True
-    """Whether ideas are handed padded arrays; else what is *padded in the table is *size."""
+    """Whether ideas get padded arrays; if not, *padded in the table means *size."""
 
     def __call__(self, idea: Operator) -> Operator:
         """Register and return the operator that ``idea`` is named after.
@@ -64,10 +64,10 @@ class Frame:
     def operator(self, name: str, idea: Operator) -> Operator:
         """Return the operator ``name`` that ``idea`` makes, without registering it.
 
-        Its docstring is that of the idea, then that of `_operators`. Raises KeyError for a name
-        that is not in the table.
+        Its docstring is that of the idea, followed by that of `_operators`. Raises KeyError for a
+        name that is not in the table.
         """
-        operator = self._around(name, idea)
+        operator = self._bind(name, idea)
         text = operator.__doc__
         update_wrapper(operator, idea)
         operator.__doc__ = f"{inspect.getdoc(idea)}\n\n{text}"
@@ -76,26 +76,26 @@ class Frame:
     def gradients(self, conv_transpose: Operator) -> tuple[Operator, Operator]:
         """Register and return conv_input_grad and conv_bias_grad, beside ``conv_transpose``.
 
-        The first is by the idea of ``conv_transpose``, an operator that this frame made.
+        conv_input_grad uses the idea of ``conv_transpose``, an operator that this frame made.
         """
         idea = inspect.unwrap(conv_transpose)
-        operators = [self._around(name, idea) for name in ("conv_input_grad", "conv_bias_grad")]
+        operators = [self._bind(name, idea) for name in ("conv_input_grad", "conv_bias_grad")]
         for operator in operators:
             operator.__module__ = idea.__module__  # where scripts import it from
             self.implementation(operator)
         return operators[0], operators[1]
 
-    def _around(self, name: str, idea: Operator) -> Operator:
-        """Return a function that calls the operator ``name`` of `_operators` with ``idea``."""
-        around, signature = _AROUND[name], SIGNATURES[name]
-        framed = Idea(idea, self.implementation.layout == "NHWC", self.pads)
+    def _bind(self, name: str, compute: Operator) -> Operator:
+        """Return the operator ``name`` of `_operators`, with ``compute`` for its idea."""
+        function, signature = _OPERATORS[name], SIGNATURES[name]
+        idea = Idea(compute, self.implementation.layout == "NHWC", self.pads)
 
         def operator(*arguments: Any, **parameters: Any) -> Array:
-            return around(framed, *arguments, **parameters)
+            return function(idea, *arguments, **parameters)
 
         operator.__name__ = operator.__qualname__ = name
-        operator.__doc__ = f"{inspect.getdoc(around)}\n\n{_RAISES}"
-        names = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in signature.arguments]
-        names += [Parameter(name, Parameter.KEYWORD_ONLY) for name in signature.parameters]
-        operator.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
+        operator.__doc__ = f"{inspect.getdoc(function)}\n\n{_RAISES}"
+        items = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in signature.arguments]
+        items += [Parameter(name, Parameter.KEYWORD_ONLY) for name in signature.parameters]
+        operator.__signature__ = inspect.Signature(items)  # type: ignore[attr-defined]
         return operator

@@ -1,8 +1,8 @@
 """The operators of the course, each around an idea: checks, dtypes, bias, rounding, and a text.
 
-A function here is the operator that it is named after; it takes, before the operator's arguments,
-the idea that computes. Its docstring becomes part of that of the operator, shapes having the
-channels first. Each raises what the check that it begins with raises (``_arguments.py``).
+Each function here is named after its operator. It takes an idea, then the operator's arguments,
+with the parameters ``p`` by name. It checks them first, and raises what that check raises
+(``_arguments.py``). Its docstring becomes part of the operator's; shapes have the channels first.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Operator: TypeAlias = Callable[..., Array]
 
 @dataclass(frozen=True, slots=True)
 class Idea:
-    """A chapter's function, and how it takes its arrays (``_frame.py`` lists them)."""
+    """A chapter's function, and the form of the arrays that it takes (see ``_frame.py``)."""
 
     compute: Operator
     last: bool
     """Whether the channels come last."""
     pads: bool
-    """Whether x comes padded."""
+    """Whether it takes x with its padding."""
 
     def conv_call(self, x: Array, out: Shape, w: Array, p: dict[str, Any]) -> Call:
         """Return the call of a conv of x and w that has the parameters ``p``."""
@@ -57,7 +57,7 @@ class Idea:
         return Call(x.shape[2:], out, kernel, stride, reach, dilation, x.shape[1], 2)
 
     def ready(self, x: Array, padding: Padding, fill: float, dtype: np.dtype[Any]) -> Array:
-        """Return x in ``dtype``, padded with ``fill`` if it comes padded; never write to it."""
+        """Return x in ``dtype``, padded with ``fill`` if `pads` is true; never write to it."""
         if self.pads:
             return surrounded(x, padding, fill, dtype, 1 if self.last else 2)
         return x.astype(dtype, copy=False)
@@ -109,7 +109,7 @@ def max_pool(idea: Idea, x: Array, **p: Any) -> Array:
 def avg_pool(idea: Idea, x: Array, *, kernel: Shape, count_include_pad: bool, **p: Any) -> Array:
     """Here x is (N, C, *S) and the result (N, C, *out).
 
-    The definition is AVGPOOL-1 of SPEC.md, and that of the divisor AVGPOOL-5 and AVGPOOL-6.
+    The definition is AVGPOOL-1 of SPEC.md; AVGPOOL-5 and AVGPOOL-6 define the divisor.
     """
     p |= {"kernel": kernel, "dilation": (1,) * len(kernel)}
     out, reach = pool_size(x, **p, channels_last=idea.last)
@@ -121,10 +121,10 @@ def avg_pool(idea: Idea, x: Array, *, kernel: Shape, count_include_pad: bool, **
 def conv_input_grad(idea: Idea, grad: Array, w: Array, input_shape: Shape, **p: Any) -> Array:
     """Return the gradient of conv's x: dx (N, C, *S), which is ``input_shape``.
 
-    What read x[q] through w[k] adds grad * w[k] to dx[q], and so does conv_transpose, whose idea
-    this is: dx[n, c, p*stride + k*dilation] += grad[n, o, p] * w[o, c, k], grad being (N, O, *out)
-    and w (O, C/G, *K); then the padding is cropped. What no window reads stays zero. The definition
-    is GRAD-1 of SPEC.md.
+    An output that read x[q] through w[k] adds grad * w[k] to dx[q]. That is what conv_transpose
+    does: dx[n, c, p*stride + k*dilation] += grad[n, o, p] * w[o, c, k] for grad (N, O, *out) and
+    w (O, C/G, *K). Then the padding is cropped. An element that no window reads has the gradient
+    zero. The definition is GRAD-1 of SPEC.md.
     """
     x, dtype = like(w, input_shape), accumulator(grad.dtype)
     out = conv_grad_size(grad, x, w, **p, channels_last=idea.last)
@@ -160,8 +160,8 @@ def conv_bias_grad(idea: Idea, grad: Array) -> Array:
 def max_pool_grad(idea: Idea, grad: Array, x: Array, **p: Any) -> Array:
     """Here grad is (N, C, *out), x and the result (N, C, *S).
 
-    The definition is GRAD-4 of SPEC.md: of equal maxima the first one takes the gradient, and
-    padding none.
+    The definition is GRAD-4 of SPEC.md: the first of equal maxima takes the gradient, and padding
+    takes none.
     """
     out, reach = pool_grad_size(grad, x, **p, channels_last=idea.last)
     dtype = native(x.dtype)
@@ -191,7 +191,7 @@ def avg_pool_grad(
 
 
 def _biased(y: Array, bias: Array | None, last: bool) -> Array:
-    """Add bias (O,) to every position of y in place. Zeros, for no bias, would make 0 of a -0."""
+    """Add bias (O,), if there is one, to every position of y in place; adding 0 would change -0."""
     if bias is not None:
         wide = bias.astype(y.dtype)
         y += wide if last else wide.reshape(-1, *(1,) * (y.ndim - 2))
@@ -199,6 +199,6 @@ def _biased(y: Array, bias: Array | None, last: bool) -> Array:
 
 
 def _rounded(y: Array, dtype: np.dtype[Any]) -> Array:
-    """Return ``y`` in ``dtype``, copied if it is a part of a larger array, which is then freed."""
+    """Return ``y`` in ``dtype``. A part of a larger array is copied, so that the rest is freed."""
     part = y.base is not None and y.base.size != y.size
     return y.astype(native(dtype), copy=part)

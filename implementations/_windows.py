@@ -14,8 +14,8 @@ from conformance.implementations._arguments import Array, Padding, Shape, check_
 def padded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], first: int = 2) -> Array:
     """Return ``x`` in ``dtype`` with ``fill`` around the spatial axes, which start at ``first``.
 
-    Without padding and conversion that is ``x`` itself: never write to it. Raises ValueError where
-    it would crop.
+    Never write to the result: without padding and conversion it is ``x`` itself. Raises ValueError
+    for padding that is not a pair of numbers of 0 or more for each spatial axis.
     """
     if any(map(any, padding)):
         check_padding(x.ndim - 2, padding)
@@ -23,7 +23,7 @@ def padded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], first:
 
 
 def surrounded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], first: int) -> Array:
-    """Return what `padded` returns, of a ``padding`` that was checked before."""
+    """Do what `padded` does, for a ``padding`` that has been checked."""
     if not any(map(any, padding)):
         return x.astype(dtype, copy=False)
     shape, inside = list(x.shape), [slice(None)] * x.ndim
@@ -42,8 +42,8 @@ def divisors(
 ) -> NDArray[np.int64]:
     """Return how many positions of each window avg_pool divides by, as (*out).
 
-    ``include`` counts those in the padded input, else only those in the input; what ``ceil_mode``
-    adds beyond the padding never counts.
+    With ``include`` the positions in the padded input count, without it only those in the input.
+    Positions that ``ceil_mode`` adds beyond the padding never count.
     """
     counts: list[NDArray[np.int64]] = []
     for s, o, k, step, (before, after) in zip(size, out, kernel, stride, padding, strict=True):

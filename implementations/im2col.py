@@ -137,10 +137,10 @@ def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
     rows, index = window_rows(x, call), window_positions(1, call)  # (N, C, P, K), (P, K)
     inside = call.inside().ravel()[index]
     first = ((rows == rows.max(axis=3, keepdims=True)) & inside).argmax(axis=3)  # (N, C, P)
-    places = index[np.arange(len(index)), first]  # (N, C, P); padding for a window without any
+    positions = index[np.arange(len(index)), first]  # (N, C, P); padding for a window without any
     flat = np.zeros((*x.shape[:2], math.prod(call.padded)), grad.dtype)
     for n, c in np.ndindex(x.shape[:2]):
-        np.add.at(flat[n, c], places[n, c], grad[n, c].ravel())
+        np.add.at(flat[n, c], positions[n, c], grad[n, c].ravel())
     return call.crop(flat.reshape(x.shape))
 
 

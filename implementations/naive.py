@@ -52,16 +52,16 @@ def conv2d_plain(x: Array, w: Array) -> Array:
 
 
 def windows(first: int, second: int, call: Call) -> Iterator[tuple[Any, ...]]:
-    """Yield (a, b, p, where p's window lies) for each position p and all a < first, b < second."""
+    """Yield (a, b, p, the slices of p's window) for each position p, a < first and b < second."""
     for p in np.ndindex(call.out):
         axes = zip(p, call.kernel, call.stride, call.dilation, strict=True)
-        where = tuple([slice(i * s, i * s + d * (k - 1) + 1, d) for i, k, s, d in axes])
+        region = tuple([slice(i * s, i * s + d * (k - 1) + 1, d) for i, k, s, d in axes])
         for a, b in product(range(first), range(second)):
-            yield a, b, p, where
+            yield a, b, p, region
 
 
 def partners(channels: int, groups: int, per_group: int) -> list[slice]:
-    """Return, for each of ``channels``, the ``per_group`` ones that it meets through the weight."""
+    """Return, for each of ``channels``, the ``per_group`` channels that the weight joins it to."""
     firsts = (c // (channels // groups) * per_group for c in range(channels))
     return [slice(first, first + per_group) for first in firsts]
 
@@ -74,9 +74,9 @@ def conv(x: Array, w: Array, call: Call) -> Array:
     stand for one index a spatial axis and c runs over the group of o. The frame adds bias[o].
     """
     y = np.empty((len(x), len(w), *call.out), x.dtype)
-    read = partners(len(w), call.groups, w.shape[1])
-    for n, o, p, where in windows(len(x), len(w), call):
-        window = x[n, read[o]][:, *where]  # (C/G, *K)
+    inputs = partners(len(w), call.groups, w.shape[1])
+    for n, o, p, region in windows(len(x), len(w), call):
+        window = x[n, inputs[o]][:, *region]  # (C/G, *K)
         y[n, o, *p] = (window * w[o]).sum()
     return y
 
@@ -88,10 +88,10 @@ def conv_transpose(x: Array, w: Array, call: Call) -> Array:
     y[n, o, p*stride + k*dilation] += x[n, c, p] * w[c, o, k] for every o of the group of c.
     """
     y = np.zeros((len(x), w.shape[1] * call.groups, *call.padded), x.dtype)
-    written = partners(len(w), call.groups, w.shape[1])
-    for n, c, p, where in windows(len(x), len(w), call):
+    outputs = partners(len(w), call.groups, w.shape[1])
+    for n, c, p, region in windows(len(x), len(w), call):
         stamp = x[n, c, *p] * w[c]  # (O/G, *K)
-        y[n, written[c]][:, *where] += stamp
+        y[n, outputs[c]][:, *region] += stamp
     return call.crop(y)
 
 
@@ -99,8 +99,8 @@ def conv_transpose(x: Array, w: Array, call: Call) -> Array:
 def max_pool(x: Array, call: Call) -> Array:
     """Take the largest x[n, c, p*stride + k*dilation] over k, padding being the lowest value."""
     y = np.empty((*x.shape[:2], *call.out), x.dtype)
-    for n, c, p, where in windows(len(x), x.shape[1], call):
-        y[n, c, *p] = x[n, c, *where].max()  # NaN if there is one
+    for n, c, p, region in windows(len(x), x.shape[1], call):
+        y[n, c, *p] = x[n, c, *region].max()  # NaN if there is one
     return y
 
 
@@ -108,8 +108,8 @@ def max_pool(x: Array, call: Call) -> Array:
 def avg_pool(x: Array, counts: Array, call: Call) -> Array:
     """Divide the sum of x[n, c, p*stride + k] over k by how many of those positions count."""
     y = np.empty((*x.shape[:2], *call.out), x.dtype)
-    for n, c, p, where in windows(len(x), x.shape[1], call):
-        y[n, c, *p] = x[n, c, *where].sum() / counts[p]
+    for n, c, p, region in windows(len(x), x.shape[1], call):
+        y[n, c, *p] = x[n, c, *region].sum() / counts[p]
     return y
 
 
@@ -124,9 +124,9 @@ def conv_weight_grad(grad: Array, x: Array, call: Call) -> Array:
     """Add each output element's gradient times its window to the gradient of its kernel."""
     filters, per_group = grad.shape[1], x.shape[1] // call.groups
     dw = np.zeros((filters, per_group, *call.kernel), x.dtype)
-    read = partners(filters, call.groups, per_group)
-    for n, o, p, where in windows(len(x), filters, call):
-        dw[o] += grad[n, o, *p] * x[n, read[o]][:, *where]  # (C/G, *K)
+    inputs = partners(filters, call.groups, per_group)
+    for n, o, p, region in windows(len(x), filters, call):
+        dw[o] += grad[n, o, *p] * x[n, inputs[o]][:, *region]  # (C/G, *K)
     return dw
 
 
@@ -134,10 +134,10 @@ def conv_weight_grad(grad: Array, x: Array, call: Call) -> Array:
 def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
     """Add each window's gradient where its first maximum is; padding has none."""
     dx, inside = np.zeros(x.shape, grad.dtype), call.inside()
-    for n, c, p, where in windows(len(x), x.shape[1], call):
-        window = x[n, c, *where]
-        first = ((window == window.max()) & inside[where]).argmax()
-        dx[n, c, *where][np.unravel_index(first, call.kernel)] += grad[n, c, *p]
+    for n, c, p, region in windows(len(x), x.shape[1], call):
+        window = x[n, c, *region]
+        first = ((window == window.max()) & inside[region]).argmax()
+        dx[n, c, *region][np.unravel_index(first, call.kernel)] += grad[n, c, *p]
     return call.crop(dx)
 
 
@@ -145,8 +145,8 @@ def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
 def avg_pool_grad(shares: Array, call: Call) -> Array:
     """Add each window's gradient, over the divisor, to every element that it read."""
     dx = np.zeros((*shares.shape[:2], *call.padded), shares.dtype)
-    for n, c, p, where in windows(len(dx), dx.shape[1], call):
-        dx[n, c, *where] += shares[n, c, *p]
+    for n, c, p, region in windows(len(dx), dx.shape[1], call):
+        dx[n, c, *region] += shares[n, c, *p]
     return call.crop(dx)
 
 
@@ -161,7 +161,7 @@ def conv_with_a_mistake(x: Array, w: Array, call: Call) -> Array:
     It is right for one group, and for a depthwise convolution that makes one channel of each.
     """
     y = np.empty((len(x), len(w), *call.out), x.dtype)
-    for n, o, p, where in windows(len(x), len(w), call):
+    for n, o, p, region in windows(len(x), len(w), call):
         first = o % call.groups * w.shape[1]
-        y[n, o, *p] = (x[n, first : first + w.shape[1]][:, *where] * w[o]).sum()
+        y[n, o, *p] = (x[n, first : first + w.shape[1]][:, *region] * w[o]).sum()
     return y

@@ -79,8 +79,8 @@ def conv(x: Array, w: Array, call: Call) -> Array:
     """Add up, over the kernel positions k, the input shifted by k times w[k]."""
     images, weight = groups_first(x, call.groups), group_matrices(w, call.groups)
     y = np.zeros((len(x), call.groups, *call.out, w.shape[-1] // call.groups), x.dtype)
-    for k, where in shifts(call):
-        y += images[:, :, *where] @ weight[k]  # (N, G, *out, O/G)
+    for k, region in shifts(call):
+        y += images[:, :, *region] @ weight[k]  # (N, G, *out, O/G)
     return groups_last(y)  # (N, *out, O)
 
 
@@ -90,8 +90,8 @@ def conv_transpose(x: Array, w: Array, call: Call) -> Array:
     images = groups_first(x, call.groups)  # (N, G, *S, C/G)
     weight = group_matrices(w, call.groups).swapaxes(-1, -2)  # of w (*K, O/G, C)
     y = np.zeros((len(x), call.groups, *call.padded, w.shape[-2]), x.dtype)
-    for k, where in shifts(call):
-        y[:, :, *where] += images @ weight[k]  # (N, G, *S, O/G)
+    for k, region in shifts(call):
+        y[:, :, *region] += images @ weight[k]  # (N, G, *S, O/G)
     return call.crop(groups_last(y))  # (N, *size, O)
 
 
@@ -99,8 +99,8 @@ def conv_transpose(x: Array, w: Array, call: Call) -> Array:
 def max_pool(x: Array, call: Call) -> Array:
     """Keep a running maximum over the shifted inputs."""
     y = np.full((len(x), *call.out, x.shape[-1]), lowest(x.dtype), x.dtype)
-    for _, where in shifts(call):
-        np.maximum(y, x[:, *where], out=y)  # NaN if either is
+    for _, region in shifts(call):
+        np.maximum(y, x[:, *region], out=y)  # NaN if either is
     return y
 
 
@@ -108,8 +108,8 @@ def max_pool(x: Array, call: Call) -> Array:
 def avg_pool(x: Array, counts: Array, call: Call) -> Array:
     """Keep a running sum over the shifted inputs, and divide it by what counts in each window."""
     sums = np.zeros((len(x), *call.out, x.shape[-1]), x.dtype)
-    for _, where in shifts(call):
-        sums += x[:, *where]
+    for _, region in shifts(call):
+        sums += x[:, *region]
     return sums / counts
 
 
@@ -126,10 +126,10 @@ def conv_weight_grad(grad: Array, x: Array, call: Call) -> Array:
     flat = groups_first(grad, groups).reshape(n, groups, p, o // groups)
     images = groups_first(x, groups)  # (N, G, *padded, C/G)
     dw = np.zeros((*call.kernel, per_group, o), x.dtype)
-    for k, where in shifts(call):
-        shift = images[:, :, *where].reshape(n, groups, p, per_group)
-        each = (shift.swapaxes(2, 3) @ flat).sum(axis=0)  # (G, C/G, O/G), all images added
-        dw[k] = each.swapaxes(0, 1).reshape(per_group, o)
+    for k, region in shifts(call):
+        shift = images[:, :, *region].reshape(n, groups, p, per_group)
+        product = (shift.swapaxes(2, 3) @ flat).sum(axis=0)  # (G, C/G, O/G), all images added
+        dw[k] = product.swapaxes(0, 1).reshape(per_group, o)
     return dw
 
 
@@ -137,13 +137,13 @@ def conv_weight_grad(grad: Array, x: Array, call: Call) -> Array:
 def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
     """Hand out grad to the shifted inputs that equal the maximum, the first one taking it."""
     largest, inside = np.full(grad.shape, lowest(x.dtype), x.dtype), call.inside()[..., None]
-    for _, where in shifts(call):
-        np.maximum(largest, x[:, *where], out=largest)
-    dx, left = np.zeros(x.shape, grad.dtype), np.ones(grad.shape, bool)  # left: not handed out yet
-    for _, where in shifts(call):
-        takes = left & inside[where] & (x[:, *where] == largest)
-        dx[:, *where] += np.where(takes, grad, 0)
-        left &= ~takes
+    for _, region in shifts(call):
+        np.maximum(largest, x[:, *region], out=largest)
+    dx, waiting = np.zeros(x.shape, grad.dtype), np.ones(grad.shape, bool)  # no winner yet
+    for _, region in shifts(call):
+        winners = waiting & inside[region] & (x[:, *region] == largest)
+        dx[:, *region] += np.where(winners, grad, 0)
+        waiting &= ~winners
     return call.crop(dx)
 
 
@@ -151,8 +151,8 @@ def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
 def avg_pool_grad(shares: Array, call: Call) -> Array:
     """Add grad, over what counts in each window, to the input's gradient at every shift."""
     dx = np.zeros((len(shares), *call.padded, shares.shape[-1]), shares.dtype)
-    for _, where in shifts(call):
-        dx[:, *where] += shares
+    for _, region in shifts(call):
+        dx[:, *region] += shares
     return call.crop(dx)
 
 
@@ -165,6 +165,6 @@ def avg_pool_grad(shares: Array, call: Call) -> Array:
 def avg_pool_with_a_mistake(x: Array, counts: Array, call: Call) -> Array:
     """One line is wrong. The suite says "AVGPOOL-1: the definition"."""
     sums = np.zeros((len(x), *call.out, x.shape[-1]), x.dtype)
-    for _, where in shifts(call):
-        sums += x[:, *where]
+    for _, region in shifts(call):
+        sums += x[:, *region]
     return sums / math.prod(call.kernel)

@@ -139,12 +139,12 @@ def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
     numbers = np.arange(inside.size).reshape(inside.shape)
     shape = math.prod(call.kernel), math.prod(call.out)
     windows = window_view(x, call).reshape(*x.shape[:2], *shape)  # (N, C, K, P)
-    positions, real = (window_view(each, call).reshape(shape) for each in (numbers, inside))
+    positions, real = (window_view(image, call).reshape(shape) for image in (numbers, inside))
     first = ((windows == windows.max(axis=2, keepdims=True)) & real).argmax(axis=2)  # (N, C, P)
     flat = np.zeros((*x.shape[:2], inside.size), grad.dtype)
     for n, c in np.ndindex(x.shape[:2]):
-        places = positions[first[n, c], np.arange(shape[1])]  # padding for a window without any
-        np.add.at(flat[n, c], places, grad[n, c].ravel())
+        targets = positions[first[n, c], np.arange(shape[1])]  # padding for a window without any
+        np.add.at(flat[n, c], targets, grad[n, c].ravel())
     return call.crop(flat.reshape(x.shape))
 
 

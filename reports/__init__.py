@@ -2,7 +2,7 @@
 
 `load` reads a run file into a `Report`; each form of output is one module with one function::
 
-    from reports import load
+    from conformance.reports import load
     from conformance.reports.as_json import as_json      # a dict, for strict JSON
     from conformance.reports.html import html            # one self-contained page
     from conformance.reports.markdown import markdown    # for the summary of a CI job

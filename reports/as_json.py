@@ -27,13 +27,13 @@ def as_json(report: Report) -> dict[str, Any]:
         "complete": report.complete,
         "implementations": [
             {
-                **as_data(one),
+                **as_data(implementation),
                 "cells": [
                     _cell(c, violations.get((c.implementation, c.operator, c.dims, c.dtype), []))
-                    for c in cells.get(one.name, [])
+                    for c in cells.get(implementation.name, [])
                 ],
             }
-            for one in report.implementations
+            for implementation in report.implementations
         ],
         "known": [as_data(entry) for entry in report.known],
         "layers": [as_data(row) for row in report.large],
@@ -51,9 +51,9 @@ def _cell(cell: Cell, violations: list[Violation]) -> dict[str, Any]:
 
 
 def as_data(row: Row, given: Container[str] = ()) -> dict[str, Any]:
-    """Return a row as a dict, without the columns that what it is in has ``given`` already.
+    """Return a row as a dict, without the columns that are ``given`` around it already.
 
-    True and False are 1 and 0, as they are in the file.
+    True and False become 1 and 0, as in the file.
     """
     listed = (column for column in columns(type(row)) if column.in_json)
     values = {
@@ -63,7 +63,7 @@ def as_data(row: Row, given: Container[str] = ()) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return ``value`` with every number one that JSON has."""
+    """Return ``value`` with NaN and infinities replaced, which JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, dict):

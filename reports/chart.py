@@ -1,4 +1,4 @@
-"""Where the marks of a timing chart lie: one axis for each layer, linear or logarithmic."""
+"""The positions of the marks in a timing chart: each layer has a linear or logarithmic axis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from conformance.reports.text import seconds
 
 _WIDEST_LINEAR = 20.0
-"""Slowest over fastest up to which a linear axis, whose bars start at zero, still shows both."""
+"""Up to this ratio of the slowest to the fastest, a linear axis from zero still shows both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Axis:
     logarithmic: bool
 
     def position(self, value: float | None) -> float:
-        """Return where ``value`` seconds lies, in percent of the width, within 0 to 100."""
+        """Return the position of ``value`` seconds in percent of the width, from 0 to 100."""
         if value is None or not math.isfinite(value) or self.high <= self.low:
             return 0.0
         if self.logarithmic:
@@ -49,14 +49,14 @@ class Axis:
 
 
 def axis(values: Iterable[float | None]) -> Axis:
-    """Return an axis on which all of ``values`` (seconds) can be told apart."""
-    known = [v for v in values if v is not None and math.isfinite(v) and v > 0]
-    if not known:
+    """Return an axis on which all of ``values`` (seconds) can be distinguished."""
+    times = [v for v in values if v is not None and math.isfinite(v) and v > 0]
+    if not times:
         return Axis(0.0, 0.0, logarithmic=False)
-    low, high = min(known), max(known)
+    low, high = min(times), max(times)
     if high <= _WIDEST_LINEAR * low:
         return Axis(0.0, high, logarithmic=False)
-    # The decade below the fastest: a bar of length zero would say that it takes no time.
+    # Begin a decade below the fastest: a bar of length zero would mean no time at all.
     floor = math.floor(math.log10(low * 0.7))
     return Axis(10.0**floor, 10.0 ** math.ceil(math.log10(high)), logarithmic=True)
 

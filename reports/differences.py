@@ -1,7 +1,7 @@
-"""Where implementations differ: for each requirement who does what, and the case that shows it.
+"""Where implementations differ: who does what about each requirement, and a case that shows it.
 
-Everything here comes from the run file: violations, known differences, what each implementation
-made of the smallest case of another's failure, and the conventions that were probed.
+Everything here comes from the run file: violations, known differences, the verdicts of all
+implementations on the smallest failing case of each, and the conventions that were probed.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from conformance.runfile.words import FAILED, KNOWN_DIFFERENCE, MIXED, NEITHER, 
 
 CONVENTION, DEFECT = "convention", "defect"
 
-_PLACES = {word: place for place, word in enumerate((*FAILED, KNOWN_DIFFERENCE))}
+_RANKS = {word: rank for rank, word in enumerate((*FAILED, KNOWN_DIFFERENCE))}
 
 
 @dataclass(frozen=True, slots=True)
-class Party:
-    """What one implementation does about a requirement, in one operator."""
+class Stance:
+    """The behaviour of one implementation under a requirement, in one operator."""
 
     implementation: str
     version: str
     does: str
-    """Such as violates, conforms, unsupported, known difference, or the convention followed."""
+    """A status: violates, conforms, unsupported, known difference, not asked and so on."""
     detail: str = ""
-    """How many cases, since when, or why."""
+    """How many cases and where, or why."""
     case: str = ""
     """The smallest case on which this implementation fails."""
     message: str = ""
     script: str = ""
     alone: bool = False
-    """Whether the script uses the engine alone, and not the adapter."""
+    """Whether the script uses the engine alone, without the adapter."""
 
     @property
     def fails(self) -> bool:
@@ -47,38 +47,38 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One requirement in one operator, and what each implementation of the run does about it."""
+    """One requirement in one operator, and the behaviour of each implementation of the run."""
 
     requirement: str
     title: str
     sentence: str
-    """The normative text."""
+    """The normative text of the requirement."""
     kind: str
-    """convention, defect or known difference."""
+    """One of convention, defect and known difference."""
     operator: str
     case: str
-    """The smallest case that shows it, which every implementation was asked about."""
-    parties: tuple[Party, ...]
+    """The smallest case that shows it, on which every implementation was judged."""
+    parties: tuple[Stance, ...]
 
     @property
     def anchor(self) -> str:
         return f"{self.requirement}-{self.operator}".lower().replace("_", "-")
 
     @property
-    def failing(self) -> tuple[Party, ...]:
-        """Who fails, the one with the smallest case first."""
-        found = [party for party in self.parties if party.fails]
-        return tuple(sorted(found, key=lambda p: (p.case != self.case, len(p.case), p.case)))
+    def failing(self) -> tuple[Stance, ...]:
+        """The implementations that fail; the one with the smallest case comes first."""
+        failures = [party for party in self.parties if party.fails]
+        return tuple(sorted(failures, key=lambda p: (p.case != self.case, len(p.case), p.case)))
 
     @property
-    def others(self) -> tuple[tuple[str, tuple[Party, ...]], ...]:
-        """Who does not fail, by what they do."""
+    def others(self) -> tuple[tuple[str, tuple[Stance, ...]], ...]:
+        """The implementations that do not fail, grouped by their status."""
         others = (party for party in self.parties if not party.fails)
         return _by(others, lambda party: party.does)
 
 
 def differences(report: Report) -> tuple[Difference, ...]:
-    """Return the differences of a run, conventions apart, by requirement and operator."""
+    """Return the differences of a run, by requirement and operator; see `choices`, too."""
     keys = {(v.requirement, v.operator) for v in report.violations if v.status in FAILED}
     keys |= {(k.requirement, k.operator) for k in report.known if k.status == KNOWN_DIFFERENCE}
     ordered = sorted(keys, key=lambda key: (_group(key[0]), by_operator(key[1])))
@@ -86,44 +86,45 @@ def differences(report: Report) -> tuple[Difference, ...]:
 
 
 def _difference(report: Report, number: str, operator: str) -> Difference:
-    mine = [v for v in report.violations if (v.requirement, v.operator) == (number, operator)]
-    known = [
+    violations = [v for v in report.violations if (v.requirement, v.operator) == (number, operator)]
+    expected = [
         k
         for k in report.known
         if (k.requirement, k.operator, k.status) == (number, operator, KNOWN_DIFFERENCE)
     ]
     asked = [w for w in report.witnesses if (w.requirement, w.operator) == (number, operator)]
-    cases = [v.case for v in mine] + [k.case for k in known]
+    cases = [v.case for v in violations] + [k.case for k in expected]
     case = asked[0].case if asked else min(cases, key=len)
     title, rule = _title_and_rule(number)
     parties = sorted(
-        _parties(report, operator, mine, known, asked),
-        key=lambda p: (_PLACES.get(p.does, len(_PLACES)), p.does),
+        _parties(report, operator, violations, expected, asked),
+        key=lambda p: (_RANKS.get(p.does, len(_RANKS)), p.does),
     )
     return Difference(
         requirement=number,
         title=title,
         sentence=rule,
-        kind=_kind(report, number, mine),
+        kind=_kind(report, number, violations),
         operator=operator,
         case=case,
         parties=tuple(parties),
     )
 
 
-def _kind(report: Report, number: str, mine: list[Violation]) -> str:
-    """Return what a difference is.
+def _kind(report: Report, number: str, violations: list[Violation]) -> str:
+    """Return the kind of a difference.
 
-    It is a convention where everybody who violates was seen to follow an allowed alternative, and
-    the same one everywhere: what is wrong is only that another one is declared.
+    It is a known difference if nobody violates. It is a convention if every implementation that
+    violates was seen to follow one allowed alternative, and only declares another. Else it is a
+    defect.
     """
-    if not mine:
+    if not violations:
         return KNOWN_DIFFERENCE
-    seen = [c for c in report.conventions if c.convention != "accuracy" and not c.agrees]
+    disagreeing = [c for c in report.conventions if c.convention != "accuracy" and not c.agrees]
     if number != "DECLARE-5":
-        seen = [c for c in seen if c.requirement == number]
-    for name in {v.implementation for v in mine}:
-        followed = {c.followed for c in seen if c.implementation == name}
+        disagreeing = [c for c in disagreeing if c.requirement == number]
+    for name in {v.implementation for v in violations}:
+        followed = {c.followed for c in disagreeing if c.implementation == name}
         if not followed or followed & {MIXED, NEITHER}:
             return DEFECT
     return CONVENTION
@@ -132,27 +133,29 @@ def _kind(report: Report, number: str, mine: list[Violation]) -> str:
 def _parties(
     report: Report,
     operator: str,
-    mine: Iterable[Violation],
-    known: Iterable[Known],
+    violations: Iterable[Violation],
+    expected: Iterable[Known],
     asked: Iterable[Witness],
-) -> Iterator[Party]:
+) -> Iterator[Stance]:
     witnessed = {witness.implementation: witness for witness in asked}
-    for one in report.judged:
-        cells = [c for c in report.cells if (c.implementation, c.operator) == (one.name, operator)]
-        found = sorted(
-            (v for v in mine if v.implementation == one.name), key=lambda v: (len(v.case), v.case)
+    for implementation in report.judged:
+        key = (implementation.name, operator)
+        cells = [c for c in report.cells if (c.implementation, c.operator) == key]
+        failures = sorted(
+            (v for v in violations if v.implementation == implementation.name),
+            key=lambda v: (len(v.case), v.case),
         )
-        listed = [k for k in known if k.implementation == one.name]
-        witness = witnessed.get(one.name)
-        base = Party(one.name, one.version, "")
-        if found:
-            where = ", ".join(dict.fromkeys(f"{v.dims}-D {v.dtype}" for v in found))
-            count = plural(sum(v.count for v in found), "case")
-            yield _failing(base, found[0].status, f"{count}: {where}", found[0])
-        elif listed:
-            entry = listed[0]
-            told = f"{plural(entry.count, 'case')} where {entry.covers}: {entry.reason}"
-            yield _failing(base, KNOWN_DIFFERENCE, one_line(f"{told} {entry.link}"), entry)
+        entries = [k for k in expected if k.implementation == implementation.name]
+        witness = witnessed.get(implementation.name)
+        base = Stance(implementation.name, implementation.version, "")
+        if failures:
+            where = ", ".join(dict.fromkeys(f"{v.dims}-D {v.dtype}" for v in failures))
+            count = plural(sum(v.count for v in failures), "case")
+            yield _failing(base, failures[0].status, f"{count}: {where}", failures[0])
+        elif entries:
+            entry = entries[0]
+            text = f"{plural(entry.count, 'case')} where {entry.covers}: {entry.reason}"
+            yield _failing(base, KNOWN_DIFFERENCE, one_line(f"{text} {entry.link}"), entry)
         elif not cells:
             yield replace(base, does="not implemented")
         elif witness is None:
@@ -164,8 +167,10 @@ def _parties(
             yield replace(base, does=witness.status, detail=one_line(witness.message))
 
 
-def _failing(base: Party, does: str, detail: str, shown: Violation | Known | Witness) -> Party:
-    script = shown.engine_script or getattr(shown, "script", "")  # a witness has no other
+def _failing(base: Stance, does: str, detail: str, shown: Violation | Known | Witness) -> Stance:
+    script = shown.engine_script or getattr(
+        shown, "script", ""
+    )  # a witness has no script through the adapter
     return replace(
         base,
         does=does,
@@ -182,14 +187,14 @@ def _failing(base: Party, does: str, detail: str, shown: Violation | Known | Wit
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """What one implementation declares of a convention, and what the probes saw it follow."""
+    """The alternative that an implementation declares, and the one that it followed in probes."""
 
     implementation: str
     declared: str
     followed: str
-    """The alternative, or several, or mixed or neither."""
+    """An alternative, several of them, ``mixed`` or ``neither``."""
     where: str
-    """The operators of each, where there are several."""
+    """The operators of each alternative, if there are several."""
     agrees: bool
     probes: int
     case: str
@@ -199,8 +204,8 @@ class Follower:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A convention, or a class of accuracy, and who follows which of its alternatives."""
+class ConventionUse:
+    """A convention, or the accuracy of a dtype, and who follows which of its alternatives."""
 
     name: str
     requirement: str
@@ -214,20 +219,20 @@ class Choice:
         return self.name.startswith("accuracy")
 
     @property
-    def camps(self) -> tuple[tuple[str, tuple[Follower, ...]], ...]:
-        """Who follows what, those of one alternative together."""
+    def by_alternative(self) -> tuple[tuple[str, tuple[Follower, ...]], ...]:
+        """The followers of each alternative."""
         return _by(self.followers, lambda follower: follower.followed)
 
 
-def choices(report: Report) -> tuple[Choice, ...]:
-    """Return the conventions that were probed, and the accuracy of each dtype, with who has which.
+def choices(report: Report) -> tuple[ConventionUse, ...]:
+    """Return the conventions that were probed, and the accuracy of each dtype, with all followers.
 
-    Where nobody could be probed there is no entry.
+    A convention for which no implementation could be probed has no entry.
     """
     probed = [row for row in report.conventions if row.followed != NOT_APPLICABLE]
     groups = grouped(probed, lambda row: (_name(row), row.requirement))
     return tuple(
-        Choice(name, number, *_title_and_rule(number), tuple(_followers(report, rows)))
+        ConventionUse(name, number, *_title_and_rule(number), tuple(_followers(report, rows)))
         for (name, number), rows in sorted(groups.items(), key=lambda g: (_group(g[0][1]), g[0][0]))
     )
 
@@ -237,23 +242,23 @@ def _name(row: Convention) -> str:
 
 
 def _followers(report: Report, rows: list[Convention]) -> Iterator[Follower]:
-    for one in report.judged:
-        mine = [row for row in rows if row.implementation == one.name]
-        if not mine:
+    for implementation in report.judged:
+        own = [row for row in rows if row.implementation == implementation.name]
+        if not own:
             continue
-        wrong = next((row for row in mine if not row.agrees), None)
-        shown = wrong or mine[0]
+        wrong = next((row for row in own if not row.agrees), None)
+        shown = wrong or own[0]
         worst = None
         if shown.convention == "accuracy":
-            cells = (c for c in report.cells if c.implementation == one.name)
+            cells = (c for c in report.cells if c.implementation == implementation.name)
             worst = largest(cell.worst for cell in cells if cell.dtype == shown.dtype)
         yield Follower(
-            implementation=one.name,
+            implementation=implementation.name,
             declared=shown.declared,
-            followed=", ".join(dict.fromkeys(row.followed for row in mine)),
-            where=_where(mine),
+            followed=", ".join(dict.fromkeys(row.followed for row in own)),
+            where=_where(own),
             agrees=wrong is None,
-            probes=sum(row.probes for row in mine),
+            probes=sum(row.probes for row in own),
             case=shown.case,
             message=shown.message,
             worst=worst,
@@ -281,5 +286,5 @@ def _title_and_rule(number: str) -> tuple[str, str]:
 
 
 def _group(number: str) -> tuple[str, int]:
-    group, _, rest = number.partition("-")
-    return group, int(rest) if rest.isdigit() else 0
+    group, _, digits = number.partition("-")
+    return group, int(digits) if digits.isdigit() else 0

@@ -14,15 +14,15 @@ from conformance.reports.model import Report
 
 def differences_html(report: Report) -> str:
     """Return the page."""
-    found = differences(report)
+    shown = differences(report)
     return (
         environment_of_templates()
         .get_template("differences.html.j2")
         .render(
             report=report,
-            sentence=sentence(report, found),
+            sentence=sentence(report, shown),
             incomplete=None if report.complete else INCOMPLETE,
-            differences=[(difference, prose(difference.sentence)) for difference in found],
+            differences=[(difference, prose(difference.sentence)) for difference in shown],
             choices=[(choice, prose(choice.sentence)) for choice in choices(report)],
             environment=environment(report),
         )
@@ -30,20 +30,22 @@ def differences_html(report: Report) -> str:
 
 
 def prose(text: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return a requirement's text as paragraphs: ("p" or "pre", parts), each ("text" or "code", _).
+    """Return a requirement's text as ("p" or "pre", parts); a part is ("text" or "code", string).
 
-    The text is Markdown of SPEC.md, of which this reads what a requirement uses: paragraphs,
-    indented formulas, and code between backticks.
+    The text is Markdown of SPEC.md. Only what requirements use is read: paragraphs, indented
+    formulas, and code between backticks.
     """
-    found = []
+    paragraphs = []
     for filled, group in groupby(text.splitlines(), key=lambda line: bool(line.strip())):
         lines = list(group)
         if not filled:
             continue
         if all(line.startswith("    ") for line in lines):
-            found.append(("pre", [("text", "\n".join(line[4:] for line in lines))]))
+            paragraphs.append(("pre", [("text", "\n".join(line[4:] for line in lines))]))
             continue
         parts = re.split(r"`([^`]*)`", " ".join(line.strip() for line in lines))
         kinds = ("text", "code")
-        found.append(("p", [(kinds[place % 2], part) for place, part in enumerate(parts) if part]))
-    return found
+        paragraphs.append(
+            ("p", [(kinds[position % 2], part) for position, part in enumerate(parts) if part])
+        )
+    return paragraphs

@@ -5,9 +5,9 @@ from __future__ import annotations
 from conformance.reports.differences import (
     CONVENTION,
     DEFECT,
-    Choice,
+    ConventionUse,
     Difference,
-    Party,
+    Stance,
     choices,
     differences,
 )
@@ -29,24 +29,24 @@ _KINDS = {
 
 def differences_markdown(report: Report) -> str:
     """Return the page: a summary, then each difference with its smallest cases and scripts."""
-    found, followed = differences(report), choices(report)
-    parts = ["# Where the implementations differ", sentence(report, found)]
+    shown, followed = differences(report), choices(report)
+    parts = ["# Where the implementations differ", sentence(report, shown)]
     if not report.complete:
         parts.append(f"> [!WARNING]\n> {INCOMPLETE}")
-    if found:
+    if shown:
         rows = [
             (
                 Marked(f"[{escaped(d.requirement)}](#{d.anchor})"),
                 d.operator,
                 d.kind,
                 ", ".join(party.implementation for party in d.failing),
-                ", ".join(f"{len(who)} {does}" for does, who in d.others),
+                ", ".join(f"{len(parties)} {does}" for does, parties in d.others),
             )
-            for d in found
+            for d in shown
         ]
         header = ("requirement", "operator", "kind", "who", "the others")
         parts.append(table(Table(header, "lllll", rows)))
-    for difference in found:
+    for difference in shown:
         parts += _difference(difference)
     if followed:
         parts.append("# Which conventions they follow")
@@ -60,14 +60,14 @@ def differences_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def sentence(report: Report, found: tuple[Difference, ...]) -> str:
-    """Return the page in one sentence."""
-    if not found:
+def sentence(report: Report, shown: tuple[Difference, ...]) -> str:
+    """Return the sentence that sums up the page."""
+    if not shown:
         return f"No requirement on which {plural(len(report.judged), 'implementation')} differ."
-    numbers = len({difference.requirement for difference in found})
-    who = {party.implementation for d in found for party in d.failing}
+    numbers = len({difference.requirement for difference in shown})
+    names = {party.implementation for d in shown for party in d.failing}
     return (
-        f"{plural(numbers, 'requirement')} on which implementations differ: {len(who)} of "
+        f"{plural(numbers, 'requirement')} on which implementations differ: {len(names)} of "
         f"{plural(len(report.judged), 'implementation')} differ from the exact result, or from "
         "what they declare, somewhere."
     )
@@ -83,10 +83,10 @@ def _difference(difference: Difference) -> list[str]:
         )
         for party in difference.failing
     ]
-    for does, who in difference.others:
-        names = ", ".join(party.implementation for party in who)
-        told = "; ".join(dict.fromkeys(party.detail for party in who if party.detail))
-        rows.append((names, does, shorten(told, 300)))
+    for does, parties in difference.others:
+        names = ", ".join(party.implementation for party in parties)
+        details = "; ".join(dict.fromkeys(party.detail for party in parties if party.detail))
+        rows.append((names, does, shorten(details, 300)))
     parts = [
         f'<a id="{difference.anchor}"></a>',
         f"## {escaped(title)}",
@@ -101,10 +101,10 @@ def _difference(difference: Difference) -> list[str]:
     return [part for part in parts if part]
 
 
-def _shown(party: Party) -> list[str]:
+def _shown(party: Stance) -> list[str]:
     verb = "expected of" if party.does not in FAILED else "found in"
-    what = "with the engine alone" if party.alone else "through its adapter"
-    head = f"{verb} <b>{escaped(party.implementation)}</b>, {what}"
+    means = "with the engine alone" if party.alone else "through its adapter"
+    head = f"{verb} <b>{escaped(party.implementation)}</b>, {means}"
     inner = [
         fenced(party.case, "text"),
         fenced(shorten(party.message, _LONGEST_MESSAGE), "text") if party.message else "",
@@ -113,17 +113,17 @@ def _shown(party: Party) -> list[str]:
     return folded(head, *(part for part in inner if part))
 
 
-def _choice(choice: Choice) -> list[str]:
+def _choice(choice: ConventionUse) -> list[str]:
     rows = [
         (
-            one.implementation,
-            one.declared,
-            one.where or one.followed,
-            "" if one.agrees else f"❌ {one_line(shorten(one.message, 300))}",
-            f"{one.probes:,}",
-            multiple(one.worst),
+            follower.implementation,
+            follower.declared,
+            follower.where or follower.followed,
+            "" if follower.agrees else f"❌ {one_line(shorten(follower.message, 300))}",
+            f"{follower.probes:,}",
+            multiple(follower.worst),
         )
-        for one in choice.followers
+        for follower in choice.followers
     ]
     header = ("implementation", "declares", "follows", "", "probes", "worst")
     title = f"{choice.name} ({choice.requirement}: {choice.title})"

@@ -1,4 +1,4 @@
-"""The outcome of a run in one sentence, and the machine and settings that it came from."""
+"""The outcome of a run in one sentence, and the machine and settings of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conformance.runfile.text import one_line
 INCOMPLETE = "The run is incomplete: it ended before its closing record."
 
 _NAMED = 6
-"""Violated requirements that a sentence names before it counts the rest."""
+"""A sentence names this many violated requirements, and counts the others."""
 
 
 def headline(report: Report) -> str:
@@ -33,9 +33,9 @@ def headline(report: Report) -> str:
 
 
 def overall(report: Report) -> str:
-    """Return the verdict on the whole run: violates, known difference, conforms, inconclusive.
+    """Return the verdict on the whole run.
 
-    Or that an adapter is wrong.
+    It is one of adapter wrong, violates, known difference, conforms and inconclusive.
     """
     verdicts = report.verdicts()
     if verdicts[words.ADAPTER_WRONG]:
@@ -91,23 +91,23 @@ def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
     conform = counts[words.CONFORMS]
     if conform == len(judged):
         return f"All {conform} implementations conform"
-    rest = [
+    others = [
         f"{count} {verdict}"
         for verdict, count in sorted(counts.items())
         if verdict not in (*words.FAILED, words.CONFORMS, words.NOT_INSTALLED)
     ]
     of = f"of {len(judged)} implementations"
     if not failed:
-        return f"{conform} {of} {'conforms' if conform == 1 else 'conform'}, {', '.join(rest)}"
+        return f"{conform} {of} {'conforms' if conform == 1 else 'conform'}, {', '.join(others)}"
     verb = "violates" if failed == 1 else "violate"
     good = [f"{conform} {'conforms' if conform == 1 else 'conform'}"] if conform else []
-    return ", ".join([f"{failed} {of} {verb} the requirements", *good, *rest])
+    return ", ".join([f"{failed} {of} {verb} the requirements", *good, *others])
 
 
 _FACTS = ("started", "finished", "command", "seed", "tier", "examples", "seconds", "suites")
 _MACHINE = ("cpu", "cores", "threads", "system", "platform", "python", "packages")
 _TOO_LONG = ("cpu_features",)
-"""What is in the run file, and not on a page."""
+"""The facts of the run file that are too long for a page."""
 _LABELS = {
     "examples": "examples generated",
     "seconds": "time budget in seconds",
@@ -118,13 +118,13 @@ _LABELS = {
 
 
 def baseline(report: Report) -> str:
-    """Return what the ratios of the timings are relative to, such as ``torch``."""
+    """Return the baseline of the timings' ratios in words, such as ``that of torch``."""
     name = one_line(str(report.facts.get("baseline", "")))
     return f"that of {name}" if name else "the baseline's"
 
 
 def environment(report: Report) -> list[tuple[str, str]]:
-    """Return what the run depended on, label and value, in reading order; one line each."""
+    """Return label and value of what the run depended on, in reading order, one line each."""
     facts = {key: value for key, value in report.facts.items() if key not in ("format", "machine")}
     if not report.complete:
         facts["finished"] = "no: the run is incomplete"

@@ -1,7 +1,7 @@
 """A report as one HTML page that needs nothing else: no network, no script, no other file.
 
-The page forbids itself everything but its own style by a content security policy. Jinja2 escapes
-every value (autoescape is on), and an undefined name is an error.
+A content security policy of the page forbids everything but its own style. Jinja2 escapes every
+value (autoescape is on), and an undefined name is an error.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def html(report: Report) -> str:
             layers=list(_layers(report)),
             baseline=baseline(report),
             environment=environment(report),
-            settings=[one for one in report.implementations if one.settings],
+            settings=[i for i in report.implementations if i.settings],
         )
     )
 
@@ -67,7 +67,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """The cells of a summary as a table: a line a dtype, a column a number of dimensions."""
+    """The cells of a summary as a table, with a line for each dtype and a column for each dims."""
 
     summary: Summary
     dims: tuple[int, ...]
@@ -81,7 +81,7 @@ class HeatMap:
     title: str
     names: tuple[str, ...]
     lines: tuple[tuple[Implementation, tuple[tuple[Pair | None, bool], ...]], ...]
-    """For each implementation its pairs, and whether the two share a family."""
+    """The pairs of each implementation, and for each pair whether both share a family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +119,9 @@ def _matrix(
     report: Report,
 ) -> Iterator[tuple[Implementation, list[Breakdown | None]]]:
     summaries = {(s.implementation, s.operator): s for s in report.summaries()}
-    for one in report.implementations:
-        found = [summaries.get((one.name, operator)) for operator in report.operators]
-        yield one, [_breakdown(summary) if summary else None for summary in found]
+    for implementation in report.implementations:
+        row = [summaries.get((implementation.name, operator)) for operator in report.operators]
+        yield implementation, [_breakdown(summary) if summary else None for summary in row]
 
 
 def _breakdown(summary: Summary) -> Breakdown:
@@ -137,18 +137,18 @@ def _heat_maps(report: Report) -> Iterator[HeatMap]:
     choices: Iterable[str | None] = (None, *operators) if len(operators) > 1 else operators
     for operator in choices:
         totals = report.pair_totals(operator)
-        ones = [i for i in report.implementations if any(i.name in key for key in totals)]
+        members = [i for i in report.implementations if any(i.name in key for key in totals)]
         lines = tuple(
             (
                 a,
                 tuple(
                     (totals.get((a.name, b.name)), a.family == b.family and bool(a.family))
-                    for b in ones
+                    for b in members
                 ),
             )
-            for a in ones
+            for a in members
         )
-        yield HeatMap(operator or "all operators", tuple(i.name for i in ones), lines)
+        yield HeatMap(operator or "all operators", tuple(i.name for i in members), lines)
 
 
 def _layers(report: Report) -> Iterator[Layer]:
@@ -170,7 +170,7 @@ def _heat(pair: Pair) -> int:
 @cache
 def environment_of_templates() -> Environment:
     """Return the templates, with the filters that they use."""
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("conformance.reports"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -192,6 +192,6 @@ def environment_of_templates() -> Environment:
         "breakable": lambda name: Markup("<wbr>[").join(map(escape, str(name).split("["))),
         "message": lambda value: text.shorten(value, _LONGEST_MESSAGE),
     }
-    made.filters.update(filters)
-    made.globals.update(share=text.share, words=words)
-    return made
+    templates.filters.update(filters)
+    templates.globals.update(share=text.share, words=words)
+    return templates

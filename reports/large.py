@@ -19,7 +19,7 @@ NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many large cases of an operator an implementation was judged on."""
+    """The numbers of large cases of an operator on which an implementation was judged."""
 
     implementation: str
     operator: str
@@ -32,25 +32,25 @@ class Count:
 def counts(report: Report) -> tuple[Count, ...]:
     """Count the large cases of each implementation and operator."""
     groups = grouped(report.large, lambda row: (row.implementation, row.operator))
-    places = {one.name: place for place, one in enumerate(report.implementations)}
-    order = sorted(groups, key=lambda key: (places.get(key[0], 0), by_operator(key[1])))
+    positions = {i.name: position for position, i in enumerate(report.implementations)}
+    order = sorted(groups, key=lambda key: (positions.get(key[0], 0), by_operator(key[1])))
     return tuple(_count(*key, groups[key]) for key in order)
 
 
 def _count(implementation: str, operator: str, rows: list[Layer]) -> Count:
-    made = [row for row in rows if row.status != UNSUPPORTED]
+    judged = [row for row in rows if row.status != UNSUPPORTED]
     return Count(
         implementation,
         operator,
-        full=sum(row.share == 1 for row in made),
-        parts=sum(row.share != 1 for row in made),
-        unsupported=len(rows) - len(made),
-        failed=sum(row.status in FAILED for row in made),
+        full=sum(row.share == 1 for row in judged),
+        parts=sum(row.share != 1 for row in judged),
+        unsupported=len(rows) - len(judged),
+        failed=sum(row.status in FAILED for row in judged),
     )
 
 
 def outcome(row: Layer) -> str:
-    """Return the status of one case, and how much of it was judged where that is not all."""
+    """Return the status of one case, and the share of it that was judged if it is not all."""
     if row.share == 1 or row.status == UNSUPPORTED:
         return row.status
     return f"{row.status}, {percentage(row.share)} of it"

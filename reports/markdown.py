@@ -1,8 +1,7 @@
 """A report as GitHub-flavoured Markdown, fit for the summary of a CI job.
 
-Everything that came from the run file is escaped: in tables and sentences by character
-references, which neither Markdown nor HTML interprets; code by fences longer than any run of
-backticks inside.
+All text of the run file is escaped. In tables and sentences character references do this, which
+neither Markdown nor HTML interprets; code is in fences longer than any run of backticks inside.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import replace
 from tabulate import tabulate
 
 from conformance.reports import tables
-from conformance.reports.alike import MANY, clans
+from conformance.reports.alike import MANY, identical_groups
 from conformance.reports.headline import INCOMPLETE, baseline, environment, headline, overall
 from conformance.reports.large import NOTE, outcome
 from conformance.reports.model import Finding, Report
@@ -39,7 +38,7 @@ _MOST_FINDINGS = 40
 _MOST_LARGE = 400
 _LONGEST_MESSAGE = 2000
 _LONGEST_SCRIPT = 8000
-# GitHub refuses a summary of more than 1 MiB: the three limits together stay well below it.
+# GitHub refuses a summary of more than 1 MiB: these limits together stay well below it.
 
 _ACTIVE = re.compile(r"[&<>|`*\[\]~\\#@$!]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
 
@@ -65,11 +64,7 @@ def markdown(report: Report) -> str:
 
 
 def _settings(report: Report) -> list[str]:
-    rows = [
-        (one.name, one.version, _short(one.settings))
-        for one in report.implementations
-        if one.settings
-    ]
+    rows = [(i.name, i.version, _short(i.settings)) for i in report.implementations if i.settings]
     header = ("implementation", "version", "set to")
     return folded("Settings of the engines", table(Table(header, "lll", rows))) if rows else []
 
@@ -77,8 +72,8 @@ def _settings(report: Report) -> list[str]:
 def _agreement(report: Report) -> list[str]:
     agreement = tables.agreement(report)
     absent = [
-        (one.name, NONE, "0", NONE, NONE, NONE, _short(one.note) or one.verdict)
-        for one in report.not_installed
+        (i.name, NONE, "0", NONE, NONE, NONE, _short(i.note) or i.verdict)
+        for i in report.not_installed
     ]
     rows = [*agreement.rows, *absent]
     if not rows:
@@ -87,7 +82,7 @@ def _agreement(report: Report) -> list[str]:
         "worst: the largest error as a fraction of the allowed bound; gaps: cases that the "
         "implementation does not support; reached: how far the time budget reached."
     )
-    ended = [f"{escaped(one.name)}: {escaped(one_line(one.note))}." for one in report.ended]
+    ended = [f"{escaped(i.name)}: {escaped(one_line(i.note))}." for i in report.ended]
     lines = table(replace(agreement, rows=rows))
     return ["### Agreement with the reference", lines, note, *ended]
 
@@ -146,13 +141,13 @@ def _known(report: Report) -> list[str]:
 
 
 def _conventions(report: Report) -> list[str]:
-    found = tables.conventions(report, declares=f" {_BAD} declares {{}}")
-    return folded("Conventions and accuracy, as probed", table(found)) if found.rows else []
+    content = tables.conventions(report, declares=f" {_BAD} declares {{}}")
+    return folded("Conventions and accuracy, as probed", table(content)) if content.rows else []
 
 
 def _pairwise(report: Report) -> list[str]:
     totals = report.pair_totals()
-    names = [one.name for one in report.judged if any(one.name in key for key in totals)]
+    names = [i.name for i in report.judged if any(i.name in key for key in totals)]
     if not names:
         return []
     if len(names) > MANY:
@@ -177,7 +172,10 @@ def _most_and_least_alike(report: Report) -> list[str]:
         "Most like: of another family where there is one, by the share of output elements that are "
         "identical bit for bit. Apart: the largest difference as a multiple of the bound."
     )
-    same = [f"Identical in every bit: {escaped(', '.join(group))}." for group in clans(report)]
+    same = [
+        f"Identical in every bit: {escaped(', '.join(group))}."
+        for group in identical_groups(report)
+    ]
     lines = table(tables.most_and_least_alike(report))
     return ["### Agreement with one another", lines, note, *same]
 
@@ -248,7 +246,7 @@ def _gaps(report: Report) -> list[str]:
 
 
 def table(content: Table) -> str:
-    """Return a Markdown table, its text escaped; a verdict and a failure get their symbols."""
+    """Return a Markdown table with escaped text; verdicts and failures get their symbols."""
     names = {"l": "left", "r": "right"}
     # tabulate's "pipe" is its "github" with the colons that align the columns.
     text: str = tabulate(
@@ -273,7 +271,7 @@ def _cell(title: str, align: str, text: str) -> str:
 
 
 class Marked(str):
-    """A cell that is Markdown already, and safe."""
+    """A cell of Markdown, which is escaped already."""
 
 
 def _short(text: str, limit: int = 300) -> str:
@@ -293,7 +291,7 @@ def fenced(text: str, language: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text with every character that Markdown or HTML could act on made a reference."""
+    """Return text in which references replace all characters that Markdown or HTML interpret."""
     return _ACTIVE.sub(lambda match: f"&#{ord(match[0])};", text)
 
 

@@ -1,4 +1,4 @@
-"""A run as its reports see it: the rows of the run file, and what they add up to."""
+"""A run as reports see it: the rows of its run file, and their sums."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The cells of one implementation and operator, added up."""
+    """The sums over the cells of one implementation and operator."""
 
     implementation: str
     operator: str
@@ -60,18 +60,18 @@ class Finding:
 
     @property
     def further(self) -> int:
-        """In how many further cells (dims and dtype) the same requirement is violated."""
+        """The number of further cells (dims and dtype) that violate the same requirement."""
         return len({(v.dims, v.dtype) for v in self.violations}) - 1
 
     @property
     def count(self) -> int:
-        """How many cases violate the requirement, in all cells."""
+        """The number of cases that violate the requirement, in all cells."""
         return sum(violation.count for violation in self.violations)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run file says, sorted: by family and name, operator, dims and dtype."""
+    """The contents of a run file, sorted by family and name, operator, dims and dtype."""
 
     path: str
     facts: dict[str, Any]
@@ -88,7 +88,7 @@ class Report:
 
     @property
     def stale(self) -> tuple[Known, ...]:
-        """The known differences that no longer occur: to be taken off their lists."""
+        """The known differences that no longer occur, and are to be taken off their lists."""
         return tuple(entry for entry in self.known if entry.status == STALE)
 
     @property
@@ -107,12 +107,12 @@ class Report:
 
     @property
     def ended(self) -> tuple[Implementation, ...]:
-        """Those that were no longer called at some point, or in some cells: the note says why."""
+        """The implementations with a note, which says why they were not called to the end."""
         return tuple(i for i in self.implementations if i.note and i.verdict != NOT_INSTALLED)
 
     @property
     def compared(self) -> int:
-        """How many cases were compared with the reference, all implementations together."""
+        """The number of comparisons with the reference, of all implementations together."""
         return sum(cell.compared for cell in self.cells)
 
     @property
@@ -121,31 +121,31 @@ class Report:
         return tuple(sorted({cell.operator for cell in self.cells}, key=by_operator))
 
     def verdicts(self) -> Counter[str]:
-        """How many implementations have each verdict."""
+        """Return how many implementations have each verdict."""
         return Counter(implementation.verdict for implementation in self.implementations)
 
     def summaries(self) -> tuple[Summary, ...]:
-        """The cells added up to one summary for each implementation and operator."""
+        """Return a summary of the cells of each implementation and operator."""
         groups = grouped(self.cells, lambda cell: (cell.implementation, cell.operator))
         return tuple(
-            _summary(one.name, operator, tuple(groups[one.name, operator]))
-            for one in self.implementations
+            _summary(i.name, operator, tuple(groups[i.name, operator]))
+            for i in self.implementations
             for operator in self.operators
-            if (one.name, operator) in groups
+            if (i.name, operator) in groups
         )
 
     def findings(self) -> tuple[Finding, ...]:
-        """The violations, one entry for each implementation, operator and requirement."""
+        """Return the violations, grouped by implementation, operator and requirement."""
         groups = grouped(self.violations, lambda v: (v.implementation, v.operator, v.requirement))
-        places = {i.name: place for place, i in enumerate(self.implementations)}
-        order = sorted(groups, key=lambda key: (places[key[0]], by_operator(key[1]), key[2]))
+        positions = {i.name: position for position, i in enumerate(self.implementations)}
+        order = sorted(groups, key=lambda key: (positions[key[0]], by_operator(key[1]), key[2]))
         return tuple(
             Finding(tuple(sorted(groups[key], key=lambda v: (v.dims, len(v.case), v.case))))
             for key in order
         )
 
     def pair_totals(self, operator: str | None = None) -> dict[tuple[str, str], Pair]:
-        """Each pair's numbers for one operator, or over all operators, keyed both ways."""
+        """Return the numbers of each pair, in one or all operators, under both orders of names."""
         totals: dict[tuple[str, str], Pair] = {}
         for pair in self.pairs:
             if operator not in (None, pair.operator):
@@ -156,7 +156,7 @@ class Report:
         return mirrored | totals
 
     def layers(self) -> Iterator[tuple[str, tuple[Timing, ...]]]:
-        """The timed layers in natural order, each with its timings, the fastest first."""
+        """Yield the timed layers in natural order, each with its timings, the fastest first."""
         for layer in sorted({timing.layer for timing in self.timings}, key=natural):
             rows = [timing for timing in self.timings if timing.layer == layer]
             rows.sort(key=lambda t: (t.median is None, t.median or 0.0, t.implementation))
@@ -219,7 +219,7 @@ def _summary(implementation: str, operator: str, cells: tuple[Cell, ...]) -> Sum
 
 
 def _merged(gaps: tuple[Gap, ...]) -> Iterator[Gap]:
-    """Add up the gaps with one reason: a run writes them for each number of dimensions."""
+    """Add up the gaps of the same reason: a run writes one for each number of dimensions."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for gap in gaps:
         counts[gap.implementation, gap.operator, gap.reason] += gap.count
@@ -231,8 +231,8 @@ def _merged(gaps: tuple[Gap, ...]) -> Iterator[Gap]:
 def _with_missing_cells(
     cells: tuple[Cell, ...], violations: tuple[Violation, ...]
 ) -> tuple[Cell, ...]:
-    """Add the cells that an interrupted run did not come to write, so no violation is lost."""
-    known = {(c.implementation, c.operator, c.dims, c.dtype) for c in cells}
+    """Add the cells that an interrupted run did not write, so that no violation is lost."""
+    present = {(c.implementation, c.operator, c.dims, c.dtype) for c in cells}
     missing: dict[tuple[str, str, int, str], Violation] = {}
     for v in violations:
         missing.setdefault((v.implementation, v.operator, v.dims, v.dtype), v)
@@ -241,14 +241,14 @@ def _with_missing_cells(
     return cells + tuple(
         Cell.of(v, **zeros, worst=None, worst_case=None, verdict=v.status)
         for key, v in missing.items()
-        if key not in known
+        if key not in present
     )
 
 
 def _with_missing_implementations(
     declared: tuple[Implementation, ...], named: set[str], cells: tuple[Cell, ...]
 ) -> tuple[Implementation, ...]:
-    """Add the implementations that an interrupted run did not come to write."""
+    """Add the implementations that an interrupted run did not write."""
     unknown = dict.fromkeys(("family", "version", "layout", "error", "note"), "")
     return declared + tuple(
         Implementation(

@@ -1,4 +1,4 @@
-"""The order in which reports list things, and which of several verdicts stands for all of them."""
+"""The order of the rows in reports, their groups, and the verdict that stands for several."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ _WORST_FIRST += (words.INCONCLUSIVE, words.CONFORMS, words.UNSUPPORTED)
 T = TypeVar("T")
 K = TypeVar("K")
 
-_OPERATORS = {operator: place for place, operator in enumerate(SIGNATURES)}
+_OPERATORS = {operator: position for position, operator in enumerate(SIGNATURES)}
 _DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 
 
 def worst_verdict(verdicts: Iterable[str]) -> str:
-    """Return the verdict that stands for all of ``verdicts``: one bad cell is not averaged away.
+    """Return the worst of ``verdicts``, which stands for all of them.
 
-    An adapter that is wrong comes first, then a failure, then inconclusive, which comes before
-    conforms; unsupported stands only for cells that are all unsupported. A word that is not known
-    comes right after the failures.
+    A wrong adapter is the worst, then a failure, a known difference, inconclusive and conforms;
+    unsupported stands only for cells that are all unsupported. An unknown word comes right after
+    the failures.
     """
 
     def rank(verdict: str) -> tuple[float, str]:
-        known = verdict in _WORST_FIRST
-        return (_WORST_FIRST.index(verdict) if known else len(words.FAILED) + 0.5, verdict)
+        listed = verdict in _WORST_FIRST
+        return (_WORST_FIRST.index(verdict) if listed else len(words.FAILED) + 0.5, verdict)
 
     return min(verdicts, key=rank, default=words.INCONCLUSIVE)
 
 
 def largest(values: Iterable[float | None]) -> float | None:
-    """Return the largest of the values that are there; None if there is none."""
+    """Return the largest of the values that are not None, or None if there is none."""
     return max((value for value in values if value is not None), default=None)
 
 
 def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Return the rows that have each key, keys and rows in the order in which they come."""
+    """Return the rows of each key; keys and rows keep their order."""
     groups: dict[K, list[T]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)

@@ -1,4 +1,4 @@
-"""The tables that the terminal and Markdown both print: columns, and cells of plain text."""
+"""The tables that both the terminal and Markdown print: columns, and cells of plain text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conformance.reports.text import NONE, multiple, share
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Titles of the columns, a letter for the side that each is aligned to, and the rows."""
+    """The titles of the columns, a letter for the alignment of each, and the rows."""
 
     header: Sequence[str]
     align: str
@@ -41,7 +41,7 @@ def agreement(report: Report) -> Table:
 
 
 def most_and_least_alike(report: Report) -> Table:
-    """Return whom each implementation is most and least like."""
+    """Return which implementations each one is most and least like."""
     rows = [
         (
             row.implementation,
@@ -57,7 +57,7 @@ def most_and_least_alike(report: Report) -> Table:
 
 
 def large(report: Report, zero: str = "0") -> Table:
-    """Return how many large cases each implementation was judged on; none is shown as ``zero``."""
+    """Return the numbers of large cases of each implementation; ``zero`` is shown for none."""
     header = ("implementation", "operator", "in full", "in part", "gaps", "failed")
     rows = [
         (
@@ -73,12 +73,12 @@ def large(report: Report, zero: str = "0") -> Table:
 def conventions(report: Report, declares: str) -> Table:
     """Return who follows which alternative of each convention, and attains which accuracy.
 
-    ``declares`` is what follows the name of one that declares something else, such as
-    ``" [says {}]"``.
+    ``declares`` is the format of what is added to the name of an implementation that declares
+    something else, such as ``" [says {}]"``.
     """
     rows = []
     for choice in choices(report):
-        for word, followers in choice.camps:
+        for word, followers in choice.by_alternative:
             names = [
                 f.implementation + ("" if f.agrees else declares.format(f.declared))
                 for f in followers

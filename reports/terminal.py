@@ -1,6 +1,6 @@
 """A report on a terminal: tables of at most 80 columns, legible without colour and when piped.
 
-`show` prints all of it; `agreement`, `pairwise` and `layers` return rich renderables, and
+`show` prints all of it. `agreement`, `pairwise` and `layers` return rich renderables. But
 `print_violations` prints, because case ids and commands must not be wrapped at any width.
 """
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.reports import tables
-from conformance.reports.alike import MANY, clans
+from conformance.reports.alike import MANY, identical_groups
 from conformance.reports.headline import INCOMPLETE, baseline, environment, headline
 from conformance.reports.large import NOTE
 from conformance.reports.model import Finding, Report
@@ -39,11 +39,11 @@ _STYLES |= {words.CONFORMS: "green"}
 _STYLES |= dict.fromkeys((words.ADAPTER_WRONG, *words.FAILED), "bold red")
 _LONGEST_MESSAGE = 1200
 _PAIR_COLUMNS = 7
-"""Columns of the pairwise matrix that fit into 80; further ones go into the next block."""
+"""The columns of the pairwise matrix that fit into 80 characters; further ones need a block."""
 
 
 def show(report: Report, console: Console | None = None) -> None:
-    """Print the whole report: what failed comes last, where the eye is when the run ends."""
+    """Print the whole report. Failures come last, where the reader looks when the run ends."""
     console = console or Console(highlight=False)
     for title, part in (
         ("Agreement with the reference", agreement(report)),
@@ -63,10 +63,10 @@ def show(report: Report, console: Console | None = None) -> None:
 
 
 def print_headline(report: Report, console: Console) -> None:
-    """Print where the run is and, in one sentence, what came of it."""
+    """Print where the run file is and, in one sentence, the outcome."""
     facts = dict(environment(report))
-    told = [f"{label} {facts[label]}" for label in ("seed", "tier") if label in facts]
-    for line in (", ".join(told), f"run file {report.path}"):
+    settings = [f"{label} {facts[label]}" for label in ("seed", "tier") if label in facts]
+    for line in (", ".join(settings), f"run file {report.path}"):
         if line:
             console.print(Text(line, style="dim"), soft_wrap=True)
     if not report.complete:
@@ -78,7 +78,7 @@ def agreement(report: Report) -> RenderableType | None:
     """Return the table implementation x operator: compared, worst error, verdict.
 
     The columns "gaps" (cases that it does not support) and "reached" (how far the time budget
-    reached) are there only if they say something.
+    reached) are there only if some row needs them.
     """
     if len(report.judged) > MANY:
         return _overview(report)
@@ -99,8 +99,8 @@ def agreement(report: Report) -> RenderableType | None:
         if s.inconclusive:
             cells = ", ".join(map(_too_little, s.inconclusive))
             notes.append(f"inconclusive: {s.implementation}, {s.operator}: {cells}")
-    notes += [f"{one.name}: {one.note or one.verdict}" for one in report.not_installed]
-    notes += [f"{one.name}: {one.note}" for one in report.ended]
+    notes += [f"{i.name}: {i.note or i.verdict}" for i in report.not_installed]
+    notes += [f"{i.name}: {i.note}" for i in report.ended]
     lines: list[RenderableType] = [table] if summaries else []
     lines += [Text(shorten(note, 400), style="dim") for note in notes]
     return Group(*lines) if lines else None
@@ -113,27 +113,27 @@ _LONGEST_WORD = 5
 
 
 def _overview(report: Report) -> RenderableType:
-    """Return a matrix: a row an implementation, a column an operator, a word each."""
+    """Return a matrix of words: a row for each implementation, a column for each operator."""
     table = _table("", width=20, gap=1)
-    for place in range(len(report.operators)):
-        table.add_column(str(place + 1), no_wrap=True, width=_LONGEST_WORD)
-    found = {(s.implementation, s.operator): s for s in report.summaries()}
-    for one in report.judged:
-        row = [Text(one.name)]
+    for index in range(len(report.operators)):
+        table.add_column(str(index + 1), no_wrap=True, width=_LONGEST_WORD)
+    summaries = {(s.implementation, s.operator): s for s in report.summaries()}
+    for implementation in report.judged:
+        row = [Text(implementation.name)]
         for operator in report.operators:
-            s = found.get((one.name, operator))
+            s = summaries.get((implementation.name, operator))
             word = _verdict(s.verdict) if s else Text("")
             short = _WORDS.get(word.plain, word.plain[:_LONGEST_WORD])
             row.append(Text(short, style=word.style))
         table.add_row(*row)
-    columns = (f"{place} {operator}" for place, operator in enumerate(report.operators, 1))
+    columns = (f"{index} {operator}" for index, operator in enumerate(report.operators, 1))
     notes = [
         ", ".join(columns),
         "ok: conforms; WRONG: violates; CRASH, SLOW: ends the process, times out; known: expected "
         f"differences alone; few: too few cases compared; {NONE}: gaps alone; blank: has it not",
         "numbers by dimensions and dtype: the reports, and --json",
     ]
-    notes += [f"{one.name}: {one.note or one.verdict}" for one in report.not_installed]
+    notes += [f"{i.name}: {i.note or i.verdict}" for i in report.not_installed]
     return Group(table, *(Text(shorten(note, 400), style="dim") for note in notes))
 
 
@@ -144,7 +144,7 @@ def pairwise(report: Report) -> RenderableType | None:
     largest difference as a multiple of the bound.
     """
     totals = report.pair_totals()
-    names = [one.name for one in report.judged if any(one.name in key for key in totals)]
+    names = [i.name for i in report.judged if any(i.name in key for key in totals)]
     if len(names) > MANY:
         return _most_and_least_alike(report)
     blocks: list[RenderableType] = []
@@ -179,13 +179,13 @@ def _most_and_least_alike(report: Report) -> RenderableType:
     notes = [
         "most like: of another family where there is one, by the share of identical elements",
         "apart: the largest difference as a multiple of the bound; two that conform stay below 2",
-        *(f"identical in every bit: {', '.join(group)}" for group in clans(report)),
+        *(f"identical in every bit: {', '.join(group)}" for group in identical_groups(report)),
     ]
     return Group(table, *(Text(note, style="dim") for note in notes))
 
 
 def layers(report: Report) -> RenderableType | None:
-    """Return the timing table, a block a layer, the fastest implementation first."""
+    """Return the timing table: a block for each layer, with the fastest implementation first."""
     blocks: list[RenderableType] = []
     widest = max((len(timing.implementation) for timing in report.timings), default=0)
     widths = {"median": 8, "quartiles": 18, "ratio": 6, "GFLOP/s": 7, "peak": 5}
@@ -211,7 +211,7 @@ def layers(report: Report) -> RenderableType | None:
 
 
 def large(report: Report) -> RenderableType | None:
-    """Return how many large cases each implementation was judged on, and those that failed."""
+    """Return the numbers of large cases on which each implementation was judged and failed."""
     if not report.large:
         return None
     return Group(_printed(tables.large(report, zero=NONE)), Text(NOTE, style="dim"))
@@ -227,7 +227,7 @@ def gaps(report: Report) -> RenderableType | None:
 
 
 def known(report: Report) -> RenderableType | None:
-    """Return the known differences that occurred, each with its reason, and how many cases it has.
+    """Return the known differences that occurred, each with its reason and number of cases.
 
     Those that no longer occur are printed with the violations.
     """
@@ -236,15 +236,15 @@ def known(report: Report) -> RenderableType | None:
         if entry.status != words.KNOWN_DIFFERENCE:
             continue
         reach = f"{plural(entry.count, 'case')} where {entry.covers}"
-        told = f"{entry.implementation}, {entry.operator}: {entry.requirement}: {reach}: "
-        lines.append(Text(told) + Text(one_line(f"{entry.reason} {entry.link}"), style="dim"))
+        text = f"{entry.implementation}, {entry.operator}: {entry.requirement}: {reach}: "
+        lines.append(Text(text) + Text(one_line(f"{entry.reason} {entry.link}"), style="dim"))
     return Group(*lines) if lines else None
 
 
 def followed(report: Report) -> RenderableType | None:
     """Return who follows which alternative of each convention, and attains which accuracy.
 
-    An implementation that declares something else is marked, with what it declares.
+    An implementation that declares something else is marked with its declaration.
     """
     content = tables.conventions(report, declares=" [says {}]")
     return _printed(content, hidden=["requirement"], wraps=True) if content.rows else None
@@ -255,8 +255,8 @@ def print_violations(report: Report, console: Console) -> None:
     for finding in report.findings():
         _print_finding(finding, console)
     for entry in report.stale:
-        told = f"stale  {entry.implementation}, {entry.operator}: "
-        console.print(Text(told + requirement_title(entry.requirement), style="bold red"))
+        text = f"stale  {entry.implementation}, {entry.operator}: "
+        console.print(Text(text + requirement_title(entry.requirement), style="bold red"))
         console.print(Text(f"  no longer occurs where {entry.covers}; take it off the list:"))
         console.print(Text(entry.case), soft_wrap=True)
         console.print()
@@ -277,7 +277,7 @@ def _print_finding(finding: Finding, console: Console) -> None:
         line.rstrip()
         console.print(Text("  ") + line, soft_wrap=True)
     console.print(Text(f"  {reach}:", style="dim"))
-    # Never wrapped or cropped, whatever the width: these lines are there to be copied.
+    # These lines are never wrapped or cropped, whatever the width: they are there to be copied.
     console.print(Text(smallest.case), soft_wrap=True)
     console.print(Text("  replay:", style="dim"))
     command = smallest.replay
@@ -286,13 +286,13 @@ def _print_finding(finding: Finding, console: Console) -> None:
 
 
 def _too_little(cell: Cell) -> str:
-    """Say why a cell is inconclusive: too few comparisons, or hardly anything but zeros."""
-    told = f"{cell.dims}-D {cell.dtype} ({cell.compared} compared"
-    return f"{told}, {cell.nonzero} not all zero)" if cell.nonzero < cell.compared else f"{told})"
+    """Say why a cell is inconclusive: too few comparisons, or nearly all results are zero."""
+    text = f"{cell.dims}-D {cell.dtype} ({cell.compared} compared"
+    return f"{text}, {cell.nonzero} not all zero)" if cell.nonzero < cell.compared else f"{text})"
 
 
 def _table(label: str, *, width: int | None = None, gap: int = 2) -> Table:
-    """Return a table whose first column holds names, which are folded rather than cut."""
+    """Return a table whose first column holds names, which are folded instead of cut."""
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -309,19 +309,21 @@ def _printed(
 ) -> Table:
     """Return a table without the ``hidden`` columns; a name is not repeated in the next row.
 
-    Text beyond the first column is folded where it ``wraps``; numbers never are.
+    Text beyond the first column is folded if ``wraps`` is true; numbers are never folded.
     """
     table = _table(content.header[0], gap=gap)
-    shown = [place for place, title in enumerate(content.header) if place and title not in hidden]
-    for place in shown:
-        right = content.align[place] == "r"
+    shown = [
+        column for column, title in enumerate(content.header) if column and title not in hidden
+    ]
+    for column in shown:
+        right = content.align[column] == "r"
         justify: Literal["left", "right"] = "right" if right else "left"
         table.add_column(
-            content.header[place], justify=justify, no_wrap=right or not wraps, overflow="fold"
+            content.header[column], justify=justify, no_wrap=right or not wraps, overflow="fold"
         )
     previous = None
     for row in content.rows:
-        cells = (_cell(content.header[place], row[place]) for place in shown)
+        cells = (_cell(content.header[column], row[column]) for column in shown)
         table.add_row(Text(row[0] if row[0] != previous else ""), *cells)
         previous = row[0]
     return table

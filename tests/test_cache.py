@@ -45,7 +45,7 @@ def contents(prepared: Prepared) -> list[Any]:
     values = (
         *prepared.inputs,
         *(reference.exact, reference.residual, reference.magnitude),
-        *(reference.terms, reference.error, reference.exact_mask),
+        *(reference.terms, reference.error, reference.single_valued),
     )
     return [prepared.case] + [
         (value.dtype, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value

@@ -16,7 +16,7 @@ from conformance.calling import to_layout
 from conformance.case import Case
 from conformance.judging import VIOLATES, Prepared, Verdict, judge_prepared
 from conformance.registration.registry import get
-from conformance.registration.snippets import Call
+from conformance.registration.snippets import SnippetCall
 from conformance.scripts.engine import MOST_LINES, engine_script
 from conformance.signatures import SIGNATURES
 from tests.defects import kernels
@@ -69,7 +69,7 @@ def mine(empty_registry: None) -> Callable[..., Any]:
     return register
 
 
-def _doubled(call: Call) -> list[str]:
+def _doubled(call: SnippetCall) -> list[str]:
     return ["import math", f"got = 2 * x  # stride {call.text('stride')}"]
 
 
@@ -144,15 +144,15 @@ def test_bfloat16_needs_no_package_besides_the_engine(mine: Callable[..., Any]) 
     assert "ml_dtypes" not in script
 
 
-def _declines(call: Call) -> None:
+def _declines(call: SnippetCall) -> None:
     return None
 
 
-def _fails(call: Call) -> list[str]:
+def _fails(call: SnippetCall) -> list[str]:
     raise KeyError(call.operator)
 
 
-def _rambles(call: Call) -> list[str]:
+def _rambles(call: SnippetCall) -> list[str]:
     return ["got = x"] * 7
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.calling import Answer, Call, perform
+from conformance.calling import Answer, HistoryCall, perform
 from conformance.errors import Unsupported
 
 Array = np.ndarray[Any, Any]
@@ -16,12 +16,12 @@ Array = np.ndarray[Any, Any]
 X = np.arange(1.0, 5.0, dtype=np.float32).reshape(1, 1, 4)
 
 
-def call(x: Array = X, **changes: Any) -> Call:
+def call(x: Array = X, **changes: Any) -> HistoryCall:
     fields: dict[str, Any] = {"what": "a call", "operator": "max_pool", "inputs": (x,)}
-    return Call(**fields | {"parameters": {}} | changes)
+    return HistoryCall(**fields | {"parameters": {}} | changes)
 
 
-def answers(function: Any, *calls: Call, **options: Any) -> list[Answer]:
+def answers(function: Any, *calls: HistoryCall, **options: Any) -> list[Answer]:
     return perform({"max_pool": function}, calls, **options)
 
 

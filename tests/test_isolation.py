@@ -137,14 +137,14 @@ def test_ten_crashes_in_a_row_end_the_implementation(make: Make) -> None:
     one = make("exits")
 
     assert 10 == len(judged(one, *[BAD] * 15))
-    assert "ended after 10 crashes in a row" == caller_of(one).lost
+    assert "ended after 10 crashes in a row" == caller_of(one).given_up_because
 
 
 def test_crashes_that_are_not_in_a_row_do_not(make: Make) -> None:
     one = make("exits", replace(LIMITS, crashes=2))
 
     assert 6 == len(judged(one, BAD, GOOD, BAD, GOOD, BAD, GOOD))
-    assert None is caller_of(one).lost
+    assert None is caller_of(one).given_up_because
 
 
 def test_an_invalid_call_that_crashes_violates_what_makes_it_invalid(make: Make) -> None:

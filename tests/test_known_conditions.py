@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conformance.case import Case
-from conformance.cases.invalid import MUTATIONS
+from conformance.cases.invalid import MISTAKES
 from conformance.cases.strategies import generate
 from conformance.known import conditions
 from conformance.known.listed import FromFile
@@ -133,7 +133,7 @@ def test_a_list_names_what_there_is(path: Path) -> None:
 
     assert set() == {*known} - {*implementations()}
     assert set() == {name.removesuffix("-all") for name in invalid} - {
-        shorter for name in MUTATIONS for shorter in (name, name.removesuffix("-all"))
+        shorter for name in MISTAKES for shorter in (name, name.removesuffix("-all"))
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from conformance.reports import Report, load
-from conformance.reports.alike import MANY, alike, clans
+from conformance.reports.alike import MANY, alike, identical_groups
 from conformance.reports.html import html
 from conformance.reports.markdown import markdown
 from conformance.reports.terminal import show
@@ -96,7 +96,7 @@ def test_members_of_one_family_are_witnesses_only_to_each_other(tmp_path: Path) 
     report = load(file.path)
 
     assert ["c", "c"] == [row.nearest for row in alike(report)][:2]
-    assert (("a", "b"),) == clans(report)
+    assert (("a", "b"),) == identical_groups(report)
 
 
 def test_markdown_has_a_line_for_every_dimension_and_dtype(many: Callable[..., Report]) -> None:

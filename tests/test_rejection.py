@@ -14,7 +14,7 @@ from conformance.calling import Observation, observe, to_layout
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import make_inputs
-from conformance.cases.invalid import MUTATIONS
+from conformance.cases.invalid import MISTAKES
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases as drawn_cases
 from conformance.cases.validity import validate
@@ -170,11 +170,11 @@ def test_every_mutation_of_any_valid_case_is_invalid(operator: str, data: st.Dat
     names = SIGNATURES[operator].arguments
 
     assert set() == broken(operator, dict(zip(names, inputs, strict=True)) | parameters)
-    for mutation in MUTATIONS.values():
-        changed = mutation.apply(base, inputs, parameters)
+    for mistake in MISTAKES.values():
+        changed = mistake.apply(base, inputs, parameters)
         if changed is not None:
             arguments = dict(zip(names, changed[0], strict=True)) | changed[1]
-            assert mutation.requirement in broken(operator, arguments), (base.id, mutation.name)
+            assert mistake.requirement in broken(operator, arguments), (base.id, mistake.name)
 
 
 @pytest.mark.parametrize(("operator", "dims"), TIER)
@@ -183,7 +183,7 @@ def test_every_case_of_the_tier_breaks_what_it_cites(operator: str, dims: int) -
     wrong = [
         case.id
         for case in TIER[operator, dims]
-        if MUTATIONS[case.invalid].requirement not in broken(operator, called(case))
+        if MISTAKES[case.invalid].requirement not in broken(operator, called(case))
     ]
 
     assert [] == wrong
@@ -219,18 +219,18 @@ def test_the_base_cases_are_computed(name: str) -> None:
 
 
 def test_each_mutation_is_made_for_every_operator_that_it_lists() -> None:
-    """No mutation lies idle, but for a narrower dtype or several axes that some case lacks."""
+    """No mistake lies idle, but for a narrower dtype or several axes that some case lacks."""
     made = {(case.invalid, case.operator) for case in EVERY}
-    listed = {(m.name, operator) for m in MUTATIONS.values() for operator in m.operators}
+    listed = {(m.name, operator) for m in MISTAKES.values() for operator in m.operators}
 
     assert set() == listed - made
 
 
 def test_every_rejection_that_the_spec_demands_is_tried() -> None:
-    """REJECT-1 and REJECT-2 say what rejecting is; all others have a mutation."""
+    """REJECT-1 and REJECT-2 say what rejecting is; all others have a mistake."""
     demanded = {id for id in requirements() if id.startswith("REJECT-")}
 
-    assert demanded - {"REJECT-1", "REJECT-2"} == {m.requirement for m in MUTATIONS.values()}
+    assert demanded - {"REJECT-1", "REJECT-2"} == {m.requirement for m in MISTAKES.values()}
 
 
 def test_every_parameter_of_every_operator_is_made_invalid() -> None:
@@ -253,10 +253,10 @@ def test_every_parameter_of_every_operator_is_made_invalid() -> None:
 
 
 def test_conventions_are_those_of_the_requirement() -> None:
-    """A mutation is excused by an alternative of its own requirement, never by the default."""
-    for mutation in MUTATIONS.values():
-        expected = requirements()[mutation.requirement].convention
-        convention, alternative = mutation.convention or (None, None)
+    """A mistake is excused by an alternative of its own requirement, never by the default."""
+    for mistake in MISTAKES.values():
+        expected = requirements()[mistake.requirement].convention
+        convention, alternative = mistake.convention or (None, None)
 
         assert expected == convention
         if convention is not None:

@@ -288,7 +288,7 @@ def kept_calls(clock: Clock) -> list[int]:
         rng=np.random.default_rng(0),
         tick=lambda number: None,
     )
-    return [kept.call for kept in contender.kept]
+    return [output.call for output in contender.outputs]
 
 
 def test_the_first_the_last_and_some_random_outputs_are_kept(clock: Clock) -> None:

@@ -1,8 +1,8 @@
 """Weaker judges, set up as their users would: what each of them calls, and how it compares.
 
-A judge answers of one implementation whether it accuses it. What an implementation declines is
-passed over, as by convformance; an exception counts as found. Arrays are copied for each call, as
-test suites make them anew.
+A judge says whether it accuses an implementation. Calls that the implementation declines are passed
+over, as in convformance; an exception counts as an accusation. Arrays are copied for each call,
+since test suites make new ones for each test.
 """
 
 from __future__ import annotations
@@ -25,44 +25,45 @@ Compare = Callable[[Array, Array], bool]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One call with the result that is expected of it; ``case`` says geometry and parameters."""
+    """One call and its expected result; ``case`` has the geometry and the parameters."""
 
     case: Case
     inputs: tuple[Any, ...]
     expected: Array
 
 
-def call(one: Implementation, case: Case, inputs: Sequence[Any]) -> Any:
-    """Return what ``one`` makes of copies of ``inputs``; raise Unsupported where it declines."""
-    gap = one.gap(case)
+def call(implementation: Implementation, case: Case, inputs: Sequence[Any]) -> Any:
+    """Call the implementation with copies of ``inputs``; raise Unsupported where it declines."""
+    gap = implementation.gap(case)
     if gap is not None:
         raise Unsupported(gap)
     signature = SIGNATURES[case.operator]
     copies = tuple(value.copy() if isinstance(value, np.ndarray) else value for value in inputs)
-    arrays = to_layout(copies, one.layout, signature.roles)
-    output = one.functions[case.operator](*arrays, **case.parameters)
-    return from_layout(output, one.layout, signature.result)
+    arrays = to_layout(copies, implementation.layout, signature.roles)
+    output = implementation.functions[case.operator](*arrays, **case.parameters)
+    return from_layout(output, implementation.layout, signature.result)
 
 
 @np.errstate(all="ignore")
-def accuses(one: Implementation, samples: Iterable[Sample], compare: Compare) -> bool:
+def accuses(implementation: Implementation, samples: Iterable[Sample], compare: Compare) -> bool:
     """Whether a result, or an exception, fails the comparison with what is expected."""
     for sample in samples:
-        if sample.case.operator not in one.functions:
+        if sample.case.operator not in implementation.functions:
             continue
         try:
-            got = call(one, sample.case, sample.inputs)
+            got = call(implementation, sample.case, sample.inputs)
             if not compare(np.asarray(got), sample.expected):
                 return True
         except (Unsupported, NotImplementedError):
             continue
-        except Exception:  # whatever it is, a test would fail with it
+        except Exception:  # a test would fail with any exception
             return True
     return False
 
 
-def known(one: Implementation, samples: Iterable[Sample]) -> bool:
-    """Whether some sample is a call that ``one`` claims to compute."""
+def known(implementation: Implementation, samples: Iterable[Sample]) -> bool:
+    """Whether some sample is a call that the implementation claims to compute."""
     return any(
-        sample.case.operator in one.functions and one.gap(sample.case) is None for sample in samples
+        sample.case.operator in implementation.functions and implementation.gap(sample.case) is None
+        for sample in samples
     )

@@ -1,7 +1,7 @@
 """``allclose`` with atol = rtol = 1e-2 on five random inputs at one shape, against PyTorch.
 
-That is how benchmarks of generated kernels check them: the shape is that of the benchmark, the
-inputs are standard normal, and PyTorch's own operator says what is right.
+Benchmarks of generated kernels check them in this way: the shape is that of the benchmark, the
+inputs are standard normal, and PyTorch's own operator gives the expected result.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def samples(dtype: str) -> list[Sample]:
     cases = dict(_FORWARD)
     cases |= {name: g.derived(_FORWARD[g.forward.name]) for name, g in GRADIENTS.items()}
     torch = get("torch")
-    found = []
+    calls = []
     for case in (case.replace(dtype=dtype, data="normal") for case in cases.values()):
         if torch.gap(case) is None:
             for seed in range(INPUTS):
                 inputs = make_inputs(case.replace(seed=seed))
                 expected = torch.functions[case.operator](*inputs, **case.parameters)
-                found.append(Sample(case, inputs, expected))
-    return found
+                calls.append(Sample(case, inputs, expected))
+    return calls
 
 
 def compare(got: Array, expected: Array) -> bool:

@@ -1,9 +1,9 @@
 """ONNX's node test cases of Conv, ConvTranspose, MaxPool and AveragePool.
 
-They are what an ONNX backend is tested with: inputs and expected outputs of one node each, compared
-within the test case's own tolerances (rtol 1e-3, atol 1e-7). Automatic padding becomes pairs. What
-has no counterpart here (dilation of AveragePool, pooling padding beyond half of the window) is left
-out.
+ONNX backends are tested with these cases. Each has the inputs and expected outputs of one node,
+which are compared within the test case's own tolerances (rtol 1e-3, atol 1e-7). Automatic padding
+becomes pairs. Cases without a counterpart here (dilation of AveragePool, pooling padding beyond
+half of the window) are left out.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def samples() -> list[Sample]:
     from onnx.helper import get_attribute_value
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other operators' test cases
-        made = node.collect_testcases(None)
-    found: list[Sample] = []
-    for test in made:
+        warnings.simplefilter("ignore")  # the warnings are about other operators' test cases
+        tests = node.collect_testcases(None)
+    calls: list[Sample] = []
+    for test in tests:
         nodes = test.model.graph.node
         if len(nodes) == 1 and nodes[0].op_type in _NAMES:
             attributes = {a.name: get_attribute_value(a) for a in nodes[0].attribute}
             for inputs, outputs in test.data_sets:
-                found += _read(_NAMES[nodes[0].op_type], attributes, inputs, outputs[0])
-    return found
+                calls += _read(_NAMES[nodes[0].op_type], attributes, inputs, outputs[0])
+    return calls
 
 
 def _read(

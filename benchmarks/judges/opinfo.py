@@ -1,12 +1,12 @@
 """``torch.testing.assert_close`` on the sample inputs that PyTorch tests these operators with.
 
 The samples are those of PyTorch's own ``OpInfo`` entries for convolution and pooling, in each dtype
-that the entry lists for the CPU. Tolerances are the defaults of ``assert_close``, but for float32,
-where PyTorch raises the absolute one for convolutions, too. What is expected in a half type is
-computed in float32 and rounded: PyTorch's transposed convolution adds up in the half type, and
-would accuse kernels that do better. Samples without a batch axis get one, "same" padding becomes
-pairs, and where a pooling returns indices too, its values are compared. What has no counterpart
-here (a divisor of one's own) is left out.
+that the entry lists for the CPU. Tolerances are the defaults of ``assert_close``, except for
+float32, where the absolute tolerance is the larger one that PyTorch uses for convolutions. The
+expected result in a half type is computed in float32 and rounded, because PyTorch's transposed
+convolution adds up in the half type, and would accuse kernels that do better. Samples without a
+batch axis get one, "same" padding becomes pairs, and where a pooling returns indices too, only its
+values are compared. Samples without a counterpart here (a ``divisor_override``) are left out.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from conformance.operators import OPERATORS
 from conformance.operators.geometry import span
 
 RTOL, ATOL = 1.3e-6, 2e-4
-"""The tolerances for float32: the default of ``assert_close``, and what PyTorch raises it to for
-convolutions, whose samples have elements up to 9."""
+"""The tolerances for float32: the default of ``assert_close``, and the absolute tolerance to which
+PyTorch raises it for convolutions, whose samples have elements up to 9."""
 
 _NAMES = {
     f"nn.functional.{name}{dims}d": (name, dims)
@@ -40,7 +40,7 @@ def samples() -> list[Sample]:
     import torch
     from torch.testing._internal.common_methods_invocations import op_db
 
-    found: list[Sample] = []
+    calls: list[Sample] = []
     for entry in op_db:
         if entry.name not in _NAMES:
             continue
@@ -52,10 +52,10 @@ def samples() -> list[Sample]:
                 continue
             torch.manual_seed(0)
             given = entry.sample_inputs("cpu", getattr(torch, dtype))
-            made = (s for one in given for s in _read(entry, operator, dims, dtype, one))
-            # The same call once: samples differ in what is not called here, such as indices.
-            found += {sample.case: sample for sample in made}.values()
-    return found
+            read = (s for raw in given for s in _read(entry, operator, dims, dtype, raw))
+            # Each call is taken once: samples may differ in what is not called here (indices).
+            calls += {sample.case: sample for sample in read}.values()
+    return calls
 
 
 def _read(entry: Any, operator: str, dims: int, dtype: str, given: Any) -> Iterator[Sample]:
@@ -121,7 +121,7 @@ def _each(value: Any, dims: int, default: Any) -> Any:
 
 
 def _padding(value: Any, kernel: Any, dilation: Any) -> Any:
-    """Return pairs; PyTorch's "same" puts an odd zero at the end."""
+    """Return the padding as pairs; PyTorch's "same" puts an odd zero at the end."""
     if value == "valid":
         value = 0
     if value == "same":
@@ -144,7 +144,7 @@ def compare(got: Array, expected: Array) -> bool:
     def tensor(array: Array) -> torch.Tensor:
         if array.dtype.name == "bfloat16":
             return torch.from_numpy(array.astype(np.float32)).bfloat16()
-        return torch.from_numpy(array.copy())  # of any strides, and writable
+        return torch.from_numpy(array.copy())  # any strides are allowed, and the copy is writable
 
     try:
         if expected.dtype == np.float32:

@@ -1,8 +1,8 @@
 """A plain Hypothesis test with ``assert_allclose(rtol=1e-5, atol=1e-6)`` against PyTorch.
 
 Two spatial axes of their own sizes, batch, channels, bias, groups, kernel, stride, padding and
-dilation are drawn independently, and what makes no output is thrown away by ``assume``. Inputs are
-standard normal, weights so too, but scaled as layers are initialised: by the root of their fan-in.
+dilation are drawn independently, and ``assume`` throws away a draw that makes no output. Inputs and
+weights are standard normal; weights are divided by the root of their fan-in, as in a new layer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from conformance.registration.implementation import Implementation
 from conformance.registration.registry import get
 
 EXAMPLES = 100
-"""What Hypothesis draws by default."""
+"""The number of examples that Hypothesis draws by default."""
 RTOL, ATOL = 1e-5, 1e-6
 
 
@@ -70,31 +70,37 @@ def _inputs(case: Case) -> tuple[Any, ...]:
     )
 
 
-def knows(one: Implementation, dtype: str) -> bool:
-    """Whether PyTorch computes one of the operators, to compare with."""
+def knows(implementation: Implementation, dtype: str) -> bool:
+    """Whether PyTorch computes one of the operators, so that there is a result to compare with."""
     torch = get("torch")
-    return dtype in torch.dtypes and any(name in torch.functions for name in one.functions)
+    return dtype in torch.dtypes and any(
+        name in torch.functions for name in implementation.functions
+    )
 
 
 @np.errstate(all="ignore")
-def accuses(one: Implementation, dtype: str) -> bool:
+def accuses(implementation: Implementation, dtype: str) -> bool:
     """Whether the test of one of the operators fails."""
     torch = get("torch").functions
-    return any(_fails(one, name, dtype, torch[name]) for name in one.functions if name in torch)
+    return any(
+        _fails(implementation, name, dtype, torch[name])
+        for name in implementation.functions
+        if name in torch
+    )
 
 
-def _fails(one: Implementation, operator: str, dtype: str, torch: Any) -> bool:
+def _fails(implementation: Implementation, operator: str, dtype: str, torch: Any) -> bool:
     def test(case: Case) -> None:
         inputs = _inputs(case)
         try:
             expected = torch(*inputs, **case.parameters)
-            got = call(one, case, inputs)
+            got = call(implementation, case, inputs)
         except (Unsupported, NotImplementedError):
             return
         assert_allclose(got, expected, rtol=RTOL, atol=ATOL)
 
     try:
         seed(0)(drawing(EXAMPLES)(given(_cases(operator, dtype))(test)))()
-    except Exception:  # the assertion, or whatever a kernel raises
+    except Exception:  # the failed assertion, or anything that a kernel raises
         return True
     return False

@@ -1,11 +1,11 @@
-"""Calling an implementation: what runs next to it, and needs nothing but NumPy."""
+"""Calling an implementation: this code runs next to it, and needs nothing but NumPy."""
 
 from conformance.calling.caller import Caller as Caller
 from conformance.calling.caller import HistoryEnded as HistoryEnded
 from conformance.calling.caller import InProcess as InProcess
 from conformance.calling.caller import Request as Request
 from conformance.calling.history import Answer as Answer
-from conformance.calling.history import Call as Call
+from conformance.calling.history import HistoryCall as HistoryCall
 from conformance.calling.history import perform as perform
 from conformance.calling.observing import CRASH as CRASH
 from conformance.calling.observing import ENDINGS as ENDINGS
@@ -13,10 +13,10 @@ from conformance.calling.observing import HANG as HANG
 from conformance.calling.observing import MEMORY as MEMORY
 from conformance.calling.observing import Array as Array
 from conformance.calling.observing import CallEnded as CallEnded
-from conformance.calling.observing import Foreign as Foreign
 from conformance.calling.observing import Inputs as Inputs
+from conformance.calling.observing import NotAnArray as NotAnArray
 from conformance.calling.observing import Observation as Observation
-from conformance.calling.observing import RaisedElsewhere as RaisedElsewhere
+from conformance.calling.observing import RaisedInWorker as RaisedInWorker
 from conformance.calling.observing import from_layout as from_layout
 from conformance.calling.observing import observe as observe
 from conformance.calling.observing import one_line as one_line

@@ -1,7 +1,7 @@
-"""Who makes the calls: this process, or a worker (`conformance.isolation`) in its stead.
+"""Callers make the calls, in this process or in a worker (`conformance.isolation`).
 
-A caller takes requests and gives observations, in order. Inputs are made and answers judged where
-the run is; only the calls themselves are made elsewhere.
+A caller takes requests and yields observations, in order. The run's process makes the inputs and
+judges the answers; only the calls themselves are made elsewhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from conformance.calling.history import Answer, Call, perform
+from conformance.calling.history import Answer, HistoryCall, perform
 from conformance.calling.observing import Inputs, Observation, observe
 from conformance.signatures import SIGNATURES
 
@@ -31,10 +31,10 @@ class Request:
     memory: Sequence[str] | str = "contiguous"
     """How the arrays lie in memory: one way for all, or one an input."""
     nbytes: int | None = None
-    """Bytes of the result that is due, where that is known: of a larger one, dtype and shape are
-    all that matters."""
+    """Expected size of the result in bytes, or None. Of a larger result only dtype and shape are
+    sent back."""
     work: int = 0
-    """Multiply-accumulates of the call: what a limit of time is scaled by."""
+    """Multiply-accumulates of the call, by which its limit of time is scaled."""
 
 
 class HistoryEnded(Exception):
@@ -50,20 +50,20 @@ class Caller(Protocol):
     """Makes calls of one implementation."""
 
     @property
-    def lost(self) -> str | None:
+    def given_up_because(self) -> str | None:
         """Why no more calls are made, or None."""
 
     @property
     def startup(self) -> float:
-        """Seconds that it takes to be able to call again after a call that ended its process."""
+        """Seconds from a call that ended its process to the next one that can be made."""
 
-    def trying(self, *, hurried: bool = True) -> AbstractContextManager[None]:
+    def while_shrinking(self, *, short_limits: bool = True) -> AbstractContextManager[None]:
         """Enter a search for the smallest case that fails: how calls end there does not count.
 
-        Where it is ``hurried``, a call that does not come back is given less time.
+        With ``short_limits``, a call that does not come back is given less time.
         """
 
-    def perform(self, calls: Sequence[Call], layout: str, seconds: float) -> list[Answer]:
+    def perform(self, calls: Sequence[HistoryCall], layout: str, seconds: float) -> list[Answer]:
         """Make the calls of a history (`conformance.calling.history`).
 
         Raises `HistoryEnded` where one of them ends its process.
@@ -79,17 +79,17 @@ class Caller(Protocol):
 class InProcess:
     """Makes the calls in this process: nothing stops a call that crashes or does not come back."""
 
-    lost = None
+    given_up_because = None
     startup = 0.0
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
         self.functions = functions
 
-    def trying(self, *, hurried: bool = True) -> AbstractContextManager[None]:
+    def while_shrinking(self, *, short_limits: bool = True) -> AbstractContextManager[None]:
         """Change nothing: no call ends here without an answer."""
         return contextlib.nullcontext()
 
-    def perform(self, calls: Sequence[Call], layout: str, seconds: float) -> list[Answer]:
+    def perform(self, calls: Sequence[HistoryCall], layout: str, seconds: float) -> list[Answer]:
         """Make the calls of a history."""
         return perform(self.functions, calls, layout, seconds=seconds)
 

@@ -1,8 +1,8 @@
 """A history: calls that follow one another, as data, and what came of each of them.
 
-What a kernel keeps between calls (a cache, a buffer, a counter) shows in what a call answers after
-others. The calls are made here, next to the implementation; whether an answer is right is judged
-afterwards, wherever the exact results are.
+What a kernel keeps between calls (a cache, a buffer, a counter) shows in the answers of later
+calls. The calls are made here, next to the implementation; the answers are judged afterwards, where
+the exact results are.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from conformance.calling.observing import (
     Array,
     Inputs,
     Observation,
+    call_observed,
     from_layout,
-    hand_over,
     to_layout,
 )
 from conformance.signatures import SIGNATURES
 
 _RECENT = 8
-"""Earlier outputs that are looked at after each call; all of them are at the end."""
+"""The number of earlier outputs that are checked after each call; the end checks all of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HistoryCall:
     """One call of a history."""
 
     what: str
@@ -41,10 +41,10 @@ class Call:
     """The positional arguments, channels-first."""
     parameters: Mapping[str, Any]
     refill: int | None = None
-    """The earlier call whose arrays are filled with these inputs and handed over once more; else
-    the arrays are new ones."""
+    """The earlier call whose arrays are filled with these inputs and handed over again; None if the
+    arrays are new ones."""
     like: int | None = None
-    """The first call that is the same: its answer is due again, bit for bit."""
+    """The first call that this one repeats: its answer must be the same, bit for bit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class Answer:
     """What came of one call of a history."""
 
     seen: Observation
-    """With a copy of what was returned, made at once; None where ``same`` is true."""
+    """What the call did; its output is a copy made at once, or None where ``same`` is true."""
     same: bool | None = None
-    """Whether the bits are those of the call that it is like; None where it is like none, or where
+    """Whether the bits are those of the call that it repeats; None where it repeats none, or where
     one of the two returned no array."""
     shares: tuple[int, ...] = ()
     """The earlier calls whose outputs it shares memory with."""
@@ -64,7 +64,7 @@ class Answer:
 
 def perform(
     functions: Mapping[str, Callable[..., Any]],
-    calls: Sequence[Call],
+    calls: Sequence[HistoryCall],
     layout: str = "NCHW",
     *,
     seconds: float = math.inf,
@@ -73,7 +73,7 @@ def perform(
 
     ``functions`` are an implementation's, by operator. No call but the first begins after
     ``seconds``. Every output is kept until the last call is made, so that memory that is handed
-    out twice is seen.
+    out twice is noticed.
     """
     deadline = time.monotonic() + seconds
     history = _History(layout)
@@ -95,15 +95,15 @@ class _History:
         self.outputs: dict[int, tuple[Array, bytes]] = {}
         """The arrays returned, by the number of their call, and the bytes that they had then."""
 
-    def make(self, function: Callable[..., Any], call: Call) -> None:
+    def make(self, function: Callable[..., Any], call: HistoryCall) -> None:
         """Make the next call."""
         number = len(self.answers)
         placed = self._placed(call)
-        seen = hand_over(function, placed, call.parameters)
+        observation = call_observed(function, placed, call.parameters)
         self.arguments.append(placed)
-        output = seen.output
+        output = observation.output
         if type(output) is not np.ndarray or output.dtype.hasobject:
-            self.answers.append(Answer(seen))
+            self.answers.append(Answer(observation))
             return
         shares = tuple(
             earlier
@@ -111,14 +111,14 @@ class _History:
             if np.may_share_memory(array, output)
         )
         self.look_at_outputs(-_RECENT)
-        mine = self.outputs[number] = (output, output.tobytes())
+        entry = self.outputs[number] = (output, output.tobytes())
         first = None if call.like is None else self.outputs.get(call.like)
-        same = None if first is None else _equal(mine, first)
+        same = None if first is None else _equal(entry, first)
         result = SIGNATURES[call.operator].result
         copy = None if same else from_layout(output.copy(), self.layout, result)
-        self.answers.append(Answer(replace(seen, output=copy), same, shares))
+        self.answers.append(Answer(replace(observation, output=copy), same, shares))
 
-    def _placed(self, call: Call) -> list[tuple[Any, Array | None]]:
+    def _placed(self, call: HistoryCall) -> list[tuple[Any, Array | None]]:
         values = to_layout(call.inputs, self.layout, SIGNATURES[call.operator].roles)
         placed: list[tuple[Any, Array | None]] = [
             place(value, "contiguous") if isinstance(value, np.ndarray) else (value, None)
@@ -143,7 +143,7 @@ class _History:
                 self.answers[number] = replace(answer, changed_by=by)
 
 
-def _equal(one: tuple[Array, bytes], other: tuple[Array, bytes]) -> bool:
-    (array, content), (other_array, other_content) = one, other
+def _equal(first: tuple[Array, bytes], other: tuple[Array, bytes]) -> bool:
+    (array, content), (other_array, other_content) = first, other
     alike = array.shape == other_array.shape and array.dtype == other_array.dtype
     return alike and content == other_content

@@ -30,7 +30,7 @@ def place(array: Array, layout: str) -> tuple[Array, Array]:
 
 
 def spread(array: Array) -> Array:
-    """Return ``array`` with the first element of each row all along it, for "broadcast"."""
+    """Return ``array`` with each row filled with its first element, for "broadcast"."""
     if array.size == 0 or array.ndim == 0:
         return array
     return np.ascontiguousarray(np.broadcast_to(array[..., :1], array.shape))
@@ -96,7 +96,7 @@ def _readonly(array: Array) -> tuple[Array, Array]:
 
 
 def _byteswapped(array: Array) -> tuple[Array, Array]:
-    """The other byte order, which the dtype says; a dtype that has no such twin stays as it is."""
+    """The other byte order, as the dtype tells; a dtype without byte orders does not change."""
     if array.dtype.isbuiltin != 1 or array.dtype.itemsize == 1:  # bfloat16 is no dtype of NumPy's
         return _contiguous(array)
     copy = np.array(array, dtype=array.dtype.newbyteorder(), order="C")

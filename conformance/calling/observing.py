@@ -26,8 +26,8 @@ memory than is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
-    """What stands for an output that is no array of numbers, and stayed where it was made."""
+class NotAnArray:
+    """A stand-in for an output that is no array of numbers, and was not sent to this process."""
 
     kind: str
     """Its type, in words."""
@@ -50,21 +50,21 @@ class Observation:
     ended: str | None = None
     """Why nothing came back, where the call was made in a worker process: one of `ENDINGS`."""
     how: str = ""
-    """How the worker ended, and the last that it wrote to stderr."""
+    """How the worker ended, and the end of what it wrote to stderr."""
     printed: str | None = None
     """What the call wrote to stdout or stderr, whenever it was made (seen in a worker only)."""
 
 
 class CallEnded(Exception):
-    """Raised by what stands for a function in a worker, where the call ended without an answer."""
+    """Raised by the stand-in for a function in a worker: the call ended without an answer."""
 
     def __init__(self, seen: Observation) -> None:
         super().__init__(seen.how)
         self.seen = seen
 
 
-class RaisedElsewhere(Exception):
-    """Raised by what stands for a function in a worker: type and message of what it raised."""
+class RaisedInWorker(Exception):
+    """Raised by the stand-in for a function in a worker: type and message of what it raised."""
 
 
 def observe(
@@ -78,8 +78,8 @@ def observe(
 ) -> Observation:
     """Call ``function`` once, on copies of ``inputs`` in its layout, and say what happened.
 
-    ``memory`` is how the copies lie in memory, all of them or one name an input. They are the
-    implementation's own: whatever it does to them is seen, and hurts nobody. ``signature`` is the
+    ``memory`` is how the copies lie in memory: one name for all of them, or one an input. What the
+    implementation does to its copies is observed, and harms nothing else. ``signature`` is the
     operator's, whose roles say which axes the layout moves.
     """
     pristine = to_layout(inputs, layout, signature.roles)
@@ -88,16 +88,16 @@ def observe(
         place(value, way) if isinstance(value, np.ndarray) else (value, None)
         for value, way in zip(pristine, ways, strict=True)
     ]
-    seen = hand_over(function, placed, parameters)
-    return replace(seen, output=from_layout(seen.output, layout, signature.result))
+    observation = call_observed(function, placed, parameters)
+    return replace(observation, output=from_layout(observation.output, layout, signature.result))
 
 
-def hand_over(
+def call_observed(
     function: Callable[..., Any],
     placed: Sequence[tuple[Any, Array | None]],
     parameters: Mapping[str, Any],
 ) -> Observation:
-    """Call ``function`` once on these very arguments, and say what happened.
+    """Call ``function`` once on these arguments themselves, and say what happened.
 
     Each argument comes with the buffer that it is a view of, None where it is no array. The output
     is in the implementation's layout, as it was returned.
@@ -109,7 +109,7 @@ def hand_over(
         output = function(*(value for value, _ in placed), **parameters)
     except CallEnded as ended:
         return ended.seen
-    except RaisedElsewhere as problem:
+    except RaisedInWorker as problem:
         raised = str(problem)
     except (Unsupported, NotImplementedError) as gap:
         unsupported = one_line(gap) or "no reason given"

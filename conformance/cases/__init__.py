@@ -1,1 +1,1 @@
-"""Where cases come from: drawn by Hypothesis, with their data, and kept for the next run."""
+"""Where cases come from: Hypothesis draws them, and their data is made from their seeds."""

@@ -1,11 +1,11 @@
 """Coverage: which pairs and triples of labels a set of cases brings together.
 
-Nearly every fault shows where few conditions meet: in the four systems that Kuhn, Wallace and
-Gallo studied ("Software fault interactions and implications for software testing", IEEE
-Transactions on Software Engineering 30(6), 2004) at most two conditions set off 70 to 97 per cent
-of the failures, at most three 89 to 99 per cent. So what counts is how many of the pairs and
-triples that *can* meet do meet. Which can is found without the strategies: every spatial axis that
-the ranges allow is enumerated, and axes are combined.
+Nearly every fault shows where few conditions meet. Kuhn, Wallace and Gallo studied four systems
+("Software fault interactions and implications for software testing", IEEE Transactions on Software
+Engineering 30(6), 2004): at most two conditions set off 70 to 97 per cent of the failures, at most
+three conditions 89 to 99 per cent. So coverage is the share of the pairs and triples that *can*
+meet. These are found without the strategies: every spatial axis that the ranges allow is
+enumerated, and axes are combined.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class Coverage:
     triples_valid: int
     missing_pairs: tuple[Labels, ...] = ()
     missing_triples: tuple[Labels, ...] = ()
-    """The first of them, in the order of the labels."""
+    """The first of the missing combinations, in the order of the labels."""
 
 
 def measure_generated(
     ranges: Ranges, *, count: int = 500, seed_value: int = 0, operators: Iterable[str] = FEATURES
 ) -> tuple[Coverage, ...]:
-    """Return the coverage of ``count`` generated cases of each operator, all dimensions pooled."""
+    """Return the coverage of ``count`` generated cases of each operator, in all dimensions."""
     drawn = {
         operator: generate(operator, ranges, dims=None, count=count, seed_value=seed_value)
         for operator in operators
@@ -67,7 +67,7 @@ def measure_generated(
 def measure(
     operator: str, cases: Iterable[Case], ranges: Ranges | None = None, *, sample: int = 20
 ) -> Coverage:
-    """Return the coverage of those of ``cases`` that are of ``operator``.
+    """Return the coverage of the ``cases`` that belong to ``operator``.
 
     At most ``sample`` missing pairs, and as many triples, are listed. A gradient has no features of
     its own: its cases are those of its forward operator.
@@ -77,14 +77,14 @@ def measure(
             f"operator '{operator}' has no features; allowed: {', '.join(FEATURES)}"
         )
     ranges = ranges or Ranges()
-    mine = [labels(case, ranges) for case in cases if case.operator == operator]
+    labelled = [labels(case, ranges) for case in cases if case.operator == operator]
     pairs, triples = (valid_combinations(operator, ranges, size) for size in (2, 3))
     met_pairs, met_triples = (
-        {met for case in mine for met in itertools.combinations(case, size)} for size in (2, 3)
+        {met for case in labelled for met in itertools.combinations(case, size)} for size in (2, 3)
     )
     return Coverage(
         operator=operator,
-        cases=len(mine),
+        cases=len(labelled),
         pairs_reached=len(pairs & met_pairs),
         pairs_valid=len(pairs),
         triples_reached=len(triples & met_triples),
@@ -98,12 +98,12 @@ def measure(
 def valid_combinations(operator: str, ranges: Ranges, size: int) -> frozenset[Labels]:
     """Return the combinations of ``size`` labels that some case within ``ranges`` has.
 
-    ``ranges.work`` is left out of account: it bounds the size of a case, not what it combines.
+    ``ranges.work`` is ignored: it bounds the size of a case, not its combinations.
     """
     free = _free_labels(operator, ranges)
     channels = _channel_labels(operator, ranges)
     geometry = _Geometry(operator, ranges)
-    found: set[Labels] = set()
+    combinations: set[Labels] = set()
     for chosen in itertools.combinations(FEATURES[operator], size):
         on_axes = tuple(f for f in chosen if f not in free and f not in ("groups", "size"))
         on_channels = tuple(f for f in chosen if f in ("groups", "size"))
@@ -116,12 +116,12 @@ def valid_combinations(operator: str, ranges: Ranges, size: int) -> frozenset[La
             values = dict(
                 zip((*on_axes, *on_channels, *others), itertools.chain(*parts), strict=True)
             )
-            found.add(tuple(f"{feature}={values[feature]}" for feature in chosen))
-    return frozenset(found)
+            combinations.add(tuple(f"{feature}={values[feature]}" for feature in chosen))
+    return frozenset(combinations)
 
 
 def _free_labels(operator: str, ranges: Ranges) -> dict[str, Labels]:
-    """Return the labels of the features that meet every other one."""
+    """Return the labels of the features that can meet every label of the other features."""
     free: dict[str, Labels] = {
         "dtype": ranges.dtypes,
         "data": ranges.data,
@@ -133,7 +133,7 @@ def _free_labels(operator: str, ranges: Ranges) -> dict[str, Labels]:
 
 
 def _channel_labels(operator: str, ranges: Ranges) -> list[dict[str, str]]:
-    """Return the kinds of grouping and of size that meet."""
+    """Return the pairs of a kind of grouping and a kind of size that can meet."""
     special = ranges.boundary_channels if ranges.boundary_share > 0 else ()
     counts: set[tuple[int, int, int]]
     if not FORWARD[operator].has_weight:
@@ -145,21 +145,21 @@ def _channel_labels(operator: str, ranges: Ranges) -> list[dict[str, str]]:
         counts = {(g, i, o) for g in ranges.groups for i, o in plain if g == 1 or i > 1}
         if 1 in ranges.channels and several:
             counts |= {(g, 1, m) for g in (*several, *special) for m in ranges.multiplier}
-    found = set()
+    kinds = set()
     for groups, inner, outer in counts:
         kind = grouping_label(groups, inner, outer)
         crosses = crosses_boundary(groups, inner, outer, ranges)
-        found.add((kind, "boundary" if crosses else "small"))
+        kinds.add((kind, "boundary" if crosses else "small"))
         if special:
-            found.add((kind, "boundary"))  # by its width
-    return [{"groups": kind, "size": size} for kind, size in sorted(found)]
+            kinds.add((kind, "boundary"))  # its width is
+    return [{"groups": kind, "size": size} for kind, size in sorted(kinds)]
 
 
 class _Geometry:
     """The labels that spatial axes allow, all of them enumerated.
 
-    An axis is kept as an integer with one bit for each (feature, value) that it has, so that what
-    several axes have together is the union of their bits.
+    An axis is stored as an integer with one bit for each (feature, value) that it has. So the
+    values of several axes together are the union of their bits.
     """
 
     def __init__(self, operator: str, ranges: Ranges) -> None:
@@ -179,15 +179,15 @@ class _Geometry:
         return self.bits.setdefault((feature, value), 1 << len(self.bits))
 
     def labels(self, features: Labels) -> set[Labels]:
-        """Return the labels of ``features`` that meet; each is ``dims`` or one of the axes'."""
+        """Return the combinations of labels of ``features``: of ``dims`` or of the axes."""
         mask = sum(bit for (feature, _), bit in self.bits.items() if feature in features)
-        found: set[Labels] = set()
+        combinations: set[Labels] = set()
         for mode in self.modes:
             projected = {axis & mask for axis in mode}
             for dims in self.dims:
                 for union in reduce(_unions, [projected] * dims):
-                    found.add(tuple(self._label(f, union, dims) for f in features))
-        return found
+                    combinations.add(tuple(self._label(f, union, dims) for f in features))
+        return combinations
 
     def _label(self, feature: str, union: int, dims: int) -> str:
         if feature == "dims":
@@ -204,8 +204,8 @@ def _unions(left: set[int], right: set[int]) -> set[int]:
 def axes(operator: str, ranges: Ranges) -> Iterator[Axis]:
     """Yield every axis within the ranges.
 
-    Where the padding alone makes more outputs than the ranges ask for (or, transposed, crops more
-    than there is), the least sizes that are valid belong to them too.
+    The padding alone may make more outputs than the ranges ask for (or, transposed, crop more than
+    there is). Then the smallest valid sizes belong to the ranges, too.
     """
     pooling = not FORWARD[operator].has_weight
     for kernel, stride, dilation in itertools.product(
@@ -243,6 +243,6 @@ def _transpose_sizes(
 ) -> Iterator[int]:
     for size in range(1, max(ranges.output) + sum(padding) + 1):
         out = transpose_size(size, kernel, stride, padding, dilation, output_padding)
-        grown = size > min(ranges.output) and out <= stride  # a smaller one has no output
+        grown = size > min(ranges.output) and out <= stride  # a smaller size has no output
         if out >= 1 and (size in ranges.output or grown):
             yield size

@@ -1,19 +1,19 @@
 """Data recipes: how the arrays of a case are made from its seed.
 
-Every recipe asks a question of its own:
+Every recipe answers a question:
 
 ``integers``  is every product there, once? Small non-zero integers for which each partial sum in
               each order is exact in the dtype, so that correct results agree bit for bit.
 ``impulse``   does each product land in the right place? The input is zero but for a few ones, so
               the output shows copies of the kernel.
 ``normal``    is the rounding error of an ordinary computation within its bound?
-``small``     and where all of x, of w or of both is small, 1e-3 to 1e-6, and the result with it?
-``wide``      and where magnitudes differ by many orders and sums cancel?
+``small``     is it, where all of x, of w or of both is small, 1e-3 to 1e-6, and so is the result?
+``wide``      is it, where magnitudes differ by many orders and sums cancel?
 
-The special recipes plant, among small integers, what IEEE 754 treats apart; where they are planted
-moves with the seed, so that successive seeds visit every channel and every position:
+The special recipes put special values of IEEE 754 among small integers. The position of these
+values moves with the seed, so that successive seeds visit every channel and every position:
 
-``nan``        a NaN a sample (in the weight or the bias for some seeds).
+``nan``        one NaN in each sample (in the weight or the bias for some seeds).
 ``inf``        infinities of one sign or of both, beside zeros in the weight for some seeds.
 ``zeros``      zeros of both signs.
 ``subnormal``  multiples of the smallest subnormal number.
@@ -34,7 +34,7 @@ from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
 
 READABLE = 9
-"""Largest magnitude of an integer, while the dtype's precision allows it."""
+"""The largest magnitude of an integer, if the dtype's precision allows it."""
 
 
 def make_inputs(case: Case) -> Inputs:
@@ -59,14 +59,14 @@ def make_inputs(case: Case) -> Inputs:
 
 
 def memory_ways(case: Case) -> tuple[str, ...]:
-    """Return how each positional argument lies in memory, by the case's ``memory``."""
+    """Return the memory layout of each positional argument, as the case's ``memory`` says."""
     layout, _, only = case.memory.partition("-")
     names = OPERATORS[case.operator].arguments
     return tuple(layout if only in ("", name) else "contiguous" for name in names)
 
 
 def _spread(case: Case, inputs: Inputs) -> Inputs:
-    """Make equal along the last axis what is to be broadcast along it."""
+    """Make the arrays that are broadcast along the last axis equal along it."""
     return tuple(
         spread(value) if way == "broadcast" and isinstance(value, np.ndarray) else value
         for value, way in zip(inputs, memory_ways(case), strict=True)
@@ -78,7 +78,7 @@ def _normal(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> A
 
 
 def _small(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    """Normal numbers times a power of two: x, w or both by turns of the seed, and bias to suit."""
+    """Return normal numbers times a power of two, in x, in w or in both, as the seed says."""
     exponent = 10 if FORMATS[case.dtype].digits <= 11 else 20
     scaled = ((0,), (1,), (0, 1))[case.seed % 3 if OPERATORS[case.operator].has_weight else 0]
     each = exponent // len(scaled)
@@ -88,13 +88,15 @@ def _small(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Ar
 
 
 def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    """Non-zero integers so small that n products of them add up to at most 2**p."""
+    """Return non-zero integers so small that n products of them add up to at most 2**p."""
     limit = 2 ** FORMATS[case.dtype].digits
     operator = OPERATORS[case.operator]
-    if operator.compared == 0:  # nothing is added up
+    if operator.compared == 0:  # max_pool adds nothing up
         return _nonzero(rng, shape, min(99, limit))
     if operator.compared == index:
-        return _nonzero(rng, shape, (1, 3, READABLE)[case.seed % 3])  # few, so that maxima tie
+        return _nonzero(
+            rng, shape, (1, 3, READABLE)[case.seed % 3]
+        )  # few different values, so that maxima tie
     terms = max(1, operator.terms(case))
     if operator.has_weight:
         factors = 2
@@ -105,16 +107,16 @@ def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) ->
         largest = max(1, min(READABLE, limit // (terms * unit)))
     values = _nonzero(rng, shape, largest)
     if index == factors - 1 and terms * largest**factors > limit:
-        # Too many terms even of one: keep few enough of them.
+        # There are too many terms even of size one: keep few enough of them.
         values[rng.random(shape) > limit / (2 * terms)] = 0
     return values
 
 
 def _whole(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    """Integers of an integer dtype, as large as they can be without a sum that overflows.
+    """Return integers of an integer dtype, as large as they can be if no sum may overflow.
 
-    Going through a floating-point number, or through a narrower integer, then shows. max_pool
-    gets the whole range of the dtype, its ends included.
+    They show a computation that goes through floating-point numbers or narrower integers. max_pool
+    gets the whole range of the dtype, including its ends.
     """
     limits = np.iinfo(case.dtype)
     if not OPERATORS[case.operator].has_weight:
@@ -127,7 +129,7 @@ def _whole(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Ar
 
 
 def _impulse(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    """An input of zeros with one 1 a channel plane, and small integers as weights."""
+    """Return an input of zeros with a single 1 in each channel plane, or a weight of integers."""
     if index > 0:
         return _integers(rng, case, shape, index)
     planes, length = math.prod(shape[:2]), math.prod(shape[2:])
@@ -137,7 +139,7 @@ def _impulse(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> 
 
 
 def _wide(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    """Log-uniform magnitudes, half of the elements cancelling (x) or repeating (w) a neighbour."""
+    """Return log-uniform magnitudes; half of the elements cancel (x) or repeat (w) a neighbour."""
     reach = TRAITS[case.dtype].reach
     values: Array = np.exp2(rng.uniform(-reach, reach, shape)) * rng.choice((-1.0, 1.0), shape)
     flat = values.reshape(-1)
@@ -168,19 +170,19 @@ def _target(case: Case) -> int:
 
 
 def _beside(case: Case, values: Array, index: int) -> Array:
-    """Put zeros in x where the weight has special values: a zero times one of them is NaN."""
+    """Put zeros in x where the weight has special values: zero times NaN or infinity is NaN."""
     if index == 0 and _target(case) == 1:
         values.reshape(-1)[case.seed % 2 :: 2] = 0
     return values
 
 
 def _planted(case: Case, values: Array, index: int, special: tuple[float, ...]) -> Array:
-    """Put ``special`` at places that the seed moves: in x, or in w, or in b.
+    """Put ``special`` at positions in x, in w or in the bias, which move with the seed.
 
-    A convolution gets one place a sample, a pooling one a channel, so that each lane of a vector
-    meets it at each position of a window within as many seeds as there are positions.
-    A transposed convolution's weight stays finite: whether the zeros that some implementations
-    put between inputs meet it is unspecified, as it is for padding.
+    A convolution gets one position in each sample, a pooling one in each channel. So each lane of a
+    vector meets it at each position of a window within as many seeds as there are positions.
+    A transposed convolution's weight stays finite: some implementations put zeros between inputs,
+    and whether the weight meets those zeros is unspecified, as it is for padding.
     """
     if index != _target(case) or not values.size:
         return values
@@ -204,7 +206,7 @@ def _subnormal(rng: np.random.Generator, case: Case, shape: Shape, index: int) -
 
 
 def _huge(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    """Numbers of 1 to 2 times a power of two for which sum |x||w| stays below the largest."""
+    """Return numbers near a power of two so large that sum |x||w| just stays finite."""
     terms = OPERATORS[case.operator].terms(case)
     room = FORMATS[case.dtype].max_exponent - 3 - math.ceil(math.log2(max(terms, 1)))
     if OPERATORS[case.operator].has_weight:
@@ -237,9 +239,10 @@ _RECIPES: dict[str, Any] = {
 def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool:
     """Whether every partial sum of ``case``, in every order, is exact in dtype and accumulator.
 
-    True for whole multiples of a unit whose sum of magnitudes, (result's shape), is at most 2**p
-    units. The magnitude of avg_pool is that sum over the divisor, which is at most the window; the
-    terms of avg_pool_grad are whole multiples of one over the window's divisor.
+    It is so for whole multiples of a unit if ``magnitude``, the sum of their magnitudes for each
+    element of the result, is at most 2**p units. For avg_pool it is that sum over the divisor,
+    which is at most the window; the terms of avg_pool_grad are whole multiples of one over the
+    divisor.
     """
     accumulator = FORMATS[accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)]
     digits = min(FORMATS[case.dtype].digits, accumulator.digits)
@@ -252,4 +255,4 @@ def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool
         return False
     divisor = OPERATORS[case.operator].largest_divisor(case)
     largest = float(magnitude.max()) * divisor if magnitude.size else 0.0
-    return largest <= 2.0**digits + 0.5  # a whole number, but for its rounding up
+    return largest <= 2.0**digits + 0.5  # a whole number that may be rounded up

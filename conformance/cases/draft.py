@@ -1,6 +1,6 @@
-"""A draft: what generation draws of a case. Its arrays' sizes follow, so every draft is valid.
+"""A draft: the drawn values of a case, from which the arrays' sizes follow, so that it is valid.
 
-Input sizes are computed from the output's: no draw has to be thrown away, and every output is as
+Input sizes are computed from output sizes. So no draw has to be thrown away, and every output is as
 small as the ranges ask for. A draft that costs too much is cut down within the ranges (`fit`).
 """
 
@@ -28,16 +28,16 @@ class Draft:
     padding: Padding
     out: Shape
     """The least output size (conv_transpose: input size)."""
-    rest: Shape
+    remainder: Shape
     """Input rows after the last window (conv_transpose: output_padding)."""
     batch: int = 1
     groups: int = 1
     inner: int = 1
     """Input channels of a group."""
     outer: int = 1
-    """Output channels of a group; a pooling has as many outputs as inputs."""
+    """Output channels of a group, for a convolution."""
     width: tuple[int, int] | None = None
-    """An axis and the input size that it has at least."""
+    """An axis and its least input size."""
     bias: bool = False
     ceil_mode: bool = False
     count_include_pad: bool = True
@@ -46,9 +46,9 @@ class Draft:
     seed: int = 0
 
     def case(self) -> Case:
-        """Return the case: valid for any values, since sizes grow until something is computed."""
+        """Return the case, which is always valid, since sizes grow until there is an output."""
         operator = FORWARD[self.operator]
-        names = {name: "rest" if name == "output_padding" else name for name in operator.parameters}
+        names = {p: "remainder" if p == "output_padding" else p for p in operator.parameters}
         return Case(
             operator=self.operator,
             x=(self.batch, self.groups * self.inner, *map(self._size, range(len(self.kernel)))),
@@ -61,15 +61,15 @@ class Draft:
         )
 
     def _size(self, axis: int) -> int:
-        """Return the input size along ``axis``, by whole strides larger where padding is large."""
-        out, rest, stride = self.out[axis], self.rest[axis], self.stride[axis]
+        """Return the input size along ``axis``; whole strides are added where padding is large."""
+        out, remainder, stride = self.out[axis], self.remainder[axis], self.stride[axis]
         kernel, dilation, padding = self.kernel[axis], self.dilation[axis], self.padding[axis]
         if FORWARD[self.operator].is_transposed:
             size = out
-            missing = 1 - transpose_size(size, kernel, stride, padding, dilation, rest)
-            size += max(0, -(-missing // stride))  # what the padding crops beyond everything
+            missing = 1 - transpose_size(size, kernel, stride, padding, dilation, remainder)
+            size += max(0, -(-missing // stride))  # the padding would crop more than there is
         else:
-            size = (out - 1) * stride + span(kernel, dilation) - sum(padding) + rest
+            size = (out - 1) * stride + span(kernel, dilation) - sum(padding) + remainder
             size += max(0, -(-(1 - size) // stride) * stride)
         if self.width is not None and self.width[0] == axis:
             return max(size, self.width[1])
@@ -79,8 +79,8 @@ class Draft:
 def cost(case: Case) -> int:
     """Return what judging ``case`` costs, in multiply-accumulates.
 
-    One for each of them, one for an input element, and eight for an output element: measured, an
-    output element takes about as long to make, bound and compare as eight to accumulate.
+    Each input element costs as much as one of them, and each output element as much as eight: this
+    was measured, and includes making, bounding and comparing the output element.
     """
     operator = FORWARD[case.operator]
     output = math.prod(operator.output_shape(case))
@@ -90,8 +90,8 @@ def cost(case: Case) -> int:
 def fit(draft: Draft, ranges: Ranges) -> Case:
     """Return the case of ``draft``, cut down within ``ranges`` until it costs at most their work.
 
-    The spec's reader has made sure that this is possible (`least_work`). Outputs are cut before
-    batch and channels, and parameters last, so that a case seldom loses what it was drawn for.
+    The reader of the spec has made sure that this is possible (`least_work`). Outputs are cut
+    first, then batch and channels, and parameters last, so that a case seldom loses those.
     """
     case = draft.case()
     while cost(case) > ranges.work:
@@ -106,8 +106,8 @@ def fit(draft: Draft, ranges: Ranges) -> Case:
 def least_work(ranges: Ranges) -> int:
     """Return a ``work`` that lets `fit` succeed for every draft drawn from ``ranges``.
 
-    Each of the three costs is a product over axes of what one axis gives, so that the largest over
-    the kernel sizes bounds it. The largest number of dimensions and the dearest channels decide.
+    Each of the three parts of a cost is a product over axes, so the largest value of one axis over
+    all kernel sizes bounds it. The largest dims, and the dearest of the least channels, are taken.
     """
     groups = min((g for g in ranges.groups if g > 1), default=1)
     batch = min(_positive(ranges.batch), default=0)
@@ -125,12 +125,12 @@ def least_work(ranges: Ranges) -> int:
 
 
 def pool_padding(values: Iterable[int], kernel: int) -> tuple[int, ...]:
-    """Return ``values``, sorted, cut to half of a pooling window, the most that is valid there."""
+    """Return ``values`` sorted and cut to half of a pooling window, the largest valid padding."""
     return tuple(sorted({min(value, kernel // 2) for value in values}))
 
 
 def _smallest_axis(operator: str, kernel: int, ranges: Ranges) -> Case:
-    """Return the case in one dimension, with one channel, that `fit` ends at for a kernel."""
+    """Return the case, in one dimension and with one channel, at which `fit` ends for a kernel."""
     return Draft(
         operator=operator,
         kernel=(kernel,),
@@ -149,14 +149,14 @@ def _smallest_values(operator: str, kernel: Shape, ranges: Ranges) -> dict[str, 
     dilation = min(ranges.dilation) if "dilation" in FORWARD[operator].parameters else 1
     return {
         "padding": tuple((pad, pad) for pad in pads),
-        "rest": (0,) * dims,
+        "remainder": (0,) * dims,
         "dilation": (dilation,) * dims,
         "stride": (min(ranges.stride),) * dims,
     }
 
 
 def _smaller(draft: Draft, ranges: Ranges) -> Iterator[Draft]:
-    """Yield ``draft`` with one quantity lowered by one allowed value, what matters least first."""
+    """Yield ``draft`` with one quantity an allowed value lower, the least important first."""
     lower = [_below(ranges.output, out) for out in draft.out]
     if any(lower):
         axis = max((o, a) for a, o in enumerate(draft.out) if lower[a])[1]

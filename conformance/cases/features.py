@@ -1,7 +1,7 @@
-"""Features: what a case can be classed by, each with one label a case.
+"""Features of a case: each feature gives a case one label.
 
-A stride is one, the same on every axis, or different; a padding is none, symmetric or asymmetric;
-and so on. `conformance.cases.coverage` counts which labels some cases bring together.
+For example, a stride is one, the same on every axis, or different; a padding is none, symmetric or
+asymmetric. `conformance.cases.coverage` counts which labels some cases bring together.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _POOL = (*_COMMON, "remainder", "ceil_mode", "larger_kernel")
 
 
 def _features(operator: Operator) -> Labels:
-    """Return the features that the parameters of an operator give its cases."""
+    """Return the features of an operator's cases, which follow from its parameters."""
     own = operator.parameters
     if operator.has_weight:
         return (*_CONV, "output_padding" if operator.is_transposed else "remainder")
@@ -58,7 +58,7 @@ _ORDERED = {
     "gaps": ("no", "yes"),
     "empty_window": ("no", "yes"),
 }
-"""Features that the axis with the rightmost value decides."""
+"""Features whose label is the rightmost value that an axis of the case has."""
 
 
 def labels(case: Case, ranges: Ranges) -> Labels:
@@ -97,12 +97,12 @@ def labels(case: Case, ranges: Ranges) -> Labels:
 
 
 def batch_label(size: int) -> str:
-    """Class a batch size."""
+    """Return the label of a batch size."""
     return str(size) if size < 2 else "many"
 
 
 def grouping_label(groups: int, inner: int, outer: int) -> str:
-    """Class (groups, input channels, output channels of a group)."""
+    """Return the label of a number of groups with these input and output channels of a group."""
     if groups == 1:
         return "one"
     if inner > 1:
@@ -126,7 +126,7 @@ def axis_values(
     output_padding: int,
     ceil: bool,
 ) -> dict[str, str | int]:
-    """Return what one spatial axis has of each feature that several axes decide together."""
+    """Return the values of one spatial axis, for the features that all axes decide together."""
     before, after = padding
     reach = span(kernel, dilation)
     values: dict[str, str | int] = {
@@ -140,7 +140,7 @@ def axis_values(
     if FORWARD[operator].is_transposed:
         out = transpose_size(size, kernel, stride, padding, dilation, output_padding)
         unreached = _unreached(size, kernel, stride, dilation, output_padding)
-        empty = any(before <= place < before + out for place in unreached)
+        empty = any(before <= position < before + out for position in unreached)
         values["output_padding"] = "some" if output_padding else "none"
     else:
         out = conv_size(size, kernel, stride, padding, dilation, ceil=ceil)
@@ -153,9 +153,9 @@ def axis_values(
     return values
 
 
-def axes_label(feature: str, found: Iterable[str | int]) -> str:
-    """Return the label of a case whose axes have the values ``found``."""
-    values = set(found)
+def axes_label(feature: str, axis_labels: Iterable[str | int]) -> str:
+    """Return the label of a case whose axes have the values ``axis_labels``."""
+    values = set(axis_labels)
     if feature in ("stride", "dilation"):
         return "different" if len(values) > 1 else "one" if values == {1} else "same"
     if feature == "kernel":
@@ -166,7 +166,7 @@ def axes_label(feature: str, found: Iterable[str | int]) -> str:
 
 
 def _ceil(room: int, stride: int, out: int) -> str:
-    """Class what rounding up did, where ``room`` is the padded input less one window."""
+    """Return the label of rounding up, where ``room`` is the padded input less one window."""
     if room % stride == 0:
         return "without effect"
     return "partial window" if out == room // stride + 2 else "dropped window"
@@ -182,7 +182,7 @@ def _reads_nothing(start: int, kernel: int, dilation: int, size: int) -> bool:
 def _unreached(
     size: int, kernel: int, stride: int, dilation: int, output_padding: int
 ) -> tuple[int, ...]:
-    """Return the places of a transposed convolution's uncropped output that no input reaches."""
+    """Return the positions of a transposed convolution's uncropped output that no input reaches."""
     reached = {i * stride + k * dilation for i in range(size) for k in range(kernel)}
     total = (size - 1) * stride + span(kernel, dilation) + output_padding
-    return tuple(place for place in range(total) if place not in reached)
+    return tuple(position for position in range(total) if position not in reached)

@@ -1,4 +1,4 @@
-"""The ranges that generation draws from: the ``[ranges]`` table of a spec file, typed."""
+"""The ranges that generation draws from, which are the ``[ranges]`` table of a spec file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """What generated cases may look like; every tuple lists the allowed values."""
+    """The values that generated cases may have; every tuple lists the allowed ones."""
 
     dims: tuple[int, ...] = (1, 2, 3)
     dtypes: tuple[str, ...] = ("float32", "float64")
-    """Floating-point ones; integer dtypes have cases taken over from these."""
+    """Floating-point dtypes; their cases are converted to integer dtypes."""
     data: tuple[str, ...] = ("integers", "impulse", "normal", "wide")
     batch: tuple[int, ...] = (1, 2, 3, 0)
     channels: tuple[int, ...] = (1, 2, 3, 4)
-    """Channels of one group, input and output alike."""
+    """Input channels, and output channels, of one group."""
     groups: tuple[int, ...] = (1, 2, 3, 4)
     multiplier: tuple[int, ...] = (1, 2, 3)
-    """Output channels an input channel has in a depthwise convolution."""
+    """Output channels for each input channel of a depthwise convolution."""
     kernel: tuple[int, ...] = (1, 2, 3, 4, 5)
     stride: tuple[int, ...] = (1, 2, 3)
     dilation: tuple[int, ...] = (1, 2, 3)
@@ -28,18 +28,18 @@ class Ranges:
     """Output sizes along an axis (conv_transpose: input sizes)."""
     boundary_channels: tuple[int, ...] = (7, 8, 9, 15, 16, 17, 31, 32, 33)
     boundary_widths: tuple[int, ...] = (31, 32, 33, 63, 64, 65)
-    """Sizes one below, at and above those that kernels vectorise and tile by."""
+    """Sizes at, one below and one above the sizes of vectors and tiles in kernels."""
     boundary_share: float = 0.25
     """The share of cases in which one axis has such a size."""
     work: int = 60_000
-    """What a case may cost at most, in multiply-accumulates (`conformance.cases.draft`)."""
+    """The largest cost of a case, in multiply-accumulates (`conformance.cases.draft`)."""
     seeds: int = 100
     """Data seeds are 0 to seeds - 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Which whole numbers a field of `Ranges` may hold, and how many of them."""
+    """The whole numbers that a field of `Ranges` may hold, and how many of them."""
 
     least: int
     most: int
@@ -63,4 +63,4 @@ LIMITS: dict[str, Limit] = {
     "work": Limit(1000, 100_000_000),
     "seeds": Limit(1, 10_000),
 }
-"""The limits of the whole-number fields: generous, but a typo (``kernel = [1000]``) ends here."""
+"""The limits of the whole-number fields: generous, but not for a typo (``kernel = [1000]``)."""

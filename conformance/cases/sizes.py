@@ -1,8 +1,9 @@
-"""Sizes that kernels block and count by: each axis one below, at and one above them.
+"""Sizes at which kernels block and count: each axis has sizes at, one below and one above them.
 
-Kernels handle eight, sixteen or sixty-four of something at a time and the rest apart, and index
-with integers of 8 or 16 bits. Every axis of an operator crosses those sizes here, alone with all
-else small, and some together; on exact data, so that the reference is one matrix product.
+Kernels handle eight, sixteen or sixty-four elements at a time and the remaining ones separately,
+and index with integers of 8 or 16 bits. Here every axis of an operator crosses those sizes, alone
+while all others are small, and some axes together. The data is exact, so that the reference is one
+matrix product.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from conformance.case import Case, Shape
 from conformance.operators import OPERATORS
 
 BLOCKS = (63, 64, 65, 127, 128, 129, 255, 256, 257)
-"""Around the powers of two that blocks and 8-bit indices end at."""
+"""Sizes around the powers of two at which blocks and 8-bit indices end."""
 LONG = (*BLOCKS, 511, 512, 513, 1023, 1024, 1025)
-"""The same for an axis that costs little."""
+"""The same, and larger sizes, for an axis that costs little."""
 WINDOWS = (7, 8, 9, 15, 16, 17, 31, 32, 33)
 """Kernel sizes around the widths of vectors."""
 PAST = ((33, 33), (17, 65), (65, 17))
-"""Two sizes past the blocks of 8, 16 and 32, and of 64, for every two axes."""
+"""Two sizes, for two axes, that are larger than blocks of 8, 16 and 32, or of 64."""
 COUNTED = ((1 << 15) + 1, (1 << 16) + 1)
-"""Elements that 16-bit counters cannot count."""
+"""Numbers of elements that 16-bit counters cannot count."""
 WIDE = (32767, 32768, 32769, 65535, 65536, 65537)
-"""Around the ends of signed and unsigned 16-bit indices."""
+"""Sizes around the ends of signed and unsigned 16-bit indices."""
 
 
 def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
-    """Return the cases of ``operator``, the dtypes taking turns."""
+    """Return the cases of ``operator``; the dtypes take turns."""
     turns = itertools.cycle(dtypes)
     has_weight = OPERATORS[operator].has_weight
     shapes = _weighted(dims) if has_weight else _pooled(dims)
-    found = []
+    sized = []
     for seed, (x, window, outer, groups) in enumerate(shapes):
         case = Case(operator=operator, x=x, dtype=next(turns), seed=seed)
         if has_weight:
@@ -41,8 +42,8 @@ def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
             case = case.replace(w=(*w, *window), groups=groups)
         elif "kernel" in OPERATORS[operator].parameters:
             case = case.replace(kernel=window)
-        found.append(case)
-    return found
+        sized.append(case)
+    return sized
 
 
 def _weighted(dims: int) -> Iterator[tuple[Shape, Shape, int, int]]:
@@ -96,15 +97,15 @@ def _planes(dims: int) -> Iterator[tuple[Shape, Shape]]:
 
 
 def _together(small: Shape) -> Iterator[Shape]:
-    """Yield ``small`` with every two of its sizes past the blocks at once, and with all past 8."""
+    """Yield ``small`` with every two of its sizes larger than blocks at the same time."""
     for first, second in itertools.combinations(range(len(small)), 2):
         for sizes in PAST[:1] if (first + second) % 2 else PAST[1:]:
-            found = list(small)
-            found[first], found[second] = sizes
-            yield tuple(found)
+            shape = list(small)
+            shape[first], shape[second] = sizes
+            yield tuple(shape)
 
 
 def _cube(dims: int, least: int) -> Shape:
-    """Return sizes of ``dims`` axes, nearly equal ones, whose product is above ``least``."""
+    """Return nearly equal sizes of ``dims`` axes, whose product is above ``least``."""
     side = int(least ** (1 / dims))
     return (*(side,) * (dims - 1), least // side ** (dims - 1) + 1)

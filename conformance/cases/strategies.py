@@ -1,11 +1,11 @@
-"""Hypothesis strategies: one an operator, each of which builds valid cases and nothing else.
+"""Hypothesis strategies: each operator has one, which builds valid cases only.
 
 A strategy first draws the class of each parameter (no stride, the same stride on every axis,
-different strides, ...), every class about as often as the others, then a value of that class. So
-rare combinations of classes are met early (`conformance.cases.coverage` measures how many). Input
-sizes follow from what is drawn (`conformance.cases.draft`), so that no draw has to be thrown away;
-every list is sorted from simple to complex, so that a failing case shrinks towards the smallest
-shape with default parameters and integer data.
+different strides, ...), every class about as often as the others, and then a value of that class.
+So rare combinations of classes are met early (`conformance.cases.coverage` measures how many).
+Input sizes follow from the drawn values (`conformance.cases.draft`), so that no draw has to be
+thrown away. Every list is sorted from simple to complex, so that a failing case shrinks towards the
+smallest shape with default parameters and integer data.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Classes: TypeAlias = tuple[tuple[T, ...], ...]
 def cases(
     operator: str, ranges: Ranges | None = None, *, dims: int | None = None
 ) -> st.SearchStrategy[Case]:
-    """Return the strategy of valid cases of ``operator``, for all ``dims`` of the ranges or one.
+    """Return the strategy of valid cases of ``operator``; without ``dims``, of all in the ranges.
 
     A gradient's cases are those of its forward operator.
     """
@@ -57,15 +57,15 @@ def generate(
 
     The same arguments give the same cases, for one version of Hypothesis.
     """
-    found: dict[Case, None] = {}
+    drawn: dict[Case, None] = {}
     for attempt in range(4):
-        missing = count - len(found)
+        missing = count - len(drawn)
         if missing <= 0:
             break
 
         @seed(seed_value + 1_000_003 * attempt)
         @settings(
-            max_examples=missing + 10 * attempt,  # a repeat of a few finds mostly known cases
+            max_examples=missing + 10 * attempt,  # a few examples would mostly repeat earlier cases
             database=None,
             deadline=None,
             phases=[Phase.generate],
@@ -73,32 +73,33 @@ def generate(
         )
         @given(cases(operator, ranges, dims=dims))
         def collect(case: Case) -> None:
-            found[case] = None
+            drawn[case] = None
 
         collect()
-    return tuple(found)[:count]
+    return tuple(drawn)[:count]
 
 
 _SIZE = 64
-"""Bytes that one case is made from: two a choice."""
+"""The number of bytes from which one case is made: two for each choice."""
 
 
 class _Choices:
-    """The choices of one case, in the order in which they are made, all from one string of bytes.
+    """The choices of one case, read one after the other from one string of bytes.
 
-    One draw a case rather than one a choice: Hypothesis makes up to five in six of its examples by
-    copying one draw of an example over another of the same kind, which brings few new combinations;
-    and it mixes integers of 100 and more that it finds in the modules that happen to be loaded into
-    what it draws, so that a seed would not always give the same cases (it does so with bytes, too,
-    but with no more than 50 of them). It is also faster. Every choice reads two bytes, even among
-    one option, so that shrinking one choice leaves the others as they are.
+    There is one draw for a case rather than one for each choice, for two reasons. Hypothesis makes
+    up to five in six of its examples by copying one draw of an example over another of the same
+    kind, which brings few new combinations. And it mixes integers of 100 and more from the modules
+    that happen to be loaded into its draws, so that a seed would not always give the same cases (it
+    does so with bytes, too, but with at most 50 of them). One draw is also faster. Every choice
+    reads two bytes, even with a single option, so that shrinking one choice leaves the others
+    unchanged.
     """
 
     def __init__(self, text: bytes) -> None:
         self._bytes = iter(text)
 
     def number(self, count: int) -> int:
-        """Return a number from 0 to ``count - 1``; zero bytes give 0, larger ones no less."""
+        """Return a number from 0 to ``count - 1``; it grows with the bytes, and zeros give 0."""
         return (next(self._bytes) * 256 + next(self._bytes)) * count >> 16
 
     def of(self, options: Sequence[T]) -> T:
@@ -141,13 +142,13 @@ def _cases(draw: Draw, operator: str, ranges: Ranges, dims: Shape) -> Case:
 
 
 def _geometry(choose: _Choices, operator: str, ranges: Ranges, dims: int) -> dict[str, Any]:
-    """Choose what each spatial axis has."""
+    """Choose the parameters of each spatial axis."""
     pooling = not OPERATORS[operator].has_weight
     parameters = OPERATORS[operator].parameters
     windows = ranges.kernel if OPERATORS[operator].has_window else (1,)
     strides = ranges.stride if "stride" in parameters else (1,)
     dilations = ranges.dilation if "dilation" in parameters else (1,)
-    weight = 2 if pooling else 1  # a pooling with kernel or stride one has few ways to go wrong
+    weight = 2 if pooling else 1  # with kernel or stride one, little can go wrong in a pooling
     kernel = choose.of_class(_kernels(windows, dims, weight))
     stride = choose.of_class(_tuples(strides, dims, weight))
     dilation = choose.of_class(_tuples(dilations, dims, 1))
@@ -161,7 +162,7 @@ def _geometry(choose: _Choices, operator: str, ranges: Ranges, dims: int) -> dic
         "dilation": dilation,
         "padding": padding,
         "out": out,
-        "rest": choose.of_class(_rests(limits)),
+        "remainder": choose.of_class(_remainders(limits)),
     }
     return _hollow(choose, shape, ranges) if pooling and "dilation" in parameters else shape
 
@@ -169,22 +170,29 @@ def _geometry(choose: _Choices, operator: str, ranges: Ranges, dims: int) -> dic
 def _hollow(choose: _Choices, shape: dict[str, Any], ranges: Ranges) -> dict[str, Any]:
     """Give one axis, every fifth time, a window that reads nothing but padding.
 
-    Within half of the kernel only one shape does so, too rare to be met by chance: two taps, the
-    first one row before the input, the other one after it.
+    Since padding is at most half of the kernel, only one shape does so, and it is too rare to be
+    met by chance: two taps, of which one is a row before the input, and the other a row after it.
     """
-    wanted, axis = choose.of((False,) * 4 + (True,)), choose.number(len(shape["kernel"]))
+    hollow, axis = choose.of((False,) * 4 + (True,)), choose.number(len(shape["kernel"]))
     apart = choose.of(tuple(d for d in ranges.dilation if d > 1) or (1,))
     possible = 2 in ranges.kernel and apart > 1 and max(ranges.padding) > 0 and 1 in ranges.output
-    if not (wanted and possible):
+    if not (hollow and possible):
         return shape
-    one: dict[str, Any] = {"kernel": 2, "dilation": apart, "padding": (1, 1), "out": 1, "rest": 0}
+    window: dict[str, Any] = {
+        "kernel": 2,
+        "dilation": apart,
+        "padding": (1, 1),
+        "out": 1,
+        "remainder": 0,
+    }
     changed = {
-        name: (*shape[name][:axis], value, *shape[name][axis + 1 :]) for name, value in one.items()
+        name: (*shape[name][:axis], value, *shape[name][axis + 1 :])
+        for name, value in window.items()
     }
     return shape | changed
 
 
-# --- what is drawn from: tables, made once, sorted from simple to complex -----------------------
+# --- the tables of options, made once and sorted from simple to complex -------------------------
 
 
 @cache
@@ -194,7 +202,7 @@ def _sorted(values: Shape) -> Shape:
 
 @cache
 def _batches(values: Shape) -> Shape:
-    """Return the batch sizes, an empty batch, which compares nothing, half as often."""
+    """Return the batch sizes; an empty batch, which compares nothing, is there half as often."""
     full = sorted(n for n in values if n)
     return (*sorted(full * 2), *(n for n in values if not n))
 
@@ -220,24 +228,26 @@ def _channels(ranges: Ranges, boundary: str) -> Classes[tuple[int, int, int]]:
     outer = special if boundary == "outer" else ranges.channels
     several = [g for g in ranges.groups if g > 1]
     wide = [c for c in inner if c > 1]
-    one = [1] if 1 in ranges.groups else []
+    ungrouped = [1] if 1 in ranges.groups else []
     deep: Iterable[int] = several and special if boundary in ("inner", "outer") else several
-    single = [c for c in ranges.channels if c == 1]  # depthwise: where a group may be one channel
+    single = [
+        c for c in ranges.channels if c == 1
+    ]  # a depthwise convolution needs groups of one channel
     multiplier = sorted(ranges.multiplier)
     kinds = (
-        itertools.product(one, inner, outer),
+        itertools.product(ungrouped, inner, outer),
         itertools.product(deep, single, multiplier[:1]),
         itertools.product(several, wide, outer),
         itertools.product(deep, single, multiplier[1:]),
     )
-    found = _nonempty(*(sorted(kind, key=math.prod) for kind in kinds))
-    # Ranges may leave no way to group channels of a boundary's size; then they have others.
-    return found if found or boundary == "none" else _channels(ranges, "none")
+    classes = _nonempty(*(sorted(kind, key=math.prod) for kind in kinds))
+    # The ranges may allow no grouping of channels of a boundary's size: then take other sizes.
+    return classes if classes or boundary == "none" else _channels(ranges, "none")
 
 
 @cache
 def _tuples(values: Shape, dims: int, weight: int) -> Classes[Shape]:
-    """Sort strides or dilations into ones, and, taken ``weight`` times, same and different ones."""
+    """Sort strides or dilations into ones, and ``weight`` times into same and different values."""
     every = sorted(itertools.product(values, repeat=dims), key=lambda t: (sum(t), t))
     ones = [t for t in every if set(t) == {1}]
     same = [t for t in every if len(set(t)) == 1 and t not in ones]
@@ -247,7 +257,7 @@ def _tuples(values: Shape, dims: int, weight: int) -> Classes[Shape]:
 
 @cache
 def _kernels(values: Shape, dims: int, weight: int) -> Classes[Shape]:
-    """Sort kernel shapes into ones, and, taken ``weight`` times, even, odd and mixed ones."""
+    """Sort kernel shapes into ones, and ``weight`` times into even, odd and mixed shapes."""
     every = sorted(itertools.product(values, repeat=dims), key=lambda t: (sum(t), t))
     ones = [t for t in every if set(t) == {1}]
     odd = [t for t in every if all(k % 2 for k in t) and t not in ones]
@@ -258,7 +268,7 @@ def _kernels(values: Shape, dims: int, weight: int) -> Classes[Shape]:
 
 @cache
 def _paddings(values: tuple[Shape, ...]) -> Classes[Padding]:
-    """Sort paddings, made of the values of each axis, into none, symmetric and asymmetric ones."""
+    """Sort the paddings that ``values`` of each axis make: none, symmetric and asymmetric."""
     axes = [[(before, after) for before in axis for after in axis] for axis in values]
     every = sorted(itertools.product(*axes), key=lambda p: (sum(map(sum, p)), p))
     none = [p for p in every if not any(map(any, p))]
@@ -272,14 +282,14 @@ def _paddings(values: tuple[Shape, ...]) -> Classes[Padding]:
 
 @cache
 def _shapes(values: Shape, dims: int) -> tuple[Shape, ...]:
-    """Return all shapes, the smallest size taken three times: much happens at the edges alone."""
+    """Return all shapes, with the smallest size three times, as much happens only at the edges."""
     every = itertools.product((min(values),) * 2 + values, repeat=dims)
     return tuple(sorted(every, key=lambda t: (math.prod(t), sum(t), t)))
 
 
 @cache
-def _rests(limits: Shape) -> Classes[Shape]:
-    """Sort the tuples below ``limits`` into zeros, ones at most (twice) and all others."""
+def _remainders(limits: Shape) -> Classes[Shape]:
+    """Sort the tuples below ``limits`` into zeros, those of at most one (twice) and all others."""
     zero, *others = sorted(itertools.product(*map(range, limits)), key=lambda t: (sum(t), t))
     ones = [t for t in others if max(t) == 1]
     return _nonempty([zero], ones, ones, [t for t in others if max(t) > 1])

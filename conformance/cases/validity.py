@@ -1,4 +1,4 @@
-"""Valid cases: a call that its operator accepts, or one mistake that can be made in such a call."""
+"""Valid cases: a call that its operator accepts, or such a call with a mistake that applies."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether history is to blame for a wrong answer, or the very data that was handed over.
+"""Whether the earlier calls are to blame for a wrong answer, or the call's own data.
 
-A wrong answer alone is no matter of history: a kernel may be wrong on that very data. So it counts
-as one only where the same call is right at another time, where the answer is the right one to what
-an earlier call was given, or where it is right once the shape is one not met before.
+A wrong answer proves nothing about history: the kernel may be wrong on this data whenever it is
+called. History is to blame only where the same call is right at another time, where the answer is
+right for the arguments of an earlier call, or where a call with a new shape is right.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from conformance.calling import Answer, Array, Call, Observation
+from conformance.calling import Answer, Array, HistoryCall, Observation
 from conformance.case import Case, Shape
 from conformance.checks.histories import Step
 from conformance.dtypes import TRAITS
@@ -24,22 +24,22 @@ from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registration.implementation import Implementation
 
 _SEEDS = 6
-"""Data that is tried to show without a history that a call is wrong."""
+"""Seeds whose data is tried in order to show, without a history, that a call is wrong."""
 
 
 def make_calls(
-    implementation: Implementation, calls: Sequence[Call], seconds: float = math.inf
+    implementation: Implementation, calls: Sequence[HistoryCall], seconds: float = math.inf
 ) -> list[Answer]:
-    """Make calls one after the other, none but the first after so many ``seconds``.
+    """Make calls one after the other, and start none but the first after ``seconds``.
 
-    The usual caller makes them: this process, unless only workers can.
+    This process makes the calls, unless the implementation has to be called in a worker.
     """
     return caller_of(implementation).perform(calls, implementation.layout, seconds)
 
 
 @dataclass(slots=True)
 class JudgedAnswers:
-    """The answers to a history's calls, each judged as the call alone would be."""
+    """The answers to a history's calls. Each is judged as if its call were the only one."""
 
     implementation: Implementation
     steps: Sequence[Step]
@@ -48,7 +48,7 @@ class JudgedAnswers:
     _failures: dict[int, Verdict | None] = field(default_factory=dict)
 
     def failure(self, i: int) -> Verdict | None:
-        """Return the verdict on one answer where it is wrong in itself, else None."""
+        """Return the verdict on answer ``i`` if it is wrong, None if it is right."""
         if self.answers[i].same:
             i = self.steps[i].repeats or 0
         if i not in self._failures:
@@ -56,30 +56,33 @@ class JudgedAnswers:
         return self._failures[i]
 
     def failure_of(
-        self, prepared: Prepared, seen: Observation, accuracy: Accuracy | None = None
+        self, prepared: Prepared, observation: Observation, accuracy: Accuracy | None = None
     ) -> Verdict | None:
-        """Return the verdict on an observation as one of the call ``prepared``, if it is wrong."""
-        alone = replace(seen, changed=(), shared=())  # a single call shows those
+        """Return the verdict on an observation of the call ``prepared`` if it failed, else None."""
+        alone = replace(observation, changed=(), shared=())  # a single call shows those
         accuracy = accuracy or Accuracy.of(self.implementation)
         verdict, _ = judge_observation(self.implementation.name, accuracy, prepared, alone)
         return verdict if verdict.failed else None
 
     def failure_of_call_alone(self, case: Case) -> Verdict | None:
-        """Return a verdict on one call like ``case``, with data that its recipe makes, if wrong.
+        """Return the verdict on a single call like ``case`` that is wrong, or None.
 
-        Then the failure can be shown, shrunk and replayed without the calls before it.
+        Several seeds of its recipe are tried. A failure of a single call can be shown, shrunk and
+        replayed without the calls before it.
         """
         for seed in range(case.seed, case.seed + _SEEDS):
             prepared = Prepared.of(case.replace(seed=seed))
-            seen = self._observe("the call alone", prepared)
-            if seen.unsupported is None and (verdict := self.failure_of(prepared, seen)):
+            observation = self._observe("the call alone", prepared)
+            if observation.unsupported is None and (
+                verdict := self.failure_of(prepared, observation)
+            ):
                 return verdict
         return None
 
     def is_right_elsewhere(self, prepared: Prepared) -> bool:
-        """Whether a call that was not made before is computed rightly."""
-        seen = self._observe("a call not made before", prepared)
-        return seen.unsupported is None and self.failure_of(prepared, seen) is None
+        """Whether the implementation computes a new call rightly."""
+        observation = self._observe("a call not made before", prepared)
+        return observation.unsupported is None and self.failure_of(prepared, observation) is None
 
     def _observe(self, label: str, prepared: Prepared) -> Observation:
         (answer,) = make_calls(self.implementation, [Step(label, prepared, "REPEAT-3").call()])
@@ -87,11 +90,11 @@ class JudgedAnswers:
 
 
 def history_is_to_blame(judged: JudgedAnswers, i: int) -> bool:
-    """Whether the answer to call ``i`` is wrong because of earlier calls, whatever they were.
+    """Whether the answer to call ``i``, which is wrong, is wrong because of earlier calls.
 
-    A kernel that ignores a parameter may well answer what an earlier call asked for; but it does so
-    with a window not met before, too. Where only the data or the batch is another than in the first
-    call, nothing but history explains an answer that is right elsewhere.
+    A kernel that ignores a parameter may give the answer to an earlier call; but it is wrong for a
+    new window as well. Where only the data or the batch differs from the first call, nothing but
+    history explains that a longer call is right.
     """
     prepared = judged.steps[i].prepared
     case, first = prepared.case, judged.steps[0].prepared.case
@@ -106,7 +109,7 @@ def history_is_to_blame(judged: JudgedAnswers, i: int) -> bool:
 
 
 def answers_earlier_call(judged: JudgedAnswers, i: int) -> bool:
-    """Whether the answer is that of an earlier call, to which it was right."""
+    """Whether the answer equals that of an earlier call, which was right there."""
     steps, answers = judged.steps, judged.answers
     output, exact = answers[i].seen.output, steps[i].prepared.reference.exact
     return any(
@@ -121,11 +124,11 @@ def answers_earlier_call(judged: JudgedAnswers, i: int) -> bool:
 def mixes_two_calls(judged: JudgedAnswers, i: int) -> bool:
     """Whether the answer is right for some of its arguments and an earlier call's others.
 
-    A parameter at its default is no evidence: a kernel that ignores it takes that one, too.
+    A parameter at its default is no evidence: a kernel that ignores the parameter uses it, too.
     """
-    prepared, seen = judged.steps[i].prepared, judged.answers[i].seen
+    prepared, observation = judged.steps[i].prepared, judged.answers[i].seen
     return any(
-        judged.failure_of(mixture, seen) is None
+        judged.failure_of(mixture, observation) is None
         for j in _earlier(judged.steps, i)
         for mixture in _mixtures(prepared, judged.steps[j].prepared)
     )
@@ -134,7 +137,7 @@ def mixes_two_calls(judged: JudgedAnswers, i: int) -> bool:
 def _is_rounded(judged: JudgedAnswers, i: int) -> bool:
     """Whether the answer is off by no more than a narrower accumulator explains.
 
-    Such an error is a matter of the data: that another call has less of it tells nothing.
+    Such an error depends on the data: it proves nothing that another call has a smaller one.
     """
     prepared, accuracy = judged.steps[i].prepared, Accuracy.of(judged.implementation)
     narrower = TRAITS[prepared.case.dtype].hasty
@@ -154,16 +157,16 @@ def _earlier(steps: Sequence[Step], i: int) -> Iterator[int]:
             yield j
 
 
-def _same(one: object, other: object) -> bool:
+def _same(array: object, other: object) -> bool:
     """Whether these are two equal arrays of one shape."""
-    if not (isinstance(one, np.ndarray) and isinstance(other, np.ndarray)):
+    if not (isinstance(array, np.ndarray) and isinstance(other, np.ndarray)):
         return False
-    return one.shape == other.shape and one.tobytes() == other.tobytes()
+    return array.shape == other.shape and array.tobytes() == other.tobytes()
 
 
-def _mixtures(mine: Prepared, other: Prepared) -> Iterator[Prepared]:
-    """Yield the calls with some arguments of ``mine`` and the others of ``other``."""
-    case = mine.case
+def _mixtures(prepared: Prepared, other: Prepared) -> Iterator[Prepared]:
+    """Yield the calls with some arguments of ``prepared`` and the others of ``other``."""
+    case = prepared.case
     operator = OPERATORS[case.operator]
     if (other.case.x, other.case.w, other.case.kernel) == (case.x, case.w, case.kernel):
         defaults = case.plain()
@@ -172,14 +175,16 @@ def _mixtures(mine: Prepared, other: Prepared) -> Iterator[Prepared]:
             if value != getattr(case, name) and value != getattr(defaults, name):
                 changed = case.replace(**{name: value})
                 if _shapes(changed) == _shapes(case):
-                    yield Prepared(changed, mine.inputs, operator.reference(changed, mine.inputs))
+                    inputs = prepared.inputs
+                    yield Prepared(changed, inputs, operator.reference(changed, inputs))
     choices = [
-        (a, b) if _could_be(a, b) else (a,) for a, b in zip(mine.inputs, other.inputs, strict=True)
+        (a, b) if _could_be(a, b) else (a,)
+        for a, b in zip(prepared.inputs, other.inputs, strict=True)
     ]
     for inputs in itertools.islice(itertools.product(*choices), 1, None):
         mixed = case.replace(bias=inputs[2] is not None) if "bias" in operator.arguments else case
         reference = operator.reference(mixed, inputs)
-        if not _same(reference.exact, mine.reference.exact):
+        if not _same(reference.exact, prepared.reference.exact):
             yield Prepared(mixed, inputs, reference)
 
 
@@ -190,17 +195,17 @@ def _shapes(case: Case) -> list[tuple[int, ...] | None]:
     return [*arguments, operator.output_shape(case)]
 
 
-def _could_be(mine: object, other: object) -> bool:
+def _could_be(argument: object, other: object) -> bool:
     """Whether one argument could be taken for the other: arrays of one shape, or no bias."""
-    if isinstance(mine, tuple) or isinstance(other, tuple):
+    if isinstance(argument, tuple) or isinstance(other, tuple):
         return False
-    if isinstance(mine, np.ndarray) and isinstance(other, np.ndarray):
-        return mine.shape == other.shape and not _same(mine, other)
-    return (mine is None) != (other is None)
+    if isinstance(argument, np.ndarray) and isinstance(other, np.ndarray):
+        return argument.shape == other.shape and not _same(argument, other)
+    return (argument is None) != (other is None)
 
 
 def with_wider_window(case: Case) -> Case:
-    """Return the case with a window, and an input, that are longer along the last axis."""
+    """Return the case with a longer window and a longer input along the last axis."""
     window = {name: _grown(getattr(case, name), 1) for name in ("w", "kernel")}
     spare = 1 if case.operator == "conv_transpose" else case.stride[-1] + case.dilation[-1]
     return case.replace(x=_grown(case.x, spare), **window)
@@ -211,9 +216,10 @@ def _grown(shape: Shape | None, by: int) -> Shape | None:
 
 
 def with_one_more_window(prepared: Prepared) -> Prepared:
-    """Return the call with one more window along the last axis, and its data where it can keep it.
+    """Return the call with one more window along the last axis.
 
-    A gradient's arrays are made anew: all of their shapes change.
+    A forward call keeps its data, and more is added. A gradient gets new data: the shapes of all
+    of its arrays change.
     """
     case = prepared.case
     step = case.stride[-1] if case.operator != "conv_transpose" else 1

@@ -5,8 +5,8 @@ Each probe is judged under every alternative. The implementation follows the str
 that all probes allow; ``mixed`` if no alternative fits all probes, ``neither`` if none fits any. A
 declared alternative that does not fit is a violation.
 
-The class of accuracy is probed alike: the smallest bound, of those that formats of the hardware
-give, that holds for sums which tell them apart.
+The class of accuracy is probed in the same way: it is the smallest bound, among those of the
+formats that hardware has, that holds for sums long enough to tell the formats apart.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Alternatives = Mapping[str, Mapping[str, Any]]
 
 
 _OF_EACH_DTYPE = ("nan", "subnormal", "tie", "accuracy")
-"""What is probed in every dtype; the rest has little to do with it."""
+"""The conventions that are probed in every dtype; the others hardly depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +67,16 @@ class Probe:
     """An alternative, or mixed, neither, or not applicable."""
     agrees: bool
     probes: int
-    """How many cases could tell."""
+    """The number of cases that could tell the alternatives apart."""
     case: Case | None = None
-    """The first case that does not agree with what is declared; else the first that could tell."""
+    """The first case that contradicts the declaration; without one, the first that was judged."""
     message: str = ""
     failed: Verdict | None = None
-    """The verdict on the first case that no alternative allows, where none is ever allowed."""
+    """The verdict on the first contradicting case, if no alternative fits any case; else None."""
 
 
 class _Question(NamedTuple):
-    """What probes one convention of an operator."""
+    """One convention of an operator, and the cases that probe it."""
 
     convention: str
     requirement: str
@@ -84,30 +84,31 @@ class _Question(NamedTuple):
 
 
 def probe(
-    one: Implementation,
+    implementation: Implementation,
     operator: str,
     dims: int,
     dtype: str,
     go_on: Callable[[Case], bool] = lambda case: True,
     judge: Judge = judge_prepared,
 ) -> list[Probe]:
-    """Return what ``one`` follows of each convention of an operator.
+    """Return what ``implementation`` follows of each convention of an operator.
 
-    Each is probed once, if it applies, and again as long as ``go_on`` says of the next case. What
-    has little to do with the dtype is probed in the first that it declares.
+    The first case of each applicable convention is always judged, and the next ones as long as
+    ``go_on`` allows them. Conventions that hardly depend on the dtype are probed only in the first
+    dtype that ``implementation`` declares.
     """
     return [
-        probe_convention(one, question, dtype, go_on, judge)
+        probe_convention(implementation, question, dtype, go_on, judge)
         for question in _questions(operator, dims, dtype)
-        if dtype == one.dtypes[0] or question.convention in _OF_EACH_DTYPE
+        if dtype == implementation.dtypes[0] or question.convention in _OF_EACH_DTYPE
     ]
 
 
-def mismatches(one: Implementation, probes: Sequence[Probe]) -> Iterator[Verdict]:
+def mismatches(implementation: Implementation, probes: Sequence[Probe]) -> Iterator[Verdict]:
     """Yield DECLARE-5 where the observed convention is not the declared one.
 
-    A probe that fits no alternative is reported under the requirement it violates. A bound that
-    does not hold is for the cases to show.
+    A probe that fits no alternative is reported under the requirement it violates. Accuracy and
+    byte order are left out: ordinary cases show what is wrong there.
     """
     for observed in probes:
         if observed.agrees or observed.convention not in conventions() or observed.case is None:
@@ -115,11 +116,12 @@ def mismatches(one: Implementation, probes: Sequence[Probe]) -> Iterator[Verdict
         if observed.failed is not None:
             yield observed.failed
         else:
-            yield Verdict(one.name, observed.case, VIOLATES, "DECLARE-5", observed.message)
+            name, text = implementation.name, observed.message
+            yield Verdict(name, observed.case, VIOLATES, "DECLARE-5", text)
 
 
 def probe_convention(
-    one: Implementation,
+    implementation: Implementation,
     question: _Question,
     dtype: str,
     go_on: Callable[[Case], bool],
@@ -127,16 +129,16 @@ def probe_convention(
 ) -> Probe:
     """Judge the cases of one convention under each alternative, and return which one they fit."""
     name, requirement, cases = question
-    declared, alternatives = _alternatives(one, name, dtype)
+    declared, alternatives = _alternatives(implementation, name, dtype)
     variants = {
-        alternative: replace(one, known=(), **changes)
+        alternative: replace(implementation, known=(), **changes)
         for alternative, changes in alternatives.items()
     }
     common, probes, any_allowed = set(alternatives), 0, False
     first = differs = failed = None
     free = declared not in alternatives
     for prepared in cases:
-        if one.gap(prepared.case) is not None:
+        if implementation.gap(prepared.case) is not None:
             continue
         if not go_on(prepared.case) and probes:
             break
@@ -165,7 +167,7 @@ def probe_convention(
 def _under_each(
     variants: Mapping[str, Implementation], prepared: Prepared, judge: Judge
 ) -> dict[str, Verdict]:
-    """Judge one case under each alternative: by one call, unless it depends on who is called."""
+    """Judge one case under each alternative, with a single call wherever the output decides."""
     names = list(variants)
     first, output = judge(variants[names[0]], prepared)
     if prepared.case.invalid:  # the first alternative is the default, which is to reject
@@ -176,16 +178,15 @@ def _under_each(
         return {name: judge(variant, prepared)[0] for name, variant in variants.items()}
     if output is None:
         return dict.fromkeys(names, first)
-    seen = Observation(output=output)
-    return {names[0]: first} | {
-        name: judge_observation(one.name, Accuracy.of(one), prepared, seen)[0]
-        for name, one in variants.items()
-        if name != names[0]
-    }
+    verdicts, observation = {names[0]: first}, Observation(output=output)
+    for name in names[1:]:
+        accuracy = Accuracy.of(variants[name])
+        verdicts[name], _ = judge_observation(first.implementation, accuracy, prepared, observation)
+    return verdicts
 
 
 def judge_byte_order(alternative: str, verdict: Verdict) -> Verdict:
-    """Judge byte-swapped arrays: raising is one alternative, computing with them the other."""
+    """Judge a call on byte-swapped arrays: one alternative is to raise, the other to compute."""
     if verdict.status == VIOLATES and verdict.requirement == "RESULT-1":
         return replace(verdict, status=UNSUPPORTED)  # a rounding error, in either order
     raised = verdict.status == UNSUPPORTED and verdict.outcome == RAISED
@@ -195,15 +196,17 @@ def judge_byte_order(alternative: str, verdict: Verdict) -> Verdict:
     return replace(verdict, status=CONFORMS if right else VIOLATES)
 
 
-def _alternatives(one: Implementation, name: str, dtype: str) -> tuple[str, Alternatives]:
-    """Return what is declared, and what would be declared for each alternative."""
+def _alternatives(
+    implementation: Implementation, name: str, dtype: str
+) -> tuple[str, Alternatives]:
+    """Return the declared alternative, and the changed declarations for each alternative."""
     if name == "accuracy":
-        return _accuracy(one, dtype)
+        return _accuracy(implementation, dtype)
     if name == "byte_order":
         return "either", {"compute": {}, "reject": {}}
     requirement = conventions()[name]
-    others = {key: value for key, value in one.conventions.items() if key != name}
-    declared = one.conventions.get(name, requirement.default or "")
+    others = {key: value for key, value in implementation.conventions.items() if key != name}
+    declared = implementation.conventions.get(name, requirement.default or "")
     # The default is the strictest: what follows it may satisfy others as well.
     ordered = sorted(requirement.alternatives, key=lambda a: a != requirement.default)
     return declared, {a: {"conventions": others | {name: a}} for a in ordered}
@@ -212,7 +215,7 @@ def _alternatives(one: Implementation, name: str, dtype: str) -> tuple[str, Alte
 _NORMWISE = (1.0, 16.0, 256.0)
 
 
-def _accuracy(one: Implementation, dtype: str) -> tuple[str, Alternatives]:
+def _accuracy(implementation: Implementation, dtype: str) -> tuple[str, Alternatives]:
     default = DEFAULT_ACCUMULATOR.get(dtype, dtype)
     plain = {"multiply": None, "error": "componentwise", "amplification": 1.0}
     classes: dict[str, dict[str, Any]] = {}
@@ -223,13 +226,13 @@ def _accuracy(one: Implementation, dtype: str) -> tuple[str, Alternatives]:
     for factor in _NORMWISE:
         wide = {"accumulate": default, "error": "normwise", "amplification": factor}
         classes[f"normwise {factor:g}"] = plain | wide
-    own = one.accumulate or default
-    if one.multiply:
-        own = f"{one.multiply} multiplier"
-    if one.error == "normwise":
-        own = f"normwise {one.amplification:g}"
-    mine = {"accumulate": one.accumulate, "multiply": one.multiply, "error": one.error}
-    classes.setdefault(own, mine | {"amplification": one.amplification})
+    own = implementation.accumulate or default
+    if implementation.multiply:
+        own = f"{implementation.multiply} multiplier"
+    if implementation.error == "normwise":
+        own = f"normwise {implementation.amplification:g}"
+    names = ("accumulate", "multiply", "error", "amplification")
+    classes.setdefault(own, {name: getattr(implementation, name) for name in names})
     return own, classes
 
 
@@ -238,37 +241,37 @@ def _accuracy(one: Implementation, dtype: str) -> tuple[str, Alternatives]:
 
 @lru_cache(maxsize=16)
 def _questions(operator: str, dims: int, dtype: str) -> tuple[_Question, ...]:
-    """Return what probes each convention of an operator."""
+    """Return the conventions of an operator with the cases that probe them."""
     planted = partial(_planted, operator, dims, dtype)
-    made: dict[str, list[Case]] = {}
+    cases_of: dict[str, list[Case]] = {}
     if dtype in FLOATS:
         if operator == "max_pool":
-            made["nan"] = planted("nan", range(2))
+            cases_of["nan"] = planted("nan", range(2))
         if operator in FORWARD:
-            made["subnormal"] = planted("subnormal", range(1))
+            cases_of["subnormal"] = planted("subnormal", range(1))
         if operator == "max_pool_grad":
-            made["tie"] = planted("integers", (0, 3))
+            cases_of["tie"] = planted("integers", (0, 3))
         if operator not in ("max_pool", "max_pool_grad"):
-            made["accuracy"] = _sums(operator, dims, dtype)
+            cases_of["accuracy"] = _sums(operator, dims, dtype)
         if TRAITS[dtype].package is None:  # only NumPy's own dtypes can be byte-swapped
             swapped = planted("integers", (0,))
-            made["byte_order"] = [case.replace(memory="byteswapped") for case in swapped]
+            cases_of["byte_order"] = [case.replace(memory="byteswapped") for case in swapped]
     for case in invalid.cases(operator, dims, (dtype,)):  # those that a convention accepts
-        convention = invalid.MUTATIONS[case.invalid].convention
+        convention = invalid.MISTAKES[case.invalid].convention
         if convention is not None:
-            made.setdefault(convention[0], []).append(case)
+            cases_of.setdefault(convention[0], []).append(case)
     numbers = {name: r.id for name, r in conventions().items()}
     numbers |= {"byte_order": "LAYOUT-7", "accuracy": "DECLARE-2"}
     questions = []
     with np.errstate(all="ignore"):
-        for name, cases in made.items():
-            usable = (case for case in cases if available(case.dtype) and is_valid(case))
+        for name, candidates in cases_of.items():
+            usable = (case for case in candidates if available(case.dtype) and is_valid(case))
             questions.append(_Question(name, numbers[name], tuple(map(Prepared.of, usable))))
     return tuple(questions)
 
 
 def _planted(operator: str, dims: int, dtype: str, recipe: str, seeds: Sequence[int]) -> list[Case]:
-    """Return cases of few elements and every count of channels, small before large."""
+    """Return cases of few elements for each number of channels, the smallest first."""
     pairs = itertools.product(CHANNELS, seeds)
     return [_case(operator, dims, channels, dtype, recipe, seed) for channels, seed in pairs]
 
@@ -276,20 +279,20 @@ def _planted(operator: str, dims: int, dtype: str, recipe: str, seeds: Sequence[
 def _sums(operator: str, dims: int, dtype: str) -> list[Case]:
     """Return cases whose sums are long enough to tell accumulators apart."""
     recipes = (("normal", 0), ("normal", 1), ("wide", 0))
-    found = [_case(operator, dims, 64, dtype, recipe, seed) for recipe, seed in recipes]
+    cases = [_case(operator, dims, 64, dtype, recipe, seed) for recipe, seed in recipes]
     if operator in ("avg_pool", "avg_pool_grad", "conv_bias_grad"):
         window = {1: (64,), 2: (8, 9), 3: (4, 4, 5)}[dims]
         size = tuple(2 * k for k in window)
         kernel = None if operator == "conv_bias_grad" else window
-        found = [case.replace(x=(2, 2, *size), kernel=kernel) for case in found]
-    return found
+        cases = [case.replace(x=(2, 2, *size), kernel=kernel) for case in cases]
+    return cases
 
 
 def _case(operator: str, dims: int, channels: int, dtype: str, recipe: str, seed: int) -> Case:
     size, window = _SIZES[dims], _WINDOWS[dims]
     gradient = GRADIENTS.get(operator)
     source = gradient.forward.name if gradient else operator
-    made = Case(operator=source, x=(2, channels, *size), dtype=dtype, data=recipe, seed=seed)
+    case = Case(operator=source, x=(2, channels, *size), dtype=dtype, data=recipe, seed=seed)
     shape = OPERATORS[source].weight_shape(1, channels, 5, window)
-    made = made.replace(w=shape) if shape else made.replace(kernel=window)
-    return gradient.derived(made) if gradient else made
+    case = case.replace(w=shape) if shape else case.replace(kernel=window)
+    return gradient.derived(case) if gradient else case

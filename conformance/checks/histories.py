@@ -1,8 +1,8 @@
 """Histories: which calls follow one another, and what each of them changes.
 
-Each history calls a case, changes one thing (the data, the parameters, the batch, the dtype, the
-operator), and comes back to what was called before. A kernel that keeps something between calls,
-under a key that leaves that thing out, then answers an earlier question.
+Each history calls a case, changes one thing (the data, the parameters, the batch, the dtype or the
+operator), and then repeats an earlier call. A kernel that keeps results between calls under a key
+without that thing then gives the answer to an earlier call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from conformance.calling import Array, Call, Inputs
+from conformance.calling import Array, HistoryCall, Inputs
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.checks.variations import other_operators, parameters_changed
@@ -24,13 +24,13 @@ from conformance.operators import OPERATORS
 from conformance.signatures import ROLES
 
 CALLS = 101
-"""Calls of the long histories: a kernel that goes wrong at one of the first hundred is found."""
+"""Calls of a long history: enough to find a kernel that goes wrong after at most a hundred."""
 _SETS = 5
 """Sets of data that take turns in a long history."""
 _MISTAKES = 4
 """Invalid calls in a history."""
 _KEPT = 512
-"""Histories that are kept, to be made once for all implementations of a block."""
+"""Size of the cache of histories, which all implementations of a block share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +38,26 @@ class Step:
     """One call of a history, its exact answer, and what a wrong one violates."""
 
     label: str
-    """What it is called in messages: ``the same call again``."""
+    """The call's name in messages, such as ``the same call again``."""
     prepared: Prepared
     requirement: str
-    """What an answer violates that earlier calls made wrong."""
+    """The requirement that is violated if earlier calls make the answer wrong."""
     refills: int | None = None
-    """The earlier call whose arrays are filled with this one's data."""
+    """The position of the earlier call whose arrays are filled with this call's data."""
     repeats: int | None = None
-    """The first call that is the same: the bits are due again."""
+    """The position of the first call that is the same: its bits must come back."""
     from_recipe: bool = False
-    """Whether the data is what the case's recipe makes, so that the case alone is the call."""
+    """Whether the case's recipe makes the data, so that the case describes the whole call."""
 
-    def call(self) -> Call:
+    def call(self) -> HistoryCall:
         """Return the call that this step makes."""
         case, inputs = self.prepared.case, self.prepared.inputs
         parameters: Mapping[str, Any] = case.parameters
         if case.invalid:
             inputs, parameters = invalid.apply(case, inputs, parameters)
-        return Call(self.label, case.operator, inputs, parameters, self.refills, self.repeats)
+        return HistoryCall(
+            self.label, case.operator, inputs, parameters, self.refills, self.repeats
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class History:
     steps: tuple[Step, ...]
 
     @property
-    def calls(self) -> tuple[Call, ...]:
+    def calls(self) -> tuple[HistoryCall, ...]:
         """The calls, as `conformance.calling.history` takes them."""
         return tuple(step.call() for step in self.steps)
 
@@ -76,9 +78,9 @@ class History:
 def history(
     name: str, case: Case, dtypes: tuple[str, ...] = (), operators: tuple[str, ...] = ()
 ) -> History | None:
-    """Return the history called ``name`` (`NAMES`) of a valid case, None where it has none.
+    """Return the history ``name`` (one of `NAMES`) of a valid case, or None if it has no such one.
 
-    ``dtypes`` and ``operators`` are those of the implementation: what it can be called with.
+    ``dtypes`` and ``operators`` are those that the implementation supports.
     """
     with np.errstate(all="ignore"):
         steps = tuple((_SHORT | _LONG)[name](case, dtypes, operators))
@@ -102,7 +104,10 @@ def _exact_first(case: Case) -> Step:
 
 
 def _data(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
-    """Other data of the same shapes: all of it, one element, one argument alone, refilled."""
+    """Yield calls with other data of the same shapes.
+
+    All data changes, then one element, then one argument; at last the first arrays are refilled.
+    """
     first = _exact_first(case)
     a, b = first.prepared, Prepared.of(first.prepared.case.replace(seed=case.seed + 1))
     yield first
@@ -122,7 +127,7 @@ def _data(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> St
 
 
 def _bias(a: Prepared) -> Steps:
-    """The other one of no bias and a bias, all else being the same."""
+    """Yield the call with a bias if ``a`` has none, and without it if ``a`` has one."""
     x, w, bias = a.inputs
     case = a.case.replace(bias=bias is None)
     label = "a call with a bias" if bias is None else "a call without the bias"
@@ -130,7 +135,7 @@ def _bias(a: Prepared) -> Steps:
 
 
 def _parameters(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
-    """Other parameters with the same shapes, some of them with the same shape of output."""
+    """Yield calls with other parameters and the same input shapes, some with the same output's."""
     first = _exact_first(case)
     yield first
     for change, prepared in parameters_changed(first.prepared):
@@ -139,7 +144,7 @@ def _parameters(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...])
 
 
 def _batch(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
-    """A larger batch, a smaller one, and the first again."""
+    """Yield calls with a larger batch and with one sample, the first call after each of them."""
     first = _exact_first(case)
     a, b = first.prepared, Prepared.of(first.prepared.case.replace(seed=case.seed + 1))
     n = case.x[0]
@@ -153,11 +158,12 @@ def _batch(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> S
 
 
 def _dtypes(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
-    """The same shapes in other dtypes, the widest first, on data whose sums round."""
-    known = [d for d in dtypes if d in OPERATORS[case.operator].dtypes and d != case.dtype]
-    known.sort(key=lambda d: (d in INTEGERS, -FORMATS[d].digits if d in FORMATS else 0))
+    """Yield calls of the same shapes in other dtypes, the widest first; their sums round."""
+    other_dtypes = [d for d in dtypes if d in OPERATORS[case.operator].dtypes and d != case.dtype]
+    other_dtypes.sort(key=lambda d: (d in INTEGERS, -FORMATS[d].digits if d in FORMATS else 0))
     first = _first(_rounding(case, case.dtype))
-    others = [replace(_first(_rounding(case, d)), label=f"the first call in {d}") for d in known]
+    calls = ((d, _first(_rounding(case, d))) for d in other_dtypes)
+    others = [replace(call, label=f"the first call in {d}") for d, call in calls]
     yield from others
     yield replace(first, label=f"the first call in {case.dtype}")
     for i, other in enumerate(others):
@@ -172,7 +178,7 @@ def _rounding(case: Case, dtype: str) -> Case:
 
 
 def _operators(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
-    """Other operators of the same shapes in between."""
+    """Yield calls of other operators on the same shapes, the first call after each of them."""
     first = _exact_first(case)
     yield first
     for other in other_operators(first.prepared.case, operators):
@@ -181,13 +187,13 @@ def _operators(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) 
 
 
 def _rejected(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
-    """Invalid calls in between, each with another mistake."""
+    """Yield invalid calls with a mistake each, the first call after each of them."""
     first = _exact_first(case)
     a = first.prepared
     possible = [
         name
-        for name, mutation in invalid.MUTATIONS.items()
-        if mutation.changes(a.case, a.inputs, a.case.parameters) is not None
+        for name, mistake in invalid.MISTAKES.items()
+        if mistake.changes(a.case, a.inputs, a.case.parameters) is not None
     ]
     yield first
     apart = max(1, len(possible) // _MISTAKES)
@@ -198,7 +204,7 @@ def _rejected(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -
 
 
 def _many(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
-    """One call, again and again."""
+    """Yield one call, again and again."""
     first = _first(case.replace(memory="contiguous"))
     yield first
     for number in range(2, CALLS + 1):
@@ -206,7 +212,7 @@ def _many(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> St
 
 
 def _turns(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> Steps:
-    """Sets of data of the same shapes that take turns."""
+    """Yield calls of the same shapes, with sets of data that take turns."""
     sets = [_first(case.replace(memory="contiguous", seed=case.seed + i)) for i in range(_SETS)]
     for number in range(1, CALLS + 1):
         turn = (number - 1) % _SETS
@@ -231,13 +237,13 @@ NAMES = (*SHORT, *LONG)
 
 
 def _with(prepared: Prepared, inputs: Inputs, case: Case | None = None) -> Prepared:
-    """Return the case with other inputs, and their reference."""
+    """Return the case, or another one, with other inputs and their reference."""
     case = case or prepared.case
     return Prepared(case, inputs, OPERATORS[case.operator].reference(case, inputs))
 
 
 def _touched(prepared: Prepared) -> Prepared:
-    """Return the case with the middle element of its first argument another, by one."""
+    """Return the case with the middle element of its first argument changed by one."""
     x = prepared.inputs[0].copy()
     if x.size:
         flat = x.reshape(-1)
@@ -246,17 +252,17 @@ def _touched(prepared: Prepared) -> Prepared:
     return _with(prepared, (x, *prepared.inputs[1:]))
 
 
-def _samples(a: Prepared, b: Prepared, chosen: Array) -> Prepared:
-    """Return ``a`` with the samples ``chosen``: those past its batch are ``b``'s."""
-    size, n = len(chosen), a.case.x[0]
-    rows = np.where(np.arange(size) < n, chosen, chosen + n)  # of a's batch, and then b's
+def _samples(a: Prepared, b: Prepared, samples: Array) -> Prepared:
+    """Return ``a`` with the ``samples`` of its batch, by index; later ones are taken from ``b``."""
+    size, n = len(samples), a.case.x[0]
+    rows = np.where(np.arange(size) < n, samples, samples + n)  # of both batches in a row
 
-    def sampled(name: str, mine: Any, theirs: Any) -> Any:
+    def sampled(name: str, value: Any, other: Any) -> Any:
         if ROLES[name] != "image":
-            return mine
-        if isinstance(mine, tuple):
-            return (size, *mine[1:])
-        return np.concatenate([mine, theirs])[rows]
+            return value
+        if isinstance(value, tuple):
+            return (size, *value[1:])
+        return np.concatenate([value, other])[rows]
 
     names = OPERATORS[a.case.operator].arguments
     inputs = tuple(map(sampled, names, a.inputs, b.inputs))

@@ -1,16 +1,16 @@
-"""Calls that follow one another, judged: what a single call cannot show.
+"""Judging calls that follow one another: what a single call cannot show.
 
-A kernel that caches by shape, identity, address or a part of what it was given, one that hands out
-its own memory, one that drifts, fails or declines after some number of calls: each is right the
-first time. Each answer of a history (`conformance.checks.histories`) must be what its call says,
-the same call must give the same bits, and an answer once given must stay as it was. Whether history
-is to blame for a wrong one is asked in `conformance.checks.blame`.
+Some kernels are right only the first time. They cache by shape, identity, address or a part of
+their arguments; they return their own memory; they drift, fail or decline after some calls. Each
+answer of a history (`conformance.checks.histories`) must be right for its call, the same call must
+give the same bits, and an answer must not change later. `conformance.checks.blame` decides whether
+history is to blame for a wrong answer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from conformance.calling import Answer, HistoryEnded, Observation
@@ -23,67 +23,72 @@ from conformance.registration.implementation import Implementation
 from conformance.runfile.words import CRASHED, VIOLATES
 
 
-def judge_short_histories(one: Implementation, prepared: Prepared) -> Verdict | None:
-    """Return the violation that histories of a few calls show, or None."""
-    return next(
-        filter(None, (judge_named_history(one, prepared.case, name) for name in SHORT)), None
-    )
+def judge_short_histories(implementation: Implementation, prepared: Prepared) -> Verdict | None:
+    """Return the first violation that the histories of a few calls show, or None."""
+    return _first_violation(implementation, prepared.case, SHORT)
 
 
-def judge_long_histories(one: Implementation, prepared: Prepared) -> Verdict | None:
-    """Return the violation that `CALLS` calls of one shape show, or None."""
-    return next(
-        filter(None, (judge_named_history(one, prepared.case, name) for name in LONG)), None
-    )
+def judge_long_histories(implementation: Implementation, prepared: Prepared) -> Verdict | None:
+    """Return the first violation that the histories of `CALLS` calls of one shape show, or None."""
+    return _first_violation(implementation, prepared.case, LONG)
+
+
+def _first_violation(
+    implementation: Implementation, case: Case, names: Iterable[str]
+) -> Verdict | None:
+    verdicts = (judge_named_history(implementation, case, name) for name in names)
+    return next((verdict for verdict in verdicts if verdict is not None), None)
 
 
 def judge_named_history(
-    one: Implementation, case: Case, name: str, *, seconds: float = math.inf
+    implementation: Implementation, case: Case, name: str, *, seconds: float = math.inf
 ) -> Verdict | None:
     """Return the violation that the history ``name`` of a valid case shows, or None.
 
-    No call but the first is made after so many ``seconds``. The verdict's case is the one that the
-    history is made from, and its ``history`` the name; but an answer that is wrong whatever came
-    before is a verdict on that very call.
+    After ``seconds`` no further call is made. The verdict is on ``case``, and has ``name`` as its
+    ``history``. If an answer is wrong whatever was called before it, the verdict is on that call
+    alone.
     """
-    if case.invalid or one.gap(case) is not None:
+    if case.invalid or implementation.gap(case) is not None:
         return None
-    dtypes = tuple(dtype for dtype in one.dtypes if available(dtype))
-    calls = history(name, case, dtypes, tuple(one.operators))
+    dtypes = tuple(dtype for dtype in implementation.dtypes if available(dtype))
+    calls = history(name, case, dtypes, tuple(implementation.operators))
     if calls is None:
         return None
-    calls = _supported(one, calls)
-    try:  # judging makes calls as well: those that tell what is to blame
-        return HistoryJudge(one, calls, make_calls(one, calls.calls, seconds)).violation()
-    except HistoryEnded as ended:
-        return _judge_end(one, calls, ended)
+    calls = _supported(implementation, calls)
+    try:  # judging makes calls, too: they tell what is to blame
+        answers = make_calls(implementation, calls.calls, seconds)
+        return HistoryJudge(implementation, calls, answers).violation()
+    except HistoryEnded as ending:
+        return _judge_end(implementation, calls, ending)
 
 
-def _judge_end(one: Implementation, calls: History, ended: HistoryEnded) -> Verdict:
-    """Return the verdict on a history of which one call ended its process."""
-    step = calls.steps[min(ended.number, len(calls.steps) - 1)]
-    verdict, _ = judge_seen(one, step.prepared, ended.seen)
-    if ended.number == 0 or step.prepared.case.invalid:
+def _judge_end(implementation: Implementation, calls: History, ending: HistoryEnded) -> Verdict:
+    """Return the verdict on a history in which a call ended its process."""
+    step = calls.steps[min(ending.number, len(calls.steps) - 1)]
+    verdict, _ = judge_seen(implementation, step.prepared, ending.seen)
+    if ending.number == 0 or step.prepared.case.invalid:
         return verdict
     text = f"{step.label}: {verdict.message}"
     return replace(verdict, case=calls.case, history=calls.name, message=text)
 
 
-def _supported(one: Implementation, calls: History) -> History:
-    """Return the history without the calls that the implementation does not claim to compute."""
-    kept = [i for i, step in enumerate(calls.steps) if one.gap(step.prepared.case) is None]
-    if len(kept) == len(calls.steps):
+def _supported(implementation: Implementation, calls: History) -> History:
+    """Return the history without the calls that the implementation does not support."""
+    gaps = [implementation.gap(step.prepared.case) for step in calls.steps]
+    positions = [i for i, gap in enumerate(gaps) if gap is None]
+    if len(positions) == len(calls.steps):
         return calls
-    number: dict[int | None, int | None] = {None: None, **{i: k for k, i in enumerate(kept)}}
+    number: dict[int | None, int | None] = {None: None, **{i: k for k, i in enumerate(positions)}}
     steps = tuple(
         replace(step, repeats=number[step.repeats], refills=number[step.refills])
-        for step in (calls.steps[i] for i in kept)
+        for step in (calls.steps[i] for i in positions)
     )
     return replace(calls, steps=steps)
 
 
 class HistoryJudge:
-    """Judges the answers to a history's calls: as many as were made."""
+    """Judges the answers to a history's first calls, as many as were made."""
 
     def __init__(
         self, implementation: Implementation, calls: History, answers: Sequence[Answer]
@@ -105,7 +110,7 @@ class HistoryJudge:
         return Verdict(name, case, status, requirement, text, history=history, outcome=outcome)
 
     def _in_memory(self) -> Verdict | None:
-        """Look for memory that is handed out twice, or written to once it was handed out."""
+        """Look for memory that is returned twice, or written to after it was returned."""
         for step, answer in zip(self.steps, self.answers, strict=True):
             if answer.shares:
                 earlier = self.steps[answer.shares[0]].label
@@ -119,7 +124,7 @@ class HistoryJudge:
         return None
 
     def _in_repetitions(self) -> Verdict | None:
-        """Look for calls that are the same as an earlier one, and whose answers are not."""
+        """Look for calls that are the same as an earlier one but have another answer."""
         for i, (step, answer) in enumerate(zip(self.steps, self.answers, strict=True)):
             if step.repeats is None or answer.same:
                 continue
@@ -136,35 +141,35 @@ class HistoryJudge:
         return None
 
     def _other_outcome(
-        self, step: Step, seen: Observation, first: Step, before: Observation
+        self, step: Step, observation: Observation, first: Step, before: Observation
     ) -> Verdict:
-        """Return what is wrong where the same call, made twice, had two outcomes."""
+        """Return the violation of a call that was made twice and had two outcomes."""
         label, other = step.label, first.label
-        if _outcome(seen) is None:  # then the earlier call is the one that has no result
-            label, other, seen = other, label, before
-        if seen.unsupported is not None:
-            text = f"{label} is declined ({seen.unsupported}), and {other} is not"
+        if _outcome(observation) is None:  # then the earlier call has no result
+            label, other, observation = other, label, before
+        if observation.unsupported is not None:
+            text = f"{label} is declined ({observation.unsupported}), and {other} is not"
             return self._verdict("DECLARE-7", text)
-        text = f"{label} raised {seen.raised}, and {other} did not"
-        # Whatever the data is, it is the same: what differs is what came before.
+        text = f"{label} raised {observation.raised}, and {other} did not"
+        # Both calls have the same data: only the earlier calls differ.
         requirement = "REPEAT-2" if step.requirement == "REPEAT-3" else step.requirement
         return self._verdict(requirement, text, CRASHED, RAISED)
 
     def _in_gaps(self) -> Verdict | None:
         """Look for calls that are declined where others of the same case are not."""
-        computed: dict[Case, str] = {}
-        declined: dict[Case, tuple[str, str]] = {}
+        results: dict[Case, str] = {}
+        gaps: dict[Case, tuple[str, str]] = {}
         for step, answer in zip(self.steps, self.answers, strict=True):
             case = step.prepared.case.replace(seed=0)
             if case.invalid:
                 continue
             if answer.seen.unsupported is not None:
-                declined.setdefault(case, (step.label, answer.seen.unsupported))
+                gaps.setdefault(case, (step.label, answer.seen.unsupported))
             elif answer.seen.raised is None:
-                computed.setdefault(case, step.label)
-            if case in computed and case in declined:
-                label, reason = declined[case]
-                other = f"{computed[case]}, of the same case,"
+                results.setdefault(case, step.label)
+            if case in results and case in gaps:
+                label, reason = gaps[case]
+                other = f"{results[case]}, of the same case,"
                 return self._verdict(
                     "DECLARE-7", f"{label} is declined ({reason}), and {other} not"
                 )
@@ -201,8 +206,8 @@ class HistoryJudge:
                 yield i
 
 
-def _outcome(seen: Observation) -> str | None:
-    """Return how a call came to have no result, None where it has one."""
-    if seen.unsupported is not None:
+def _outcome(observation: Observation) -> str | None:
+    """Return why a call has no result: declined or raised; None if it has one."""
+    if observation.unsupported is not None:
         return DECLINED
-    return RAISED if seen.raised is not None else None
+    return RAISED if observation.raised is not None else None

@@ -15,32 +15,32 @@ from conformance.operators import GRADIENTS, OPERATORS
 _EACH = 3
 """Variations of one parameter."""
 _TRIED = 8
-"""Candidates for them whose exact results are looked at."""
+"""Candidates for variations of one parameter whose exact results are computed."""
 
 
 def parameters_changed(base: Prepared) -> Iterator[tuple[str, Prepared]]:
-    """Yield calls with one parameter changed and the same shapes of x and w, and what changed.
+    """Yield what changed and the call, for calls with one other parameter and the same x and w.
 
-    Only such calls count as have another result than the base case. First those whose result has
-    the shape of the base case's, or of an earlier variation's: no key made of shapes tells them
-    apart.
+    Each has another result than the base case and the variations before it. Results of the base
+    case's shape, or of a shape that several variations have, come first: a cache whose key is made
+    of shapes confuses them.
     """
     case = base.case
     operator = OPERATORS[case.operator]
     for name in operator.parameters:
         candidates = [c for c in _changed(case, name) if is_valid(c)]
-        shapes, known = [operator.output_shape(c) for c in candidates], operator.output_shape(case)
+        shapes, shape = [operator.output_shape(c) for c in candidates], operator.output_shape(case)
         order = sorted(
             range(len(candidates)),
-            key=lambda i: (shapes[i] != known, shapes.count(shapes[i]) == 1, i),
+            key=lambda i: (shapes[i] != shape, shapes.count(shapes[i]) == 1, i),
         )
         results = [base.reference.exact]
         for i in order[:_TRIED]:
-            made = Prepared.of(candidates[i])
-            exact = made.reference.exact
+            variation = Prepared.of(candidates[i])
+            exact = variation.reference.exact
             if len(results) <= _EACH and not any(np.array_equal(exact, r) for r in results):
                 results.append(exact)
-                yield f"{name}={getattr(made.case, name)}", made
+                yield f"{name}={getattr(variation.case, name)}", variation
 
 
 def _changed(case: Case, name: str) -> Iterator[Case]:
@@ -48,7 +48,7 @@ def _changed(case: Case, name: str) -> Iterator[Case]:
     if isinstance(value, bool):
         yield case.replace(**{name: not value})
     elif name == "groups":
-        # Of conv, the weight's shape tells the groups; of conv_transpose it does not.
+        # The shape of conv's weight tells the groups; that of conv_transpose's does not.
         yield from (case.replace(groups=groups) for groups in (1, 2, 3, 4) if groups != value)
     elif name == "padding":
         for axis, (a, b) in enumerate(value):
@@ -66,31 +66,31 @@ def _changed(case: Case, name: str) -> Iterator[Case]:
 
 
 def other_operators(case: Case, operators: Iterable[str]) -> list[Case]:
-    """Return calls of other operators with the shapes and parameters of ``case``, or nearly so."""
-    found = []
+    """Return calls of other operators with nearly the shapes and parameters of ``case``."""
+    calls = []
     for name in operators:
         if name == case.operator:
             continue
         gradient = GRADIENTS.get(name)
         for plain in (False, True):
-            made = _of(case, gradient.forward.name if gradient else name, plain=plain)
-            made = gradient.derived(made) if gradient else made
-            if is_valid(made):
-                found.append(made)
+            call = _of(case, gradient.forward.name if gradient else name, plain=plain)
+            call = gradient.derived(call) if gradient else call
+            if is_valid(call):
+                calls.append(call)
                 break
-    return found
+    return calls
 
 
 def _of(case: Case, operator: str, *, plain: bool) -> Case:
     """Return a call of a forward operator on the same x; ``plain`` leaves out all parameters."""
     c = case.x[1]
     window = case.window or (1,) * case.dims
-    made = Case(operator=operator, x=case.x, dtype=case.dtype, data=case.data, seed=case.seed)
+    call = Case(operator=operator, x=case.x, dtype=case.dtype, data=case.data, seed=case.seed)
     weighted = OPERATORS[operator].has_weight
-    made = made.replace(w=(c, c, *window)) if weighted else made.replace(kernel=window)
+    call = call.replace(w=(c, c, *window)) if weighted else call.replace(kernel=window)
     if plain:
-        return made
+        return call
     shared = {"stride", "dilation"} & {*OPERATORS[operator].parameters}
     pairs = zip(case.padding, window, strict=True)
     padding = tuple((min(b, k // 2), min(a, k // 2)) for (b, a), k in pairs)
-    return made.replace(padding=padding, **{name: getattr(case, name) for name in shared})
+    return call.replace(padding=padding, **{name: getattr(case, name) for name in shared})

@@ -1,7 +1,7 @@
 """The command line: thin layers over the library's functions.
 
-This is the one place that knows the engine, the implementations and the reports. Every command
-imports what it needs when it runs, so that listing implementations stays quick.
+Only the commands know runs, implementations and reports at the same time. Every command imports
+its modules when it runs, so that listing implementations stays quick.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class _Commands(click.Group):
                 f"command '{cmd_name}' is unknown; known are {', '.join(_COMMANDS)}"
             )
         module = __import__(f"conformance.cli.{cmd_name}_command", fromlist=["command"])
-        found: click.Command = module.command
-        return found
+        command: click.Command = module.command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -54,8 +54,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status.
 
-    0: all conform; 1: something violates; 2: the call itself was wrong, said in one line on
-    stderr; 130: interrupted.
+    0: all conform; 1: something violates; 2: the call itself was wrong, as one line on stderr says;
+    130: interrupted.
     """
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:

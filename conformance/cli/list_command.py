@@ -34,24 +34,24 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
             load_plugin(plugin)
     rows = [
         {
-            "name": one.name,
-            "version": one.version if one.installed else None,
-            "family": one.family,
-            "operators": list(one.operators),
-            "layout": one.layout,
-            "dtypes": list(one.dtypes),
-            "installed": one.installed,
-            "note": "" if one.installed else one.hint,
+            "name": i.name,
+            "version": i.version if i.installed else None,
+            "family": i.family,
+            "operators": list(i.operators),
+            "layout": i.layout,
+            "dtypes": list(i.dtypes),
+            "installed": i.installed,
+            "note": "" if i.installed else i.hint,
         }
-        for one in implementations().values()
+        for i in implementations().values()
     ]
     if as_json:
         click.echo(json.dumps({"implementations": rows, "broken": dict(broken())}, indent=2))
         return
     header = ("implementation", "version", "family", "operators")
     table = [
-        (one.name, one.version if one.installed else "-", one.family, _has(one))
-        for one in implementations().values()
+        (i.name, i.version if i.installed else "-", i.family, _has(i))
+        for i in implementations().values()
     ]
     for line in _fitted([header, *table], shutil.get_terminal_size().columns):
         click.echo(line)
@@ -60,7 +60,7 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
 
 
 def _fitted(table: Sequence[tuple[str, str, str, str]], columns: int) -> Iterator[str]:
-    """Yield the lines of a table, no longer than ``columns``: what does not fit is folded."""
+    """Yield the lines of a table, at most ``columns`` long; a cell that does not fit is folded."""
     widths = [max(map(len, cells)) for cells in list(zip(*table, strict=True))[:3]]
     while columns - sum(widths) - 2 * len(widths) < _OPERATORS and max(widths) > _NAMES:
         widths[widths.index(max(widths))] -= 1
@@ -71,15 +71,15 @@ def _fitted(table: Sequence[tuple[str, str, str, str]], columns: int) -> Iterato
         parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
         for *cells, part in itertools.zip_longest(*folded, parts, fillvalue=""):
             left = "".join(cell.ljust(width + 2) for cell, width in zip(cells, widths, strict=True))
-            if not left.strip():  # a command longer than the column reaches out of it, to the left
+            if not left.strip():  # a command that is too long for its column begins further left
                 left = " " * min(len(left), max(0, columns - len(part)))
             yield (left + part.replace("\xa0", " ")).rstrip()
 
 
-def _has(one: Implementation) -> str:
-    """Return its operators, the gradients counted; or how to install it."""
-    if not one.installed:
-        return one.hint
-    gradients = [operator for operator in one.operators if operator.endswith("_grad")]
-    names = [operator for operator in one.operators if operator not in gradients]
+def _has(implementation: Implementation) -> str:
+    """Return the forward operators and the number of gradients, or how to install it."""
+    if not implementation.installed:
+        return implementation.hint
+    gradients = [operator for operator in implementation.operators if operator.endswith("_grad")]
+    names = [operator for operator in implementation.operators if operator not in gradients]
     return ", ".join(names) + (f" and {len(gradients)} gradients" if gradients else "")

@@ -24,7 +24,7 @@ def many(
 ) -> Callable[[Any], Any]:
     """Return an option that may be repeated, and takes several values separated by commas.
 
-    ``-x a,b -x c`` gives what ``read`` makes of a, b, c; without the option it is None.
+    ``-x a,b -x c`` gives ``read(("a", "b", "c"))``; without the option the value is None.
     """
 
     def split(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
@@ -51,10 +51,10 @@ class _Seconds(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        found = float(super().convert(value, param, ctx))
-        if math.isnan(found):  # no comparison with it is true, so no budget would ever end
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):  # no comparison with NaN is true, so a budget of NaN would never end
             self.fail(f"{value!r} is not a positive number", param, ctx)
-        return found
+        return number
 
 
 def seconds() -> click.FloatRange:
@@ -116,7 +116,7 @@ def typed() -> str:
 
 
 def keep_stdout() -> contextlib.redirect_stdout[Any]:
-    """Send what plugins and implementations print to stderr, while this is entered.
+    """Return a context in which the output of plugins and implementations goes to stderr.
 
     stdout is for the result alone: ``--json`` is read by programs.
     """
@@ -139,7 +139,7 @@ spec_file = click.option("--spec", metavar="FILE", help="Spec file that replaces
 
 
 def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where calls are made, and what they may take."""
+    """Add the options that say where calls are made, and their limits of time and memory."""
     for option in (_environments, _pythons, _call_memory, _call_seconds, _isolate):
         command = option(command)
     return command
@@ -155,7 +155,7 @@ def selection(
 ) -> Selection:
     """Return the selection that the options of a command make.
 
-    Those of `isolation` are read here; every other one is named after the field that it gives.
+    The options of `isolation` are read here; every other option has the name of its field.
     """
     from conformance.isolation.environments import Environment, read
     from conformance.registration.place import Limits

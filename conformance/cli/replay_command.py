@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from conformance.calling import Array
 
 _SHOWN = 400
-"""Arrays of more elements are abridged."""
+"""Arrays of more elements are printed abridged."""
 _WRITTEN = 1_000_000
-"""Of arrays of more elements JSON says dtype and shape alone."""
+"""JSON has only dtype and shape of arrays of more elements."""
 
 
 @click.command("replay")
@@ -55,53 +55,56 @@ def command(
     judges = (
         tuple(dict.fromkeys(get(name) for name in names))
         or plugins + elsewhere
-        or tuple(one for one in implementations().values() if one.installed)
+        or tuple(i for i in implementations().values() if i.installed)
     )
-    for one in judges:
-        if not one.installed:
-            raise click.UsageError(f"implementation '{one.name}' is {one.hint}")
+    for implementation in judges:
+        if not implementation.installed:
+            name, hint = implementation.name, implementation.hint
+            raise click.UsageError(f"implementation '{name}' is {hint}")
     if scripts:
-        having = [one for one in judges if prepared.case.operator in one.functions]
+        having = [i for i in judges if prepared.case.operator in i.functions]
         if not having:
             raise click.UsageError(f"none of the implementations has {prepared.case.operator}")
-        for one in having:
-            click.echo(f"# {one.name}\n{_script(one, prepared, None)}")
+        for implementation in having:
+            click.echo(f"# {implementation.name}\n{_script(implementation, prepared, None)}")
         return 0
     with options.keep_stdout():
-        called = [selection.isolated(one) for one in judges]
-        results = [(one, *_replay(one, prepared)) for one in called]
+        called = [selection.isolated(implementation) for implementation in judges]
+        results = [(i, *_replay(i, prepared)) for i in called]
         close_all()
     if as_json:
         click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))
     else:
         _print(prepared, results, explicit=bool(names or plugins))
-    return 1 if any(found.failed for _, _, found in results) else 0
+    return 1 if any(verdict.failed for _, _, verdict in results) else 0
 
 
-def _replay(one: Implementation, prepared: Prepared | Large) -> tuple[Any, Verdict]:
+def _replay(implementation: Implementation, prepared: Prepared | Large) -> tuple[Any, Verdict]:
     """Return the output, where one can be compared, and the verdict of all checks of the case."""
     if isinstance(prepared, Large):
-        return _replay_large(one, prepared)
+        return _replay_large(implementation, prepared)
     with np.errstate(all="ignore"):
-        found, output = judge_prepared(one, prepared)
+        verdict, output = judge_prepared(implementation, prepared)
         ordinary = prepared.case.check == "result" and prepared.case.x[0] > 0
-        if found.status == CONFORMS and ordinary:
-            broken = (verdict for verdict in relate(one, prepared.case) if verdict.failed)
-            repeated = judge_short_histories(one, prepared) or judge_long_histories(one, prepared)
-            found = repeated or next(broken, found)
-    if found.failed:
-        found = replace(found, requirement=cited_requirement(one, found, prepared.case))
-    return output, found
+        if verdict.status == CONFORMS and ordinary:
+            broken = (v for v in relate(implementation, prepared.case) if v.failed)
+            repeated = judge_short_histories(implementation, prepared)
+            repeated = repeated or judge_long_histories(implementation, prepared)
+            verdict = repeated or next(broken, verdict)
+    if verdict.failed:
+        requirement = cited_requirement(implementation, verdict, prepared.case)
+        verdict = replace(verdict, requirement=requirement)
+    return output, verdict
 
 
-def _replay_large(one: Implementation, large: Large) -> tuple[Any, Verdict]:
+def _replay_large(implementation: Implementation, large: Large) -> tuple[Any, Verdict]:
     with np.errstate(all="ignore"):
-        found, output = judge_large(one, large)
-        if found.status == CONFORMS:
+        verdict, output = judge_large(implementation, large)
+        if verdict.status == CONFORMS:
             asked = relations_worth_asking(large.case)
-            broken = (v for v in relate(one, large.case, chosen=asked) if v.failed)
-            found = next(broken, found)
-    return output, found
+            broken = (v for v in relate(implementation, large.case, chosen=asked) if v.failed)
+            verdict = next(broken, verdict)
+    return output, verdict
 
 
 def _print(
@@ -127,24 +130,26 @@ def _print(
     else:
         _show("exact", prepared.reference.exact)
         _print_allowed(prepared)
-    for one, output, found in results:
+    for implementation, output, verdict in results:
         click.echo("")
-        _show(one.name, output) if output is not None else None
-        click.echo(str(found))
+        _show(implementation.name, output) if output is not None else None
+        click.echo(str(verdict))
     failing = [result for result in results if result[2].failed]
-    for one, _, found in failing[:1] or (results[:1] if explicit else []):
-        if case.operator in one.functions:
-            text = _script(one, prepared, found)
-            click.echo(f"\nstandalone script for {one.name}:\n\n{text}", nl=False)
+    for implementation, _, verdict in failing[:1] or (results[:1] if explicit else []):
+        if case.operator in implementation.functions:
+            text = _script(implementation, prepared, verdict)
+            click.echo(f"\nstandalone script for {implementation.name}:\n\n{text}", nl=False)
 
 
-def _script(one: Implementation, prepared: Prepared | Large, found: Verdict | None) -> str:
-    told = found.requirement or "" if found is not None and found.failed else ""
-    if check_of(told) == "relations":
-        return relation_script(one, prepared.case, told)
+def _script(
+    implementation: Implementation, prepared: Prepared | Large, verdict: Verdict | None
+) -> str:
+    requirement = verdict.requirement or "" if verdict is not None and verdict.failed else ""
+    if check_of(requirement) == "relations":
+        return relation_script(implementation, prepared.case, requirement)
     if isinstance(prepared, Large):
-        return large_script(one, prepared.case)
-    return script(one, prepared, history=found is not None and bool(found.history))
+        return large_script(implementation, prepared.case)
+    return script(implementation, prepared, history=verdict is not None and bool(verdict.history))
 
 
 def _print_allowed(prepared: Prepared) -> None:
@@ -183,27 +188,27 @@ def _as_json(
         "exact": None if exact is None else _array(exact),
         "results": [
             {
-                "implementation": one.name,
-                "status": found.status,
-                "requirement": found.requirement,
-                "message": found.message,
-                "worst": found.worst if np.isfinite(found.worst) else str(found.worst),
+                "implementation": implementation.name,
+                "status": verdict.status,
+                "requirement": verdict.requirement,
+                "message": verdict.message,
+                "worst": verdict.worst if np.isfinite(verdict.worst) else str(verdict.worst),
                 "output": _array(output) if isinstance(output, np.ndarray) else None,
             }
-            for one, output, found in results
+            for implementation, output, verdict in results
         ],
     }
 
 
 def _array(array: Array) -> Any:
-    """Return nested lists; of an array that nobody would read, dtype and shape."""
+    """Return nested lists; of a very large array only dtype and shape."""
     if array.size > _WRITTEN:
         return {"dtype": str(array.dtype), "shape": list(array.shape)}
     return _nested(array)
 
 
 def _nested(array: Array) -> Any:
-    """Return nested lists of numbers; what is not finite becomes a string, as JSON has none."""
+    """Return nested lists of numbers; NaN and infinities, which JSON lacks, become strings."""
     if array.ndim:
         return [_nested(part) for part in array]
     value = float(array)

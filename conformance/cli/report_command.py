@@ -49,7 +49,7 @@ def command(
 
 
 def _write_differences(report: Report, target: str) -> None:
-    """Write the differences page as the target's name says; into a folder in both forms."""
+    """Write the differences page in the form of the target's name; into a folder, in both forms."""
     from conformance.reports.differences_html import differences_html
     from conformance.reports.differences_markdown import differences_markdown
 

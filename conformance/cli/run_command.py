@@ -102,7 +102,7 @@ def command(jobs: int, as_json: bool, **chosen: Any) -> int:
 
 @contextlib.contextmanager
 def _executor(jobs: int) -> Iterator[Executor | None]:
-    """Start ``jobs`` processes, whose engines share the cores instead of each taking all."""
+    """Start ``jobs`` processes whose engines share the cores, instead of taking all cores each."""
     if jobs == 1:
         yield None
         return

@@ -45,8 +45,8 @@ def command(spec: str | None, coverage: bool, count: int, seed: int, as_json: bo
     if coverage:
         from conformance.cases.coverage import measure_generated
 
-        found = measure_generated(loaded.ranges, count=count, seed_value=seed)
-        _print_coverage(found, count, seed, as_json)
+        measured = measure_generated(loaded.ranges, count=count, seed_value=seed)
+        _print_coverage(measured, count, seed, as_json)
     else:
         _print_spec(loaded, as_json)
 
@@ -76,17 +76,17 @@ def _print_spec(spec: Spec, as_json: bool) -> None:
         click.echo(f"  {name:18} {cases} cases")
 
 
-def _print_coverage(found: tuple[Coverage, ...], count: int, seed: int, as_json: bool) -> None:
+def _print_coverage(measured: tuple[Coverage, ...], count: int, seed: int, as_json: bool) -> None:
     if as_json:
-        rows: list[dict[str, Any]] = [asdict(coverage) for coverage in found]
+        rows: list[dict[str, Any]] = [asdict(row) for row in measured]
         click.echo(json.dumps({"count": count, "seed": seed, "operators": rows}, indent=2))
         return
     click.echo(f"combinations of classes that {count} cases an operator reach, seed {seed}")
     click.echo(f"{'operator':16} {'pairs':>18} {'triples':>22}")
-    for one in found:
-        pairs = f"{one.pairs_reached} of {one.pairs_valid}"
-        triples = f"{one.triples_reached} of {one.triples_valid}"
-        share = f"{100 * one.triples_reached / max(1, one.triples_valid):.1f} %"
-        click.echo(f"{one.operator:16} {pairs:>18} {triples:>15} {share}")
-        for missing in (*one.missing_pairs, *one.missing_triples[:5]):
+    for coverage in measured:
+        pairs = f"{coverage.pairs_reached} of {coverage.pairs_valid}"
+        triples = f"{coverage.triples_reached} of {coverage.triples_valid}"
+        share = f"{100 * coverage.triples_reached / max(1, coverage.triples_valid):.1f} %"
+        click.echo(f"{coverage.operator:16} {pairs:>18} {triples:>15} {share}")
+        for missing in (*coverage.missing_pairs, *coverage.missing_triples[:5]):
             click.echo(f"  not reached: {missing}")

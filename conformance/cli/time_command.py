@@ -60,12 +60,12 @@ def _list_layers(patterns: tuple[str, ...], spec: str | None, as_json: bool) -> 
     from conformance.spec import load
     from conformance.spec.layers import choose
 
-    found = choose(patterns or ("*",), load(spec), dtype="float32", seed=0)
+    chosen = choose(patterns or ("*",), load(spec), dtype="float32", seed=0)
     if as_json:
-        rows = [{"layer": layer.name, "case": layer.case.id} for layer in found]
+        rows = [{"layer": layer.name, "case": layer.case.id} for layer in chosen]
         click.echo(json.dumps({"layers": rows}, indent=2))
         return 0
-    width = max(len(layer.name) for layer in found)
-    for layer in found:
+    width = max(len(layer.name) for layer in chosen)
+    for layer in chosen:
         click.echo(f"{layer.name.ljust(width)}  {layer.case.id}")
     return 0

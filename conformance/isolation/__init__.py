@@ -1,4 +1,4 @@
-"""Isolation: an implementation in a process of its own, so that what ends it is a finding.
+"""Isolation: an implementation runs in a process of its own, so that its crash is a finding.
 
 - `conformance.isolation.process`: one worker process, from its start to its end.
 - `conformance.isolation.worker_caller`: makes the calls of a run there, and starts it again.
@@ -9,7 +9,7 @@
 import os
 
 AVAILABLE = os.name == "posix"
-"""Whether this system has what workers are guarded with: process groups, signals, pipes to poll."""
+"""Whether this system has what guards workers: process groups, signals and pipes to poll."""
 
 PROTOCOL = 1
-"""Version of what a run and its workers say to each other; one of another version is refused."""
+"""Version of the protocol of a run and its workers; a worker of another version is refused."""

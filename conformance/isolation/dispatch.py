@@ -1,6 +1,6 @@
-"""Who makes an implementation's calls in this process: the process itself, or a worker of its own.
+"""Dispatch: an implementation's calls are made by this process itself, or by a worker.
 
-Workers live as long as the process: a block of a run finds those that the block before has left.
+Workers live as long as this process, so that each block of a run uses those of the block before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from conformance.calling import (
     Caller,
     InProcess,
     Observation,
-    RaisedElsewhere,
+    RaisedInWorker,
     Request,
 )
 from conformance.errors import ConformanceError, Unsupported
@@ -31,14 +31,15 @@ from conformance.registration.place import Limits, Place
 from conformance.registration.plugins import load_plugin
 
 _UNKNOWN_WORK = 10**9
-"""What is allowed for a call of which only the arguments are known."""
+"""Multiply-accumulates that are assumed of a call of which only the arguments are known."""
 
 _callers: dict[Place, WorkerCaller] = {}
 
 
-def caller_of(one: Implementation) -> Caller:
-    """Return what makes the calls of ``one``: always the same for the same place."""
-    return InProcess(one.functions) if one.place is None else caller_at(one.place)
+def caller_of(implementation: Implementation) -> Caller:
+    """Return the caller that makes the calls of ``implementation``; each place has one caller."""
+    place = implementation.place
+    return InProcess(implementation.functions) if place is None else caller_at(place)
 
 
 def caller_at(place: Place) -> WorkerCaller:
@@ -56,20 +57,20 @@ def close_all() -> None:
     end_spares()
 
 
-def call_once(one: Implementation, request: Request) -> Observation:
-    """Make one call of ``one``, wherever its calls are made."""
-    return _first(caller_of(one), request)
+def call_once(implementation: Implementation, request: Request) -> Observation:
+    """Make one call of ``implementation``, wherever its calls are made."""
+    return _first(caller_of(implementation), request)
 
 
 def _first(caller: Caller, request: Request) -> Observation:
     with contextlib.closing(caller.observe([request])) as observations:
-        for seen in observations:
-            return seen
-    return Observation(ended=CRASH, how=caller.lost or "")
+        for observation in observations:
+            return observation
+    return Observation(ended=CRASH, how=caller.given_up_because or "")
 
 
 class RemoteFunction:
-    """What stands for a function that a worker calls: the names that it goes by there."""
+    """A stand-in for a function that a worker calls, with its module and its name there."""
 
     def __init__(self, module: str, name: str, operator: str, place: Place) -> None:
         self.__module__ = module
@@ -83,22 +84,22 @@ class RemoteFunction:
         Raises `conformance.calling.CallEnded` where the call ends the worker.
         """
         request = Request(self.operator, arguments, parameters, "NCHW", work=_UNKNOWN_WORK)
-        seen = _first(caller_at(self.place), request)
-        if seen.ended is not None:
-            raise CallEnded(seen)
-        if seen.unsupported is not None:
-            raise Unsupported(seen.unsupported)
-        if seen.raised is not None:
-            raise RaisedElsewhere(seen.raised)
-        return seen.output
+        observation = _first(caller_at(self.place), request)
+        if observation.ended is not None:
+            raise CallEnded(observation)
+        if observation.unsupported is not None:
+            raise Unsupported(observation.unsupported)
+        if observation.raised is not None:
+            raise RaisedInWorker(observation.raised)
+        return observation.output
 
 
 class RemoteFunctions(dict[str, Callable[..., Any]]):
-    """Functions that a worker calls in the place of those that this process has loaded."""
+    """Stand-ins for functions that this process has loaded as well."""
 
 
 def called_in_worker(implementation: Implementation, place: Place) -> Implementation:
-    """Return it with its calls made in a worker; the registered one stays as it is."""
+    """Return a copy whose calls a worker makes; the registered implementation does not change."""
     functions = RemoteFunctions(
         (operator, RemoteFunction(*names_of(operator, function), operator, place))
         for operator, function in implementation.functions.items()
@@ -108,7 +109,7 @@ def called_in_worker(implementation: Implementation, place: Place) -> Implementa
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What another process needs to find an implementation: its functions stay where they are."""
+    """What another process needs to find an implementation, whose functions are not sent."""
 
     name: str
     origin: str
@@ -116,9 +117,9 @@ class Reference:
 
 
 def to_pool(implementation: Implementation) -> Implementation | Reference:
-    """Return what can be sent to another process in the place of an implementation.
+    """Return what can be sent to another process instead of an implementation.
 
-    One that only workers load goes as it is: its declarations are all that there is.
+    An implementation that only workers load is sent itself: it consists of declarations.
     """
     place = implementation.place
     if place is not None and not isinstance(implementation.functions, RemoteFunctions):
@@ -139,31 +140,37 @@ def in_pool(sent: Implementation | Reference) -> Implementation:
     return called_in_worker(implementation, sent.place) if sent.place else implementation
 
 
-def isolated(one: Implementation, wanted: bool | None, limits: Limits) -> Implementation:
-    """Return ``one`` with its calls made in a worker, where that is ``wanted`` or (None) usual.
+def isolated(
+    implementation: Implementation, isolate: bool | None, limits: Limits
+) -> Implementation:
+    """Return ``implementation``, with its calls made in a worker if ``isolate`` says so.
 
-    Raises `ConformanceError` where a worker is wanted, and none could load it.
+    None leaves the choice to the suite: a worker makes the calls of an implementation that needs a
+    package. Raises `ConformanceError` where a worker is asked for that could not load it.
     """
-    if not one.installed or one.place is not None:
-        return one
-    if wanted is None:
+    if not implementation.installed or implementation.place is not None:
+        return implementation
+    if isolate is None:
         # What needs a package is somebody else's code. What cannot be loaded again by its name,
         # such as a function in a notebook, is called here; what a plugin registers has a place.
-        wanted = AVAILABLE and one.package is not None and one.module in entry_points.modules()
-    return called_in_worker(one, place_of(one, limits)) if wanted else one
+        packaged = implementation.package is not None
+        isolate = AVAILABLE and packaged and implementation.module in entry_points.modules()
+    if not isolate:
+        return implementation
+    return called_in_worker(implementation, place_of(implementation, limits))
 
 
-def place_of(one: Implementation, limits: Limits) -> Place:
-    """Return where a worker finds ``one``; raise `ConformanceError` where none could."""
-    module = one.module
+def place_of(implementation: Implementation, limits: Limits) -> Place:
+    """Return where a worker finds ``implementation``; raise `ConformanceError` where none could."""
+    name, module, origin = implementation.name, implementation.module, implementation.origin
     file = getattr(sys.modules.get(module), "__file__", None)
-    own = bool(file) and Path(str(file)).resolve() == Path(one.origin)
+    is_loaded = bool(file) and Path(str(file)).resolve() == Path(origin)
     plugin = module.startswith("convformance_plugin_") or module == "__main__"
-    if module in entry_points.modules() or (own and not plugin):
-        return Place(sys.executable, ("module", module), one.name, limits)
-    if own:
-        return Place(sys.executable, ("file", one.origin), one.name, limits)
+    if module in entry_points.modules() or (is_loaded and not plugin):
+        return Place(sys.executable, ("module", module), name, limits)
+    if is_loaded:
+        return Place(sys.executable, ("file", origin), name, limits)
     raise ConformanceError(
-        f"implementation '{one.name}' is registered in {one.origin}, which a worker process cannot "
+        f"implementation '{name}' is registered in {origin}, which a worker process cannot "
         f"load; put it into a file of its own and name that with --plugin"
     )

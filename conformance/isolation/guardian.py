@@ -1,9 +1,9 @@
 """The guardian: a small process between the run and a worker, which leaves nothing behind.
 
-It is the worker's parent. It tells the run how the worker ended, and whichever of the two is gone
-first, by whatever death, it ends every process that the worker has started. It has a session of
-its own, so that neither the terminal's signals reach it, nor the run a kernel that kills its
-parent's group.
+It is the worker's parent. It tells the run how the worker ended. When the run or the worker has
+ended, for whatever reason, it ends every process that the worker has started. It has a session of
+its own: the terminal's signals do not reach it, and a kernel that kills its parent's group does not
+reach the run.
 
 Needs the standard library only, and is loaded by file path, before anything else.
 """
@@ -26,14 +26,14 @@ _PDEATHSIG, _SUBREAPER = 1, 36
 _UNBUFFERED = 2
 """_IONBF of setvbuf."""
 _ROUNDS = 100
-"""How often descendants are looked for: each round ends those of the round before."""
+"""The number of rounds that look for descendants: each ends the children of those before."""
 
 
 def guard(control: int, status: int, others: Sequence[int]) -> None:
     """Split in two: return in the worker, and never in its guardian.
 
-    ``control`` is a pipe whose other end only the run has: its end means that the run is gone.
-    Into ``status`` goes one line, ``exit 3`` or ``signal 11``. ``others`` belong to the worker.
+    ``control`` is a pipe whose other end only the run has: when it closes, the run is gone. One
+    line, ``exit 3`` or ``signal 11``, is written to ``status``. ``others`` belong to the worker.
     """
     _prctl(_SUBREAPER, 1)  # orphans of the worker become children of the guardian
     awake, wake = os.pipe()
@@ -82,10 +82,10 @@ def _watch(worker: int, control: int, status: int, awake: int) -> NoReturn:
         ready = [number for number, _ in poll.poll()]
         if awake in ready:
             os.read(awake, 4096)
-            ended = _collect(worker)
-            if ended is not None:
+            ending = _collect(worker)
+            if ending is not None:
                 with contextlib.suppress(OSError):  # nobody reads it any more
-                    os.write(status, f"{ended}\n".encode())
+                    os.write(status, f"{ending}\n".encode())
                 break
         if control in ready:
             break
@@ -94,7 +94,7 @@ def _watch(worker: int, control: int, status: int, awake: int) -> NoReturn:
 
 
 def _collect(worker: int) -> str | None:
-    """Collect children that have ended; return how the worker did, if it is among them."""
+    """Collect children that have ended; return how the worker ended, if it is one of them."""
     ending = None
     with contextlib.suppress(ChildProcessError):
         while (child := os.waitpid(-1, os.WNOHANG)) != (0, 0):
@@ -106,7 +106,7 @@ def _collect(worker: int) -> str | None:
 
 
 def _sweep(worker: int) -> None:
-    """End the worker's group and all that it started, however far from it they are."""
+    """End the worker's group, and all processes that descend from the worker."""
     with contextlib.suppress(OSError):
         os.killpg(worker, signal.SIGKILL)
     for _ in range(_ROUNDS):

@@ -1,6 +1,6 @@
-"""One worker process, seen from the run: started, spoken to, watched, and ended without a trace.
+"""One worker process as the run sees it: its start, its messages, its limits and its end.
 
-Nothing that outlives the processes is made: pipes, and files that have no name.
+It uses nothing but pipes and files without a name, so that nothing outlives the processes.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ _GRACE = 1.0
 """Seconds that the guardian gets to end everything, before it is ended as well."""
 _TAIL = 300
 """Characters of stderr that are reported."""
-_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""What workers inherit besides: threads of OpenMP that wait do so asleep. Workers share cores, and
-a thread that spins keeps the one from it that it waits for: tens of times slower, measured."""
+_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""An environment variable for workers: threads of OpenMP sleep while they wait. Workers share
+cores, and a thread that spins keeps a core from the thread that it waits for (measured: tens of
+times slower)."""
 
 
 class Ended(Exception):
@@ -62,9 +63,9 @@ class Process:
     """A worker process that has loaded an implementation."""
 
     def __init__(self, place: Place, name: str | None) -> None:
-        """Start the interpreter of a place, and load what is there.
+        """Start the interpreter of a place, and load the implementation ``name``.
 
-        That is the implementation ``name``, without one all that are registered there. Raises
+        If ``name`` is None, it loads all implementations that are registered there. Raises
         `StartError` where the interpreter cannot serve or the implementation cannot be loaded, and
         `Ended` where loading it ends the process.
         """
@@ -111,7 +112,7 @@ class Process:
                 stderr=self._err,
                 pass_fds=theirs,
                 start_new_session=True,
-                env=_PATIENT | os.environ,
+                env=_ENVIRONMENT | os.environ,
             )
         except OSError as problem:
             raise StartError(
@@ -134,7 +135,7 @@ class Process:
         if sys.platform == "linux":
             import fcntl
 
-            with contextlib.suppress(OSError):  # more than the system allows one user
+            with contextlib.suppress(OSError):  # the system allows one user no more
                 fcntl.fcntl(pair[1], fcntl.F_SETPIPE_SZ, _CHUNK)
         return pair
 
@@ -148,19 +149,19 @@ class Process:
                     f"version 3.11 or later"
                 ) from None
             raise
-        kind, what, *_ = answer
+        kind, detail, *_ = answer
         if kind == "refused":
-            raise StartError(f"interpreter {python}: {what}")
+            raise StartError(f"interpreter {python}: {detail}")
         if kind == "failed":
-            raise StartError(str(what))
-        if kind != "hello" or what != PROTOCOL:
+            raise StartError(str(detail))
+        if kind != "hello" or detail != PROTOCOL:
             raise StartError(
-                f"interpreter {python}: its worker speaks protocol {what}, this run {PROTOCOL}"
+                f"interpreter {python}: its worker speaks protocol {detail}, this run {PROTOCOL}"
             )
         self.pid, *_, self.declared = answer[2:]
 
     def _spoken(self) -> bool:
-        """Whether the entry has split: before that, nothing of the implementation has run."""
+        """Whether the entry has split: before that, no code of the implementation has run."""
         return int.from_bytes(self._page[8:16], sys.byteorder) != 0
 
     @property
@@ -170,14 +171,14 @@ class Process:
 
     @property
     def serving(self) -> int:
-        """The number, among the requests of this process, of the one that it is or was at."""
+        """The number of the request that the worker is or was serving, from 1 on."""
         return int.from_bytes(self._page[16:24], sys.byteorder)
 
     def send(self, data: bytes) -> None:
-        """Hand a frame over; what does not fit into the pipe goes while answers are waited for.
+        """Send a frame. What does not fit into the pipe now is sent by `receive`, while it waits.
 
-        What is sent to a worker that is gone is lost, as what it had taken up is: once the answers
-        that it has left are taken, receiving says how it ended.
+        If the worker has died, the frame is dropped: `receive` returns the answers that are still
+        in the pipe, then raises `Ended`.
         """
         if not self.gone:
             self._outbox.append(memoryview(data))
@@ -199,8 +200,8 @@ class Process:
     def receive(self, seconds: Callable[[], float]) -> tuple[tuple[Any, ...], bytearray]:
         """Return the next frame; raise `Ended` where the worker ends, or ``seconds()`` are over.
 
-        The time is that of one call: it starts anew with every call that the worker begins. What a
-        machine that is stopped or busy elsewhere takes does not count.
+        The time is that of one call: it starts again with every call that the worker begins. Time
+        in which the machine is stopped, or busy with other processes, does not count.
         """
         waited, begun = 0.0, self.begun
         while not self._ready:
@@ -243,7 +244,7 @@ class Process:
             raise Ended(CRASH, f"the call wrote into the pipe of its worker: {problem}") from None
 
     def _read_status(self, *, wait: bool = False) -> None:
-        """Say how the worker ended, unless answers are still to be read."""
+        """Take the answers that are left, note how the worker ended, and stop."""
         if wait and not select.select([self._status], [], [], _GRACE)[0]:
             self.stop()
             raise Ended(CRASH, "the call closed the pipe of its worker")
@@ -262,18 +263,18 @@ class Process:
         self.stop()
 
     def _check_size(self) -> None:
-        held = _resident(self.pid)
-        if held > self.limits.bytes:
+        resident = _resident(self.pid)
+        if resident > self.limits.bytes:
             self.stop()
             allowed = self.limits.bytes / 2**20
-            raise Ended(MEMORY, f"held {held / 2**20:.0f} MiB, allowed {allowed:.0f}")
-        printed = sum(os.fstat(file.fileno()).st_size for file in (self._out, self._err))
-        if printed > _MOST_PRINTED:
+            raise Ended(MEMORY, f"held {resident / 2**20:.0f} MiB, allowed {allowed:.0f}")
+        size = sum(os.fstat(file.fileno()).st_size for file in (self._out, self._err))
+        if size > _MOST_PRINTED:
             self.stop()
-            raise Ended(HANG, f"went on printing, {printed >> 20} MiB so far")
+            raise Ended(HANG, f"went on printing, {size >> 20} MiB so far")
 
     def _ask_where(self) -> str:
-        """Return where a call that does not come back is, if its process can still say so."""
+        """Return the line at which a call hangs, or "" if its process cannot tell any more."""
         if not self.pid:
             return ""
         with contextlib.suppress(OSError):
@@ -289,7 +290,7 @@ class Process:
         return os.pread(number, 16_384, start).decode(errors="replace")
 
     def _tail(self) -> str:
-        """Return where the process was when it ended, and the last of what it wrote before."""
+        """Return the line at which the process ended, and the end of what it wrote before."""
         text = self._stderr()
         last = one_line(_DUMP.split(text, maxsplit=1)[0][-_TAIL:])
         return _deepest(text) + (f"; stderr ends: {last!a}" if last else "")
@@ -320,7 +321,7 @@ class Process:
 
 
 def _kill(guardian: subprocess.Popen[bytes], worker: int) -> None:
-    """End what the guardian, which should be gone by now, has left."""
+    """End the guardian and the worker, if the guardian has not ended as it should."""
     if guardian.poll() is None or guardian.returncode != 0:
         for group in (guardian.pid, worker):
             if group:
@@ -331,7 +332,7 @@ def _kill(guardian: subprocess.Popen[bytes], worker: int) -> None:
 
 def _nameless() -> IO[bytes]:
     """Return a new file without a name, whose writers append."""
-    import fcntl  # not on every system, where this module is imported nevertheless
+    import fcntl  # missing on some systems that import this module
 
     file = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
     flags = fcntl.fcntl(file.fileno(), fcntl.F_GETFL)
@@ -363,17 +364,17 @@ def _ending(status: str) -> str:
 
 
 _OWN = tuple(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("isolation", "calling"))
-"""What makes calls. Implementations may lie beside it, in the same package."""
+"""The folders of the code that makes calls; implementations may lie in the same package."""
 _LIBRARY = re.compile(r"/lib(?:64)?/python3\.[0-9]+/")
 _DUMP = re.compile(r"^(?:Fatal Python error: |(?:Current t|T)hread 0x)", re.MULTILINE)
-"""How what faulthandler writes begins."""
+"""The beginning of what faulthandler writes."""
 _STACK = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<what>.+)$', re.MULTILINE)
 
 
 def _deepest(stderr: str) -> str:
     """Return the innermost line of the implementation in a stack that faulthandler wrote."""
     frames = [frame for frame in _STACK.finditer(stderr) if not frame["file"].startswith(_OWN)]
-    # What the standard library was asked to do, such as ctypes, is not where the mistake is.
+    # A line of the standard library, such as one of ctypes, is not where the mistake is.
     theirs = [f for f in frames if "site-packages" in f["file"] or not _LIBRARY.search(f["file"])]
     for frame in theirs or frames:
         return f", in {frame['what']} ({frame['file']}:{frame['line']})"
@@ -382,10 +383,10 @@ def _deepest(stderr: str) -> str:
 
 @cache
 def _packages() -> str:
-    """Return the folders that a worker finds this project's packages in, by name, as JSON.
+    """Return the folders of this project's packages, by name, as JSON for a worker.
 
-    That is the package that this module is in, and those beneath it that entry points are in and
-    that lie elsewhere, as the implementations do in an editable install.
+    They are the package of this module, and those packages below it that have entry points and lie
+    elsewhere, as the implementations do in an editable install.
     """
     own = __name__.partition(".")[0]
     names = {own}

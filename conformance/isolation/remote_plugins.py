@@ -1,6 +1,6 @@
-"""Declarations of a file that only workers load: what it says of itself, and nothing of its code.
+"""Implementations of a file that only workers load: this process has only their declarations.
 
-A file whose import ends the process, or never ends, is one clear line, not the end of the run.
+A file whose import crashes or never ends is one line of error, and not the end of the run.
 """
 
 from __future__ import annotations
@@ -28,29 +28,31 @@ from conformance.registration.plugins import check_plugin, load_plugin
 
 @dataclass
 class Supports:
-    """A ``supports=`` that lies in a worker: asked there, and remembered."""
+    """A ``supports=`` function in a worker, whose answers are remembered."""
 
     place: Place
-    known: dict[Case, str | None] = field(default_factory=dict)
+    answers: dict[Case, str | None] = field(default_factory=dict)
 
     def __call__(self, case: Case) -> bool | str:
         """Return True, or the reason why the implementation declines the case."""
-        if case not in self.known:
+        if case not in self.answers:
             self.ask([case])
-        return self.known[case] or True
+        return self.answers[case] or True
 
     def ask(self, cases: Iterable[Case]) -> None:
         """Ask for many cases at once."""
-        new = [case for case in dict.fromkeys(cases) if case not in self.known]
+        new = [case for case in dict.fromkeys(cases) if case not in self.answers]
         if new:
-            self.known.update(zip(new, caller_at(self.place).gaps(new), strict=True))
+            self.answers.update(zip(new, caller_at(self.place).gaps(new), strict=True))
 
 
-def ask_ahead(one: Implementation, cases: Iterable[Case]) -> None:
+def ask_ahead(implementation: Implementation, cases: Iterable[Case]) -> None:
     """Ask for all the cases at once, where ``supports=`` lies in a worker."""
-    if isinstance(one.supports, Supports):
-        operators, dtypes = one.functions, one.dtypes
-        one.supports.ask(c for c in cases if c.operator in operators and c.dtype in dtypes)
+    if isinstance(implementation.supports, Supports):
+        operators, dtypes = implementation.functions, implementation.dtypes
+        implementation.supports.ask(
+            c for c in cases if c.operator in operators and c.dtype in dtypes
+        )
 
 
 def load_for(
@@ -71,17 +73,17 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
     earlier = registered.from_file(file)
     if earlier:
         return earlier
-    here = Place(sys.executable, ("file", str(path)), "", limits)  # as typed, for its messages
+    place = Place(sys.executable, ("file", str(path)), "", limits)  # as typed, for its messages
     try:
-        process = Process(here, None)
+        process = Process(place, None)
     except StartError as problem:
         raise PluginError(str(problem)) from None
     except Ended as ended:
-        what = "does not end" if ended.kind == HANG else "ends the process that does it"
-        raise PluginError(f"plugin {path}: importing it {what}: {ended.how}") from None
-    here = replace(here, target=("file", str(file)))
-    keep(here, process)
-    new = [_declared(plain, replace(here, name=plain["name"])) for plain in process.declared]
+        ending = "does not end" if ended.kind == HANG else "ends the process that does it"
+        raise PluginError(f"plugin {path}: importing it {ending}: {ended.how}") from None
+    place = replace(place, target=("file", str(file)))
+    keep(place, process)
+    new = [_declared(values, replace(place, name=values["name"])) for values in process.declared]
     for implementation in new:
         registered.register_remote(implementation)
     return tuple(new)
@@ -90,7 +92,7 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
 def declared_as(name: str, python: str, base: Implementation, limits: Limits) -> Implementation:
     """Load the implementation ``base`` in another interpreter, and register it as ``name``.
 
-    Raises `StartError` where that interpreter cannot serve or has not what it needs.
+    Raises `StartError` where that interpreter cannot serve, or lacks what it needs.
     """
     place = replace(base.place or place_of(base, limits), python=python)
     try:
@@ -99,9 +101,9 @@ def declared_as(name: str, python: str, base: Implementation, limits: Limits) ->
         what = f"loading '{place.name}' failed"
         raise StartError(f"interpreter {python}: {what}: {ended.how}") from None
     process.stop()
-    (plain,) = process.declared
+    (values,) = process.declared
     implementation = replace(
-        _declared(plain | {"known": []}, place),
+        _declared(values | {"known": []}, place),
         name=name,
         snippet=base.snippet,
         known=base.known,
@@ -110,12 +112,12 @@ def declared_as(name: str, python: str, base: Implementation, limits: Limits) ->
     return implementation
 
 
-def _declared(plain: dict[str, Any], place: Place) -> Implementation:
+def _declared(values: dict[str, Any], place: Place) -> Implementation:
     """Return the implementation that a worker's declarations describe.
 
-    Raises `PluginError` for a known difference that only its own process could tell.
+    Raises `PluginError` for a known difference whose cases only the worker could tell.
     """
-    name, known = plain["name"], plain["known"]
+    name, known = values["name"], values["known"]
     if isinstance(known, str):
         known = FromFile(Path(known), name)
     else:
@@ -127,10 +129,10 @@ def _declared(plain: dict[str, Any], place: Place) -> Implementation:
                     "--no-isolate"
                 )
         known = tuple(KnownDifference(**entry) for entry in known)
-    supports = Supports(place) if plain["supports"] else None
+    supports = Supports(place) if values["supports"] else None
     functions = {
         operator: RemoteFunction(module, function, operator, place)
-        for operator, (module, function) in plain["functions"].items()
+        for operator, (module, function) in values["functions"].items()
     }
     changed = {"known": known, "supports": supports, "functions": functions, "place": place}
-    return Implementation(**plain | changed)
+    return Implementation(**values | changed)

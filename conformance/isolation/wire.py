@@ -1,7 +1,7 @@
 """Frames: how plain values and arrays cross the pipes of a worker (PROTOCOL.md, "Frames").
 
 A frame is a header of plain values (None, bool, int, float, str, bytes, tuples, lists and dicts of
-these) and the bytes of the arrays that the header speaks of. Nothing that is read can run code or
+these) and the bytes of the arrays that the header names. Nothing that is read can run code or
 name a class: what a broken kernel leaves in a pipe is refused, not believed.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.calling.observing import Array, Foreign, Observation
+from conformance.calling.observing import Array, NotAnArray, Observation
 from conformance.dtypes import dtype_from
 from conformance.errors import ConformanceError
 
@@ -42,30 +42,30 @@ class Frame:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
-        self._known: dict[int, tuple[Array, tuple[Any, ...]]] = {}
+        self._placed: dict[int, tuple[Array, tuple[Any, ...]]] = {}
 
     def put(self, value: Any) -> tuple[Any, ...]:
-        """Return what stands in the header for ``value``: itself if plain, else where it lies."""
+        """Return the header's item for ``value``: a plain value itself, an array's position."""
         if not isinstance(value, np.ndarray):
             return ("plain", value)
         if value.dtype.hasobject:
             return ("objects", value.shape, value.ravel().tolist())
-        known = self._known.get(id(value))
-        if known is None:
+        placed = self._placed.get(id(value))
+        if placed is None:
             data = value.tobytes()
-            known = (value, ("array", _code(value.dtype), value.shape, self._size))
-            self._known[id(value)] = known  # keeps the array, so that its id stays its own
+            placed = (value, ("array", _code(value.dtype), value.shape, self._size))
+            self._placed[id(value)] = placed  # keeps the array, so that its id stays its own
             gap = -len(data) % _ALIGNMENT
             self._parts += (data, bytes(gap)) if gap else (data,)
             self._size += len(data) + gap
-        return known[1]
+        return placed[1]
 
     def put_all(self, values: Iterable[Any]) -> tuple[tuple[Any, ...], ...]:
-        """Return what stands in the header for each of ``values``."""
+        """Return the header's item for each of ``values``."""
         return tuple(map(self.put, values))
 
     def put_output(self, output: Any, most: int) -> tuple[Any, ...]:
-        """Return what stands for a call's output: at most ``most`` bytes, else only its shape."""
+        """Return the header's item for a call's output; above ``most`` bytes only its shape."""
         if output is None or isinstance(output, bool | int | float | str):
             return ("plain", output if not isinstance(output, str) else output[:200])
         if type(output) is not np.ndarray:
@@ -85,7 +85,7 @@ class Frame:
 
 
 class Inbox:
-    """Bytes come in, frames come out: each a header and the bytes of its arrays."""
+    """Splits the bytes of a pipe into frames: each is a header and the bytes of its arrays."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -123,16 +123,22 @@ def _plain(header: bytearray) -> tuple[Any, ...]:
     return plain
 
 
-def observed(frame: Frame, seen: Observation, most: int) -> tuple[Any, ...]:
-    """Return what stands in a header for an observation; its output as `Frame.put_output` does."""
-    output = frame.put_output(seen.output, most)
-    return output, seen.unsupported, seen.raised, seen.changed, seen.shared
+def observed(frame: Frame, observation: Observation, most: int) -> tuple[Any, ...]:
+    """Return the header's item for an observation; `Frame.put_output` writes its output."""
+    output = frame.put_output(observation.output, most)
+    return (
+        output,
+        observation.unsupported,
+        observation.raised,
+        observation.changed,
+        observation.shared,
+    )
 
 
 def take_observed(
     plain: tuple[Any, ...], payload: bytearray, printed: str | None = None
 ) -> Observation:
-    """Return the observation that `observed` stands for."""
+    """Return the observation that `observed` has written."""
     output, unsupported, raised, changed, shared = plain
     return Observation(take(output, payload), unsupported, raised, changed, shared, printed=printed)
 
@@ -140,8 +146,8 @@ def take_observed(
 def take(item: tuple[Any, ...], payload: bytearray) -> Any:
     """Return the value that ``item``, made by `Frame.put` or `put_output`, stands for.
 
-    An array is a view of ``payload``; one of which only the shape came holds zeros in one element's
-    memory.
+    An array is a view of ``payload``. If only its shape was sent, it is filled with zeros and takes
+    the memory of one element.
     """
     kind = item[0]
     if kind == "plain":
@@ -157,12 +163,12 @@ def take(item: tuple[Any, ...], payload: bytearray) -> Any:
         array[:] = item[2]
         return array.reshape(item[1])
     if kind == "foreign":
-        return Foreign(item[1])
+        return NotAnArray(item[1])
     if kind == "shape":
         try:
             dtype = _dtype(item[1])
         except (TypeError, ValueError, ConformanceError):
-            return Foreign(f"numpy.ndarray of dtype {item[1]}")
+            return NotAnArray(f"numpy.ndarray of dtype {item[1]}")
         return np.broadcast_to(np.zeros((), dtype), item[2])
     raise WireError(f"a frame with a value of the kind {kind!r}")
 

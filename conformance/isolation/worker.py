@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from conformance.calling.caller import Request, observe_request
-from conformance.calling.history import Answer, Call, perform
+from conformance.calling.history import Answer, HistoryCall, perform
 from conformance.calling.observing import Observation, one_line
 from conformance.case import Case
 from conformance.errors import ConformanceError, RegistrationError
@@ -40,10 +40,10 @@ _CHUNK = 1 << 20
 _SHOWN = 400
 """Characters of what a call printed that are reported."""
 _LARGEST = 1 << 32
-"""Bytes of an output that are sent, where its size is not known; of a larger one, its shape."""
+"""Bytes of an output that are sent where its size is not known; of a larger one only the shape."""
 _STDOUT, _STDERR = 1, 2
 _BEGUN, _SERVING, _PIPE_LOST = 0, 2, 3
-"""Places in the page that is shared with the run: calls begun, requests taken up, and whether a
+"""Indices into the page that is shared with the run: calls begun, requests taken up, and whether a
 call has closed the pipe."""
 _KEPT, _KEPT_SECONDS = 1 << 15, 0.005
 """Bytes and seconds of answers that are sent as one piece, while there are requests left."""
@@ -59,12 +59,12 @@ def serve(requests: int, answers: int, page: int) -> NoReturn:
         _end(pipe, "refused", f"it speaks protocol {PROTOCOL} of workers, the run {protocol}")
     if path is not None:
         sys.path[:] = path
-    warnings.simplefilter("ignore")  # said once a process, if at all: no part of an answer
-    found = _load(target, name, pipe)
-    declared = [declarations(one) for one in found]
+    warnings.simplefilter("ignore")  # given once a process at most: no part of an answer
+    implementations = _load(target, name, pipe)
+    declared = [declarations(implementation) for implementation in implementations]
     versions = platform.python_version(), np.__version__
     pipe.send(Frame().packed("hello", PROTOCOL, os.getpid(), *versions, declared))
-    server = _Server({one.name: one for one in found}, pipe, shared)
+    server = _Server({each.name: each for each in implementations}, pipe, shared)
     while True:
         frame = pipe.receive()
         shared[_SERVING] += 1
@@ -72,13 +72,13 @@ def serve(requests: int, answers: int, page: int) -> NoReturn:
 
 
 class _Pipe:
-    """The two ends that a worker has; it ends with the run."""
+    """The worker's ends of both pipes; the worker exits when the run closes its end."""
 
     def __init__(self, requests: int, answers: int) -> None:
         self.requests, self.answers = requests, answers
         self.inbox = Inbox()
         self.frames: deque[tuple[tuple[Any, ...], bytearray]] = deque()
-        self.kept: list[bytes] = []
+        self.pending: list[bytes] = []
         self.size = 0
         self.since = 0.0
 
@@ -93,14 +93,14 @@ class _Pipe:
 
     def send_later(self, data: bytes) -> None:
         """Send an answer together with those that follow soon: each piece wakes the run once."""
-        if not self.kept:
+        if not self.pending:
             self.since = time.monotonic()
-        self.kept.append(data)
+        self.pending.append(data)
         self.size += len(data)
         old = time.monotonic() - self.since > _KEPT_SECONDS
         if not self.frames or self.size > _KEPT or old:
-            self.send(b"".join(self.kept))
-            self.kept, self.size = [], 0
+            self.send(b"".join(self.pending))
+            self.pending, self.size = [], 0
 
     def send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -110,24 +110,24 @@ class _Pipe:
 
 def _load(target: tuple[str, str], name: str | None, pipe: _Pipe) -> list[Implementation]:
     """Return the implementations of a module or file, or the one of that name."""
-    own = Registry()  # of what is asked for alone: other modules may need what is not there
-    registry.use(own)
-    kind, place = target
+    registered = Registry()  # for this module alone: others may need missing packages
+    registry.use(registered)
+    kind, location = target
     try:
         if kind == "module":
-            importlib.import_module(place)
-            found = list(own.implementations().values())
+            importlib.import_module(location)
+            implementations = list(registered.implementations().values())
         else:
-            found = list(load_plugin(place))
+            implementations = list(load_plugin(location))
     except ConformanceError as problem:
         _end(pipe, "failed", str(problem))
     except BaseException as problem:  # whatever an import raises, SystemExit among it
-        _end(pipe, "failed", f"{place}: {type(problem).__name__}: {one_line(problem)}")
+        _end(pipe, "failed", f"{location}: {type(problem).__name__}: {one_line(problem)}")
     if name is None:
-        return found
-    named = [implementation for implementation in found if implementation.name == name]
+        return implementations
+    named = [implementation for implementation in implementations if implementation.name == name]
     if not named:
-        _end(pipe, "failed", f"{place}: registers no implementation called '{name}'")
+        _end(pipe, "failed", f"{location}: registers no implementation called '{name}'")
     if not named[0].installed:
         _end(pipe, "failed", f"implementation '{name}' is {named[0].hint}")
     return named
@@ -139,28 +139,30 @@ def _end(pipe: _Pipe, answer: str, reason: str) -> NoReturn:
     os._exit(0)
 
 
-def declarations(one: Implementation) -> dict[str, Any]:
-    """Return what ``one`` declares as plain values; functions as the names that they go by.
+def declarations(implementation: Implementation) -> dict[str, Any]:
+    """Return what an implementation declares as plain values, functions as their names.
 
-    Of ``supports=`` it is said whether there is one, and ``snippet=`` is not made use of.
+    ``supports`` tells only whether there is such a function, and ``snippet`` is left out.
     """
-    plain = {spec.name: getattr(one, spec.name) for spec in fields(Declarations)}
+    plain = {spec.name: getattr(implementation, spec.name) for spec in fields(Declarations)}
     return plain | {
-        "name": one.name,
-        "origin": one.origin,
-        "module": one.module,
-        "declared_version": one.version,
-        "known": _plain_known(one.known),
-        "supports": one.supports is not None,
+        "name": implementation.name,
+        "origin": implementation.origin,
+        "module": implementation.module,
+        "declared_version": implementation.version,
+        "known": _plain_known(implementation.known),
+        "supports": implementation.supports is not None,
         "snippet": None,
-        "functions": {operator: names_of(operator, f) for operator, f in one.functions.items()},
+        "functions": {
+            operator: names_of(operator, f) for operator, f in implementation.functions.items()
+        },
     }
 
 
 def _plain_known(known: Sequence[KnownDifference]) -> str | list[dict[str, Any]]:
     """Return the file that lists known differences, or each of them as plain values.
 
-    The ``where`` of one is None if it is a function.
+    An entry's ``where`` is None if it is a function.
     """
     if isinstance(known, FromFile):
         return str(known.path)
@@ -174,46 +176,50 @@ def _plain_known(known: Sequence[KnownDifference]) -> str | list[dict[str, Any]]
 
 
 class _Server:
-    def __init__(self, ones: dict[str, Implementation], pipe: _Pipe, page: Any) -> None:
-        self.ones = ones
+    def __init__(self, implementations: dict[str, Implementation], pipe: _Pipe, page: Any) -> None:
+        self.implementations = implementations
         self.pipe = pipe
         self.page = page
         self.pid = os.getpid()
 
     def answer(self, plain: tuple[Any, ...], payload: bytearray) -> bytes:
         """Make what is asked for, and return the answer."""
-        kind, name, *rest = plain
+        kind, name, *details = plain
         answers = {"call": self._call, "history": self._history, "gaps": self._gaps}
-        return answers[kind](self.ones[name], rest, payload)
+        return answers[kind](self.implementations[name], details, payload)
 
-    def _call(self, one: Implementation, rest: list[Any], payload: bytearray) -> bytes:
-        operator, items, parameters, layout, memory, nbytes = rest
+    def _call(
+        self, implementation: Implementation, details: list[Any], payload: bytearray
+    ) -> bytes:
+        operator, items, parameters, layout, memory, nbytes = details
         try:
             inputs = tuple(take(item, payload) for item in items)
         except ConformanceError as problem:  # a dtype that needs a package
             return _seen(Observation(unsupported=str(problem)), None, 0)
-        function = self._counted(one.functions[operator])
+        function = self._counted(implementation.functions[operator])
         request = Request(operator, inputs, parameters, layout, memory)
         return _seen(*_listened(partial(observe_request, function, request)), nbytes)
 
-    def _history(self, one: Implementation, rest: list[Any], payload: bytearray) -> bytes:
-        made, layout, seconds = rest
+    def _history(
+        self, implementation: Implementation, details: list[Any], payload: bytearray
+    ) -> bytes:
+        plain_calls, layout, seconds = details
         try:
             calls = [
-                Call(what, operator, tuple(take(i, payload) for i in items), *more)
-                for what, operator, items, *more in made
+                HistoryCall(label, operator, tuple(take(i, payload) for i in items), *more)
+                for label, operator, items, *more in plain_calls
             ]
         except ConformanceError as problem:
             gap = Answer(Observation(unsupported=str(problem)))
-            return _answered([gap] * len(made))
-        functions = {operator: self._counted(f) for operator, f in one.functions.items()}
+            return _answered([gap] * len(plain_calls))
+        functions = {operator: self._counted(f) for operator, f in implementation.functions.items()}
         with np.errstate(all="ignore"):
             answers = perform(functions, calls, layout, seconds=seconds)
         _said()  # a single call shows what is printed
         return _answered(answers)
 
     def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, watched: the run knows which call began, and which was the last."""
+        """Return the function, wrapped so that the run can count the calls that began."""
 
         def call(*arguments: Any, **parameters: Any) -> Any:
             self.page[_BEGUN] += 1
@@ -229,7 +235,7 @@ class _Server:
         return call
 
     def _look_around(self) -> None:
-        """End where a call has left another process than it found."""
+        """Exit if the call has forked this process, or closed a pipe."""
         if os.getpid() != self.pid:  # a child that the call has forked, and that came back here
             os._exit(0)
         try:
@@ -239,10 +245,12 @@ class _Server:
             self.page[_PIPE_LOST] = 1
             os._exit(1)
 
-    def _gaps(self, one: Implementation, rest: list[Any], payload: bytearray) -> bytes:
-        (cases,) = rest
+    def _gaps(
+        self, implementation: Implementation, details: list[Any], payload: bytearray
+    ) -> bytes:
+        (cases,) = details
         try:
-            gaps = [one.gap(Case(**case)) for case in cases]
+            gaps = [implementation.gap(Case(**case)) for case in cases]
         except RegistrationError as problem:
             return Frame().packed("misdeclared", str(problem))
         return Frame().packed("gaps", gaps)
@@ -251,23 +259,23 @@ class _Server:
 def _listened(call: Callable[[], Observation]) -> tuple[Observation, str | None]:
     """Return what a call did, and what it prints each time that it is made.
 
-    What an engine says once, when it is first used, is no part of the call: what a call has
-    printed counts where the same call, made at once again, prints as well.
+    What an engine prints once, when it is first used, is no part of the call. So the output of a
+    call counts only if the same call, made again at once, prints as well.
     """
-    seen = call()
+    observation = call()
     if not _printed():
-        return seen, None
+        return observation, None
     first = _said()
     call()
     again = _printed()
     _said()
-    return seen, first if again else None
+    return observation, first if again else None
 
 
-def _seen(seen: Observation, printed: str | None, nbytes: int | None) -> bytes:
+def _seen(observation: Observation, printed: str | None, nbytes: int | None) -> bytes:
     frame = Frame()
     most = _LARGEST if nbytes is None else nbytes
-    return frame.packed("seen", *observed(frame, seen, most), printed)
+    return frame.packed("seen", *observed(frame, observation, most), printed)
 
 
 def _answered(answers: Sequence[Answer]) -> bytes:

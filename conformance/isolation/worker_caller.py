@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from conformance.calling.caller import HistoryEnded, Request
-from conformance.calling.history import Answer, Call
+from conformance.calling.history import Answer, HistoryCall
 from conformance.calling.observing import CRASH, HANG, Observation
 from conformance.case import Case
 from conformance.errors import RegistrationError
@@ -23,15 +23,15 @@ from conformance.isolation.wire import Frame, take_observed
 from conformance.registration.place import Place
 
 _AHEAD = 64
-"""Calls that are on their way at most,"""
+"""The largest number of calls that are on their way at a time."""
 _AHEAD_SECONDS = 0.02
-"""the seconds that they may take together: a cell whose time is over waits for them,"""
+"""Seconds that they may take together: a cell whose time is over waits for them."""
 _AHEAD_BYTES = 4 << 20
-"""and their bytes."""
+"""Bytes that they may have together."""
 _MANY = 100
-"""Answers that tell how long calls take."""
+"""After this many answers it is known how long calls take."""
 _DRAIN = 1.0
-"""Seconds to wait for calls that nobody wants any more; then their worker is ended."""
+"""Seconds to wait for calls whose answers are not needed any more; then their worker is ended."""
 
 
 @dataclass(slots=True)
@@ -41,9 +41,9 @@ class _Sent:
     data: bytes
     work: int
     number: int = 0
-    """Its place among the calls of its worker, from 1 on."""
+    """Its number among the calls of its worker, from 1 on."""
     outcome: Observation | None = None
-    """Set where it ended the worker: calls before it, whose answers were lost, go first again."""
+    """How it ended the worker, if it did: then earlier calls without an answer are sent again."""
 
 
 class WorkerCaller:
@@ -52,7 +52,7 @@ class WorkerCaller:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.limits = place.limits
-        self.lost: str | None = None
+        self.given_up_because: str | None = None
         self.startup = 0.0
         """Seconds that the last start took, the first call (which may import) among them."""
         self._broken = False
@@ -66,78 +66,78 @@ class WorkerCaller:
         self._number = 0
 
     @contextlib.contextmanager
-    def trying(self, *, hurried: bool = True) -> Iterator[None]:
+    def while_shrinking(self, *, short_limits: bool = True) -> Iterator[None]:
         """Enter a search for the smallest case that fails: how calls end there does not count.
 
-        Unless it is not ``hurried``, a call that does not come back is given less time: a second,
-        or twenty times what the slowest other call took.
+        With ``short_limits``, a call that does not return gets less time: a second, or twenty times
+        what the slowest other call took.
         """
-        kept = self.lost, self.limits, self._trying
+        before = self.given_up_because, self.limits, self._trying
         self._trying = True
         if not self._broken:
-            self.lost = None
-        if hurried:
+            self.given_up_because = None
+        if short_limits:
             seconds = min(self.limits.seconds, max(1.0, 20 * self._slowest))
             loading = min(self.limits.loading, 1.0 + 5 * self.startup)
             self.limits = replace(self.limits, seconds=seconds, loading=loading)
         try:
             yield
         finally:
-            lost, self.limits, self._trying = kept
-            self.lost = self.lost if self._broken else lost
+            reason, self.limits, self._trying = before
+            self.given_up_because = self.given_up_because if self._broken else reason
 
     def observe(self, requests: Iterable[Request]) -> Generator[Observation, None, None]:
         """Make the calls, and yield what came of each, in order.
 
-        Yields no more once the implementation is `lost`.
+        It stops once the implementation is given up (`given_up_because`).
         """
         source = iter(requests)
         sent: deque[_Sent] = deque()
         try:
-            while self.lost is None or self._broken:
+            while self.given_up_because is None or self._broken:
                 self._send_ahead(source, sent)
                 if not sent:
                     return
-                seen = sent[0].outcome or self._receive(sent)
-                if sent[0].outcome is not seen and seen.ended is not None:
-                    continue  # it was a later one
+                observation = sent[0].outcome or self._receive(sent)
+                if sent[0].outcome is not observation and observation.ended is not None:
+                    continue  # a later call ended the worker
                 sent.popleft()
-                self._count(seen)
-                yield seen
+                self._count(observation)
+                yield observation
                 if self._broken:
                     return
         finally:
             self._drain(sent)
 
     def _send_ahead(self, source: Iterator[Request], sent: deque[_Sent]) -> None:
-        """Send more calls where few are left, as one piece: each piece wakes the worker once."""
+        """Send more calls when few are left, all in one piece, which wakes the worker only once."""
         most = max(1, min(_AHEAD, int(_AHEAD_SECONDS / max(self._pace, 1e-9))))
         if len(sent) > most // 2:
             return
-        size = sum(len(one.data) for one in sent)
-        fresh = []
+        size = sum(len(call.data) for call in sent)
+        new = []
         while len(sent) < most and size < _AHEAD_BYTES:
             request = next(source, None)
             if request is None:
                 break
-            fresh.append(_Sent(_packed(self.place.name, request), request.work))
-            sent.append(fresh[-1])
-            size += len(fresh[-1].data)
-        if self._process is not None and fresh:
-            self._send(self._process, fresh)
+            new.append(_Sent(_packed(self.place.name, request), request.work))
+            sent.append(new[-1])
+            size += len(new[-1].data)
+        if self._process is not None and new:
+            self._send(self._process, new)
 
     def _receive(self, sent: deque[_Sent]) -> Observation:
         before = time.monotonic()
         try:
             if self._process is None:
                 self._process = self._start()
-                self._send(self._process, [one for one in sent if one.outcome is None])
+                self._send(self._process, [call for call in sent if call.outcome is None])
             plain, payload = self._process.receive(lambda: self._limit(sent))
         except Ended as ended:
-            seen = Observation(ended=ended.kind, how=ended.how)
-            self._guilty(sent).outcome = seen
+            observation = Observation(ended=ended.kind, how=ended.how)
+            self._guilty(sent).outcome = observation
             self._process = None
-            return seen
+            return observation
         passed = time.monotonic() - before
         if self._fresh:
             self._fresh = False
@@ -149,7 +149,7 @@ class WorkerCaller:
         *observed, printed = plain[1:]
         return take_observed(tuple(observed), payload, printed)
 
-    def perform(self, calls: Sequence[Call], layout: str, seconds: float) -> list[Answer]:
+    def perform(self, calls: Sequence[HistoryCall], layout: str, seconds: float) -> list[Answer]:
         """Make the calls of a history; raise `HistoryEnded` where one of them ends the worker."""
         frame = Frame()
         plain_calls = [
@@ -167,8 +167,8 @@ class WorkerCaller:
             self._process = None
             raise HistoryEnded(Observation(ended=ended.kind, how=ended.how), number) from None
         return [
-            Answer(take_observed(seen, payload), same, shares, changed_by)
-            for seen, same, shares, changed_by in plain[1]
+            Answer(take_observed(observation, payload), same, shares, changed_by)
+            for observation, same, shares, changed_by in plain[1]
         ]
 
     def gaps(self, cases: Sequence[Case]) -> list[str | None]:
@@ -208,7 +208,7 @@ class WorkerCaller:
 
     def _limit(self, sent: Iterable[_Sent]) -> float:
         """Return the seconds that any of the calls may take."""
-        work = max(one.work for one in sent)
+        work = max(call.work for call in sent)
         if self._answered < _MANY:
             return self.limits.of_call(work, first=self._fresh)
         loading = min(self.limits.loading, 10.0 + 5 * self.startup)  # it has been loaded before
@@ -218,11 +218,11 @@ class WorkerCaller:
     def _guilty(self, sent: deque[_Sent]) -> _Sent:
         """Return the call that was being made when the worker ended."""
         serving = 0 if self._process is None else self._process.serving
-        return next((one for one in sent if one.number == serving and not one.outcome), sent[0])
+        return next((call for call in sent if call.number == serving and not call.outcome), sent[0])
 
     def _start(self) -> Process:
         if self._broken:
-            raise Ended(CRASH, self.lost or "")
+            raise Ended(CRASH, self.given_up_because or "")
         self._fresh = True
         self._pace = _AHEAD_SECONDS
         self._number = 0
@@ -230,32 +230,32 @@ class WorkerCaller:
             spare = _spares.pop(replace(self.place, name=""), None)
             process = spare or Process(self.place, self.place.name)
         except StartError as problem:
-            self.lost, self._broken = f"cannot be loaded: {problem}", True
-            raise Ended(CRASH, self.lost) from None
+            self.given_up_because, self._broken = f"cannot be loaded: {problem}", True
+            raise Ended(CRASH, self.given_up_because) from None
         except Ended as ended:
-            self.lost, self._broken = f"loading it ended its worker: {ended.how}", True
-            raise Ended(ended.kind, self.lost) from None
+            self.given_up_because, self._broken = f"loading it ended its worker: {ended.how}", True
+            raise Ended(ended.kind, self.given_up_because) from None
         self.startup = process.startup
         return process
 
-    def _count(self, seen: Observation) -> None:
-        """Note how calls end, and whether enough have been made."""
+    def _count(self, observation: Observation) -> None:
+        """Note how a call ended, and whether too many have ended their worker in a row."""
         if self._trying:
             return
-        if seen.ended is None:
+        if observation.ended is None:
             self._endings_in_a_row.clear()
             return
-        self._endings_in_a_row.append(seen.ended)
+        self._endings_in_a_row.append(observation.ended)
         hangs = sum(kind == HANG for kind in self._endings_in_a_row)
-        if self.lost is not None:
+        if self.given_up_because is not None:
             return
         if len(self._endings_in_a_row) >= self.limits.crashes:
-            self.lost = f"ended after {len(self._endings_in_a_row)} crashes in a row"
+            self.given_up_because = f"ended after {len(self._endings_in_a_row)} crashes in a row"
         elif hangs >= self.limits.hangs:
-            self.lost = f"ended after {hangs} calls in a row that did not come back"
+            self.given_up_because = f"ended after {hangs} calls in a row that did not come back"
 
     def _drain(self, sent: deque[_Sent]) -> None:
-        """Take the answers that nobody wants any more, so that the next one is the right one."""
+        """Take the answers that are not needed any more, before the next call is sent."""
         if self._process is None or not sent:
             return
         deadline = time.monotonic() + _DRAIN
@@ -273,11 +273,11 @@ class WorkerCaller:
 
 
 _spares: dict[Place, Process] = {}
-"""Workers that have loaded all of a place, to read what it declares, and wait for calls."""
+"""Workers that have loaded a place to read its declarations, and now wait for calls."""
 
 
 def keep(place: Place, process: Process) -> None:
-    """Let the first implementation of a place that is called have this worker."""
+    """Keep this worker for the first implementation of the place that is called."""
     _spares[replace(place, name="")] = process
 
 

@@ -1,6 +1,6 @@
-"""Judging: what was observed of a call against the exact result and its bound.
+"""Judging: the observation of a call is compared with the exact result and its bound.
 
-Other rooms take from here what is listed below; the rest has its address in the modules.
+Other packages import the names below from here; all other names are imported from their modules.
 """
 
 from conformance.judging.bound import Accuracy

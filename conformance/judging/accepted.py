@@ -1,7 +1,7 @@
-"""Calls that a convention lets an implementation accept: what they must return then.
+"""The results of calls that a convention lets an implementation accept.
 
-They are invalid by default (SPEC.md, REJECT-19 to REJECT-21). An implementation that declares the
-other alternative is held to the result that it names.
+Such calls are invalid by default (SPEC.md, REJECT-19 to REJECT-21). An implementation that declares
+the other alternative must return the result that this alternative names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from conformance.operators.base import Reference
 def result_of_accepted_call(
     case: Case, convention: str, inputs: Inputs, parameters: Mapping[str, Any]
 ) -> Prepared | None:
-    """Return the call as a case with its exact result; None where the result is unspecified.
+    """Return the call as a case with its exact result, or None if the result is unspecified.
 
     ``inputs`` and ``parameters`` are those of the call, after ``case.invalid`` has been applied.
     """
@@ -30,7 +30,7 @@ def result_of_accepted_call(
 
 
 def _padded(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prepared | None:
-    """Return a pooling whose padding exceeds half of its window: the same definition holds."""
+    """Return a pooling whose padding exceeds half of its window, by the usual definition."""
     case, operator = case.replace(padding=parameters["padding"]), OPERATORS[case.operator]
     if operator.name.startswith("avg_pool") and not case.count_include_pad:
         return None  # a window may see nothing but padding: its divisor is 0
@@ -40,7 +40,7 @@ def _padded(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prepar
 
 
 def _promoted(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prepared | None:
-    """Return a call with arrays of different dtypes as that of all of them in the widest."""
+    """Return a call with arrays of several dtypes as the call with all of them in the widest."""
     arrays = [value for value in inputs if isinstance(value, np.ndarray)]
     try:
         dtype = np.result_type(*arrays)
@@ -55,7 +55,7 @@ def _promoted(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prep
 
 
 def _empty_sum(case: Case, inputs: Inputs, parameters: Mapping[str, Any]) -> Prepared | None:
-    """Return a call without channels: sums of nothing, and the bias."""
+    """Return a call without channels: its sums are empty, and only the bias is left."""
     n, outputs, *out = OPERATORS[case.operator].output_shape(case)
     exact: Array = np.zeros((n, 0 if case.w is None else outputs, *out))
     if case.bias:

@@ -1,7 +1,7 @@
-"""What arithmetic a wrong result attains, where it is less than was declared.
+"""The arithmetic that a wrong result attains, if it is less than the declared one.
 
-An error that is too large for the declared formats, and within the bound of smaller ones, comes of
-those: the declaration is what is wrong. The formats tried are the ones that hardware has.
+If an error is too large for the declared formats but within the bound of smaller ones, then the
+declaration is wrong. The formats that hardware has are tried.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ def weaker_declaration(
 ) -> tuple[str, str] | None:
     """Return the requirement that a declaration breaks, and the declaration that would be kept.
 
-    ``off`` is the absolute error of each element, beyond the declared bound in some. Only what is
-    declared can be broken: nothing is said of an implementation that declares nothing. None where
-    no smaller format explains the error.
+    ``off`` is the absolute error of each element; some exceed the declared bound. The result is
+    None if no smaller format explains the error, or if nothing is declared that could be broken.
     """
     magnitude = prepared.reference.magnitude
     small = magnitude is not None and bool((off <= _ROUNDING * magnitude).all())
@@ -45,7 +44,7 @@ def weaker_declaration(
 
 
 def _weaker(prepared: Prepared, accuracy: Accuracy) -> Iterator[tuple[str, str, Accuracy]]:
-    """Yield what each declaration could be in its place, the nearest first."""
+    """Yield weaker formats for each declared one, the nearest first."""
     for requirement, name, formats in (
         ("DECLARE-3", "multiply", _MULTIPLIERS),
         ("DECLARE-2", "accumulate", _ACCUMULATORS),
@@ -59,7 +58,7 @@ def _weaker(prepared: Prepared, accuracy: Accuracy) -> Iterator[tuple[str, str, 
 
 
 def _amplified(prepared: Prepared, accuracy: Accuracy, off: Array) -> tuple[str, str] | None:
-    """Return what is due where a normwise bound is exceeded by no more than rounding could."""
+    """Return the amplification that a normwise error attains, if rounding can explain it."""
     case, operator = prepared.case, OPERATORS[prepared.case.operator]
     if accuracy.amplification is None or not operator.has_weight:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.case import Case
-from conformance.cases.invalid import MUTATIONS
+from conformance.cases.invalid import MISTAKES
 from conformance.operators import OPERATORS
 
 _MAXIMA = ("MAXPOOL-1", "MAXPOOL-3", "MAXPOOL-4")
@@ -39,8 +39,8 @@ def non_default_parameters(case: Case) -> tuple[str, ...]:
 def attribute(case: Case) -> str:
     """Return the requirement behind a wrong value in ``case``.
 
-    A shrunk case keeps a parameter only while the violation needs it: where exactly one is left
-    that is not its default, the violation is about that parameter.
+    A shrunk case keeps a parameter only if the violation needs it. If exactly one parameter is not
+    at its default, the violation is about that parameter.
     """
     requirements = OPERATORS[case.operator].requirements
     if case.memory != "contiguous":
@@ -55,19 +55,19 @@ def attribute(case: Case) -> str:
 
 
 def citable(requirement: str, case: Case) -> frozenset[str]:
-    """Return the requirements that a failure of ``case`` may be cited as, once it is shrunk.
+    """Return the requirements that a failure of ``case`` may be cited under after shrinking.
 
-    ``requirement`` is what the judge said. A wrong result is about any of the parameters that are
-    not at their defaults, or about what the case holds or how it lies in memory. What is wrong on
-    exact data is wrong on any other data too. A convention that is not followed (DECLARE-5) is
-    about the requirement that has the convention.
+    ``requirement`` is the judge's. A wrong result may be due to any parameter that is not at its
+    default, to the data, or to the memory layout. What is wrong on exact data is wrong on other
+    data, too. A convention that is not followed (DECLARE-5) may be cited as the requirement that
+    defines the convention.
     """
     cited = {requirement}
     if requirement == "RESULT-1":
         cited.add("RESULT-2")
     if requirement == "DECLARE-5":
-        cited.add(MUTATIONS[case.invalid].requirement if case.invalid else attribute(case))
-    if requirement in _MAXIMA:  # which of them depends on the data
+        cited.add(MISTAKES[case.invalid].requirement if case.invalid else attribute(case))
+    if requirement in _MAXIMA:  # the data decides which of them it is
         cited |= {*_MAXIMA}
     marked = case.memory != "contiguous" or case.data in _SPECIAL_REQUIREMENTS
     if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):

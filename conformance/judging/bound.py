@@ -1,7 +1,7 @@
-"""The bound: how far a result may lie from the exact one, by what an implementation declares.
+"""How far a result may lie from the exact one, given what an implementation declares.
 
-It is that of `conformance.rounding`, element by element, and what the reference leaves out. A
-result that breaks it cannot come from correct arithmetic of the declared precision.
+The bound is that of `conformance.rounding` for each element, plus the error of the reference. A
+result that exceeds it cannot come from correct arithmetic of the declared precision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Accuracy:
     accumulate: str | None = None
     multiply: str | None = None
     amplification: float | None = None
-    """None for componentwise; else the factor of the normwise bound."""
+    """The factor of the normwise bound; None if the bound is componentwise."""
     flush: bool = False
     """Whether subnormal numbers may count as zero (convention ``subnormal``)."""
     ignore_nan: bool = False
@@ -59,8 +59,8 @@ def bound(
 ) -> tuple[Array, bool]:
     """Return the allowed error, in the result's shape, and whether bits must be equal.
 
-    The allowed error is infinite where nothing is compared. ``reference`` is that of an operator
-    with arithmetic, whose ``magnitude`` is known.
+    The allowed error is infinite for elements that are not compared. ``reference`` is that of an
+    operator with arithmetic: it has a ``magnitude``.
     """
     operator, arithmetic = OPERATORS[case.operator], accuracy.arithmetic(case.dtype)
     assert reference.magnitude is not None
@@ -75,9 +75,9 @@ def bound(
         lost = reference.magnitude / np.maximum(terms, 1)
     allowed = arithmetic.bound(terms, magnitude, np.abs(reference.exact), lost) + reference.error
     allowed = allowed * (1 + 2.0**-48)  # the bound's own arithmetic, rounded up
-    # Not compared: more than half of 1/u terms, of which the bound says nothing (SPEC.md,
-    # RESULT-1), what the declared formats cannot hold, and, under a normwise bound, what a NaN or
-    # an infinity may spread to (SPECIAL-2) and data at the ends of the range (DECLARE-4).
+    # These are not compared: sums of more than half of 1/u terms, which have no bound (SPEC.md,
+    # RESULT-1), numbers that the declared formats cannot hold, and, under a normwise bound, what a
+    # NaN or an infinity may spread to (SPECIAL-2) and data at the ends of the range (DECLARE-4).
     most = 2.0**arithmetic.accumulator.max_exponent
     compared = arithmetic.is_bounded(terms) & (reference.magnitude <= most)
     compared &= np.isfinite(magnitude)
@@ -96,7 +96,7 @@ def bound(
 
 
 def _are_normal(inputs: Inputs, multiplier: Format) -> bool:
-    """Whether all numbers that are multiplied, zeros apart, are normal ones of ``multiplier``."""
+    """Whether all factors but zeros are normal numbers of the format ``multiplier``."""
     for value in inputs:
         if isinstance(value, np.ndarray):
             size = np.abs(value.astype(np.float64))

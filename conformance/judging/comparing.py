@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.calling import Array, Foreign
+from conformance.calling import Array, NotAnArray
 from conformance.case import Case, Shape
 from conformance.dtypes import FORMATS, INTEGERS, numpy_dtype
 from conformance.judging.attained import weaker_declaration
@@ -21,10 +21,10 @@ from conformance.operators.pool_gradient import MaxPoolGrad
 
 
 def wrong_kind(case: Case, output: Any, reference: Reference) -> Problem | None:
-    """Return what is wrong where ``output`` is not even an array to compare, else None."""
+    """Return why ``output`` cannot be compared: no plain array, wrong shape or dtype; else None."""
     if type(output) is not np.ndarray:  # a subclass, such as a masked array, is not plain either
         kind = f"{type(output).__module__}.{type(output).__qualname__}"
-        if isinstance(output, Foreign):
+        if isinstance(output, NotAnArray):
             kind = output.kind
         return Problem("RESULT-5", f"returned a {kind} where a plain numpy.ndarray is due")
     if output.dtype.hasobject:
@@ -34,7 +34,7 @@ def wrong_kind(case: Case, output: Any, reference: Reference) -> Problem | None:
 
 
 def wrong_shape_or_dtype(case: Case, output: Array, shape: Shape) -> Problem | None:
-    """Return what is wrong where shape or dtype of ``output`` are not those due, else None."""
+    """Return what is wrong with the shape or the dtype of ``output``, or None."""
     dtype = numpy_dtype(case.dtype)
     if output.shape != shape:
         return Problem("RESULT-3", f"returned shape {output.shape} where {shape} is due")
@@ -45,9 +45,9 @@ def wrong_shape_or_dtype(case: Case, output: Array, shape: Shape) -> Problem | N
 
 @np.errstate(all="ignore")
 def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Problem | None, float]:
-    """Compare with the exact result; return what is wrong, and the worst share of the bound.
+    """Compare ``output``, which has the shape and the dtype of the result, with the exact one.
 
-    ``output`` has the shape and the dtype of the result.
+    Return what is wrong, or None, and the largest error as a fraction of its bound.
     """
     reference = prepared.reference
     allowed, bits = prepared.bound(accuracy)
@@ -59,11 +59,13 @@ def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Prob
     special = ~np.isfinite(reference.exact) & np.isfinite(reference.error)
     if special.any():
         equal = (got == reference.exact) | (np.isnan(got) & np.isnan(reference.exact))
-        if accuracy.amplification is not None:  # transforms mix infinities: NaN may come of them
+        if (
+            accuracy.amplification is not None
+        ):  # transforms add infinities of both signs, which gives NaN
             equal |= ~np.isfinite(got)
         share = np.where(special, np.where(equal, 0.0, np.inf), share)
     worst = float(share.max()) if share.size else 0.0
-    exactly = np.broadcast_to(bits & np.asarray(reference.exact_mask), share.shape)
+    exactly = np.broadcast_to(bits & np.asarray(reference.single_valued), share.shape)
     unequal = exactly & (off != 0)
     if unequal.any():
         at = worst_index(unequal, off)
@@ -87,19 +89,21 @@ def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Prob
 def tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: Array) -> Prepared:
     """Return ``prepared`` with the reference that the declared convention ``tie`` asks for.
 
-    ``output`` is (N, C, *S): under ``any`` the reference is that of the choice that explains it.
+    Under ``any`` it is the reference of the choice that explains ``output`` (N, C, *S).
     """
     case, inputs = prepared.case, prepared.inputs
     if accuracy.tie == "split":
-        made = operator.split(case, inputs)
+        reference = operator.split(case, inputs)
     else:
         first, accumulate = prepared.reference, accuracy.accumulate
-        made = ties.chosen(operator, case, inputs, output, first, accumulate, flush=accuracy.flush)
-    return replace(prepared, reference=made, _bounds={})
+        reference = ties.chosen(
+            operator, case, inputs, output, first, accumulate, flush=accuracy.flush
+        )
+    return replace(prepared, reference=reference, _bounds={})
 
 
 def _misplaced(prepared: Prepared, wrong: Array, got: Array, off: Array) -> bool:
-    """Whether all that is wrong is which of several maxima got a gradient, not a rounding error."""
+    """Whether gradients went to other maxima of a tie, which no rounding error explains."""
     operator = OPERATORS[prepared.case.operator]
     if not isinstance(operator, MaxPoolGrad):
         return False
@@ -111,9 +115,9 @@ def _misplaced(prepared: Prepared, wrong: Array, got: Array, off: Array) -> bool
 
 @np.errstate(all="ignore")
 def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Problem | None:
-    """Compare a result that involves no arithmetic: bit for bit, a NaN being any NaN.
+    """Compare a result that involves no arithmetic: bits must be equal, but all NaN are alike.
 
-    Where zeros of both signs are the largest element of a window, either one may come back.
+    If zeros of both signs are the largest elements of a window, either one is right.
     """
     case, reference = prepared.case, prepared.reference
     exact = reference.exact
@@ -126,7 +130,7 @@ def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Pr
         text = _describe(prepared, output != exact, output, at, "allowed: no difference")
         return Problem(requirement, text, at)
     same = np.signbit(output) == np.signbit(exact)
-    same = (output == exact) & (same | ~np.asarray(reference.exact_mask))
+    same = (output == exact) & (same | ~np.asarray(reference.single_valued))
     wrong = ~(same | (np.isnan(output) & np.isnan(exact)))
     if skips_nan:
         (x,) = prepared.inputs
@@ -134,7 +138,7 @@ def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Pr
         wrong = (output != tame) & ~(np.isnan(output) & (tame == -np.inf))
         exact = tame
     if accuracy.flush and case.data == "subnormal":
-        # Whoever takes subnormal elements for zeros may return any of them: they tie.
+        # If subnormal numbers count as zero, they tie, and any of them is right.
         normal = FORMATS[case.dtype].smallest_normal
         values = np.maximum(np.abs(output.astype(np.float64)), np.abs(exact.astype(np.float64)))
         wrong &= values >= normal
@@ -148,12 +152,16 @@ def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Pr
 
 
 def _no_maximum(prepared: Prepared, output: Array, at: Shape) -> str:
-    """Return what a wrong element violates: no tap is real, it is not the largest, or is none."""
+    """Return what a wrong maximum violates.
+
+    MAXPOOL-3 if the window has only padding, MAXPOOL-1 if the element is in the window but not its
+    largest, MAXPOOL-4 if it is not in the window.
+    """
     case, (x,) = prepared.case, prepared.inputs
     operator = OPERATORS[case.operator]
     assert isinstance(operator, MaxPool)
-    place = np.ravel_multi_index(at[2:], output.shape[2:])
-    taps = operator.taps(case)[place]
+    position = np.ravel_multi_index(at[2:], output.shape[2:])
+    taps = operator.taps(case)[position]
     window = x[at[:2]].reshape(-1)[taps[taps >= 0]]
     if not window.size:
         return "MAXPOOL-3"
@@ -161,20 +169,20 @@ def _no_maximum(prepared: Prepared, output: Array, at: Shape) -> str:
 
 
 def worst_index(wrong: Array, size: Array) -> Shape:
-    """Return the index of the largest ``size`` among the wrong elements, NaN as infinity."""
+    """Return the index of the wrong element of the largest ``size``; a NaN counts as infinity."""
     ranked = np.where(wrong, np.where(np.isnan(size), np.inf, size), -1.0)
     index = np.unravel_index(int(np.argmax(ranked)), ranked.shape)
     return tuple(int(i) for i in index)
 
 
 def _describe(prepared: Prepared, wrong: Array, got: Array, at: Shape, allows: str) -> str:
-    """Say how many elements differ, and where, by how much and against what the worst does."""
+    """Say how many elements are wrong, and what the worst one, at index ``at``, is."""
     values = got_and_exact(prepared.case, got[at], prepared.reference.exact[at])
     return differing(wrong, at, f"{values}, {allows}")
 
 
 def got_and_exact(case: Case, got: Any, exact: Any) -> str:
-    """Say what one element is, with the digits that its dtype has, and what it should be."""
+    """Say what one element is, in the digits of its dtype, and what it should be."""
     if case.dtype in INTEGERS:
         return f"got {got}, exact {exact}"
     digits = {"float64": 17, "float32": 9}.get(case.dtype, 6)
@@ -182,6 +190,6 @@ def got_and_exact(case: Case, got: Any, exact: Any) -> str:
 
 
 def differing(wrong: Array, at: Shape, worst: str) -> str:
-    """Say how many elements are ``wrong``, and what the ``worst`` of them, ``at`` an index, is."""
+    """Say how many elements are ``wrong``; ``worst`` describes the worst one, at index ``at``."""
     index = ", ".join(map(str, at))
     return f"{np.count_nonzero(wrong)} of {wrong.size} elements differ; worst at [{index}]: {worst}"

@@ -1,4 +1,4 @@
-"""The judges: calls made and observed, an observation and a reference in, a verdict out."""
+"""The judges: they make calls, compare what is observed with a reference, and give verdicts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from conformance.calling import CRASH, Array, Caller, Foreign, Observation, Request
+from conformance.calling import CRASH, Array, Caller, NotAnArray, Observation, Request
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
-from conformance.cases.invalid import Mutation
+from conformance.cases.invalid import Mistake
 from conformance.cases.validity import parse_valid, validate
 from conformance.dtypes import numpy_dtype
 from conformance.isolation.dispatch import caller_of
@@ -35,12 +35,12 @@ def judge(implementation: object, case: Case | str) -> Verdict:
 
     Raises `ConformanceError` for an unknown implementation or an invalid case.
     """
-    one = find(implementation)
+    implementation = find(implementation)
     if isinstance(case, str):
         case = parse_valid(case)
     else:
         validate(case)
-    return judge_prepared(one, Prepared.of(case))[0]
+    return judge_prepared(implementation, Prepared.of(case))[0]
 
 
 def judge_prepared(
@@ -49,13 +49,13 @@ def judge_prepared(
     """Call and judge; return the verdict and, where one can be compared, the output.
 
     The output is channels-first, whatever the implementation's layout. ``caller`` makes the call;
-    left out, a worker does where the implementation is isolated, else this process.
+    by default a worker makes it if the implementation is isolated, else this process.
     """
-    for judged in judge_each(implementation, [prepared], caller):
-        return judged
+    for answer in judge_each(implementation, [prepared], caller):
+        return answer
     assert caller is not None
-    ended = Observation(ended=CRASH, how=caller.lost or "")
-    return judge_seen(implementation, prepared, ended)
+    observation = Observation(ended=CRASH, how=caller.given_up_because or "")
+    return judge_seen(implementation, prepared, observation)
 
 
 def judge_each(
@@ -63,45 +63,45 @@ def judge_each(
 ) -> Generator[tuple[Verdict, Array | None], None, None]:
     """Call and judge one case after the other, as `judge_prepared` does.
 
-    A caller may take several cases before the first of them is judged. No more are judged once it
-    makes no more calls.
+    The caller may take several cases before the first of them is judged. If it makes no more
+    calls, no more cases are judged.
     """
     caller = caller or caller_of(implementation)
-    waiting: deque[tuple[Prepared, Request | str]] = deque()
+    pending: deque[tuple[Prepared, Request | str]] = deque()
 
     def requests() -> Iterator[Request]:
         for case in prepared:
             call = request(implementation, case)
-            waiting.append((case, call))
+            pending.append((case, call))
             if isinstance(call, Request):
                 yield call
 
     with contextlib.closing(caller.observe(requests())) as observations:
-        for seen in observations:
-            yield from _gaps(implementation.name, waiting)
-            yield judge_seen(implementation, waiting.popleft()[0], seen)
-    yield from _gaps(implementation.name, waiting)
+        for observation in observations:
+            yield from _gaps(implementation.name, pending)
+            yield judge_seen(implementation, pending.popleft()[0], observation)
+    yield from _gaps(implementation.name, pending)
 
 
 def _gaps(
     name: str, waiting: deque[tuple[Prepared, Request | str]]
 ) -> Iterator[tuple[Verdict, None]]:
-    """Yield the verdicts on the cases, up to the first that is called, that are declined."""
+    """Yield the verdicts on the declined cases that come before the next call."""
     while waiting and isinstance(reason := waiting[0][1], str):
         case = waiting.popleft()[0].case
         yield Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED), None
 
 
 def request(implementation: Implementation, prepared: Prepared) -> Request | str:
-    """Return the call that shows what is to be judged; or why it is declared not to be made."""
+    """Return the call to judge, or the reason for which the implementation declines the case."""
     case = prepared.case
     gap = implementation.gap(case)
     if gap is not None:
         return gap
     if case.invalid:
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
-        # What must raise is not looked at; what a convention accepts is, and such calls are small.
-        room = _ACCEPTED if _accepts(implementation, invalid.MUTATIONS[case.invalid]) else 0
+        # A call that must raise needs no room for a result; one that a convention accepts is small.
+        room = _ACCEPTED if _accepts(implementation, invalid.MISTAKES[case.invalid]) else 0
         return Request(case.operator, inputs, parameters, implementation.layout, nbytes=room)
     inputs, parameters, layout = prepared.inputs, case.parameters, implementation.layout
     room = prepared.reference.exact.size * numpy_dtype(case.dtype).itemsize
@@ -110,46 +110,47 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
 
 
 def judge_seen(
-    implementation: Implementation, prepared: Prepared, seen: Observation
+    implementation: Implementation, prepared: Prepared, observation: Observation
 ) -> tuple[Verdict, Array | None]:
-    """Judge what was observed of the call that `request` describes.
+    """Judge what was observed of the call that `request` returns.
 
     Return the verdict and, where one can be compared, the output.
     """
     case, name = prepared.case, implementation.name
     if case.invalid:
-        return _judge_rejection(implementation, prepared, seen), None
+        return _judge_rejection(implementation, prepared, observation), None
     if case.memory.startswith("byteswapped"):
-        verdict, output = _judge_byteswapped(implementation, prepared, seen)
+        verdict, output = _judge_byteswapped(implementation, prepared, observation)
     else:
-        verdict, output = judge_observation(name, Accuracy.of(implementation), prepared, seen)
-    if verdict.status == CONFORMS and seen.printed is not None:
-        text = f"wrote {seen.printed}"
+        accuracy = Accuracy.of(implementation)
+        verdict, output = judge_observation(name, accuracy, prepared, observation)
+    if verdict.status == CONFORMS and observation.printed is not None:
+        text = f"wrote {observation.printed}"
         return Verdict(name, case, VIOLATES, "PROCESS-4", text, verdict.worst), output
     return verdict, output
 
 
 def judge_observation(
-    name: str, accuracy: Accuracy, prepared: Prepared, seen: Observation
+    name: str, accuracy: Accuracy, prepared: Prepared, observation: Observation
 ) -> tuple[Verdict, Array | None]:
     """Judge what was observed of a call on a valid case, held to ``accuracy``.
 
     Return the verdict and, where one can be compared, the output.
     """
     case, operator = prepared.case, OPERATORS[prepared.case.operator]
-    verdict = without_result(name, case, seen)
+    verdict = without_result(name, case, observation)
     if verdict is not None:
         return verdict, None
-    output = seen.output
+    output = observation.output
     problem = wrong_kind(case, output, prepared.reference)
     if problem is not None:
         requirement, text, _ = problem
         return Verdict(name, case, VIOLATES, requirement, text, math.inf), None
-    if seen.changed:
-        text = f"the call changed its input {_names(operator.arguments, seen.changed)}"
+    if observation.changed:
+        text = f"the call changed its input {_names(operator.arguments, observation.changed)}"
         return Verdict(name, case, VIOLATES, "PURE-1", text), output
-    if seen.shared:
-        text = f"the output shares memory with {_names(operator.arguments, seen.shared)}"
+    if observation.shared:
+        text = f"the output shares memory with {_names(operator.arguments, observation.shared)}"
         return Verdict(name, case, VIOLATES, "PURE-2", text), output
     if accuracy.tie != "first" and isinstance(operator, MaxPoolGrad):
         if case.data in ("nan", "inf"):
@@ -168,64 +169,64 @@ def judge_observation(
 
 
 def _judge_rejection(
-    implementation: Implementation, prepared: Prepared, seen: Observation
+    implementation: Implementation, prepared: Prepared, observation: Observation
 ) -> Verdict:
     """Judge an invalid call: it must raise, whatever it raises, and leave its inputs alone."""
     case, name = prepared.case, implementation.name
-    mutation, mistake = invalid.MUTATIONS[case.invalid], invalid.describe(case)
-    if seen.ended is not None:
-        status, _, words = ENDED[seen.ended]
-        text = f"{words} instead of raising ({mistake}): {seen.how}"
-        return Verdict(name, case, status, mutation.requirement, text, outcome=seen.ended)
-    if seen.changed:
-        text = f"a call that is invalid ({mistake}) changed its inputs"
+    mistake, description = invalid.MISTAKES[case.invalid], invalid.describe(case)
+    if observation.ended is not None:
+        status, _, words = ENDED[observation.ended]
+        text = f"{words} instead of raising ({description}): {observation.how}"
+        return Verdict(name, case, status, mistake.requirement, text, outcome=observation.ended)
+    if observation.changed:
+        text = f"a call that is invalid ({description}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
-    if seen.unsupported is not None:
-        text = f"declined: {seen.unsupported}"
+    if observation.unsupported is not None:
+        text = f"declined: {observation.unsupported}"
         return Verdict(name, case, CONFORMS, message=text, outcome=DECLINED)
-    if seen.raised is not None:
+    if observation.raised is not None:
         return Verdict(name, case, CONFORMS, outcome=RAISED)
-    if mutation.convention is not None and _accepts(implementation, mutation):
+    if mistake.convention is not None and _accepts(implementation, mistake):
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
-        due = result_of_accepted_call(case, mutation.convention[0], inputs, parameters)
-        if due is None:
+        accepted = result_of_accepted_call(case, mistake.convention[0], inputs, parameters)
+        if accepted is None:
             return Verdict(name, case, CONFORMS)
-        verdict, _ = judge_observation(name, Accuracy.of(implementation), due, seen)
+        verdict, _ = judge_observation(name, Accuracy.of(implementation), accepted, observation)
         if not verdict.failed:
             return Verdict(name, case, CONFORMS)
-        text = f"accepted {mistake}, as it declares, but {verdict.message}"
-        return Verdict(name, case, VIOLATES, mutation.requirement, text, at=verdict.at)
-    output = seen.output
-    kind = output.kind if isinstance(output, Foreign) else type(output).__name__
+        text = f"accepted {description}, as it declares, but {verdict.message}"
+        return Verdict(name, case, VIOLATES, mistake.requirement, text, at=verdict.at)
+    output = observation.output
+    kind = output.kind if isinstance(output, NotAnArray) else type(output).__name__
     shape = f" of shape {output.shape}" if isinstance(output, np.ndarray) else ""
-    text = f"accepted what is invalid ({mistake}) and returned a {kind}{shape}"
-    return Verdict(name, case, VIOLATES, mutation.requirement, text)
+    text = f"accepted what is invalid ({description}) and returned a {kind}{shape}"
+    return Verdict(name, case, VIOLATES, mistake.requirement, text)
 
 
 _ACCEPTED = 2**20
-"""Bytes of a result that a convention accepts, at most."""
+"""The largest result, in bytes, of a call that a convention accepts."""
 
 
-def _accepts(implementation: Implementation, mutation: Mutation) -> bool:
+def _accepts(implementation: Implementation, mistake: Mistake) -> bool:
     """Whether a declared convention lets an implementation accept a mistake."""
-    if mutation.convention is None:
+    if mistake.convention is None:
         return False
-    convention, alternative = mutation.convention
+    convention, alternative = mistake.convention
     return implementation.conventions.get(convention) == alternative
 
 
 def _judge_byteswapped(
-    implementation: Implementation, prepared: Prepared, seen: Observation
+    implementation: Implementation, prepared: Prepared, observation: Observation
 ) -> tuple[Verdict, Array | None]:
-    """Judge a call on byte-swapped inputs, which may raise, and return a byte-swapped result."""
-    name, output = implementation.name, seen.output
+    """Judge a call on byte-swapped inputs: it may raise, and its result may be byte-swapped."""
+    name, output = implementation.name, observation.output
     if isinstance(output, np.ndarray) and not output.dtype.isnative:
-        seen = replace(seen, output=output.astype(output.dtype.newbyteorder("=")))
-    verdict, kept = judge_observation(name, Accuracy.of(implementation), prepared, seen)
+        observation = replace(observation, output=output.astype(output.dtype.newbyteorder("=")))
+    verdict, output = judge_observation(name, Accuracy.of(implementation), prepared, observation)
     if verdict.outcome == RAISED:
-        text = f"byte-swapped arrays: {seen.raised}"
+        text = f"byte-swapped arrays: {observation.raised}"
         return Verdict(name, prepared.case, UNSUPPORTED, message=text, outcome=RAISED), None
-    return verdict, kept
+    return verdict, output
 
 
 def _names(arguments: tuple[str, ...], positions: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""A case with all that judging it needs: made once, judged everywhere."""
+"""Cases with their inputs and references, made once and judged many times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conformance.operators.base import Reference
 
 @dataclass(slots=True)
 class Prepared:
-    """A case with its inputs and its reference: made once, judged everywhere."""
+    """A case with its inputs and its reference; it is made once and judged many times."""
 
     case: Case
     inputs: Inputs

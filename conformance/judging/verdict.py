@@ -1,4 +1,4 @@
-"""Verdicts: what came of one implementation on one case, as facts besides the words for people."""
+"""Verdicts: facts about one implementation on one case, besides a message for people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENDED = {
 RAISED, DECLINED = "raised", "declined"
 
 HISTORY_OF_RELATIONS = "relations"
-"""What a verdict says in the place of a history where calls that must agree showed it."""
+"""The ``history`` of a verdict on calls that must agree with one another."""
 
 
 class Problem(NamedTuple):
@@ -34,7 +34,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one implementation on one case."""
+    """The verdict on one implementation for one case."""
 
     implementation: str
     case: Case
@@ -43,15 +43,15 @@ class Verdict:
     requirement: str | None = None
     """The requirement that is violated."""
     message: str = ""
-    """What a person is told; nothing is decided by it."""
+    """A message for people; nothing is decided by it."""
     worst: float = 0.0
     """The largest error as a fraction of the bound; 0 where the result involves no arithmetic."""
     history: str = ""
-    """The name of the history of calls that shows it (`conformance.checks.histories`); empty where
-    one call does."""
+    """The name of the history of calls that shows a violation (`conformance.checks.histories`);
+    empty if one call shows it."""
     outcome: str | None = None
-    """How the call came to have no result: ``raised``, ``declined``, or one of
-    `conformance.calling.ENDINGS`; None where it has one, or where no one call was judged."""
+    """Why the call has no result: ``raised``, ``declined``, or one of
+    `conformance.calling.ENDINGS`; None if it has one, or if several calls were judged."""
     at: Shape | None = None
     """The index of the worst element of the case's output, channels-first, where one is wrong."""
 
@@ -72,16 +72,16 @@ class Verdict:
         return f"{head}: {self.message}" if self.message else head
 
 
-def without_result(name: str, case: Case, seen: Observation) -> Verdict | None:
-    """Return the verdict on a call of a valid case that has no result, None where it has one."""
-    if seen.ended is not None:
-        status, requirement, words = ENDED[seen.ended]
-        text = f"{words}: {seen.how}"
-        return Verdict(name, case, status, requirement, text, outcome=seen.ended)
-    if seen.unsupported is not None:
-        reason = seen.unsupported
+def without_result(name: str, case: Case, observation: Observation) -> Verdict | None:
+    """Return the verdict on a call of a valid case without a result, or None if there is one."""
+    if observation.ended is not None:
+        status, requirement, words = ENDED[observation.ended]
+        text = f"{words}: {observation.how}"
+        return Verdict(name, case, status, requirement, text, outcome=observation.ended)
+    if observation.unsupported is not None:
+        reason = observation.unsupported
         return Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED)
-    if seen.raised is not None:
-        text = f"raised on a valid case: {seen.raised}"
+    if observation.raised is not None:
+        text = f"raised on a valid case: {observation.raised}"
         return Verdict(name, case, CRASHED, "DECLARE-1", text, outcome=RAISED)
     return None

@@ -107,7 +107,7 @@ def _axes(case: Case) -> list[tuple[int, int, int, int, tuple[int, int]]]:
 
 
 def _reads_input(size: int, kernel: int, step: int, d: int, padding: tuple[int, int]) -> list[bool]:
-    """Return of each window along an axis whether it reads the input."""
+    """Return, for each window along an axis, whether it reads the input."""
     before, after = padding
     starts = range(-before, size + after - d * (kernel - 1), step)
     return [any(0 <= start + k * d < size for k in range(kernel)) for start in starts]

@@ -14,11 +14,11 @@ An implementation's file lists them, or a TOML file does (`conformance.known.rea
     ])
 
 Failures that an entry covers are counted, and reported apart, with the reason; they are no
-violations, and are not shrunk again. ``case`` is the smallest case that a run found: it is judged
-in every run that has its operator and dimension, so that an entry is known to be stale as soon as
-neither it nor any other case shows the difference. A stale entry fails the run, until it is taken
-off the list. An entry for other versions, or other machines, covers nothing and is never stale.
-Cases of an entry that is ``fatal`` are counted and not called, but the smallest.
+violations, and are not shrunk again. ``case`` is the smallest case that a run found. It is judged
+in every run that has its operator and dimension. If neither this case nor any other one shows the
+difference, the entry is stale, and fails the run until it is taken off the list. An entry for other
+versions, or other machines, covers nothing and is never stale. Of a ``fatal`` entry only the
+smallest case is called; its other cases are counted.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _FIELDS: dict[str, Callable[[Case], Iterable[Any]]] = {
     "memory": lambda case: (case.memory, case.memory.partition("-")[0]),
     "invalid": lambda case: (case.invalid,),
 }
-"""What a condition can be about, and the values that a case has there, one or one an axis."""
+"""The names that ``where`` can have, and the values of a case: one, or one an axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,33 +81,35 @@ class KnownDifference:
     case: str
     """The smallest case that shows it, by its id."""
     where: Where = field(default_factory=dict)
-    """The cases that it may show in: conditions that must all hold, or a function of a case.
+    """The cases that it may show in: criteria that must all be met, or a function of a case.
 
-    A condition is a value, a tuple of values, or a comparison such as ``">1"``; for a parameter
-    that has several values it holds if it does for one of them. Names: operator, dims, dtype,
+    A criterion is a value, a tuple of values, or a comparison such as ``">1"``; a parameter that
+    has several values meets it if one of them does. Names: operator, dims, dtype,
     batch, channels, size, kernel, stride, padding, output_padding, dilation, groups, bias,
     ceil_mode, count_include_pad, data, memory, invalid.
     """
     condition: str | Sequence[str] = ()
-    """The name of a condition that must hold besides (`conformance.known.conditions`), or several;
-    ``"not depthwise"`` is the opposite of one.
+    """The name of a condition that must hold as well (`conformance.known.conditions`), or several
+    names; ``"not depthwise"`` is the opposite of ``"depthwise"``.
     """
     reason: str
     link: str = ""
     versions: str = ""
     """The versions that have it, such as ``"<2.14"`` or ``">=2.1, <2.14"``; empty for all."""
     machine: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
-    """The machines that have it, all if empty: ``cpu`` is a feature that the CPU must have
-    (`conformance.machine.cpu_features`), or ``"!avx512_bf16"`` one that it must not, or several of
-    either; ``system`` is the operating system as `platform.system` has it, or several.
+    """The machines that have it; empty for all.
+
+    ``cpu`` is a feature that the CPU must have (`conformance.machine.cpu_features`), or must not
+    have (``"!avx512_bf16"``), or several of these. ``system`` is the operating system's name, as
+    `platform.system` returns it, or several.
     """
     fatal: bool = False
-    """Whether the call ends its process, or never comes back: of the cases that it may show in the
-    smallest alone is called, for each of the others would cost a worker, or all the time there is.
+    """Whether the call ends its process, or never returns. Only the smallest case is called; the
+    other cases are counted without a call, since each would kill or hang a worker.
     """
     unsteady: bool = False
-    """Whether the result differs from call to call, as memory that was never written does: then
-    other bits from the same call (REPEAT-1 to REPEAT-3, REJECT-2) are the same difference.
+    """Whether the result differs from call to call, as unwritten memory does. Then different bits
+    from the same call (REPEAT-1 to REPEAT-3, REJECT-2) belong to this difference.
     """
 
     def __post_init__(self) -> None:
@@ -117,7 +119,7 @@ class KnownDifference:
 
     @cached_property
     def parsed(self) -> Case:
-        """The smallest case, read but not looked at; `CaseError` if ``case`` is no case id."""
+        """The smallest case, not validated; raises `CaseError` if ``case`` is no case id."""
         return Case.parse(self.case)
 
     def holds(self, case: Case) -> bool:
@@ -126,19 +128,19 @@ class KnownDifference:
             meets = bool(self.where(case))
         else:
             meets = all(
-                any(_meets(value, wanted) for value in _FIELDS[name](case))
-                for name, wanted in self.where.items()
+                any(_meets(value, criterion) for value in _FIELDS[name](case))
+                for name, criterion in self.where.items()
             )
         return meets and all(conditions.holds(name, case) for name in self.condition)
 
     def applies_to(self, version: str) -> bool:
         """Whether the implementation's ``version`` is one that has the difference.
 
-        The numbers that a version begins with are compared: 2.13.0+cpu is 2.13.
+        Only the numbers at the beginning of a version are compared: 2.13.0+cpu is 2.13.
         """
-        mine = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+        match = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
         return all(
-            mine is not None and _COMPARISONS[sign](_numbers(mine[0]), _numbers(number))
+            match is not None and _COMPARISONS[sign](_numbers(match[0]), _numbers(number))
             for sign, number in _COMPARISON.findall(self.versions)
         )
 
@@ -155,12 +157,12 @@ class KnownDifference:
         """Which cases it may show in, and on which machines, as one line of text."""
         parts = [conditions.text(name) for name in self.condition]
         if not isinstance(self.where, Mapping):
-            told = (self.where.__doc__ or "").strip().splitlines()
+            lines = (self.where.__doc__ or "").strip().splitlines()
             name = getattr(self.where, "__name__", "a function of the case")
-            parts.insert(0, told[0] if told else name)
+            parts.insert(0, lines[0] if lines else name)
         elif self.where:
-            plain = (f"{name} {_written(wanted)}" for name, wanted in self.where.items())
-            parts.insert(0, ", ".join(plain))
+            terms = (f"{name} {_written(criterion)}" for name, criterion in self.where.items())
+            parts.insert(0, ", ".join(terms))
         if self.machine:
             parts.append(_machines(self.machine))
         return "; ".join(parts)
@@ -180,19 +182,18 @@ class KnownDifference:
         if not self.reason.strip():
             yield "reason is empty; say why, in a sentence"
         yield from filter(None, map(conditions.complaint, _several(self.condition)))
-        kind = isinstance(self.where, Mapping) or callable(self.where)
-        if not kind or not (self.where or self.condition):
+        is_readable = isinstance(self.where, Mapping) or callable(self.where)
+        if not is_readable or not (self.where or self.condition):
             yield (
                 f"where={self.where!r}; say which cases, "
                 'such as {"operator": "conv", "groups": ">1"}, or with a function of a case'
             )
-        for name, wanted in self.where.items() if isinstance(self.where, Mapping) else ():
+        for name, criterion in self.where.items() if isinstance(self.where, Mapping) else ():
             if name not in _FIELDS:
                 yield f"where has no {name!r}; known are {', '.join(_FIELDS)}"
-            if not all(
-                map(_is_condition, wanted if isinstance(wanted, (tuple, list)) else [wanted])
-            ):
-                yield f"where {name}={wanted!r}; a value, several, or a comparison like '>1'"
+            alternatives = criterion if isinstance(criterion, (tuple, list)) else [criterion]
+            if not all(map(_is_criterion, alternatives)):
+                yield f"where {name}={criterion!r}; a value, several, or a comparison like '>1'"
         if _COMPARISON.sub("", self.versions).replace(",", "").strip():
             yield f"versions={self.versions!r}; write comparisons: '>=2.1, <2.14'"
         if not isinstance(self.machine, Mapping):
@@ -200,18 +201,18 @@ class KnownDifference:
                 f"machine={self.machine!r}; say which, such as "
                 '{"cpu": "avx512_bf16", "system": "Linux"}'
             )
-        for name, wanted in self.machine.items():
+        for name, criterion in self.machine.items():
             if name not in _MACHINE:
                 hint = did_you_mean(str(name), _MACHINE)
                 yield f"machine has no {name!r}; {hint}known are {', '.join(_MACHINE)}"
             pattern, example = _MACHINE[name]
-            values = _several(wanted) if isinstance(wanted, (str, list, tuple)) else ()
+            values = _several(criterion) if isinstance(criterion, (str, list, tuple)) else ()
             if not values or not all(isinstance(v, str) and pattern.fullmatch(v) for v in values):
-                yield f"machine {name}={wanted!r}; {example}"
+                yield f"machine {name}={criterion!r}; {example}"
 
 
-def _is_condition(value: object) -> bool:
-    """Whether a condition of ``where`` is a value, or a comparison that can be read."""
+def _is_criterion(value: object) -> bool:
+    """Whether a criterion of ``where`` is a value, or a comparison that can be read."""
     if isinstance(value, str):
         return not value.startswith(tuple("<>=!")) or _COMPARISON.fullmatch(value) is not None
     return isinstance(value, int)
@@ -224,7 +225,7 @@ _MACHINE = {
     ),
     "system": (re.compile(r"[A-Za-z]+"), "an operating system, such as Linux, or several"),
 }
-"""What a condition on the machine can be about, how a value is written, and an error says it."""
+"""The names that ``machine`` can have: the pattern of a value, and how an error describes it."""
 
 
 def _machines(machine: Mapping[str, str | Sequence[str]]) -> str:
@@ -241,18 +242,18 @@ def _several(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _meets(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, (tuple, list)):
-        return any(_meets(value, one) for one in wanted)
-    if isinstance(wanted, str) and (match := _COMPARISON.fullmatch(wanted)):
+def _meets(value: Any, criterion: Any) -> bool:
+    if isinstance(criterion, (tuple, list)):
+        return any(_meets(value, alternative) for alternative in criterion)
+    if isinstance(criterion, str) and (match := _COMPARISON.fullmatch(criterion)):
         return isinstance(value, int) and _COMPARISONS[match[1]](value, int(float(match[2])))
-    return bool(value == wanted)
+    return bool(value == criterion)
 
 
-def _written(wanted: Any) -> str:
-    if isinstance(wanted, (tuple, list)):
-        return " or ".join(map(_written, wanted))
-    return str(wanted).lower() if isinstance(wanted, bool) else str(wanted)
+def _written(criterion: Any) -> str:
+    if isinstance(criterion, (tuple, list)):
+        return " or ".join(map(_written, criterion))
+    return str(criterion).lower() if isinstance(criterion, bool) else str(criterion)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The list of an implementation that lies in a TOML file, which is read when it is asked for.
+"""An implementation's list in a TOML file, which is read only when the list is used.
 
 A module that registers implementations pays nothing for their lists until one is judged.
 """

@@ -1,7 +1,7 @@
 """Known differences from a TOML file: those of an engine, or a user's own for a run.
 
-Each entry is a table, whose fields are those of `conformance.known.difference.KnownDifference`, and
-the implementations that have the difference, in whose lists it has its place in the file::
+Each entry is a table. Its fields are those of `conformance.known.difference.KnownDifference`, and
+the implementations that have the difference. Their lists have the order of the file::
 
     implementations = ["torch", "torch[channels_last]"]     # of entries that name no others
     versions = "==2.13"                                     # of entries that say nothing else
@@ -27,9 +27,10 @@ the implementations that have the difference, in whose lists it has its place in
     mistakes = "stride-zero*"
     reason = "the argument is not checked"
 
-``mistakes`` are the invalid calls that an entry covers (`conformance.cases.invalid`), one or a
-list, of the operator of its case, unless ``where`` says another. A star at the end of a name stands
-for the mistake in any axis: ``stride-zero*`` is stride-zero, stride-zero-last and stride-zero-all.
+``mistakes`` are the invalid calls that an entry covers (`conformance.cases.invalid`), one or more.
+They are calls of the operator of its case, unless ``where`` names another. A star at the end of a
+name stands for the mistake in any axis: ``stride-zero*`` is stride-zero, stride-zero-last and
+stride-zero-all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Exact sums over channels at the speed of a matrix product: the two sides of a projection.
 
-A sum of products of integers is exact in float32, in any order, while the sum of their magnitudes
-is at most 2**24 (in float64: 2**53). Bounds on that sum that cost next to nothing decide which of
-the two is used: max|a| * sum|b|, or sum|a||b| <= ||a|| ||b|| (Cauchy and Schwarz).
+A sum of products of integers is exact in float32, in any order, if the sum of their magnitudes is
+at most 2**24 (in float64: 2**53). Cheap bounds on that sum decide which of the two dtypes is used:
+max|a| * sum|b|, or sum|a||b| <= ||a|| ||b|| (Cauchy and Schwarz).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from conformance.operators import OPERATORS
 _SINGLE = 2.0**24
 """Integers up to this are exact in float32."""
 _TILE = 1 << 17
-"""Elements looked at together: few enough for a second-level cache."""
+"""Elements of a tile: they fit a second-level cache."""
 _TILE_CHANNELS = (16, 64)
-"""Channels of a tile: few leave long rows, which are read fast, many leave few sums to add."""
+"""Channels of a tile: with few its rows are long and fast to read, with many its sums are few."""
 _SMALL_CHANNELS = 512
-"""The same where all of a group's elements make one tile: each further one costs its overhead."""
+"""Channels of a tile that holds a whole group: more tiles would only add overhead."""
 _COLUMNS = 1024
-"""Positions that are multiplied together: measured, half of the time of all of them at once."""
+"""Positions multiplied at a time: this takes half of the time of all at once (measured)."""
 _PLANES = 1 << 22
 """Elements of the largest temporary of `convolve`."""
 _LARGEST = 2.0**36
@@ -46,11 +46,11 @@ def in_blas_dtype(array: Array) -> Array:
 def sum_of_squares_bound(array: Array) -> float:
     """Return an upper bound on the sum of the squares of a float32 or float64 array.
 
-    Rounding takes at most n*u / (1 - n*u) of a sum of n terms, which is below 2**-6 for a tile.
+    A sum of n terms rounds by at most n*u / (1 - n*u) of it, which is below 2**-6 for a tile.
     """
     flat = array.ravel(order="K")
     pieces = (flat[start : start + _TILE] for start in range(0, flat.size, _TILE))
-    with np.errstate(over="ignore", invalid="ignore"):  # of wrong outputs: infinity says enough
+    with np.errstate(over="ignore", invalid="ignore"):  # only the sums of wrong outputs overflow
         return sum(float(np.dot(piece, piece)) for piece in pieces) * (1 + 2.0**-6)
 
 
@@ -77,14 +77,14 @@ def project_weight(case: Case, w: Array, r: NDArray[np.float32]) -> tuple[Array,
 
 
 class Sums(NamedTuple):
-    """What `project` found."""
+    """The result of `project`."""
 
     values: NDArray[np.float64]
     """sum_o r[g, o] * y[n, g, o, p], (N, G, P)."""
     odd: NDArray[np.bool_]
-    """Where an element that was summed is no result at all, (N, G, P)."""
+    """Where an element of the sum cannot be a result, (N, G, P)."""
     squares: float
-    """An upper bound on the sum of all y**2; infinity where nothing was known but a bound on y."""
+    """An upper bound on the sum of all y**2; infinity if only a bound on y was used."""
 
 
 def project(
@@ -97,13 +97,13 @@ def project(
 ) -> Sums:
     """Sum ``y`` (N, G, O/G, P), in any memory layout, over O/G with the weights ``r`` (G, O/G).
 
-    Elements are rounded to whole numbers, and all sums of these are exact; with ``fractions``,
-    an element that rounding changes is no result. Numbers above 2**36, infinities and NaN are none
-    in any case. ``trusted`` says that all are whole numbers of a small size.
+    Elements are rounded to whole numbers, whose sums are exact. With ``fractions``, an element that
+    rounding changes cannot be a result; numbers above 2**36, infinities and NaN never can.
+    ``trusted`` says that all elements are small whole numbers.
 
-    ``bound`` is what the elements of a right ``y`` are known to stay below. Where their sums in a
-    tile are then at most 2**23, sizes are not looked at: only a wrong element makes a sum round,
-    and by less than 2**-8 of the largest error (`conformance.large.projection`).
+    ``bound`` is a bound on the elements of a right ``y``. If the sums of a tile are then at most
+    2**23, the elements' sizes are not checked: only a wrong element makes a sum round, and by less
+    than 2**-8 of the largest error (`conformance.large.projection`).
     """
     images, groups, channels, size = y.shape
     values = np.zeros((images, groups, size))
@@ -136,7 +136,7 @@ def project(
             largest = _SINGLE if whole.dtype == np.float32 else _LARGEST
             if step <= _TILE_CHANNELS[1] and total * bound <= largest / 2:
                 squares = math.inf
-                with np.errstate(over="ignore", invalid="ignore"):  # of wrong outputs: it differs
+                with np.errstate(over="ignore", invalid="ignore"):  # only wrong outputs overflow
                     values[where] += (r[where[1], None, some] @ whole)[:, 0]
                 continue
             here = sum_of_squares_bound(whole)
@@ -151,11 +151,11 @@ def project(
 
 
 def convolve(case: Case, x: Array, kernels: Array, peak: float) -> NDArray[np.float64]:
-    """Return ``case``'s operator with one output channel a group: (N, G, *out).
+    """Return the result of ``case``'s operator with one output channel a group: (N, G, *out).
 
-    ``kernels`` is (G, C/G, K) and ``peak`` the largest magnitude in ``x``. The channels of all
-    kernel positions are contracted first, by one matrix product (K, C/G) @ (C/G, S) that reads x
-    once; what it gives for each position is then added where the operator says.
+    ``kernels`` is (G, C/G, K) and ``peak`` the largest magnitude in ``x``. First one matrix product
+    (K, C/G) @ (C/G, S), which reads x once, contracts the channels for all kernel positions. Then
+    the plane of each position is added where the operator reads or writes it.
     """
     n, c, *size = x.shape
     groups = len(kernels)
@@ -172,7 +172,7 @@ def convolve(case: Case, x: Array, kernels: Array, peak: float) -> NDArray[np.fl
 
 
 def _add_conv(case: Case, x: Array, kernels: Array, y: Array) -> None:
-    """y[p] += kernels[k] . x[p*stride + k*dilation - before], one phase of the stride at a time.
+    """Add kernels[k] . x[p*stride + k*dilation - before] to y[p], by phases of the stride.
 
     The input positions of one remainder modulo the stride form a grid on which the kernel
     positions that meet it move by whole steps: y[p] += product[p + move].
@@ -198,7 +198,7 @@ def _add_conv(case: Case, x: Array, kernels: Array, y: Array) -> None:
 
 
 def _add_transpose(case: Case, x: Array, kernels: Array, y: Array) -> None:
-    """y[i*stride + k*dilation - before] += kernels[k] . x[i]."""
+    """Add kernels[k] . x[i] to y[i*stride + k*dilation - before]."""
     out = y.shape[2:]
     shifts = _shifts(case)
     everywhere = [range(size) for size in case.window]
@@ -214,7 +214,7 @@ def _add_transpose(case: Case, x: Array, kernels: Array, y: Array) -> None:
 
 
 def spatial(slices: Iterable[slice]) -> tuple[Any, ...]:
-    """Return the index that leaves all axes but the last, the spatial ones, as they are."""
+    """Return the index that takes ``slices`` of the last axes, and all of the others."""
     return (Ellipsis, *slices)
 
 
@@ -229,7 +229,7 @@ def _shifts(case: Case) -> list[list[int]]:
 def _products(
     case: Case, kernels: Array, x: Array, meets: Sequence[Sequence[int]]
 ) -> Iterator[tuple[Shape, NDArray[Any]]]:
-    """Yield kernel positions with what each makes of x (N, G, C/G, *S): (N, G, *S)."""
+    """Yield each kernel position with its sums over channels of x (N, G, C/G, *S): (N, G, *S)."""
     n, groups, c, *size = x.shape
     columns = x.reshape(n, groups, c, math.prod(size))
     positions = list(itertools.product(*meets))

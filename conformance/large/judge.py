@@ -1,8 +1,8 @@
 """Judging a large case: one call, checked by projection and at sampled positions.
 
-A case is large where its full reference would cost more than the call: then every element is seen
-by a projection (`conformance.large.projection`), and corners, edges and what a projection points
-at are compared with their exact results.
+A case is large if its full reference would cost much more than the call. A projection then checks
+every element (`conformance.large.projection`), and the elements at corners, edges and the positions
+that the projection points at are compared with their exact results.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from conformance.registration.implementation import Implementation
 from conformance.runfile.words import CONFORMS, VIOLATES
 
 WORK = 4_000_000
-"""Multiply-accumulates from which on a case is judged without its full reference."""
+"""The multiply-accumulates of the smallest case that is judged without its full reference."""
 
 
 def is_large(case: Case) -> bool:
@@ -37,7 +37,7 @@ def is_large(case: Case) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Large:
-    """A large case with what its outputs are checked with: made once, used by all."""
+    """A large case with its inputs and its verifier, made once for all implementations."""
 
     case: Case
     inputs: Inputs
@@ -45,44 +45,44 @@ class Large:
 
     @classmethod
     def of(cls, case: Case) -> Large:
-        """Make the inputs of a case on whole numbers, and what outputs are checked with."""
+        """Make the inputs and the verifier of a case on whole numbers."""
         inputs = make_inputs(case)
         return cls(case, inputs, verifier(case, inputs, case.seed))
 
 
-def judge_large(one: Implementation, large: Large) -> tuple[Verdict, Array | None]:
+def judge_large(implementation: Implementation, large: Large) -> tuple[Verdict, Array | None]:
     """Call and judge; return the verdict and, where one can be compared, the output."""
     case = large.case
-    gap = one.gap(case)
+    gap = implementation.gap(case)
     if gap is not None:
-        return judge_large_observation(one, large, Observation(unsupported=gap))
+        return judge_large_observation(implementation, large, Observation(unsupported=gap))
     parameters, macs = case.parameters, work(case)
-    request = Request(case.operator, large.inputs, parameters, one.layout, work=macs)
-    return judge_large_observation(one, large, call_once(one, request))
+    request = Request(case.operator, large.inputs, parameters, implementation.layout, work=macs)
+    return judge_large_observation(implementation, large, call_once(implementation, request))
 
 
 def judge_large_observation(
-    one: Implementation, large: Large, seen: Observation
+    implementation: Implementation, large: Large, observation: Observation
 ) -> tuple[Verdict, Array | None]:
     """Judge what was observed of a call on a large case."""
-    case = large.case
-    if seen.output is None or seen.changed or seen.shared:
-        # Nothing to compare: what is said of it does not depend on the exact result.
+    name, case, accuracy = implementation.name, large.case, Accuracy.of(implementation)
+    if observation.output is None or observation.changed or observation.shared:
+        # Nothing is compared: the verdict does not depend on the exact result.
         shaped = Reference(np.broadcast_to(0.0, OPERATORS[case.operator].output_shape(case)))
         prepared = Prepared(case, large.inputs, shaped)
-        return judge_observation(one.name, Accuracy.of(one), prepared, seen)
-    problem = array_problem(case, seen.output)
+        return judge_observation(name, accuracy, prepared, observation)
+    problem = array_problem(case, observation.output)
     if problem is None:
         with np.errstate(all="ignore"):
-            problem = large.verifier.check(seen.output, Accuracy.of(one))
+            problem = large.verifier.check(observation.output, accuracy)
     if problem is None:
-        return Verdict(one.name, case, CONFORMS), seen.output
+        return Verdict(name, case, CONFORMS), observation.output
     requirement, text, at = problem
-    return Verdict(one.name, case, VIOLATES, requirement, text, at=at), seen.output
+    return Verdict(name, case, VIOLATES, requirement, text, at=at), observation.output
 
 
-def judge_any(one: Implementation, case: Case) -> Verdict:
-    """Judge a case of any size, by its full reference where that is affordable."""
+def judge_any(implementation: Implementation, case: Case) -> Verdict:
+    """Judge a case of any size: by its full reference, unless it is large."""
     if is_large(case):
-        return judge_large(one, Large.of(case))[0]
-    return judge_prepared(one, Prepared.of(case))[0]
+        return judge_large(implementation, Large.of(case))[0]
+    return judge_prepared(implementation, Prepared.of(case))[0]

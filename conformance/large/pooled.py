@@ -1,7 +1,7 @@
-"""A pool's output compared with the exact one, some channels at a time.
+"""Comparing a pool's output with the exact one, some channels at a time.
 
-A pool does so little work that its exact result costs about as much as the result: it is computed
-in full, in blocks of channels that bound the memory of its table of windows.
+A pool does so little work that its exact result costs about as much as the call. It is computed in
+full, but in blocks of channels, which bound the memory of the table of windows.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class PooledReference:
         for image, first in itertools.product(range(images), range(0, channels, step)):
             some = slice(first, min(first + step, channels))
             part = case.replace(x=(1, some.stop - first, *case.x[2:]))
-            given = (x[image : image + 1, some],)
-            blocks.append((image, some, Prepared(part, given, operator.reference(part, given))))
+            arrays = (x[image : image + 1, some],)
+            blocks.append((image, some, Prepared(part, arrays, operator.reference(part, arrays))))
         return cls(case, tuple(blocks))
 
     def check(self, output: Array, accuracy: Accuracy) -> Problem | None:
         """Say what is wrong with ``output`` (N, C, *out), None if nothing is."""
         for image, some, prepared in self.blocks:
-            seen = Observation(output=output[image : image + 1, some])
-            verdict, _ = judge_observation("", accuracy, prepared, seen)
+            observation = Observation(output=output[image : image + 1, some])
+            verdict, _ = judge_observation("", accuracy, prepared, observation)
             if verdict.failed:
                 whole = self.case.x[:2] == prepared.case.x[:2]
                 where = f"in image {image}, channels {some.start} to {some.stop - 1}: "

@@ -56,33 +56,33 @@ COEFFICIENTS = np.array([-4, -3, -2, -1, 1, 2, 3, 4], np.float32)
 """What each r[o] is drawn from."""
 
 _NAMED = 16
-"""Positions whose sums differ that are computed exactly, to name a wrong element."""
+"""Positions with wrong sums that are computed exactly in order to name a wrong element."""
 _SAMPLED = 4
-"""Output channels that are compared at corners, edges and random positions in any case."""
+"""Output channels that are always compared at corners, edges and random positions."""
 
 
 _PROJECTED, _POOLED = ("conv", "conv_transpose"), ("max_pool", "avg_pool")
 VERIFIED = (*_PROJECTED, *_POOLED)
-"""The operators whose large outputs are verified without a reference made in one piece."""
+"""The operators whose large outputs can be verified without a full reference."""
 
 
 class Verifier(Protocol):
-    """What outputs of one case and its inputs are checked with: made once, used often."""
+    """A check of the outputs of one case for given inputs; it is made once and used often."""
 
     def check(self, output: Array, accuracy: Accuracy) -> Problem | None:
-        """Say what is wrong with an output of the right shape and dtype, None if nothing is."""
+        """Return what is wrong with an output of the right shape and dtype, or None."""
 
 
 def check(
     case: Case, inputs: Inputs, output: object, seed: int = 0, accuracy: Accuracy | None = None
 ) -> str | None:
-    """Say what is wrong with ``output``, the result of ``case`` for ``inputs``; None if nothing is.
+    """Say what is wrong with ``output``, the result of ``case`` for ``inputs``, or return None.
 
-    ``inputs`` are what `make_inputs` makes for whole-number data, ``output`` is channels-first,
-    in any memory layout; ``seed`` draws the coefficients. Where ``accuracy`` (default: sums in the
-    dtype, in float32 for half types) makes every order of summation exact, elements must equal the
-    exact ones. Where it does not, the sums of the rounded output only say where to look, and the
-    judge's bound decides there. Raises `ConformanceError` for other data.
+    ``inputs`` are those that `make_inputs` makes for whole-number data; ``output`` is
+    channels-first, in any memory layout; ``seed`` draws the coefficients. If ``accuracy`` (default:
+    sums in the dtype, in float32 for half types) makes every order of summation exact, the elements
+    must equal the exact ones. Otherwise the sums of the rounded output only show where to look, and
+    the judge's bound decides there. Raises `ConformanceError` for other data.
     """
     problem = array_problem(case, output)
     if problem is None:
@@ -92,7 +92,10 @@ def check(
 
 
 def verifier(case: Case, inputs: Inputs, seed: int = 0) -> Verifier:
-    """Return what outputs of ``case`` for ``inputs`` are checked with, as `check` does."""
+    """Return the verifier of outputs of ``case`` for ``inputs``, which `check` uses.
+
+    Raises `ConformanceError` for an operator that is not one of `VERIFIED`, and for other data.
+    """
     if case.operator in _PROJECTED:
         return Projection.of(case, inputs, seed)
     if case.operator in _POOLED:
@@ -101,7 +104,7 @@ def verifier(case: Case, inputs: Inputs, seed: int = 0) -> Verifier:
 
 
 def array_problem(case: Case, output: object) -> Problem | None:
-    """Say why ``output`` is not even an array that could be the result of ``case``."""
+    """Return why ``output`` cannot be a result of ``case``: no array, wrong shape or dtype."""
     if not isinstance(output, np.ndarray):
         kind = f"{type(output).__module__}.{type(output).__qualname__}"
         return Problem("RESULT-5", f"returned a {kind} where a numpy.ndarray is due")
@@ -110,7 +113,7 @@ def array_problem(case: Case, output: object) -> Problem | None:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """The projection of the exact output of one conv or conv_transpose, and a sample of it."""
+    """The projection of the exact output of a conv or conv_transpose, and some of its elements."""
 
     case: Case
     inputs: Inputs
@@ -124,7 +127,7 @@ class Projection:
 
     @classmethod
     def of(cls, case: Case, inputs: Inputs, seed: int = 0) -> Projection:
-        """Draw the coefficients from ``seed`` and project the exact output, which is not made."""
+        """Draw the coefficients from ``seed`` and project the exact output without computing it."""
         operator = OPERATORS[case.operator]
         if case.dtype not in FLOATS or case.data not in ("integers", "impulse"):
             raise ConformanceError(
@@ -151,7 +154,7 @@ class Projection:
         return cls(case, inputs, r, expected, magnitude, sample)
 
     def check(self, output: Array, accuracy: Accuracy) -> Problem | None:
-        """Say how many sums of ``output`` (N, O, *out) differ, and name a wrong element."""
+        """Return what is wrong with the sums of ``output`` (N, O, *out), and a wrong element."""
         equality = self._demands_equality(accuracy)
         differ = self.differ(output, fractions=equality)
         if differ.any():
@@ -173,7 +176,8 @@ class Projection:
     def differ(self, output: Array, *, fractions: bool = True) -> NDArray[np.bool_]:
         """Return where the sums of ``output`` are not the exact ones, (N, G, *out).
 
-        With ``fractions`` also where an element is no whole number; without, it is rounded first.
+        With ``fractions``, positions with an element that is no whole number are included; without,
+        elements are rounded first.
         """
         shape = self.expected.shape
         y = output.reshape(*shape[:2], self.r.shape[1], math.prod(shape[2:]))
@@ -183,7 +187,7 @@ class Projection:
         return differ | sums.odd.reshape(shape)
 
     def _check_inputs(self) -> None:
-        """Raise `ConformanceError` if nothing of this holds, because the inputs are not as said."""
+        """Raise `ConformanceError` if the inputs are not small whole numbers, as they must be."""
         for name, value in zip(OPERATORS[self.case.operator].arguments, self.inputs, strict=True):
             if value is None or not value.size:
                 continue
@@ -196,10 +200,10 @@ class Projection:
     def _name(
         self, output: Array, differ: NDArray[np.bool_], accuracy: Accuracy
     ) -> tuple[str, Shape] | None:
-        """Compute all channels exactly at some of the positions of one group that differ."""
-        found = np.argwhere(differ)
-        group = int(found[0, 1])
-        positions = np.unique(found[found[:, 1] == group][:, 2:], axis=0)
+        """Name the worst element of a group at some positions that differ, if any is wrong."""
+        differences = np.argwhere(differ)
+        group = int(differences[0, 1])
+        positions = np.unique(differences[differences[:, 1] == group][:, 2:], axis=0)
         positions = positions[:: -(-len(positions) // _NAMED)]  # spread over all of them
         rows = range(self.r.shape[1])
         worst = Sample.of(self.case, self.inputs, group, rows, positions).worst(output, accuracy)

@@ -1,8 +1,7 @@
-"""The exact result of a convolution at a few output positions: what names a wrong element.
+"""The exact result of a convolution at a few output positions, which names a wrong element.
 
-Computing one output position of one group costs as much as the definition does there, which is
-nothing next to a large layer. Corners and edges, where padding and strides go wrong, are always
-among the positions that are looked at.
+One output position of one group is computed by the definition, which costs next to nothing beside a
+large layer. Corners and edges, where padding and strides go wrong, are always among the positions.
 """
 
 from __future__ import annotations
@@ -78,14 +77,14 @@ class Sample:
         return cls(channels, positions, Prepared(part, (x, w, bias), reference))
 
     def worst(self, output: Array, accuracy: Accuracy) -> tuple[str, Shape] | None:
-        """Say which sampled element of ``output`` (N, O, *out) breaks its bound worst, and where.
+        """Describe the worst sampled element of ``output`` (N, O, *out), and return its index, too.
 
-        None if no element breaks its bound.
+        The result is None if no element exceeds its bound.
         """
         exact = self.prepared.reference.exact
         allowed, bits = self.prepared.bound(accuracy)
-        picked = output[:, self.channels[:, None], *self.positions.T]  # (N, channels, T)
-        got = picked.astype(np.float64).reshape(exact.shape)
+        elements = output[:, self.channels[:, None], *self.positions.T]  # (N, channels, T)
+        got = elements.astype(np.float64).reshape(exact.shape)
         with np.errstate(invalid="ignore"):
             off = np.abs(got - exact)
         wrong = off != 0 if bits else ~(off <= allowed)
@@ -107,14 +106,14 @@ def _group_size(case: Case) -> int:
 
 
 def _part(case: Case, inputs: Inputs, group: int, rows: Rows) -> tuple[Case, Inputs]:
-    """Return ``rows`` of one group as a convolution of its own, with its inputs."""
+    """Return the convolution of ``rows`` of one group, with its inputs."""
     x, w, bias = inputs
     c = case.x[1] // case.groups
     x = x[:, group * c : (group + 1) * c]
     first = group * _group_size(case)
-    chosen = np.asarray(rows, np.intp)
-    w = w[first + chosen] if case.operator == "conv" else w[group * c : (group + 1) * c, chosen]
-    bias = None if bias is None else bias[first + chosen]
+    channels = np.asarray(rows, np.intp)
+    w = w[first + channels] if case.operator == "conv" else w[group * c : (group + 1) * c, channels]
+    bias = None if bias is None else bias[first + channels]
     return case.replace(x=x.shape, w=w.shape, groups=1), (x, w, bias)
 
 
@@ -133,8 +132,8 @@ def _taps(case: Case, positions: Positions) -> NDArray[np.intp]:
         if case.operator == "conv":
             index, meets = p * stride + shift, True
         else:
-            index, rest = np.divmod(p - shift, stride)
-            meets = rest == 0
+            index, remainder = np.divmod(p - shift, stride)
+            meets = remainder == 0
         within = meets & (index >= 0) & (index < size)  # (T, kernel)
         flat = (flat[:, :, None] * size + index[:, None]).reshape(len(positions), -1)
         inside = (inside[:, :, None] & within[:, None]).reshape(len(positions), -1)

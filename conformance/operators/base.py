@@ -26,37 +26,37 @@ Inputs: TypeAlias = tuple[Any, ...]
 class Reference:
     """The exact result of a case, and what its error bound is made of.
 
-    ``exact + residual`` is the exact result up to ``error``; ``exact`` is it, correctly rounded
-    (to float64; where ``magnitude`` is None the result involves no arithmetic, and ``exact`` is
-    of the case's dtype).
+    ``exact + residual`` is the exact result up to ``error``, and ``exact`` is the exact result,
+    correctly rounded to float64. If ``magnitude`` is None, the result involves no arithmetic, and
+    ``exact`` is of the case's dtype.
     """
 
     exact: Array
     """The result's shape."""
     residual: Array | None = None
-    """The result's shape; None where float64 holds far more than the dtype asks for."""
+    """The result's shape; None if float64 is far more precise than the dtype."""
     magnitude: Array | None = None
     """sum |x||w| (for avg_pool sum |x| / divisor), rounded up; the result's shape."""
     terms: Array | int = 0
     """The number of products summed, a bias counted as one; broadcasts to the result's shape."""
     error: Array | float = 0.0
     """A bound on what ``exact`` and ``residual`` leave out; broadcasts to the result's shape."""
-    exact_mask: Array | bool = True
-    """Where the result has but one right value, were the sums exact: false where the mean of exact
-    sums still rounds, and where maxima of +0 and -0 tie."""
+    single_valued: Array | bool = True
+    """Where exact sums leave only one right value. It is false where the mean of exact sums still
+    rounds, and where maxima of +0 and -0 tie."""
 
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """Where inputs that are not finite show in a result: arrays of its shape, or that broadcast."""
+    """The special elements of a result, as masks that broadcast to its shape."""
 
     nan: Array
     positive: Array
-    """Where it is positive infinity, unless it is negative infinity too: such an element is NaN."""
+    """Where positive infinity is added; an element of both infinities is NaN."""
     negative: Array
     unspecified: Array | bool = False
-    """Where padding meets a factor that is not finite: whether it is a factor of zero there, or
-    none, is unspecified (SPEC.md, SPECIAL-5)."""
+    """Where padding meets a factor that is not finite. It is unspecified whether the product counts
+    as zero times that factor (SPEC.md, SPECIAL-5)."""
 
 
 class Operator(ABC):
@@ -64,14 +64,14 @@ class Operator(ABC):
 
     name: str
     requirements: Mapping[str, str]
-    """The requirement that each parameter is about, and ``value`` and ``size``: what is cited where
-    a shrunk case has left but that parameter."""
+    """The requirement about each parameter, and about ``value`` and ``size``. It is cited if no
+    other parameter is left in a shrunk case."""
     compared: int | None = None
-    """The position of the argument that maxima are taken of; None where the result is a sum."""
+    """The position of the argument whose maxima are taken; None if the result is a sum."""
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """The dtypes that it is defined for."""
+        """The dtypes that the operator is defined for."""
         return SIGNATURES[self.name].dtypes
 
     @property
@@ -86,31 +86,31 @@ class Operator(ABC):
 
     @property
     def has_weight(self) -> bool:
-        """Whether a case has the shape of a weight (else, if anything, a pooling window)."""
+        """Whether the operator has a weight, whose shape is then in its cases."""
         return not {"w", "weight_shape"}.isdisjoint(self.arguments)
 
     @property
     def has_window(self) -> bool:
-        """Whether it has windows: those of a weight, or of a pooling."""
+        """Whether the operator has windows: those of a weight, or of a pooling."""
         return self.has_weight or "kernel" in self.parameters
 
     @property
     def is_transposed(self) -> bool:
-        """Whether its output grows with the stride."""
+        """Whether the operator's output grows with the stride."""
         return "output_padding" in self.parameters
 
     def weight_shape(self, groups: int, inner: int, outer: int, kernel: Shape) -> Shape | None:
-        """Return the shape of a weight with so many input and output channels a group, if any."""
+        """Return a weight's shape, of so many channels a group; None if there is no weight."""
         return None
 
     def largest_divisor(self, case: Case) -> int:
-        """Return the most that a sum is divided by."""
+        """Return the largest number that a sum is divided by."""
         return 1
 
     def argument_shape(self, case: Case, name: str) -> Shape | None:
-        """Return the shape of a positional argument, channels-first, or the shape that it is.
+        """Return the channels-first shape of a positional argument, or the shape that it is.
 
-        None for a bias that is absent.
+        The result is None for a bias that is absent.
         """
         if name == "bias":
             return (self.output_shape(case)[1],) if case.bias else None
@@ -137,19 +137,19 @@ class Operator(ABC):
         """Return the exact result for finite inputs, as arrays of the shape of the result."""
 
     def special(self, case: Case, inputs: Inputs) -> Special | None:
-        """Return where inputs that are not finite show in the result.
+        """Return where inputs that are not finite make the result NaN or infinite.
 
-        None for an operator without arithmetic, whose `reference` takes any inputs.
+        The result is None for an operator without arithmetic: its `reference` takes any inputs.
         """
         raise NotImplementedError(f"{self.name} has no reference for NaN and infinities")
 
     def norms(self, case: Case, inputs: Inputs) -> Array:
-        """Return sum_c ||x_nc||_2 ||w_oc||_2 + |bias_o|, a normwise bound's scale: (N, O, 1...)."""
+        """Return a normwise bound's scale, sum_c ||x_nc||_2 ||w_oc||_2 + |bias_o|: (N, O, 1...)."""
         raise NotImplementedError(f"{self.name} has no normwise bound")
 
 
 def numbered(group: str, **numbers: int) -> Mapping[str, str]:
-    """Return the requirements of a group by what they are about: ``value=1`` is CONV-1."""
+    """Return the requirements of a group by their subject: ``value=1`` of CONV is CONV-1."""
     return MappingProxyType({name: f"{group}-{n}" for name, n in numbers.items()})
 
 
@@ -159,16 +159,16 @@ def rounded(
     magnitude: Array,
     count: Array | int,
     divisor: Array | None = None,
-    exact_mask: Array | bool = True,
+    single_valued: Array | bool = True,
 ) -> Reference:
-    """Return the reference whose exact result is the sum of ``terms``, over ``divisor`` if any."""
+    """Return the reference whose exact result is the sum of ``terms``, divided by ``divisor``."""
     exact, residual, error = rounded_sum(terms, divisor)
     if case.dtype == "float64":
-        return Reference(exact, residual, magnitude, count, error, exact_mask)
-    return Reference(exact, None, magnitude, count, error + np.abs(residual), exact_mask)
+        return Reference(exact, residual, magnitude, count, error, single_valued)
+    return Reference(exact, None, magnitude, count, error + np.abs(residual), single_valued)
 
 
-def fail(case: Case, field: str, allowed: str) -> CaseError:
+def case_error(case: Case, field: str, allowed: str) -> CaseError:
     """Return the error for a field of ``case`` that the operator does not accept."""
     value = getattr(case, field)
     return CaseError(f"case {case.operator}{case.dims}d: {field}={value!r}; allowed: {allowed}")
@@ -180,11 +180,11 @@ def check_reach(case: Case, axis: int, field: str, noun: str) -> None:
     padded = case.x[2 + axis] + sum(case.padding[axis])
     if padded < reach:
         where = f"({reach} > {padded} on axis {axis})"
-        raise fail(case, field, f"a {noun} that, dilated, fits the padded input {where}")
+        raise case_error(case, field, f"a {noun} that, dilated, fits the padded input {where}")
 
 
-def with_missing(x: Array, fill: Any) -> Array:
-    """Return x (N, C, *S) as (N, C, L + 1), the last position holding what tap -1 reads."""
+def with_padding_slot(x: Array, fill: Any) -> Array:
+    """Return x (N, C, *S) as (N, C, L + 1), where the last position has ``fill``, for tap -1."""
     n, c = x.shape[:2]
     length = int(np.prod(x.shape[2:]))
     flat = np.empty((n, c, length + 1), x.dtype)

@@ -16,11 +16,11 @@ from conformance.operators.base import (
     Operator,
     Reference,
     Special,
+    case_error,
     check_reach,
-    fail,
     numbered,
     rounded,
-    with_missing,
+    with_padding_slot,
 )
 from conformance.operators.exact import Term, sums_of_products
 from conformance.operators.geometry import Taps, axes, conv_size, conv_taps, transpose_size
@@ -28,7 +28,7 @@ from conformance.operators.nonfinite import special_of_products
 
 
 class _Convolution(Operator):
-    """What the two have in common: a weighted sum over taps and the channels of a group."""
+    """A weighted sum over taps and the channels of a group: what both convolutions share."""
 
     _weight_axes: str
 
@@ -58,14 +58,14 @@ class _Convolution(Operator):
     def validate(self, case: Case) -> None:
         w = case.w
         if w is None or len(w) != len(case.x) or min(w) < 1:
-            raise fail(case, "w", f"{len(case.x)} axes of 1 or more, {self._weight_axes}")
+            raise case_error(case, "w", f"{len(case.x)} axes of 1 or more, {self._weight_axes}")
         if case.x[1] % case.groups:
-            raise fail(case, "groups", f"a divisor of the {case.x[1]} input channels")
+            raise case_error(case, "groups", f"a divisor of the {case.x[1]} input channels")
         needed, outputs = self.channels(case)
         if case.x[1] != needed:
-            raise fail(case, "w", f"{self._weight_axes}, matching x={case.x} and the groups")
+            raise case_error(case, "w", f"{self._weight_axes}, matching x={case.x} and the groups")
         if outputs % case.groups:
-            raise fail(case, "groups", f"a divisor of the {w[0]} output channels")
+            raise case_error(case, "groups", f"a divisor of the {w[0]} output channels")
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         """Return the exact result and its magnitude, by products of slices (`operators.exact`)."""
@@ -76,7 +76,7 @@ class _Convolution(Operator):
         per_group = case.x[1] // case.groups
         depth = per_group * math.prod(case.window)
         terms, magnitude = sums_of_products(
-            partial(self.products, case), self.grouped(case, w), with_missing(x, 0), depth
+            partial(self.products, case), self.grouped(case, w), with_padding_slot(x, 0), depth
         )
         count = self.tap_counts(case).reshape(out[2:]) * per_group
         if bias is not None:
@@ -88,9 +88,12 @@ class _Convolution(Operator):
         return rounded(case, terms, magnitude, count)
 
     def _whole(self, case: Case, inputs: Inputs) -> Reference:
-        """Return the result for integers: exact in int64, and never beyond the dtype."""
+        """Return the result for integers: int64 holds it, and so does the dtype."""
         x, w, bias = inputs
-        weight, flat = self.grouped(case, w).astype(np.int64), with_missing(x, 0).astype(np.int64)
+        weight, flat = (
+            self.grouped(case, w).astype(np.int64),
+            with_padding_slot(x, 0).astype(np.int64),
+        )
         sums = self.products(case, weight, flat)
         if bias is not None:
             sums = sums + bias.astype(np.int64).reshape(-1, *(1,) * case.dims)
@@ -99,8 +102,8 @@ class _Convolution(Operator):
     def special(self, case: Case, inputs: Inputs) -> Special:
         """Return the special elements; padding may meet a weight that is not finite."""
         x, w, bias = inputs
-        # Padding reads 2: a number that is neither zero nor special, and that nothing counts.
-        flat = with_missing(x.astype(np.float64), 2.0)
+        # Padding reads 2, which is neither zero nor special; `meets` leaves it out.
+        flat = with_padding_slot(x.astype(np.float64), 2.0)
         weight = self.grouped(case, w).astype(np.float64)
         inside = np.ones_like(flat)
         inside[..., -1] = 0.0
@@ -131,13 +134,13 @@ class _Convolution(Operator):
         scale = np.sum(x_norm * w_norm, axis=3).reshape(n, outputs)
         if bias is not None:
             scale += np.abs(bias.astype(np.float64))
-        scale *= 1 + (per_group + length + kernel + 4) * 2.0**-52  # round its own sums up
+        scale *= 1 + (per_group + length + kernel + 4) * 2.0**-52  # round the scale's own sums up
         shaped: Array = scale.reshape(n, outputs, *(1,) * case.dims)
         return shaped
 
 
 def _norm(array: Array) -> Array:
-    """Return the Euclidean norm along the last axis, whose squares neither over- nor underflow."""
+    """Return the Euclidean norm along the last axis; its squares neither over- nor underflow."""
     values = array.astype(np.float64)
     exponent = math.frexp(float(np.max(np.abs(values), initial=0.0)))[1]
     norm: Array = np.ldexp(np.linalg.norm(np.ldexp(values, -exponent), axis=-1), exponent)
@@ -213,7 +216,8 @@ class ConvTranspose(_Convolution):
 
     def output_shape(self, case: Case) -> Shape:
         pairs = zip(axes(case), case.output_padding, strict=True)
-        return (case.x[0], self.channels(case)[1], *(transpose_size(*a, rest) for a, rest in pairs))
+        spatial = (transpose_size(*axis, extra) for axis, extra in pairs)
+        return (case.x[0], self.channels(case)[1], *spatial)
 
     def work(self, case: Case) -> int:
         return math.prod(case.x) * math.prod((case.w or ())[1:])
@@ -226,9 +230,9 @@ class ConvTranspose(_Convolution):
                 allowed = (
                     f"0 to {limit - 1} on axis {axis}, below the larger of stride and dilation"
                 )
-                raise fail(case, "output_padding", allowed)
+                raise case_error(case, "output_padding", allowed)
             if self.output_shape(case)[2 + axis] < 1:
-                raise fail(case, "padding", f"crops that leave an output on axis {axis}")
+                raise case_error(case, "padding", f"crops that leave an output on axis {axis}")
 
     def taps(self, case: Case) -> Taps:
         """Return the output position that each kernel position of each input position adds to."""
@@ -240,7 +244,7 @@ class ConvTranspose(_Convolution):
         return np.bincount(taps[taps >= 0], minlength=math.prod(self.output_shape(case)[2:]))
 
     def products(self, case: Case, w: Array, x: Array) -> Array:
-        """Multiply w as (G, O/G*K, C/G) by x as (N, G, C/G, L), then add where the taps say."""
+        """Multiply w as (G, O/G*K, C/G) by x as (N, G, C/G, L), and add the sums at the taps."""
         taps = self.taps(case).T
         (k, length), n, g = taps.shape, case.x[0], case.groups
         outer, inner = w.shape[-3:-1]

@@ -1,12 +1,13 @@
 """Exact sums of products with ordinary matrix products, and their correct rounding.
 
-The idea (Ozaki, Ogita, Oishi, Rump: *Error-free transformations of matrix multiplication by using
-fast routines of matrix multiplication and its applications*, Numerical Algorithms 59, 2012): cut
-every factor into slices of a few bits on one fixed-point grid. A product of two slices is a small
-integer, a sum of n of them stays below 2**53, so float64 matrix products of slices are exact
-whatever their order of summation. What remains is to add a handful of exact numbers an element
-and to round once, which double-double arithmetic does, with a certificate; the rare element that
-the certificate does not cover is added with `fractions.Fraction`.
+The idea is that of Ozaki, Ogita, Oishi, Rump: *Error-free transformations of matrix
+multiplication by using fast routines of matrix multiplication and its applications*, Numerical
+Algorithms 59, 2012.
+Every factor is cut into slices of a few bits on one fixed-point grid. A product of two slices is a
+small integer, and a sum of n of them stays below 2**53, so that float64 matrix products of slices
+are exact in any order of summation. Then a handful of exact numbers are added for each element, and
+rounded once: double-double arithmetic does this, with a certificate. The few elements without a
+certificate are added with `fractions.Fraction`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Float64 = NDArray[np.float64]
 
 _SPLITTER = 2.0**27 + 1.0
 _LEVEL_SLACK = 8
-"""Slice products that may be added without leaving the 53 bits."""
+"""The number of slice products that are added: their sum still has at most 53 bits."""
 
 SMALLEST_EXPONENT = -1074
 """Whole multiples of 2**-1074 are exact in float64, subnormal or not."""
@@ -51,18 +52,18 @@ def cut(array: Array, bits: int) -> Slices:
 
     The slices of a number have its sign, so that their magnitudes add up to its own.
     """
-    rest = array.astype(np.float64)
-    largest = float(np.max(np.abs(rest))) if rest.size else 0.0
+    remainder = array.astype(np.float64)
+    largest = float(np.max(np.abs(remainder))) if remainder.size else 0.0
     if not math.isfinite(largest):
         raise ValueError("cut: the array has a NaN or an infinity; only finite numbers have slices")
     exponent = math.frexp(largest)[1]
     parts: list[Float64] = []
     while True:
         grid = exponent - bits * (len(parts) + 1)
-        part = np.trunc(np.ldexp(rest, -grid))  # underflows to what is cut off anyway
+        part = np.trunc(np.ldexp(remainder, -grid))  # what underflows is below the grid
         parts.append(part)
-        rest = rest - np.ldexp(part, grid)  # exact: the part is the number's own leading bits
-        if not rest.any():
+        remainder = remainder - np.ldexp(part, grid)  # exact: these are its leading bits
+        if not remainder.any():
             return Slices(np.stack(parts), exponent, bits)
 
 
@@ -76,7 +77,8 @@ class Term(NamedTuple):
 def sums_of_elements(add: Callable[[Float64], Float64], array: Array, depth: int) -> list[Term]:
     """Return the exact sums that ``add`` makes of a finite array, computed in float64.
 
-    Each is of elements times whole numbers, which add up to at most ``depth`` in magnitude.
+    ``add`` multiplies elements by whole numbers, whose magnitudes add up to at most ``depth`` in
+    each sum.
     """
     bits = 53 - math.ceil(math.log2(max(depth, 1)))
     parts, exponent, _ = cut(array, bits)
@@ -102,7 +104,7 @@ def level_sums(products: Float64, exponent: int, bits: int) -> list[Term]:
 def sums_of_products(
     multiply: Callable[[Float64, Float64], Float64], left: Array, right: Array, depth: int
 ) -> tuple[list[Term], Float64]:
-    """Return the exact sums of products of two finite arrays, and the same of their magnitudes.
+    """Return the exact sums of products of two finite arrays, and the sums of their magnitudes.
 
     ``multiply`` returns sums of at most ``depth`` products, computed in float64, for arrays of the
     shapes of ``left`` and ``right`` with two axes of slices before them. The magnitudes are rounded
@@ -138,7 +140,7 @@ def two_product(a: Float64, b: Float64) -> tuple[Float64, Float64]:
 
 
 class Rounded(NamedTuple):
-    """An exact result: ``high`` is it, correctly rounded to float64; ``low`` is what that left."""
+    """An exact result: ``high`` is correctly rounded to float64, and ``low`` is the remainder."""
 
     high: Float64
     low: Float64
@@ -150,13 +152,13 @@ class Rounded(NamedTuple):
 def rounded_sum(terms: Sequence[Term], divisor: Float64 | None = None) -> Rounded:
     """Return the exact element-wise sum of equally shaped terms, correctly rounded.
 
-    With ``divisor``, whole numbers below 2**53, it is the sum divided by them that is rounded.
+    With ``divisor``, whole numbers below 2**53, the sum is divided before it is rounded.
 
-    The sum is kept as high + low (Ogita, Rump, Oishi: *Accurate sum and dot product*, SIAM J. Sci.
-    Comput. 26, 2005, Sum2), and what even that loses is added up as its error. Where the error
-    leaves open how the result rounds, or a term leaves the range of float64 (an overflow ends as
-    NaN, which decides nothing), the element is computed with fractions. Raises OverflowError where
-    the result itself is too large for float64.
+    The sum is represented as high + low (Ogita, Rump, Oishi: *Accurate sum and dot product*, SIAM
+    J. Sci. Comput. 26, 2005, Sum2), and the magnitudes of what that loses add up to its error. If
+    the error leaves open how an element rounds, or a term leaves the range of float64 (an overflow
+    gives NaN, which certifies nothing), the element is computed with fractions. Raises
+    OverflowError if the result itself is too large for float64.
     """
     values = [np.ldexp(value, exponent) for value, exponent in terms]
     high = values[0]
@@ -168,7 +170,7 @@ def rounded_sum(terms: Sequence[Term], divisor: Float64 | None = None) -> Rounde
     high, low = two_sum(high, low)
     if divisor is not None:
         high, low, error = divided(high, low, error, divisor)
-    error = 2.0 * error  # more than its own roundings
+    error = 2.0 * error  # twice the error covers the roundings of adding it up
     # Rounding is monotone: where both ends of the interval around high + low round to high, so
     # does all that is between them.
     below, above = low - error, low + error
@@ -176,26 +178,26 @@ def rounded_sum(terms: Sequence[Term], divisor: Float64 | None = None) -> Rounde
     above = np.where(error > 0.0, np.nextafter(above, np.inf), above)
     certain = (high + below == high) & (high + above == high)
     for term, value in zip(terms, values, strict=True):
-        if term.exponent < SMALLEST_EXPONENT:  # unless its last bits are zeros, it has lost them
+        if term.exponent < SMALLEST_EXPONENT:  # unless they are zeros, the last bits are lost
             certain &= np.ldexp(value, -term.exponent) == term.value
     if not certain.all():
         where = np.nonzero(~certain)
         columns = [(value[where].tolist(), Fraction(2) ** exponent) for value, exponent in terms]
         divisors = np.broadcast_to(1.0 if divisor is None else divisor, high.shape)[where]
-        for i, place in enumerate(zip(*where, strict=True)):
+        for i, index in enumerate(zip(*where, strict=True)):
             exact = sum((Fraction(column[i]) * unit for column, unit in columns), Fraction())
             exact /= int(divisors[i])
-            high[place] = float(exact)  # correctly rounded, as Python divides integers
-            low[place] = float(exact - Fraction(float(high[place])))
-            left = exact - Fraction(float(high[place])) - Fraction(float(low[place]))
-            error[place] = math.nextafter(float(abs(left)), math.inf) if left else 0.0
+            high[index] = float(exact)  # correctly rounded, as Python divides integers
+            low[index] = float(exact - Fraction(float(high[index])))
+            left = exact - Fraction(float(high[index])) - Fraction(float(low[index]))
+            error[index] = math.nextafter(float(abs(left)), math.inf) if left else 0.0
     return Rounded(high, low, error)
 
 
 def divided(
     high: Float64, low: Float64, error: Float64, divisor: Float64
 ) -> tuple[Float64, Float64, Float64]:
-    """Return (high + low +- error) / divisor as such a triple, for whole divisors below 2**53.
+    """Return (high + low +- error) / divisor as another triple, for whole divisors below 2**53.
 
     Two steps of long division. The remainder of a rounded quotient is exact (Boldo, Daumas:
     *Representable correcting terms for possibly underflowing floating point operations*, 2003),
@@ -203,9 +205,9 @@ def divided(
     """
     first = high / divisor
     product, slip = two_product(first, divisor)
-    rest, lost = two_sum((high - product) - slip, low)
-    second = rest / divisor
+    remainder, lost = two_sum((high - product) - slip, low)
+    second = remainder / divisor
     product, slip = two_product(second, divisor)
-    left = error + np.abs(lost) + np.abs((rest - product) - slip)
+    left = error + np.abs(lost) + np.abs((remainder - product) - slip)
     high, low = two_sum(first, second)
     return high, low, np.where(left > 0.0, left / divisor + _SMALLEST, 0.0)

@@ -1,7 +1,7 @@
-"""Which input position each kernel position of each output position reads: integer tables.
+"""Integer tables of the input position that each kernel position of each output position reads.
 
-Everything that tells one operator from another (stride, padding, dilation, transposition) is in
-these tables; what is left of an operator is a sum or a maximum over a row of them.
+Stride, padding, dilation and transposition are all in these tables. With them an operator is just a
+sum or a maximum over the rows of a table.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def conv_size(
 ) -> int:
     """Return the output size of a convolution or pooling along one axis.
 
-    floor((size + before + after - span) / stride) + 1; with ``ceil`` the quotient is rounded up,
-    and a last window that would start beyond the input and the padding before it is dropped.
+    It is floor((size + before + after - span) / stride) + 1. With ``ceil`` the quotient is rounded
+    up, and a last window is dropped if it starts beyond the input and the padding before it.
     """
     room = size + sum(padding) - span(kernel, dilation)
     if not ceil:
@@ -62,8 +62,8 @@ def conv_taps(
 ) -> Taps:
     """Return the taps of a convolution or a pooling: output p reads p*stride - before + k*dilation.
 
-    Read the other way, with ``size`` the larger side, it says where a transposed convolution, or
-    a gradient, adds each of its products.
+    The same table says where a transposed convolution or a gradient adds each of its products:
+    ``size`` is then the size of its result.
     """
     tables = []
     for s, o, k, step, (before, _), d in zip(
@@ -72,12 +72,12 @@ def conv_taps(
         index = (np.arange(o) * step - before)[:, None] + np.arange(k) * d
         tables.append(np.where((index >= 0) & (index < s), index, -1))
     table = _combine(tables, size)
-    table.flags.writeable = False  # it is shared by all who ask for the same geometry
+    table.flags.writeable = False  # all calls of the same geometry share the table
     return table
 
 
 def _combine(tables: list[Taps], size: Shape) -> Taps:
-    """Combine one (out, kernel) table an axis into one flat (P, K) table."""
+    """Combine the (out, kernel) tables of all axes into one flat (P, K) table."""
     flat = tables[0]
     for axis, table in enumerate(tables[1:], start=1):
         p, k = flat.shape

@@ -19,7 +19,7 @@ from conformance.operators.base import (
     Special,
     numbered,
     rounded,
-    with_missing,
+    with_padding_slot,
 )
 from conformance.operators.conv import Conv, ConvTranspose
 from conformance.operators.exact import sums_of_elements, sums_of_products
@@ -27,11 +27,11 @@ from conformance.operators.geometry import axes, span
 from conformance.operators.nonfinite import special_of_products, special_of_sum
 
 PARAMETERS = {"size": 6, "stride": 7, "padding": 8, "kernel": 11}
-"""The requirements of the group GRAD that most gradients are held to, by what they are about."""
+"""The numbers of the requirements of GRAD that most gradients have, by their subject."""
 
 
 class Gradient(Operator):
-    """An operator whose calls are valid where those of its forward operator are."""
+    """The gradient of a forward operator: a call is valid if the forward call is."""
 
     forward: Operator
 
@@ -65,7 +65,7 @@ class Gradient(Operator):
 
 
 class ConvInputGrad(Gradient):
-    """The transposed convolution of grad with the same weight, back to the shape of the input."""
+    """The transposed convolution of grad with the same weight; it has the shape of the input."""
 
     name = "conv_input_grad"
     requirements = numbered("GRAD", value=1, **PARAMETERS, dilation=9, groups=10)
@@ -75,13 +75,13 @@ class ConvInputGrad(Gradient):
         return _transpose.terms(self.transposed(case))
 
     def transposed(self, case: Case) -> Case:
-        """Return the conv_transpose that this is: its output_padding are the rows left unread."""
-        rest = (
+        """Return the equal conv_transpose: its output_padding counts rows that no window reads."""
+        unread = (
             (size + sum(padding) - span(kernel, dilation)) % stride
             for size, kernel, stride, padding, dilation in axes(case)
         )
         x = self.forward.output_shape(case)
-        return case.replace(operator=_transpose.name, x=x, output_padding=tuple(rest))
+        return case.replace(operator=_transpose.name, x=x, output_padding=tuple(unread))
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         return _transpose.reference(self.transposed(case), (*inputs[:2], None))
@@ -97,7 +97,7 @@ _transpose = ConvTranspose()
 
 
 class ConvWeightGrad(Gradient):
-    """Products over the batch and all output positions: dw[o,c,k] = sum grad[n,o,p] x[n,c,tap]."""
+    """The sum over the batch and all output positions: dw[o,c,k] = sum grad[n,o,p] x[n,c,tap]."""
 
     name = "conv_weight_grad"
     requirements = numbered("GRAD", value=2, **PARAMETERS, dilation=9, groups=10)
@@ -117,10 +117,10 @@ class ConvWeightGrad(Gradient):
         p, k = taps.shape
 
         def multiply(left: Array, right: Array) -> Array:
-            """Contract (..., N, O, P) with the columns that taps gather from (..., N, C, L + 1)."""
+            """Contract ``left`` (..., N, O, P) with the columns of ``right`` (..., N, C, L + 1)."""
             rows = batch_last(left, left.shape[:-3], shape[0] // g)  # (..., G, O/G, N * P)
-            seen = right[..., taps.T]  # (..., N, C, K, P)
-            columns = batch_last(seen, right.shape[:-3], shape[1] * k)  # (..., G, C/G * K, N * P)
+            windows = right[..., taps.T]  # (..., N, C, K, P)
+            columns = batch_last(windows, right.shape[:-3], shape[1] * k)  # (..., G, C/G*K, N*P)
             sums: Array = rows @ columns.swapaxes(-1, -2)  # (..., G, O/G, C/G * K)
             return sums.reshape(*sums.shape[:-3], *shape)
 
@@ -130,7 +130,7 @@ class ConvWeightGrad(Gradient):
 
         depth = self.terms(case)
         flat = grad.reshape(n, shape[0], p)
-        terms, magnitude = sums_of_products(multiply, flat, with_missing(x, 0), depth)
+        terms, magnitude = sums_of_products(multiply, flat, with_padding_slot(x, 0), depth)
         magnitude *= 1 + (depth + 2) * 2.0**-52  # round the magnitude's own sum up
         count = n * np.sum(taps >= 0, axis=0).reshape(shape[2:])
         return rounded(case, terms, magnitude, count)
@@ -164,7 +164,7 @@ class ConvWeightGrad(Gradient):
 class ConvBiasGrad(Gradient):
     """The sum of grad over the batch and all positions.
 
-    It depends on nothing else, so a case has no more than the shape of grad, in x.
+    It depends on nothing else, so that x, the shape of grad, is a case's only shape.
     """
 
     name = "conv_bias_grad"
@@ -172,8 +172,8 @@ class ConvBiasGrad(Gradient):
     forward = Conv()
 
     def derived(self, case: Case) -> Case:
-        made = Case(operator=self.name, x=self.forward.output_shape(case), dtype=case.dtype)
-        return made.replace(data=case.data, seed=case.seed, memory=case.memory)
+        gradient = Case(operator=self.name, x=self.forward.output_shape(case), dtype=case.dtype)
+        return gradient.replace(data=case.data, seed=case.seed, memory=case.memory)
 
     def argument_shape(self, case: Case, name: str) -> Shape | None:
         return case.x
@@ -182,7 +182,7 @@ class ConvBiasGrad(Gradient):
         return case.x[1:2]
 
     def validate(self, case: Case) -> None:
-        """Accept every shape of an array: there is nothing that it has to suit."""
+        """Accept every shape: no other argument has to match it."""
 
     def terms(self, case: Case) -> int:
         return case.x[0] * math.prod(case.x[2:])

@@ -1,9 +1,9 @@
 """References for inputs that hold NaN or infinities, as IEEE 754 arithmetic makes them.
 
-A sum of products is NaN where a product is (NaN times anything, zero times infinity) or where
-infinities of both signs meet; else infinite where a product is; else what the finite products
-alone give. Each operator says where that is (`Operator.special`), most of them by what they make
-of masks: ones where the numbers are of some kind, and zeros elsewhere.
+A sum of products is NaN if a product is NaN (NaN times anything, zero times infinity) or if
+infinities of both signs meet. Otherwise it is infinite if a product is, and else it is the sum of
+finite products. Each operator says where its result is special (`Operator.special`). Most of them
+apply the operator itself to masks, which are one where the numbers are of some kind, else zero.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from conformance.operators.base import Array, Inputs, Operator, Reference, Speci
 def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
     """Return the reference of ``case``, some of whose inputs are not finite.
 
-    Elements that are unspecified have an infinite error, but for those that are NaN already.
+    Unspecified elements have an infinite error, except those that are NaN in any case.
     """
     special = operator.special(case, inputs)
     if special is None:
@@ -48,9 +48,9 @@ def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
 
 
 def special_of_sum(operator: Operator, case: Case, inputs: Inputs) -> Special:
-    """Return the special elements of sums of the first argument's elements, all weights positive.
+    """Return the special elements of sums of the first argument with positive weights.
 
-    Such a sum is above zero on a mask wherever an element of the mask's kind is added.
+    On a mask such a sum is positive if an element of the mask's kind is added.
     """
     first, *others = inputs
     plain = case.replace(dtype="float32", data="integers")
@@ -66,8 +66,8 @@ def special_of_products(
 ) -> Special:
     """Return the special elements of sums of products of ``a`` and ``b``.
 
-    ``meets`` takes two masks, and returns where a product of an element of ``a`` in the first and
-    one of ``b`` in the second is added.
+    ``meets`` takes a mask of ``a`` and one of ``b``, and returns where the product of an element in
+    the one and an element in the other is added. ``unspecified`` is that of the result.
     """
     nan = meets(np.isnan(a), np.ones(b.shape, bool)) | meets(np.ones(a.shape, bool), np.isnan(b))
     nan |= meets(np.isinf(a), b == 0) | meets(a == 0, np.isinf(b))

@@ -14,11 +14,11 @@ from conformance.operators.base import (
     Operator,
     Reference,
     Special,
+    case_error,
     check_reach,
-    fail,
     numbered,
     rounded,
-    with_missing,
+    with_padding_slot,
 )
 from conformance.operators.exact import SMALLEST_EXPONENT, sums_of_elements
 from conformance.operators.geometry import Taps, axes, conv_size, conv_taps
@@ -26,7 +26,7 @@ from conformance.operators.nonfinite import special_of_sum
 
 
 class _Pool(Operator):
-    """What the two have in common: one window of each channel makes one output element."""
+    """What both poolings share: one window of one channel makes one output element."""
 
     def output_shape(self, case: Case) -> Shape:
         return (*case.x[:2], *(conv_size(*axis, ceil=case.ceil_mode) for axis in axes(case)))
@@ -34,10 +34,12 @@ class _Pool(Operator):
     def validate(self, case: Case) -> None:
         kernel = case.kernel
         if kernel is None or len(kernel) != case.dims or min(kernel) < 1:
-            raise fail(case, "kernel", f"{case.dims} whole numbers, 1 or more, one a spatial axis")
+            raise case_error(
+                case, "kernel", f"{case.dims} whole numbers, 1 or more, one a spatial axis"
+            )
         for axis in range(case.dims):
             if 2 * max(case.padding[axis]) > kernel[axis]:
-                raise fail(
+                raise case_error(
                     case, "padding", f"0 to {kernel[axis] // 2} on axis {axis}, half of the kernel"
                 )
             check_reach(case, axis, "kernel", "window")
@@ -55,9 +57,9 @@ class _Pool(Operator):
 
 
 class MaxPool(_Pool):
-    """The largest element of each window; padding never wins, a NaN always does.
+    """The largest element of each window. Padding never is, and a NaN always is.
 
-    The reference's ``exact_mask`` leaves out windows in which zeros of both signs tie.
+    The reference's ``single_valued`` leaves out windows in which zeros of both signs tie.
     """
 
     name = "max_pool"
@@ -70,20 +72,20 @@ class MaxPool(_Pool):
         (x,) = inputs
         whole = case.dtype in INTEGERS
         lowest = np.iinfo(x.dtype).min if whole else -np.inf
-        windows = with_missing(x, lowest)[..., self.taps(case)]  # (N, C, P, K)
+        windows = with_padding_slot(x, lowest)[..., self.taps(case)]  # (N, C, P, K)
         exact = np.max(windows, axis=3).reshape(self.output_shape(case))
         if whole or not (exact == 0).any():
             return Reference(exact)
         zero, negative = windows == 0, np.signbit(windows)
         tie = (zero & negative).any(axis=3) & (zero & ~negative).any(axis=3)
-        return Reference(exact, exact_mask=~tie.reshape(exact.shape))
+        return Reference(exact, single_valued=~tie.reshape(exact.shape))
 
     def special(self, case: Case, inputs: Inputs) -> None:
         """Return None: a maximum is an element of its window, NaN and infinities alike."""
 
 
 class AvgPool(_Pool):
-    """The sum of each window over its divisor: how many positions of it count."""
+    """The sum of each window divided by the number of its positions that count."""
 
     name = "avg_pool"
     requirements = numbered(
@@ -96,8 +98,8 @@ class AvgPool(_Pool):
     def divisor(self, case: Case) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         """Return how many positions of each window count, as (*out).
 
-        With ``count_include_pad`` the positions inside the padded input, else those inside the
-        input; what ``ceil_mode`` adds beyond the padding never counts.
+        With ``count_include_pad`` the positions inside the padded input count, else only those
+        inside the input. Positions that ``ceil_mode`` adds beyond the padding never count.
         """
         total = np.ones((1,) * case.dims)
         out = self.output_shape(case)[2:]
@@ -119,10 +121,10 @@ class AvgPool(_Pool):
             sums: Array = values[..., taps].sum(axis=3).reshape(out)
             return sums
 
-        flat = with_missing(x.astype(np.float64), 0)
+        flat = with_padding_slot(x.astype(np.float64), 0)
         terms, total = sums_of_elements(add, flat, k), add(np.abs(flat))
         divisor = self.divisor(case)
-        # Round the magnitude's own arithmetic up, its last bit where that is subnormal.
+        # Round the magnitude's own arithmetic up, by one bit if it is subnormal.
         magnitude = total / divisor * (1 + (k + 2) * 2.0**-52)
         magnitude += (total > 0) * 2.0**SMALLEST_EXPONENT
         # A separable average rounds twice an axis, for a reciprocal and for the product with it.

@@ -1,4 +1,4 @@
-"""The gradients of pooling: every window hands its gradient back to positions that it read."""
+"""The gradients of pooling: every window adds its gradient to positions that it read."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from functools import partial
 import numpy as np
 
 from conformance.case import Case
-from conformance.operators.base import Array, Inputs, Reference, numbered, rounded, with_missing
+from conformance.operators.base import (
+    Array,
+    Inputs,
+    Reference,
+    numbered,
+    rounded,
+    with_padding_slot,
+)
 from conformance.operators.exact import SMALLEST_EXPONENT, sums_of_elements
 from conformance.operators.geometry import Taps
 from conformance.operators.gradient import PARAMETERS, Gradient
 from conformance.operators.pool import AvgPool, MaxPool
 
 _DEEPEST = 49
-"""The binary logarithm of the largest sum of whole numbers that slices are multiplied by; beyond,
-the exact result is computed in float64, with its error added to the bound (a window of
-16 x 16 x 16 with padding may have so many different divisors)."""
+"""The binary logarithm of the largest sum of the whole numbers that slices are multiplied by. If it
+is larger (a window of 16 x 16 x 16 with padding may have so many different divisors), the result
+is computed in float64, and its error is added to the bound."""
 
 
 def added_at(case: Case, taps: Taps, values: Array) -> Array:
-    """Add up ``values`` (*lead, P, K) at their taps, -1 being nowhere: (*lead, *S)."""
+    """Add up ``values`` (*lead, P, K) at their taps, but for taps of -1: (*lead, *S)."""
     lead, length = values.shape[:-2], math.prod(case.x[2:])
     rows = math.prod(lead)
     shift = np.arange(rows)[:, None] * (length + 1)
@@ -44,7 +51,7 @@ class AvgPoolGrad(Gradient):
         shares = np.where(taps >= 0, divisor[:, None], 0).astype(np.int64)
         rounds = np.frexp(divisor)[0][:, None] != 0.5
         # A separable average rounds twice an axis, for a reciprocal and for the product with it.
-        return shared(case, grad, shares, taps, rounds, 2 * case.dims - 1)
+        return scatter_quotients(case, grad, shares, taps, rounds, 2 * case.dims - 1)
 
 
 class MaxPoolGrad(Gradient):
@@ -58,24 +65,24 @@ class MaxPoolGrad(Gradient):
     def hits(self, case: Case, x: Array) -> Array:
         """Return which real elements of each window are its maximum, (N, C, P, K)."""
         taps = self.forward.taps(case)
-        windows = with_missing(x, -np.inf)[..., taps]
+        windows = with_padding_slot(x, -np.inf)[..., taps]
         hits: Array = (windows == windows.max(axis=3, keepdims=True)) & (taps >= 0)
         return hits
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
-        """Return the gradient of the first maximum, the convention ``tie`` by default."""
+        """Return the gradient if the first maximum gets it, which is the default of ``tie``."""
         grad, x = inputs
         hits = self.hits(case, x)
         first = hits & (np.cumsum(hits, axis=3) == 1)
-        return shared(case, grad, first * 1, self.forward.taps(case), None, 0)
+        return scatter_quotients(case, grad, first * 1, self.forward.taps(case), None, 0)
 
     def split(self, case: Case, inputs: Inputs) -> Reference:
-        """Return the gradient that tied maxima share alike."""
+        """Return the gradient if tied maxima get equal shares of it."""
         grad, x = inputs
         hits = self.hits(case, x)
         ties = hits.sum(axis=3, keepdims=True)
-        taps, extra = self.forward.taps(case), 2 * case.dims - 1  # as for avg_pool_grad
-        return shared(case, grad, hits * ties, taps, ties > 1, extra)
+        taps, extra_roundings = self.forward.taps(case), 2 * case.dims - 1  # as for avg_pool_grad
+        return scatter_quotients(case, grad, hits * ties, taps, ties > 1, extra_roundings)
 
     def tied(self, case: Case, x: Array) -> Array:
         """Return which elements of x are one of several maxima of some window, (N, C, *S)."""
@@ -85,28 +92,28 @@ class MaxPoolGrad(Gradient):
         return tied
 
 
-def shared(
-    case: Case, grad: Array, shares: Array, taps: Array, rounds: Array | None, extra: int
+def scatter_quotients(
+    case: Case, grad: Array, shares: Array, taps: Array, rounds: Array | None, extra_roundings: int
 ) -> Reference:
     """Return the reference in which position taps[p, k] gets grad[n, c, p] / shares[n, c, p, k].
 
-    ``shares`` are whole numbers, 0 where there is nothing to get; they and ``rounds``, where a
-    quotient may round (None: nowhere), broadcast to (N, C, P, K). ``extra`` counts the roundings of
-    an element besides those of its sum.
+    ``shares`` are whole numbers, 0 for positions that get nothing. ``rounds`` says which quotients
+    may round (None: none). Both broadcast to (N, C, P, K). ``extra_roundings`` is the number of
+    roundings of an element besides those of its sum.
     """
     added, k = partial(added_at, case, taps), taps.shape[1]
     flat = grad.reshape(*grad.shape[:2], len(taps), 1).astype(np.float64)
     gets = shares > 0
     count = added(gets.astype(np.float64))
-    count = np.where(count > 0, count + extra, 0)
+    count = np.where(count > 0, count + extra_roundings, 0)
     weight = np.divide(1.0, shares, out=np.zeros(shares.shape), where=gets)
     magnitude = added(np.abs(flat) * weight) * (1 + (k + 4) * 2.0**-52)
     magnitude += (magnitude > 0) * k * 2.0**SMALLEST_EXPONENT
-    exact_mask = True if rounds is None else added((gets & rounds).astype(np.float64)) == 0
+    single_valued = True if rounds is None else added((gets & rounds).astype(np.float64)) == 0
     multiple = math.lcm(*np.unique(shares[gets]).tolist())
     if math.log2(k * multiple) > _DEEPEST:
         error = magnitude * (k + 4) * 2.0**-52
-        return Reference(added(flat * weight), None, magnitude, count, error, exact_mask=False)
+        return Reference(added(flat * weight), None, magnitude, count, error, single_valued=False)
     factor = np.where(gets, multiple // np.maximum(shares, 1), 0).astype(np.float64)
     terms = sums_of_elements(lambda part: added(part * factor), flat, k * multiple)
-    return rounded(case, terms, magnitude, count, np.array(float(multiple)), exact_mask)
+    return rounded(case, terms, magnitude, count, np.array(float(multiple)), single_valued)

@@ -1,4 +1,4 @@
-"""What a valid call is: what holds for every operator, and then what the operator itself asks."""
+"""Whether a call is valid: rules for every operator come first, then the operator's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conformance.signatures import SIGNATURES
 def validate_call(case: Case) -> None:
     """Raise `CaseError`, naming the field, unless ``case`` is a valid call of its operator.
 
-    A mistake that ``case.invalid`` names is not looked at: this is about the call before it.
+    A mistake that ``case.invalid`` names is ignored: the call without the mistake is checked.
     """
     if case.operator not in OPERATORS:
         raise _error(case, "operator", f"one of {', '.join(OPERATORS)}")
@@ -32,7 +32,7 @@ def is_valid_call(case: Case) -> bool:
 
 
 def _check_fields(case: Case) -> None:
-    """Check what holds for every operator: types, lengths, names and signs."""
+    """Check the rules for every operator: types, lengths, names and signs."""
     dims = case.dims
     if not _is_shape(case.x) or dims not in (1, 2, 3):
         raise _error(case, "x", "(N, C, *S) with one to three spatial axes")

@@ -1,9 +1,9 @@
-"""What an implementation declares of itself: one field of `Declarations` each, and nothing more.
+"""What an implementation declares of itself: each declaration is one field of `Declarations`.
 
-From the fields follow the arguments of `implementation(...)`, their documentation and their
-checks, whether two declarations of one name agree, and what a worker tells of an implementation
-that it alone has loaded. Editors and mypy know the arguments as well: `taking` gives a function the
-signature of a dataclass. (An explicit signature, or a ``TypedDict``, would be the same list again.)
+The fields define the arguments of `implementation(...)`, their documentation and their checks. They
+also tell whether two declarations of one name agree, and what a worker reports of an implementation
+that this process has not loaded. Editors and mypy know the arguments too: `taking` gives a function
+the signature of a dataclass. (An explicit signature, or a ``TypedDict``, would repeat the list.)
 """
 # ruff: noqa: RUF009  (`declares` returns a dataclass field)
 
@@ -43,9 +43,9 @@ def declares(
     convert: Callable[[Any], Any] | None = None,
     **options: Any,
 ) -> Any:
-    """Return a field: what it means, its check, and what makes a value of one given.
+    """Return a dataclass field: what it means, its check, and the converter of a given value.
 
-    ``options``, its default among them, are those of `dataclasses.field`.
+    ``options``, such as the default, are those of `dataclasses.field`.
     """
     return field(metadata={"says": text, "check": check, "convert": convert}, **options)
 
@@ -91,13 +91,13 @@ def _conventions(name: str, value: Mapping[str, str]) -> str | None:
 
 
 def _listed(given: Any) -> Any:
-    """Leave a file, or the list in one, which is read when it is needed, as it is."""
+    """Return a list of entries as a tuple; a file stays as it is, and is read when needed."""
     return given if isinstance(given, (str, Path, FromFile)) else tuple(given)
 
 
 def _known(name: str, value: Iterable[Any] | str | Path) -> str | None:
     for entry in value if isinstance(value, tuple) else ():
-        if type(entry).__name__ != "KnownDifference":  # whose module most files do without
+        if type(entry).__name__ != "KnownDifference":  # most files do not import its module
             return f"{name}={entry!r}; a list of KnownDifference(...)"
     return None
 
@@ -199,10 +199,7 @@ class Arguments(Declarations):
     )
 
     def check(self, origin: str) -> None:
-        """Raise `RegistrationError` for the first argument that is not allowed.
-
-        ``origin`` is the file to be named.
-        """
+        """Raise `RegistrationError`, naming the file ``origin``, for the first wrong argument."""
         where = f"{origin}: implementation {self.name!r}"
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise RegistrationError(
@@ -218,9 +215,9 @@ class Arguments(Declarations):
             raise RegistrationError(f'{where}: amplification needs error="normwise"')
 
     def declared_in(self, origin: str) -> dict[str, Any]:
-        """Return what is declared, by name, with what follows where nothing is given.
+        """Return the declarations by name, with the default of ``family`` filled in.
 
-        ``origin`` is the file that registers it.
+        ``origin`` is the file that registers the implementation: paths are relative to it.
         """
         values = {spec.name: getattr(self, spec.name) for spec in fields(Declarations)}
         if isinstance(self.known, (str, Path)):
@@ -229,9 +226,9 @@ class Arguments(Declarations):
 
 
 def taking(arguments: Callable[P, Declarations]) -> Callable[[Callable[..., R]], Callable[P, R]]:
-    """Return a decorator: the function takes what the dataclass ``arguments`` takes, and says so.
+    """Return a decorator that gives a function the signature of the dataclass ``arguments``.
 
-    Its docstring goes on with what each declaration says.
+    The decorator also appends the meaning of each declaration to the function's docstring.
     """
 
     def decorate(function: Callable[..., R]) -> Callable[P, R]:

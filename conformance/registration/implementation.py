@@ -37,7 +37,7 @@ class Implementation(Declarations):
     module: str
     """The name of that file's module where it was loaded."""
     known: Sequence[KnownDifference] = ()
-    """Differences that are expected: as declared, or as the file says that was named."""
+    """The differences that are expected: as declared, or read from the declared file."""
     declared_version: str | None = None
     functions: dict[str, Function] = field(default_factory=dict)
     place: Place | None = None
@@ -76,17 +76,17 @@ class Implementation(Declarations):
         self.functions[operator] = function
 
     def again(self, earlier: Implementation) -> Implementation:
-        """Return what a second declaration of a name stands for; ``earlier`` was the first one.
+        """Return the implementation that this second declaration of a name stands for.
 
-        In a notebook that is a cell run again, perhaps with other declarations, which hold from
-        then on. Raises `RegistrationError` where the name is another file's, or where a file
-        declares it twice, differently.
+        ``earlier`` is the first one. In a notebook a cell is run again, perhaps with other
+        declarations, which replace the first ones. Raises `RegistrationError` where another file
+        has the name, or where one file has two different declarations of it.
         """
         if earlier.origin != self.origin:
             raise self.name_taken_by(earlier)
         if _interactive(self.origin):
             return replace(self, functions=earlier.functions)
-        if self._told != earlier._told:
+        if self._comparable != earlier._comparable:
             raise RegistrationError(
                 f"{self.origin}: implementation '{self.name}' is declared twice, differently; "
                 f"declare it once, my = implementation({self.name!r}, ...), and put @my above each "
@@ -102,8 +102,8 @@ class Implementation(Declarations):
         )
 
     @property
-    def _told(self) -> tuple[object, ...]:
-        """What is declared, in a form to compare: of a function, where it is."""
+    def _comparable(self) -> tuple[object, ...]:
+        """The declarations in a form that can be compared: a function as its location."""
         values = [getattr(self, spec.name) for spec in fields(Declarations) if spec.compare]
         values.append(self.declared_version)
         return tuple(_location(value) if callable(value) else value for value in values)
@@ -172,7 +172,7 @@ def _wrong_signature(operator: str, function: Function) -> str:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return ""  # a builtin that does not tell its signature: the first call will
+        return ""  # a builtin without a signature: its first call will tell
     expected = SIGNATURES[operator]
     try:
         signature.bind(*expected.arguments, **dict.fromkeys(expected.parameters))

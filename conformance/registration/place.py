@@ -9,10 +9,10 @@ _SECONDS_OF_WORK = 2e-5
 """Seconds allowed for a multiply-accumulate: a loop in plain Python takes a tenth of that."""
 
 _MOST_FOR_WORK = 600.0
-"""Seconds allowed for the work of a call at most."""
+"""The most seconds that are allowed for the work of a call."""
 
 _SLOWEST, _LEAST = 50.0, 10.0
-"""Times what the slowest of many calls took, and the least seconds, that the next one gets."""
+"""A call after many others gets this multiple of the slowest one's seconds, and these at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Limits:
     """What a worker may take. A correct implementation comes nowhere near the defaults."""
 
     seconds: float = 30.0
-    """Seconds for a call, besides those for its work; less (fifty times the slowest of the calls so
-    far, and ten at least) once many have been made."""
+    """Seconds for a call, in addition to those for its work. Once many calls have been made, it is
+    less: fifty times the slowest call so far, and ten at least."""
     memory: int = 0
-    """Bytes that the worker may hold in memory; 0: half of the machine's."""
+    """Bytes that the worker may hold in memory; 0 stands for half of the machine's memory."""
     loading: float = 60.0
     """Seconds for loading an implementation, and more for its first call, which often imports and
     starts the engine."""

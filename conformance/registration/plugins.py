@@ -47,8 +47,8 @@ def _run(file: Path, path: str | Path, registered: Registry) -> tuple[Implementa
         if isinstance(problem, KeyboardInterrupt):
             raise
         if isinstance(problem, ConformanceError):
-            said = str(problem).removeprefix(f"{file}: ")  # the file is named once
-            raise PluginError(f"plugin {path}: {said}") from None
+            reason = str(problem).removeprefix(f"{file}: ")  # the file is named once
+            raise PluginError(f"plugin {path}: {reason}") from None
         line = _line_in(problem, file)
         where = f"{path}:{line}" if line else str(path)
         text = " ".join(str(problem).split())
@@ -57,8 +57,8 @@ def _run(file: Path, path: str | Path, registered: Registry) -> tuple[Implementa
 
 
 def check_plugin(path: str | Path) -> Path:
-    """Return the file that ``path`` names; raise `PluginError` where it can be no plugin."""
-    registry.implementations()  # first, so that a name taken twice is the plugin's mistake
+    """Return the file that ``path`` names; raise `PluginError` where it cannot be a plugin."""
+    registry.implementations()  # loaded first, so that the plugin is blamed for a name taken twice
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise PluginError(f"plugin {path}: no such file")

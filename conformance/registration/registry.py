@@ -42,7 +42,7 @@ class Registry:
         return other
 
     def register(self, new: Implementation) -> Implementation:
-        """Register ``new``, and return what its name stands for from now on.
+        """Register ``new``, and return the implementation that its name stands for from now on.
 
         Raises `RegistrationError` where the name is taken by another implementation.
         """
@@ -78,12 +78,13 @@ class Registry:
 
     def get(self, name: str) -> Implementation:
         """Return the implementation called ``name``; raise `ConformanceError` if there is none."""
-        known = self.implementations()
-        if name in known:
-            return known[name]
+        by_name = self.implementations()
+        if name in by_name:
+            return by_name[name]
         if name in self._broken:
             raise PluginError(f"implementation '{name}' could not be loaded: {self._broken[name]}")
-        raise ConformanceError(f"implementation '{name}' is unknown; known are {', '.join(known)}")
+        names = ", ".join(by_name)
+        raise ConformanceError(f"implementation '{name}' is unknown; known are {names}")
 
     def find(self, thing: object) -> Implementation:
         """Return the implementation meant by a name, a registered function, a module or itself.
@@ -95,15 +96,15 @@ class Registry:
         if isinstance(thing, str):
             return self.get(thing)
         if isinstance(thing, ModuleType):
-            meant = self.from_file(Path(getattr(thing, "__file__", None) or "").resolve())
+            matches = self.from_file(Path(getattr(thing, "__file__", None) or "").resolve())
         else:
             registered = self._implementations.values()
-            meant = tuple(i for i in registered if any(f is thing for f in i.functions.values()))
+            matches = tuple(i for i in registered if any(f is thing for f in i.functions.values()))
         label = getattr(thing, "__name__", repr(thing))
-        if len(meant) == 1:
-            return meant[0]
-        if meant:
-            names = ", ".join(implementation.name for implementation in meant)
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            names = ", ".join(implementation.name for implementation in matches)
             raise RegistrationError(f"'{label}' stands for {names}; name one of them")
         raise RegistrationError(
             f"'{label}' is not a registered implementation; "
@@ -143,7 +144,7 @@ def use(registry: Registry) -> Registry:
 
 @contextmanager
 def using(registry: Registry) -> Iterator[Registry]:
-    """Use ``registry`` while this is entered."""
+    """Use ``registry`` inside the ``with`` block."""
     before = use(registry)
     try:
         yield registry
@@ -159,7 +160,7 @@ def implementation(*given: object, **declared: object) -> Implementation:
     What it declares of itself:
     """
     arguments = Arguments(*given, **declared)  # type: ignore[arg-type]  # as `taking` says
-    frame = sys._getframe(1)  # the file that registers it is not told otherwise
+    frame = sys._getframe(1)  # nothing else tells which file registers it
     file = frame.f_code.co_filename
     origin = file if file.startswith("<") else str(Path(file).resolve())
     arguments.check(origin)

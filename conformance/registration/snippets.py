@@ -1,9 +1,9 @@
 """Snippets: an implementation's way to write its engine's own call as source text.
 
 A report shows each difference with a standalone script that uses NumPy and the engine, and nothing
-of this project. The suite writes the arrays and what is exact; the call in between only the
-adapter knows. It says so with a function, given as ``implementation(..., snippet=function)``, from
-a `Call` to the lines of source that make it::
+of this project. The suite writes the arrays and the exact result; only the adapter knows the call
+in between. It declares ``implementation(..., snippet=function)``, a function that takes a
+`SnippetCall` and returns the lines of source that make it::
 
     def snippet(call):
         return [
@@ -21,9 +21,9 @@ a `Call` to the lines of source that make it::
 - Three lines, imports included, keep the whole script within ten.
 - bfloat16 numbers are handed over as float32 arrays, which hold them exactly: cast them in the
   engine, and the result to float32, so that the script needs no further package.
-- Translate as the adapter does, and what it cannot say, decline: return None, or raise anything.
-  Then the report shows a script that calls the adapter's function instead, as it does for an
-  implementation without snippets.
+- Translate as the adapter does. To decline a call, return None, or raise anything: then the report
+  shows a script that calls the adapter's function, as it does for an implementation without
+  snippets.
 - ``invalid`` calls come too, to show what an engine accepts: parameters may then be anything.
 
 `implementations/engines/torch/snippet.py` is an example with every operator.
@@ -38,7 +38,7 @@ from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SnippetCall:
     """One call to be written as source text."""
 
     operator: str
@@ -58,7 +58,7 @@ class Call:
         return plain(value)
 
 
-SnippetFunction: TypeAlias = Callable[[Call], Sequence[str] | None]
+SnippetFunction: TypeAlias = Callable[[SnippetCall], Sequence[str] | None]
 
 
 def plain(value: Any) -> str:

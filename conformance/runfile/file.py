@@ -1,4 +1,4 @@
-"""The run file, written: everything that came of one run, in one SQLite database.
+"""Writing a run file: all results of one run, in one SQLite database.
 
 Rows are written as they are judged, each block in one transaction; the row ``finished`` of the
 table ``run`` is the closing record, without which a run is known to be incomplete. Values of the
@@ -60,7 +60,7 @@ class RunFile:
             self._database.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Insert rows of any tables in one transaction; one with the key of another replaces it."""
+        """Insert rows of any tables in one transaction; a row replaces one with the same key."""
         with self._database:
             for row in rows:
                 self._database.execute(insert_into(type(row)), values_of(row))

@@ -1,4 +1,4 @@
-"""The run file, read: its facts and its rows, each value of the type that its column has.
+"""Reading a run file: its facts and its rows, each value with the type of its column.
 
 Every string is free of control characters, whoever wrote the file.
 """
@@ -38,8 +38,8 @@ class Contents:
 def read(path: str | Path, tables: Sequence[type[Row]] = TABLES) -> Contents:
     """Return what a run file says.
 
-    Raises `RunFileError`, in one line, if it is missing or not one, and, naming the table and the
-    column, where a value has another type than the column: SQLite stores what it is given.
+    Raises `RunFileError`, in one line, if the file is missing or is no run file. It is also raised,
+    with the table and the column, for a value whose type is not the column's: SQLite stores any.
     """
     file = Path(path)
     if not file.is_file():

@@ -29,7 +29,7 @@ from conformance.runfile.text import clean, one_line
 
 
 class Mark(enum.Enum):
-    """What else an annotation may say of a column."""
+    """A further property of a column, which its annotation may name."""
 
     LINES = enum.auto()
     """It is text of several lines."""
@@ -42,7 +42,7 @@ NOT_IN_JSON = Mark.NOT_IN_JSON
 
 _STORED = {str: "TEXT", int: "INTEGER", bool: "INTEGER", float: "REAL"}
 _WIDTH = 94
-"""Of a comment in the schema, which is indented and marked by dashes."""
+"""The width of a comment in the schema, without its indentation and dashes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +56,10 @@ class Row:
 
     @classmethod
     def of(cls, *sources: object, **values: Any) -> Self:
-        """Return a row of ``values``, and else of attributes of the columns' names.
+        """Return a row of ``values``; other columns are attributes of the ``sources``.
 
-        The first of ``sources`` that has a column's attribute gives it. Raises `AttributeError`
-        where none has: a default is for files alone that were written before there was the column.
+        The first source that has an attribute of the column's name gives its value. Raises
+        `AttributeError` where none has one: defaults are only for files older than the column.
         """
         for column in columns(cls):
             if column.name in values:
@@ -108,10 +108,10 @@ class Column:
         return f"{text} DEFAULT {value}"
 
     def read(self, value: Any) -> str | int | float | None:
-        """Return a stored value with the column's type, text cleaned; NaN is None where it may be.
+        """Return a stored value as the column's type, with text cleaned.
 
-        SQLite stores what it is given: raises `TypeError`, `ValueError` or `OverflowError` for what
-        the column does not have.
+        NaN becomes None where the column may be None. SQLite stores values of any type: raises
+        `TypeError`, `ValueError` or `OverflowError` for one that is not of the column's type.
         """
         if value is None and self.optional:
             return None
@@ -124,7 +124,7 @@ class Column:
 
 
 _COLUMNS: dict[type[Row], tuple[Column, ...]] = {}
-"""Those of each table that was asked for: annotations are slow to read, and rows are many."""
+"""The columns of each table, once read: reading annotations is slow, and rows are many."""
 
 
 def columns(row_type: type[Row]) -> tuple[Column, ...]:
@@ -151,7 +151,7 @@ def _column(name: str, hint: Any, default: Any) -> Column:
 
 
 def create_table(row_type: type[Row]) -> str:
-    """Return the statement that makes a table, the prose of its class and columns inside it.
+    """Return the statement that creates a table, with the prose of its class and columns.
 
     SQLite keeps those comments, so that the schema of a file documents it.
     """
@@ -170,7 +170,7 @@ def _comment(prose: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Return a name of a column as SQL has it, which may be a word of SQL's: case."""
+    """Return a column's name quoted, since it may be a keyword of SQL, such as case."""
     return f'"{name}"'
 
 

@@ -1,13 +1,13 @@
-"""The words that a run file has for what came of an implementation, a cell, a case or an entry."""
+"""The words of a run file for the result of an implementation, a cell, a case or an entry."""
 
 from __future__ import annotations
 
 CONFORMS, VIOLATES, UNSUPPORTED = "conforms", "violates", "unsupported"
 CRASHED, TIMED_OUT = "crashed", "timed out"
-"""What comes of one case: it is right, wrong, a declared gap, or has no result."""
+"""The result of one case: right, wrong, a declared gap, or no answer at all."""
 
 FAILED = (VIOLATES, CRASHED, TIMED_OUT)
-"""What makes an implementation fail."""
+"""The results that make an implementation fail."""
 
 INCONCLUSIVE = "inconclusive"
 """The verdict where too little was compared to call it conforming."""
@@ -17,10 +17,10 @@ NOT_INSTALLED = "not installed"
 """The verdict on an implementation whose package is missing."""
 
 KNOWN_DIFFERENCE = "known difference"
-"""What is on an implementation's list occurs; also the verdict where nothing else is wrong."""
+"""An entry of an implementation's list occurs; also the verdict where nothing else is wrong."""
 STALE, NOT_JUDGED = "stale", "not judged"
 OTHER_VERSION, OTHER_MACHINE = "other version", "other machine"
-"""An entry of that list whose case shows nothing any more, was not called, or is not of it."""
+"""An entry of that list: its case shows nothing any more, was not called, or is for others."""
 
 MIXED, NEITHER, NOT_APPLICABLE = "mixed", "neither", "not applicable"
-"""What is followed of a convention where it is no alternative: several, none, or none could be."""
+"""What is followed of a convention, if not one alternative: several, none, or none applies."""

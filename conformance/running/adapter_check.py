@@ -1,11 +1,12 @@
-"""The check of adapters, by the simplest cases: an adapter's mistake is not the engine's.
+"""The check of adapters by the simplest cases: an adapter's mistake is not the engine's.
 
-An adapter, which is an implementation that declares the ``package`` of an engine, translates
-layout, padding and parameters. Before an operator is judged, the smoke suite's simplest cases are:
-they are checked by hand, and one parameter at most is not its default. An engine that others rely
-on computes them rightly; so where a value or a shape is wrong even there, or a case without any
-parameter raises, the adapter is wrong. Then nothing is said of the engine, and no other case of the
-operator is judged. Engines do refuse parameters: what raises in a case that has one accuses nobody.
+An adapter is an implementation that declares the ``package`` of an engine; it translates layout,
+padding and parameters for it. Before an operator is judged, the adapter computes the simplest cases
+of the smoke suite, which were checked by hand and have at most one parameter that is not its
+default. An engine that others rely on computes them correctly. So if a value or a shape is wrong
+even there, or if a case without any parameter raises, the adapter is wrong: nothing is said of the
+engine, and no other case of the operator is judged. An exception in a case with a parameter proves
+nothing, since engines do refuse parameters.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from conformance.spec import Spec
 SUITE = "smoke"
 
 SECONDS = 5.0
-"""Budget for checking an adapter; one that compiles for seconds is checked on fewer cases."""
+"""Budget for checking one adapter; an engine that compiles for seconds gets fewer cases."""
 
 
 def simplest(spec: Spec, operator: str, dims: int, dtype: str) -> list[Case]:
-    """Return the smoke suite's cases of an operator with one parameter at most, plainest first.
+    """Return the smoke suite's cases of an operator with at most one parameter, plainest first.
 
-    A gradient's are those of its forward operator.
+    The cases of a gradient are those of its forward operator.
     """
     gradient = GRADIENTS.get(operator)
     source = gradient.forward.name if gradient else operator
-    # Whole numbers ask for no precision, but maxima tie, and which one gets the gradient differs.
+    # Whole numbers need no precision. But maxima tie, and it is open which one gets the gradient.
     recipe = "normal" if operator == "max_pool_grad" else "integers"
     cases = [
         entry.case.replace(dtype=dtype, data=recipe)
@@ -51,31 +52,35 @@ def simplest(spec: Spec, operator: str, dims: int, dtype: str) -> list[Case]:
     return [gradient.derived(case) for case in cases] if gradient else cases
 
 
-def dtype_of(one: Implementation) -> str | None:
-    """Return the dtype to check an adapter in: float32, else the first floating one it claims."""
-    claimed = [dtype for dtype in ("float32", *FLOATS) if dtype in one.dtypes]
+def dtype_of(implementation: Implementation) -> str | None:
+    """Return the dtype to check an adapter in: float32, or the first floating one that it has."""
+    claimed = [dtype for dtype in ("float32", *FLOATS) if dtype in implementation.dtypes]
     return claimed[0] if claimed else None
 
 
 def check_adapter(
-    one: Implementation, spec: Spec, operator: str, dims: int, known: Sequence[KnownDifference]
+    implementation: Implementation,
+    spec: Spec,
+    operator: str,
+    dims: int,
+    known: Sequence[KnownDifference],
 ) -> Verdict | None:
     """Return the first verdict that shows the adapter of an operator wrong, None if none does.
 
-    ``known`` are the differences that its engine is known for.
+    ``known`` are the known differences of its engine.
     """
-    dtype = dtype_of(one)
-    if one.package is None or dtype is None:
+    dtype = dtype_of(implementation)
+    if implementation.package is None or dtype is None:
         return None
-    cases = affordable(one, simplest(spec, operator, dims, dtype))
+    cases = affordable(implementation, simplest(spec, operator, dims, dtype))
     return first_sign_of_wrong_adapter(
-        map(Prepared.of, cases), lambda prepared: judge_prepared(one, prepared)[0], known
+        map(Prepared.of, cases), lambda prepared: judge_prepared(implementation, prepared)[0], known
     )
 
 
-def affordable(one: Implementation, cases: Iterable[Case]) -> Iterator[Case]:
-    """Yield cases until the budget for checking an adapter is spent; the first is free."""
-    budget = Budget(one, SECONDS, SECONDS)
+def affordable(implementation: Implementation, cases: Iterable[Case]) -> Iterator[Case]:
+    """Yield cases until the budget for checking an adapter is spent; the first case is free."""
+    budget = Budget(implementation, SECONDS, SECONDS)
     for number, case in enumerate(cases):
         if not budget.affords_case(case) and number:
             return
@@ -89,8 +94,8 @@ def first_sign_of_wrong_adapter(
 ) -> Verdict | None:
     """Return the verdict on the first of the simplest cases that shows the adapter wrong, if any.
 
-    ``prepared`` are those cases in its dtype, judged by ``judge``. What one of the ``known``
-    differences covers shows nothing of the adapter.
+    ``prepared`` are those cases in the adapter's dtype, and ``judge`` judges them. A failure that
+    one of the ``known`` differences covers says nothing about the adapter.
     """
     for p in prepared:
         verdict = judge(p)
@@ -101,9 +106,9 @@ def first_sign_of_wrong_adapter(
     return None
 
 
-def violation(one: Implementation, verdict: Verdict) -> Violation:
-    """Return what the report says of an adapter that is wrong: whose mistake, and what shows it."""
-    case = verdict.case
+def violation(implementation: Implementation, verdict: Verdict) -> Violation:
+    """Return the violation that reports a wrong adapter: whose mistake it is, and what shows it."""
+    case, name, package = verdict.case, implementation.name, implementation.package
     return Violation(
         requirement=verdict.requirement or "RESULT-1",
         status=ADAPTER_WRONG,
@@ -111,11 +116,11 @@ def violation(one: Implementation, verdict: Verdict) -> Violation:
         found=case,
         count=1,
         message=(
-            f"the adapter {one.name} is wrong: {case.operator} differs even in one of the simplest "
-            f"cases, so that no other is judged and nothing is said of {one.package}; "
+            f"the adapter {name} is wrong: {case.operator} differs even in one of the simplest "
+            f"cases, so that no other is judged and nothing is said of {package}; "
             f"{verdict.message}"
         ),
-        replay=replay_command(one, case),
-        script=script_of(one, case, verdict),
+        replay=replay_command(implementation, case),
+        script=script_of(implementation, case, verdict),
         engine_script="",
     )

@@ -1,4 +1,4 @@
-"""One block of a run: the cases of one operator and dimension, and every implementation on them."""
+"""One block of a run: every implementation is judged on the cases of one operator and dimension."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from conformance.running import adapter_check, layers, pairwise
 from conformance.running.cell import Cell
 from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Subject
+from conformance.running.layers import LayerVerdict
 from conformance.running.plan import Plan
 from conformance.running.preparing import prepare_block
 from conformance.running.witnesses import examples
 
 LAYER_SHARE = 0.1
-"""The share of a cell's budget that an implementation has for each large case."""
+"""The share of a cell's budget that an implementation may spend on each large case."""
 
 MOST_WRONG = 0.05
-"""The share of wrong cases in a cell up to which it is judged on large ones, too."""
+"""An implementation with a larger share of wrong cases in its cell is not judged on large ones."""
 
 
 @dataclass(slots=True)
@@ -43,14 +44,14 @@ class Block:
     """How many cases an implementation does not compute, by (name, reason)."""
     pairs: list[Pair]
     spent: Counter[str]
-    """Microseconds, by what they were spent on."""
+    """Microseconds spent, by activity."""
     examples: dict[Key, Example] = field(default_factory=dict)
-    """What the cases of the known differences of this block showed."""
-    layers: list[layers.LayerVerdict] = field(default_factory=list)
+    """The outcomes of the smallest cases of the known differences of this block."""
+    layers: list[LayerVerdict] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
-    """Why no more calls of an implementation were made, by its name."""
+    """The reason why an implementation was not called any more, by its name."""
     interrupted: bool = False
-    """Whether the rest of the block was not judged, because the user has ended the run."""
+    """Whether the user ended the run before the whole block was judged."""
 
 
 def run_block(
@@ -58,12 +59,12 @@ def run_block(
 ) -> Block:
     """Prepare the cases of one operator and dimension, and judge every implementation on them.
 
-    ``progress`` is called with the share that is done, and what is being done. A block that is
-    interrupted holds what has been judged so far.
+    ``progress`` is called with the share that is done and the name of the current activity. A block
+    that is interrupted holds what has been judged so far.
     """
     judge = _BlockJudge(plan, operator, dims)
     try:
-        judge.judge_all(progress or (lambda share, what: None))
+        judge.judge_all(progress or (lambda share, activity: None))
     except KeyboardInterrupt:
         judge.block.interrupted = True
     return judge.block
@@ -77,9 +78,9 @@ class _BlockJudge:
         self.block = Block(operator, dims, [], Counter(), [], Counter())
         self.prepared: list[Prepared] = []
         self.subjects: list[Subject] = []
-        """Those that are judged: not the adapters that are wrong."""
+        """The implementations that are judged; wrong adapters are not among them."""
         self.outputs: dict[str, dict[int, Array | None]] = {}
-        """What each implementation returned, by its name and the position of the case."""
+        """The output of each implementation, by its name and the position of the case."""
         self._lap = time.perf_counter()
 
     def judge_all(self, tell: Callable[[float, str], None]) -> None:
@@ -88,7 +89,9 @@ class _BlockJudge:
         self.prepared = prepare_block(self.plan, operator, dims)
         self.spend("preparing")
         judges = [
-            one for one in self.plan.implementations if one.installed and operator in one.functions
+            implementation
+            for implementation in self.plan.implementations
+            if implementation.installed and operator in implementation.functions
         ]
         for number, implementation in enumerate(judges):
             tell(number / len(judges), f"{implementation.name}: {operator} {dims}-D")
@@ -102,10 +105,10 @@ class _BlockJudge:
         self.block.pairs = pairwise.compare(operator, self.prepared, outputs)
         self.spend("comparing pairs")
 
-    def spend(self, what: str) -> None:
-        """Enter the time since the last call, in microseconds."""
+    def spend(self, activity: str) -> None:
+        """Add the time since the last call to an activity, in microseconds."""
         now = time.perf_counter()
-        self.block.spent[what] += round(1e6 * (now - self._lap))
+        self.block.spent[activity] += round(1e6 * (now - self._lap))
         self._lap = now
 
     def judge_implementation(self, implementation: Implementation) -> None:
@@ -113,7 +116,7 @@ class _BlockJudge:
         subject = Subject.of(implementation, plan.known)
         caller = caller_of(implementation)
         outputs = self.outputs[name] = {}
-        if caller.lost is None:
+        if caller.given_up_because is None:
             wrong = adapter_check.check_adapter(
                 subject.implementation, plan.spec, self.operator, self.dims, subject.entries
             )
@@ -133,13 +136,13 @@ class _BlockJudge:
                 outputs |= judge.outputs
                 if judge.interrupted:
                     raise KeyboardInterrupt
-            if caller.lost is None:
+            if caller.given_up_because is None:
                 block.examples |= examples(subject, self.operator, self.dims, dtypes, plan.checks)
-        if caller.lost is not None:
-            block.notes[name] = caller.lost
+        if caller.given_up_because is not None:
+            block.notes[name] = caller.given_up_because
 
     def judge_large(self) -> None:
-        """Judge the large cases; they count in the cells of those that are mostly right."""
+        """Judge the mostly right implementations on large cases, and add these to their cells."""
         block, plan = self.block, self.plan
         if layers.DTYPE not in plan.dtypes or "result" not in plan.checks:
             return
@@ -147,30 +150,31 @@ class _BlockJudge:
         subjects = {
             subject.implementation.name: subject
             for subject in self.subjects
-            if caller_of(subject.implementation).lost is None
+            if caller_of(subject.implementation).given_up_because is None
             if mostly_right(cells.get(subject.implementation.name))
         }
-        chosen = layers.chosen(plan, self.operator, self.dims) if subjects else []
-        if not chosen:
+        large_cases = layers.chosen(plan, self.operator, self.dims) if subjects else []
+        if not large_cases:
             return
         for name in subjects:
             if name not in cells:
                 cells[name] = Cell(name, self.operator, self.dims, layers.DTYPE)
                 block.cells.append(cells[name])
-            cells[name].planned += len(chosen)
+            cells[name].planned += len(large_cases)
         failures: dict[str, list[Verdict]] = {name: [] for name in subjects}
         judges = [subject.careful for subject in subjects.values()]
-        share = LAYER_SHARE * len(chosen)
+        share = LAYER_SHARE * len(large_cases)
         interrupted = False
         try:
-            for judged in layers.judge_layers(
-                judges, chosen, share * plan.seconds, share * plan.clock
+            for layer_verdict in layers.judge_layers(
+                judges, large_cases, share * plan.seconds, share * plan.clock
             ):
-                block.layers.append(judged)
-                verdict, name = judged.verdict, judged.verdict.implementation
+                block.layers.append(layer_verdict)
+                verdict = layer_verdict.verdict
+                name = verdict.implementation
                 elements = math.prod(OPERATORS[self.operator].output_shape(verdict.case))
                 cells[name].count(verdict, elements=elements, nonzero=True)
-                cells[name].seconds += judged.seconds
+                cells[name].seconds += layer_verdict.seconds
                 if verdict.status == UNSUPPORTED:
                     block.gaps[name, verdict.message] += 1
                 elif verdict.failed:
@@ -184,28 +188,30 @@ class _BlockJudge:
 
 
 def mostly_right(cell: Cell | None) -> bool:
-    """Whether a cell is right on so many of its ordinary cases that large ones tell something."""
+    """Whether a cell has so few wrong ordinary cases that large cases can add information."""
     return cell is None or cell.violating <= MOST_WRONG * cell.reached
 
 
-def judged_dtypes(one: Implementation, prepared: Sequence[Prepared], plan: Plan) -> dict[str, int]:
+def judged_dtypes(
+    implementation: Implementation, prepared: Sequence[Prepared], plan: Plan
+) -> dict[str, int]:
     """Return the dtypes that an implementation is judged in, with how many cases each has."""
     return {
         dtype: count
         for dtype, count in Counter(p.case.dtype for p in prepared).items()
-        if dtype not in plan.claimed or dtype in one.dtypes
+        if dtype not in plan.claimed or dtype in implementation.dtypes
     }
 
 
 def unjudged(
-    one: Implementation, prepared: Sequence[Prepared], plan: Plan, wrong: Verdict
+    implementation: Implementation, prepared: Sequence[Prepared], plan: Plan, wrong: Verdict
 ) -> list[Cell]:
-    """Return the cells of an operator whose adapter is wrong: nothing was judged in them."""
+    """Return the cells of an operator whose adapter is wrong; none of their cases was judged."""
     operator, dims = wrong.case.operator, wrong.case.dims
     cells = [
-        Cell(one.name, operator, dims, dtype, planned, adapter_wrong=True)
-        for dtype, planned in judged_dtypes(one, prepared, plan).items()
+        Cell(implementation.name, operator, dims, dtype, planned, adapter_wrong=True)
+        for dtype, planned in judged_dtypes(implementation, prepared, plan).items()
     ]
     for cell in cells[:1]:
-        cell.violating, cell.violations = 1, [adapter_check.violation(one, wrong)]
+        cell.violating, cell.violations = 1, [adapter_check.violation(implementation, wrong)]
     return cells

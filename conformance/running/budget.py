@@ -1,9 +1,9 @@
 """The time that judging is reckoned to take, so that two runs judge the same cases.
 
-A budget that a clock measures ends at another case each time, and a verdict changes with it. This
-one is spent on what calls usually take, and on what an implementation declares besides:
-``shape_seconds`` where its engine compiles for each shape, ``work_seconds`` where it loops. The
-clock ends only what takes many times as long as it may; where it ends a cell, the report says so.
+If a clock measured the budget, it would end at another case in each run, and verdicts would change.
+Instead, each call costs the time that calls usually take, plus what an implementation declares:
+``shape_seconds`` if its engine compiles for each shape, ``work_seconds`` if it loops. The clock
+ends only what takes many times as long as allowed; if it ends a cell, the report says so.
 """
 
 from __future__ import annotations
@@ -20,41 +20,43 @@ CLOCK_FACTOR = 10.0
 CALL_SECONDS = 2e-4
 """Seconds that a call and its judgment take."""
 CALL_OVERHEAD_MACS = 50_000
-"""What a call costs besides its work, in multiply-accumulates."""
+"""The overhead of a call, in multiply-accumulates."""
 MAC_SECONDS = 5e-10
 """Seconds that a multiply-accumulate takes."""
 REFERENCE_MAC_SECONDS = 2e-7
 """Seconds that a multiply-accumulate takes in a reference, its judgment included."""
 DATA_SECONDS = 1e-3
-"""Seconds that it takes to make the data of a call."""
+"""Seconds that making the data of a call takes."""
 CALLS_PER_HISTORY = 10
 """Calls of a history (`checks.histories`); most of them have data of their own."""
 CALLS_PER_RELATION = 8
 """Calls for the relations of a case; some have shapes that were not called before."""
 
 
-def of_call(one: Implementation, macs: float, *, shapes: int = 1) -> float:
-    """Return the seconds that a call of so many multiply-accumulates is reckoned at.
+def of_call(implementation: Implementation, macs: float, *, shapes: int = 1) -> float:
+    """Return the seconds that a call of ``macs`` multiply-accumulates is reckoned to take.
 
-    ``shapes`` says how many shapes it has that were not called before.
+    ``shapes`` is the number of its shapes that were not called before.
     """
-    return CALL_SECONDS + shapes * one.shape_seconds + macs * max(MAC_SECONDS, one.work_seconds)
+    per_mac = max(MAC_SECONDS, implementation.work_seconds)
+    return CALL_SECONDS + shapes * implementation.shape_seconds + macs * per_mac
 
 
 class Budget:
-    """What one implementation may spend on calls that follow one another.
+    """The time that one implementation may spend on a series of calls.
 
-    Each method spends, and returns whether the budget still holds that. The clock, which runs from
-    the second time on (what comes before may import and compile; nothing has to, of what is
-    ``warm``), ends what takes `CLOCK_FACTOR` times as long as it allows, or would.
+    Each method spends some of it, and returns whether the budget still affords that. The clock
+    starts with the second call, since the first may import and compile; for an implementation that
+    is ``warm`` it starts at once. It ends the series when that takes, or is going to take,
+    `CLOCK_FACTOR` times as long as the clock allows.
     """
 
     def __init__(
-        self, one: Implementation, seconds: float, clock: float, *, warm: bool = False
+        self, implementation: Implementation, seconds: float, clock: float, *, warm: bool = False
     ) -> None:
         self.stopped = False
-        """Whether the clock ended it, so that another time may end it elsewhere."""
-        self._one, self._seconds, self._clock = one, seconds, clock
+        """Whether the clock ended the series, which may end elsewhere in another run."""
+        self._implementation, self._seconds, self._clock = implementation, seconds, clock
         self._spent = self._worked = 0.0
         self._begun = time.perf_counter() if warm else None
         self._shapes: set[Case] = set()
@@ -62,10 +64,10 @@ class Budget:
     def affords_case(
         self, case: Case, *, called: bool = True, done: float = 0.0, enough: float = 1.0
     ) -> bool:
-        """Spend what a case takes: less where its shape was ``called`` before, or not at all.
+        """Spend what a case takes, which is less if its shape is not new or it is not ``called``.
 
-        ``done`` is the share of all that is to be done, and ``enough`` how many times over the
-        budget may be spent.
+        ``done`` is the share of the whole series that is done, and ``enough`` is the factor by
+        which the budget may be exceeded.
         """
         shape = case.replace(data="integers", seed=0, memory="contiguous")
         new = called and not case.invalid and shape not in self._shapes
@@ -93,7 +95,7 @@ class Budget:
         done: float = 0.0,
         enough: float = 1.0,
     ) -> bool:
-        """Spend on calls of so much work in all, and on what takes so many seconds ``besides``."""
+        """Spend on ``calls`` with ``macs`` of work in all, and further seconds ``besides``."""
         now = time.perf_counter()
         if self._worked and self._begun is None:
             self._begun = now
@@ -101,7 +103,7 @@ class Budget:
         work_and_calls = macs + calls * CALL_OVERHEAD_MACS
         ahead = taken * work_and_calls / self._worked if self._worked else 0.0
         share = max(done, self._spent / (enough * self._seconds))
-        self._spent += of_call(self._one, macs, shapes=shapes) + besides
+        self._spent += of_call(self._implementation, macs, shapes=shapes) + besides
         self._worked += work_and_calls
         most = CLOCK_FACTOR * self._clock
         slow = taken > enough * self._clock and taken > most * share

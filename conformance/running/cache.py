@@ -1,9 +1,10 @@
-"""The bank: the cases of one operator and dimension, prepared once and kept in the user's cache.
+"""Banks: the prepared cases of one operator and dimension, kept in the user's cache folder.
 
-A bank file is a NumPy ``.npz`` of two arrays: ``header``, JSON that says for each case its id and
-where its arrays lie, and ``blob``, their bytes. No pickle; the archive's checksums find damage;
-a file is written under another name and renamed, so that a reader never sees half of one. Its
-name is a digest of all that made it: spec, seed, counts, versions and this package's sources.
+A bank file is a NumPy ``.npz`` of two arrays: ``header`` is JSON that has the id of each case and
+the offsets of its arrays, and ``blob`` has their bytes. It needs no pickle, and the checksums of
+the archive detect damage. A file is written under another name and then renamed, so that a reader
+never sees half a file. Its name is a digest of all that it was made from: spec, seed, counts,
+versions and the sources of this package.
 """
 
 from __future__ import annotations
@@ -31,30 +32,30 @@ from conformance.judging import Prepared
 from conformance.operators.base import Reference
 
 CACHE_BYTES = 1 << 30
-"""The cache folder is kept below this size; the banks unused for longest go first."""
+"""The cache folder is kept below this size; the least recently used banks are deleted first."""
 
 
 def cache_folder() -> Path:
-    """Return the folder of cached banks, inside the user's cache folder."""
+    """Return the folder of cached banks, which is inside the user's cache folder."""
     return Path(platformdirs.user_cache_dir("convformance")) / "banks"
 
 
 def key(**facts: Any) -> str:
-    """Return the name of the bank made from ``facts`` by these sources and versions."""
+    """Return the name of the bank that these sources and versions make from ``facts``."""
     facts |= {**_versions(), "sources": _sources()}
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool) -> list[Prepared]:
-    """Return the prepared cases of the bank called ``name``, made now if the cache has none.
+    """Return the prepared cases of the bank called ``name``; make them if the cache has none.
 
-    Nothing about the cache is ever fatal: a damaged or unwritable one costs time only.
+    A damaged or unwritable cache costs time, and never raises.
     """
     path = cache_folder() / f"{name}.npz"
     if cached and (stored := _load(path)) is not None:
         with contextlib.suppress(OSError):
-            os.utime(path)  # used now: among the last to be pruned
+            os.utime(path)  # marks it as recently used
         return stored
     bank = [Prepared.of(case) for case in make_cases()]
     if cached:
@@ -66,9 +67,9 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
 def cached_cases(
     make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
 ) -> list[Case]:
-    """Return the cases called ``name``, made now if the cache has none: their ids alone are kept.
+    """Return the cases called ``name``; make them if the cache has none. It keeps their ids only.
 
-    As with `prepare`, nothing about the cache is ever fatal.
+    As with `prepare`, a damaged or unwritable cache never raises.
     """
     path = cache_folder() / f"{name}.json"
     if cached:
@@ -89,7 +90,7 @@ def _versions() -> dict[str, str]:
 
 @cache
 def _sources() -> str:
-    """Return a digest of the package's sources: an edited recipe or reference makes new banks."""
+    """Return a digest of the package's sources, so that editing a reference makes new banks."""
     folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
@@ -102,9 +103,9 @@ def _load(path: Path) -> list[Prepared] | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             blob = archive["blob"]
-        blob.flags.writeable = False  # judged by many, one after the other
+        blob.flags.writeable = False  # all implementations share it
         return [_unpack(entry, blob) for entry in header]
-    except Exception:  # whatever is wrong with the file, a new one is made
+    except Exception:  # whatever is wrong with the file, a new one replaces it
         return None
 
 
@@ -120,7 +121,7 @@ def _store(path: Path, bank: list[Prepared]) -> None:
                 continue
             entry[field] = [value.dtype.name, list(value.shape), offset]
             parts.append(value.tobytes())
-            padding = -value.nbytes % 8  # keep every array aligned
+            padding = -value.nbytes % 8  # keeps every array aligned
             parts.append(bytes(padding))
             offset += value.nbytes + padding
         header.append(entry)
@@ -145,7 +146,7 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def _fields(prepared: Prepared) -> dict[str, Any]:
     reference = prepared.reference
     inputs = {f"input{i}": value for i, value in enumerate(prepared.inputs)}
-    names = ("exact", "residual", "magnitude", "terms", "error", "exact_mask")
+    names = ("exact", "residual", "magnitude", "terms", "error", "single_valued")
     return inputs | {name: getattr(reference, name) for name in names}
 
 
@@ -168,13 +169,13 @@ def _array(value: Any, blob: Array) -> Any:
 
 
 def _prune(folder: Path) -> None:
-    found = []
+    files = []
     for file in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another process may prune as well
+        with contextlib.suppress(FileNotFoundError):  # another process may prune, too
             status = file.stat()
-            found.append((status.st_mtime_ns, status.st_size, file))
+            files.append((status.st_mtime_ns, status.st_size, file))
     total = 0
-    for _, size, file in sorted(found, reverse=True):
+    for _, size, file in sorted(files, reverse=True):
         total += size
         if total > CACHE_BYTES:
             file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""From failures to causes: failures shrunk, and those that one cause explains counted as one."""
+"""From failures to causes: failures are shrunk, and those of one cause are one violation."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from conformance.scripts.engine import engine_script_of
 from conformance.scripts.standalone import replay_command, script_of
 
 MAX_CAUSES = 4
-"""Different causes of failure of one check that are shrunk in one cell."""
+"""How many causes of failures of one kind are shrunk in one cell."""
 EACH_SECONDS = 4.0
 """Time for shrinking one failure."""
 MAX_SECONDS = 10.0
-"""Time for shrinking the failures of one cell; what is left is reported as it was found."""
+"""Time for shrinking the failures of one cell; the remaining ones are reported unshrunk."""
 _RESTARTS = 10
-"""Starts of a worker that shrinking failures which end it may cost, besides its time."""
+"""How many starts of a worker are allowed on top, where failures end the worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,95 +45,97 @@ class Violation:
     message: str
     script: str
     engine_script: str
-    """The case with the engine alone, in ten lines at most; empty where there is no such script."""
+    """The case as a script of at most ten lines that needs the engine alone; may be empty."""
     replay: str
 
 
 def shrink_to_violations(
-    one: Implementation,
+    implementation: Implementation,
     failures: Sequence[Verdict],
     known: Sequence[KnownDifference] = (),
     *,
     shrinking: bool = True,
 ) -> Iterator[Violation]:
-    """Shrink failures to their causes, and yield one violation a cause.
+    """Shrink failures to their causes, and yield one violation for each cause.
 
-    A shrunk case keeps only the parameters that its failure needs. Failures of the same kind that
-    have all of those count as the same cause; the next that does not is shrunk in its turn.
-    Shrinking stays away from ``known`` differences: it would end at one instead of the new one.
-    Without ``shrinking`` each cause is shown by the case that was found first.
+    A shrunk case keeps only the parameters that its failure needs. All failures of the same kind
+    that have these parameters count as the same cause; then the next failure is shrunk. Shrinking
+    avoids ``known`` differences, since it would end at one of them instead of at the new failure.
+    Without ``shrinking`` each cause is shown by the case that failed first.
     """
-    caller = caller_of(one)
+    caller = caller_of(implementation)
     restarts = _RESTARTS * caller.startup
     ended = any(failure.ended for failure in failures)
     deadline = time.monotonic() + MAX_SECONDS + (restarts if ended else 0.0)
-    left = list(failures)
+    unexplained = list(failures)
     causes: Counter[str] = Counter()
-    while left:
-        failure = left[0]
+    while unexplained:
+        failure = unexplained[0]
         kind = kind_of(failure)
         limit = len(failures) if kind.startswith("REJECT") else MAX_CAUSES
         if causes[kind] >= limit:
-            left = [other for other in left if kind_of(other) != kind]
+            unexplained = [other for other in unexplained if kind_of(other) != kind]
             continue
         causes[kind] += 1
 
         def fails(case: Case, kind: str = kind, failure: Verdict = failure) -> bool:
             if any(entry.fatal and entry.holds(case) for entry in known):
                 return False
-            verdict = judge_again(one, case, failure)
+            verdict = judge_again(implementation, case, failure)
             return kind_of(verdict) == kind and matching_entry(known, verdict) is None
 
         smallest, verdict = failure.case, failure
-        patience = EACH_SECONDS + (restarts if failure.ended else 0.0)
-        seconds = min(patience, deadline - time.monotonic())
+        limit_seconds = EACH_SECONDS + (restarts if failure.ended else 0.0)
+        seconds = min(limit_seconds, deadline - time.monotonic())
         if shrinking and seconds > 0:
-            with caller.trying():
-                if caller.lost is None and fails(failure.case):
+            with caller.while_shrinking():
+                if caller.given_up_because is None and fails(failure.case):
                     smallest = shrink(failure.case, fails, seconds=seconds)
         if smallest != failure.case:
-            with caller.trying(hurried=False):
-                last = judge_again(one, smallest, failure)
-            if last.failed:
-                verdict = last
-            elif failure.ended:  # it comes back after all, later than the search waited for
+            with caller.while_shrinking(short_limits=False):
+                final_verdict = judge_again(implementation, smallest, failure)
+            if final_verdict.failed:
+                verdict = final_verdict
+            elif failure.ended:  # the call does return, but later than the search waited for
                 smallest = failure.case
         needed = deviations(smallest)
         same = [
-            other for other in left if kind_of(other) == kind and needed <= deviations(other.case)
+            other
+            for other in unexplained
+            if kind_of(other) == kind and needed <= deviations(other.case)
         ] or [failure]
         yield Violation(
-            requirement=cited_requirement(one, verdict, smallest),
+            requirement=cited_requirement(implementation, verdict, smallest),
             status=verdict.status,
             case=smallest,
             found=failure.case,
             count=len(same),
             message=verdict.message,
-            replay=replay_command(one, smallest),
-            script=script_of(one, smallest, failure),
-            engine_script=engine_script_of(one, smallest, failure, verdict),
+            replay=replay_command(implementation, smallest),
+            script=script_of(implementation, smallest, failure),
+            engine_script=engine_script_of(implementation, smallest, failure, verdict),
         )
-        left = [other for other in left if other not in same]
+        unexplained = [other for other in unexplained if other not in same]
 
 
-def judge_again(one: Implementation, case: Case, failure: Verdict) -> Verdict:
-    """Judge a case anew, in the way that showed a failure."""
+def judge_again(implementation: Implementation, case: Case, failure: Verdict) -> Verdict:
+    """Judge a case again, in the way that showed a failure."""
     if not failure.history:
-        return judge_any(one, case)
+        return judge_any(implementation, case)
     if failure.history == HISTORY_OF_RELATIONS:
-        related = relate(one, case, failure.requirement)
+        related = relate(implementation, case, failure.requirement)
         verdict = next((verdict for verdict in related if verdict.failed), None)
     else:
-        verdict = judge_named_history(one, case, failure.history)
-    return verdict or Verdict(one.name, case, CONFORMS)
+        verdict = judge_named_history(implementation, case, failure.history)
+    return verdict or Verdict(implementation.name, case, CONFORMS)
 
 
 def kind_of(verdict: Verdict) -> str:
-    """Return what makes two failures the same kind: a wrong result, however it was noticed."""
+    """Return the kind of a failure: all wrong results are of one kind. Empty for no failure."""
     if not verdict.failed:
         return ""
     requirement = verdict.requirement or ""
-    if verdict.history:  # how a history shows a state that is kept is a matter of chance
+    if verdict.history:  # it is chance which requirement a kept state violates
         return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
     if verdict.case.invalid and verdict.ended:
         return f"{requirement} {verdict.status}"

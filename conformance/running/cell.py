@@ -1,4 +1,4 @@
-"""A cell of a run: what came of one implementation for one operator, dimension and dtype."""
+"""A cell of a run: the results of one implementation for one operator, dimension and dtype."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MIN_COMPARED = 10
 """A cell that compared fewer cases than this proves too little to be called conforming."""
 
 MIN_NONZERO = 0.1
-"""So does one in which fewer than this share of the cases has a result that is not all zero."""
+"""A cell needs a result that is not all zero in this share of its cases to be called conforming."""
 
 
 @dataclass(slots=True)
 class Cell:
-    """What came of one implementation for one operator, dimension and dtype."""
+    """The results of one implementation for one operator, dimension and dtype."""
 
     implementation: str
     operator: str
@@ -48,25 +48,25 @@ class Cell:
     seconds: float = 0.0
     violations: list[Violation] = field(default_factory=list)
     covered: Counter[int] = field(default_factory=Counter)
-    """Failures that a known difference covers, by its place in the implementation's list; they are
-    not among the violating ones."""
+    """How many failures each known difference covers, by its index in the implementation's list.
+    They are not counted as violating."""
     conventions: list[Probe] = field(default_factory=list)
-    """Which alternative of each convention was seen to be followed."""
+    """The alternative of each convention that the implementation follows."""
     stopped: bool = False
-    """Whether the clock ended it, so that another run may judge other cases."""
+    """Whether the clock ended the cell, so that another run may judge other cases."""
     adapter_wrong: bool = False
     """Whether nothing was judged, because the adapter fails the simplest cases."""
 
     @property
     def known(self) -> int:
-        """How many failures a known difference covers."""
+        """The number of failures that known differences cover."""
         return self.covered.total()
 
     @property
     def verdict(self) -> str:
-        """violates, conforms, unsupported, inconclusive where too little was compared, or known.
+        """One of the verdicts of `conformance.runfile.words`.
 
-        Or that the adapter is wrong, where it is, and nothing was judged.
+        It is inconclusive if too little was compared.
         """
         if self.adapter_wrong:
             return ADAPTER_WRONG
@@ -74,7 +74,7 @@ class Cell:
             return VIOLATES
         if self.known:
             return KNOWN_DIFFERENCE
-        if self.unsupported and not self.nonzero:  # invalid calls alone were compared
+        if self.unsupported and not self.nonzero:  # only invalid calls were compared
             return UNSUPPORTED
         if self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
             return INCONCLUSIVE
@@ -85,7 +85,10 @@ class Cell:
         return tables.Cell.of(self, worst_case=self.worst_case.id if self.worst_case else None)
 
     def count(self, verdict: Verdict, *, elements: int, nonzero: bool) -> None:
-        """Add a verdict on a case: how many ``elements`` it has, and whether one is ``nonzero``."""
+        """Count a verdict on a case whose exact result has so many ``elements``.
+
+        ``nonzero`` says whether one of them is not zero.
+        """
         self.reached += 1
         if verdict.status == UNSUPPORTED:
             self.unsupported += 1
@@ -97,9 +100,10 @@ class Cell:
             self.worst, self.worst_case = verdict.worst, verdict.case
 
     def explain(self, subject: Subject, failures: Sequence[Verdict], *, interrupted: bool) -> bool:
-        """Add failures: the causes of those that no known difference covers.
+        """Count failures, and add a violation for each cause that no known difference covers.
 
-        They are not shrunk once the user has ``interrupted`` the run. Return whether he has by now.
+        Failures are not shrunk if the user has ``interrupted`` the run. Return whether the user has
+        interrupted it by now.
         """
         new, covered = subject.separate_known(failures)
         self.covered += covered

@@ -1,7 +1,7 @@
 """Ctrl-C: a run ends within moments, and what has been judged so far is written down.
 
-The terminal interrupts the run and the processes of its pool alike. Each of those gives back the
-block that it is at, as far as it is judged; outside of a block it takes no notice.
+The terminal interrupts both the run and the processes of its pool. Each of these processes returns
+its current block as far as it is judged; it ignores an interrupt outside of a block.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 _PATIENCE = 1.0
-"""Seconds that the processes of a pool have to give back what they have judged."""
+"""Seconds that the processes of a pool have to return what they have judged."""
 
 
 def start_pool_process() -> None:
-    """Begin a process of a pool: what it prints goes to stderr, and interrupts wait for a block.
+    """Prepare a process of a pool: it prints to stderr, and is interruptible only inside a block.
 
-    It ends with the process that started it, by whatever death, and its workers with it.
+    It and its workers end when the process that started it ends, however that happens.
     """
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -41,7 +41,7 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt in a process of a pool, once, if it is interrupted inside."""
+    """Raise KeyboardInterrupt once if a process of a pool is interrupted inside the context."""
     if not _in_main_thread() or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         yield
         return
@@ -59,22 +59,22 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold an interrupt back until what is inside is done: a block is written whole."""
+    """Delay an interrupt until the end of the context, so that a block is written whole."""
     if not _in_main_thread():
         yield
         return
-    held = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    interrupts = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
+        signal.signal(signal.SIGINT, handler)
+    if interrupts:
         raise KeyboardInterrupt
 
 
 def interrupt_pool(futures: Sequence[Future[Result]], take: Callable[[Result], None]) -> None:
-    """Interrupt the processes of a pool, and take what they have."""
+    """Interrupt the processes of a pool, and take the results that they return."""
     for future in futures:
         future.cancel()
     for child in multiprocessing.active_children():
@@ -88,7 +88,7 @@ def interrupt_pool(futures: Sequence[Future[Result]], take: Callable[[Result], N
 
 
 def end_pool() -> None:
-    """End the processes of a pool, whatever they are at; the guardians end their workers."""
+    """End the processes of a pool at once; the guardians end their workers."""
     for child in multiprocessing.active_children():
         child.kill()
 

@@ -1,4 +1,4 @@
-"""Judging one cell: histories of calls, then the cases, relations and conventions, in turn."""
+"""Judging one cell: first histories of calls, then its cases, relations and conventions."""
 
 from __future__ import annotations
 
@@ -30,40 +30,41 @@ HISTORIES_SHARE = 0.5
 RELATIONS_SHARE = 0.1
 """The share of a cell's budget that is spent on relations, after the cases (`checks.relations`)."""
 PROBING_SHARE = 0.1
-"""The share that is spent on conventions which were probed once (`checks.conventions`)."""
+"""The share of a cell's budget that is spent on probing conventions (`checks.conventions`)."""
 
 OVERTIME_FACTOR = 3.0
-"""A cell may spend its budget this many times over until `MIN_COMPARED` cases were compared."""
+"""A cell may exceed its budget by this factor until `MIN_COMPARED` cases were compared."""
 
 HISTORIES = 8
-"""Cases of a cell that are called again and again."""
+"""The number of cases of a cell that histories are made from."""
 
 
 class CellJudge:
     """Judges an implementation on the cases of one cell, each with its position in the block.
 
-    What came of it are attributes, which hold what was judged so far if the user interrupts.
+    The results are in the attributes; if the user interrupts, they hold what was judged so far.
     """
 
     def __init__(self, subject: Subject, cases: Sequence[tuple[int, Prepared]], plan: Plan) -> None:
         first = cases[0][1].case
         self.subject, self.plan = subject, plan
-        self.one = subject.careful
+        self.implementation = subject.careful
         self.fatal = subject.fatal_cases(p.case for _, p in cases)
         self.called = [(position, p) for position, p in cases if p.case not in self.fatal]
-        self.cell = Cell(self.one.name, first.operator, first.dims, first.dtype, planned=len(cases))
+        name = self.implementation.name
+        self.cell = Cell(name, first.operator, first.dims, first.dtype, planned=len(cases))
         self.gaps = Counter[tuple[str, str]]()
         """How many cases the implementation does not compute, by (name, reason)."""
         self.outputs: dict[int, Array | None] = {}
-        """What it returned for ordinary cases, by their position in the block."""
+        """The outputs for ordinary cases, by their position in the block."""
         self.interrupted = False
         self.failures: list[Verdict] = []
         self.started = time.perf_counter()
 
     def judge(self) -> None:
-        """Judge the cell; an interrupt is noted, not raised."""
+        """Judge the cell. An interrupt by the user is recorded, and not raised."""
         try:
-            # Histories come first: a kernel that goes wrong after some calls still is at its first.
+            # Histories come first, while a kernel that fails after some calls has not failed yet.
             self.judge_histories()
             self.judge_cases()
             self.judge_relations()
@@ -77,14 +78,17 @@ class CellJudge:
         )
 
     def judge_histories(self) -> None:
-        for verdict in judge_histories(self.one, [p for _, p in self.called], self.plan):
+        for verdict in judge_histories(self.implementation, [p for _, p in self.called], self.plan):
             if self.concerns(verdict):
                 self.failures.append(verdict)
 
     def judge_cases(self) -> None:
-        one, cell, budget = self.one, self.cell, _budget(self.one, self.plan)
-        with contextlib.closing(judge_each(one, (p for _, p in self.called))) as judged:
-            for (position, p), (verdict, output) in zip(self.called, judged, strict=False):
+        implementation, cell = self.implementation, self.cell
+        budget = _budget(implementation, self.plan)
+        with contextlib.closing(
+            judge_each(implementation, (p for _, p in self.called))
+        ) as verdicts:
+            for (position, p), (verdict, output) in zip(self.called, verdicts, strict=False):
                 if p.case.check == "result":
                     self.outputs[position] = output
                 exact = p.reference.exact
@@ -93,42 +97,48 @@ class CellJudge:
                 if verdict.failed and self.concerns(verdict):
                     self.failures.append(verdict)
                 elif verdict.status == UNSUPPORTED:
-                    self.gaps[one.name, verdict.message] += 1
-                called, done = one.gap(p.case) is None, cell.reached / len(self.called)
+                    self.gaps[implementation.name, verdict.message] += 1
+                called, done = implementation.gap(p.case) is None, cell.reached / len(self.called)
                 enough = 1.0 if cell.nonzero >= MIN_COMPARED else OVERTIME_FACTOR
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
                     break
         cell.stopped = budget.stopped
 
     def judge_relations(self) -> None:
-        one, cell = self.one, self.cell
-        # They say little about results that are wrong already.
-        if not self.failures and not cell.stopped and caller_of(one).lost is None:
-            for verdict in judge_relations(one, cell.operator, cell.dims, cell.dtype, self.plan):
+        implementation, cell = self.implementation, self.cell
+        operator, dims, dtype = cell.operator, cell.dims, cell.dtype
+        # Relations say little about results that are wrong already.
+        if (
+            not self.failures
+            and not cell.stopped
+            and caller_of(implementation).given_up_because is None
+        ):
+            for verdict in judge_relations(implementation, operator, dims, dtype, self.plan):
                 if verdict.failed:
                     self.failures.append(verdict)
         cell.seconds = time.perf_counter() - self.started
 
     def probe_conventions(self) -> None:
-        one, cell = self.one, self.cell
-        if "declare" not in self.plan.checks or not cell.reached or caller_of(one).lost is not None:
+        implementation, cell = self.implementation, self.cell
+        given_up = caller_of(implementation).given_up_because is not None
+        if "declare" not in self.plan.checks or not cell.reached or given_up:
             return
-        go_on = _budget(one, self.plan, PROBING_SHARE, warm=True).affords_case
-        cell.conventions = probe(one, cell.operator, cell.dims, cell.dtype, go_on)
+        affords = _budget(implementation, self.plan, PROBING_SHARE, warm=True).affords_case
+        cell.conventions = probe(implementation, cell.operator, cell.dims, cell.dtype, affords)
         shown = {verdict.requirement for verdict in self.failures}
         self.failures += [
             verdict
-            for verdict in mismatches(one, cell.conventions)
+            for verdict in mismatches(implementation, cell.conventions)
             if verdict.requirement == "DECLARE-5" or verdict.requirement not in shown
         ]
 
     def concerns(self, verdict: Verdict) -> bool:
-        """Whether a failure is one of a check that is made."""
+        """Whether a failure belongs to a check that the plan makes."""
         check, own = check_of(verdict.requirement or ""), verdict.case.check
         concerned = {check}
         if own in ("layout", "special") and check in ("result", "declare"):
-            concerned = {own}  # its case is for that check
-        elif check == "process":  # how a call ends matters to every check that makes it
+            concerned = {own}  # the case was made for that check
+        elif check == "process":  # how a call ends matters to every check that makes the call
             concerned = {check, own}
         elif check == "integer":
             concerned = {check, "result"}
@@ -136,56 +146,58 @@ class CellJudge:
 
 
 def judge_histories(
-    one: Implementation, prepared: Sequence[Prepared], plan: Plan
+    implementation: Implementation, prepared: Sequence[Prepared], plan: Plan
 ) -> Iterator[Verdict]:
-    """Yield what calls that follow one another show, on a few of a cell's ordinary cases.
+    """Judge series of calls on a few of a cell's ordinary cases, and yield the failures.
 
-    The first history has every dtype, so that what one of them leaves behind is met by the others.
+    The first history has every dtype, so that the state which one dtype leaves meets the others.
     """
     ordinary = [
         p.case
         for p in prepared
-        if p.case.check == "result" and p.case.x[0] and one.gap(p.case) is None
+        if p.case.check == "result" and p.case.x[0] and implementation.gap(p.case) is None
     ]
     if not {"repeat", "purity", "reject", "declare"} & {*plan.checks} or not ordinary:
         return
-    budget = _budget(one, plan, HISTORIES_SHARE)
+    budget = _budget(implementation, plan, HISTORIES_SHARE)
     for number, (name, case) in enumerate(histories_of(ordinary)):
         afforded = budget.affords_history(case)
-        if caller_of(one).lost is not None or (number and not afforded):
+        if caller_of(implementation).given_up_because is not None or (number and not afforded):
             break
-        verdict = judge_named_history(one, case, name, seconds=plan.clock)
+        verdict = judge_named_history(implementation, case, name, seconds=plan.clock)
         if verdict is not None:
             yield verdict
 
 
 def histories_of(ordinary: Sequence[Case]) -> Iterator[tuple[str, Case]]:
-    """Yield the histories of a cell, each with the case that it is made from."""
+    """Yield the names of the histories of a cell, each with the case that it is made from."""
     cases = sorted(ordinary, key=work)
-    chosen = cases[:: -(-len(cases) // HISTORIES)]
-    rounded = [case for case in cases if case.data == "normal"] or cases  # noise shows there
-    yield "dtypes", chosen[0]
-    yield "many", rounded[len(rounded) // 4]
-    yield "turns", rounded[len(rounded) // 3]
-    for number, case in enumerate(chosen):
+    spread = cases[:: -(-len(cases) // HISTORIES)]
+    inexact = [case for case in cases if case.data == "normal"] or cases  # noise shows there
+    yield "dtypes", spread[0]
+    yield "many", inexact[len(inexact) // 4]
+    yield "turns", inexact[len(inexact) // 3]
+    for number, case in enumerate(spread):
         yield "data", case
-        # Each of the others on every third case.
+        # Each of the other histories is made from every third case.
         yield from ((name, case) for name in SHORT[1 + number % 3 :: 3])
 
 
 def judge_relations(
-    one: Implementation, operator: str, dims: int, dtype: str, plan: Plan
+    implementation: Implementation, operator: str, dims: int, dtype: str, plan: Plan
 ) -> Iterator[Verdict]:
-    """Yield what relations say of a cell: of shapes too large for a reference, above all."""
+    """Judge the relations of a cell, most of them on shapes too large for a reference."""
     if "relations" not in plan.checks:
         return
     cases = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
-    budget = _budget(one, plan, RELATIONS_SHARE, warm=True)
+    budget = _budget(implementation, plan, RELATIONS_SHARE, warm=True)
     own = [case for case in cases if case.dtype == dtype]
-    yield from relations.judge_cases(one, own, budget.affords_relations)
+    yield from relations.judge_cases(implementation, own, budget.affords_relations)
 
 
-def _budget(one: Implementation, plan: Plan, share: float = 1.0, *, warm: bool = False) -> Budget:
-    """Return the budget of an implementation for a cell, or for a share of what that may take."""
-    clock = plan.clock + MIN_COMPARED * one.shape_seconds
-    return Budget(one, share * plan.seconds, share * clock, warm=warm)
+def _budget(
+    implementation: Implementation, plan: Plan, share: float = 1.0, *, warm: bool = False
+) -> Budget:
+    """Return the budget of an implementation for a cell, or for a ``share`` of it."""
+    clock = plan.clock + MIN_COMPARED * implementation.shape_seconds
+    return Budget(implementation, share * plan.seconds, share * clock, warm=warm)

@@ -1,4 +1,4 @@
-"""Known differences in a run: which failures they cover, and which of them no longer occur."""
+"""Known differences in a run: the failures that they cover, and whether they still occur."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from conformance.runfile.words import (
 from conformance.scripts.standalone import replay_command
 
 Key = tuple[str, int]
-"""An implementation's name, and the place of an entry in its list."""
+"""An implementation's name, and the index of an entry in its list of known differences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the smallest case of an entry showed in this run."""
+    """The outcome of the smallest case of an entry in this run."""
 
     judged: bool = False
     occurs: bool = False
@@ -41,95 +41,98 @@ class Example:
 
 
 def all_entries(
-    one: Implementation, further: Mapping[str, tuple[KnownDifference, ...]]
+    implementation: Implementation, further: Mapping[str, tuple[KnownDifference, ...]]
 ) -> tuple[KnownDifference, ...]:
-    """Return the entries of an implementation: its own, and ``further`` ones of the run."""
-    return (*one.known, *further.get(one.name, ()))
+    """Return the entries of an implementation: its own, and the ``further`` ones of the run."""
+    return (*implementation.known, *further.get(implementation.name, ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An implementation as a block judges it: what it declines, and what is known of it."""
+    """An implementation as a block judges it, with the known differences that apply to it."""
 
     implementation: Implementation
-    """Its ``supports=`` is asked once a case; what it answered holds for the whole block."""
+    """Its ``supports=`` is asked once for each case; the answer holds for the whole block."""
     known: Mapping[int, KnownDifference]
-    """The known differences that its version has on this machine, by their place in its list."""
+    """The known differences of its version on this machine, by their index in its list."""
     careful: Implementation
-    """The implementation, declining what would end its process.
+    """The same implementation, which also declines the cases that would end its process.
 
-    It makes the calls that the suite thinks up itself: histories, probes, relations.
+    It makes the calls that the suite makes up itself: histories, probes, relations.
     """
 
     @classmethod
     def of(
         cls, implementation: Implementation, further: Mapping[str, tuple[KnownDifference, ...]]
     ) -> Subject:
-        """Return what an implementation is in a block; a run may have ``further`` entries."""
-        asked = _asked_once(implementation)
+        """Return the subject of an implementation; a run may have ``further`` entries."""
+        remembering = _asked_once(implementation)
         known = {
-            place: entry
-            for place, entry in enumerate(all_entries(asked, further))
-            if entry.applies_to(asked.version) and entry.applies_here()
+            index: entry
+            for index, entry in enumerate(all_entries(implementation, further))
+            if entry.applies_to(implementation.version) and entry.applies_here()
         }
-        return cls(asked, known, _declining_fatal_cases(asked, known.values()))
+        return cls(remembering, known, _declining_fatal_cases(remembering, known.values()))
 
     @property
     def entries(self) -> tuple[KnownDifference, ...]:
-        """The known differences that apply to it."""
+        """The known differences that apply to the implementation."""
         return tuple(self.known.values())
 
     def fatal_cases(self, cases: Iterable[Case]) -> dict[Case, int]:
-        """Return the cases that would end its process, with the place of the entry that says so."""
-        ending = {place: entry for place, entry in self.known.items() if entry.fatal}
+        """Return the cases that would end the process, each with the index of its fatal entry."""
+        fatal = {index: entry for index, entry in self.known.items() if entry.fatal}
         return {
-            case: place
-            for case in (cases if ending else ())
-            for place, entry in reversed(ending.items())
+            case: index
+            for case in (cases if fatal else ())
+            for index, entry in reversed(fatal.items())
             if entry.holds(case)
         }
 
     def separate_known(self, failures: Iterable[Verdict]) -> tuple[list[Verdict], Counter[int]]:
-        """Return the failures that no entry covers, and how many each entry does, by its place."""
-        places, entries = list(self.known), self.entries
-        rest, covered = [], Counter[int]()
+        """Return the failures that no entry covers, and how many each entry covers, by index."""
+        indices, entries = list(self.known), self.entries
+        new, covered = [], Counter[int]()
         for verdict in failures:
-            found = matching_entry(entries, verdict)
-            if found is None:
-                rest.append(verdict)
+            position = matching_entry(entries, verdict)
+            if position is None:
+                new.append(verdict)
             else:
-                covered[places[found]] += 1
-        return rest, covered
+                covered[indices[position]] += 1
+        return new, covered
 
 
 def _asked_once(implementation: Implementation) -> Implementation:
-    """Return an implementation that remembers which cases its ``supports=`` declines.
+    """Return an implementation that remembers the answers of its ``supports=``.
 
-    Histories, relations and probes share cases with one another and with what is judged by itself.
+    Histories, relations, probes and single calls share many cases.
     """
     supports = implementation.supports
-    if supports is None or isinstance(supports, Supports):  # that one remembers by itself
+    if supports is None or isinstance(supports, Supports):  # it remembers by itself
         return implementation
     return replace(implementation, supports=functools.cache(supports))
 
 
-def _declining_fatal_cases(one: Implementation, known: Iterable[KnownDifference]) -> Implementation:
-    ending = [entry for entry in known if entry.fatal]
-    if not ending:
-        return one
+def _declining_fatal_cases(
+    implementation: Implementation, known: Iterable[KnownDifference]
+) -> Implementation:
+    fatal = [entry for entry in known if entry.fatal]
+    if not fatal:
+        return implementation
 
     def supports(case: Case) -> bool | str:
-        if any(entry.holds(case) for entry in ending):
+        if any(entry.holds(case) for entry in fatal):
             return "a known difference ends the process"
-        return one.gap(case) or True
+        return implementation.gap(case) or True
 
-    return replace(one, supports=supports)
+    return replace(implementation, supports=supports)
 
 
-def check(one: Implementation, known: Iterable[KnownDifference]) -> None:
-    """Raise `RegistrationError` for an entry whose case is no case, or not covered by it."""
+def check(implementation: Implementation, known: Iterable[KnownDifference]) -> None:
+    """Raise `RegistrationError` for an entry whose case is not valid, or not covered by it."""
+    origin = f"{implementation.origin}: implementation '{implementation.name}'"
     for entry in known:
-        head = f"{one.origin}: implementation '{one.name}': known difference {entry.requirement}"
+        head = f"{origin}: known difference {entry.requirement}"
         try:
             case = parse_valid(entry.case)
         except CaseError as problem:
@@ -141,23 +144,23 @@ def check(one: Implementation, known: Iterable[KnownDifference]) -> None:
 
 
 def matching_entry(known: Sequence[KnownDifference], verdict: Verdict) -> int | None:
-    """Return the place of the first of the ``known`` differences that covers a failure, if any."""
+    """Return the index of the first of the ``known`` differences that covers a failure, if any."""
     if not verdict.failed or not known:
         return None
     requirement = verdict.requirement or ""
     if verdict.history and requirement in WRONG_RESULT:
-        return None  # wrong after other calls is another matter than wrong
+        return None  # a result that is wrong only after other calls is another difference
     cited = citable(requirement, verdict.case)
     other_bits = bool(verdict.history) and requirement in _OTHER_BITS
-    for place, entry in enumerate(known):
-        meant = entry.requirement in cited or (other_bits and entry.unsteady)
-        if meant and entry.holds(verdict.case):
-            return place
+    for index, entry in enumerate(known):
+        same = entry.requirement in cited or (other_bits and entry.unsteady)
+        if same and entry.holds(verdict.case):
+            return index
     return None
 
 
 _OTHER_BITS = ("REPEAT-1", "REPEAT-2", "REPEAT-3", "REJECT-2")
-"""Requirements that one call, made again, gives the same bits."""
+"""The requirements that a repeated call gives the same bits."""
 
 
 def known_rows(
@@ -167,11 +170,11 @@ def known_rows(
     examples: Mapping[Key, Example],
 ) -> Iterator[Known]:
     """Yield the entries of the implementations as rows of the run file."""
-    for one in implementations:
-        for place, entry in enumerate(all_entries(one, further)):
-            example = examples.get((one.name, place), Example())
-            count = counts.get((one.name, place), 0)
-            if not entry.applies_to(one.version):
+    for implementation in implementations:
+        for index, entry in enumerate(all_entries(implementation, further)):
+            example = examples.get((implementation.name, index), Example())
+            count = counts.get((implementation.name, index), 0)
+            if not entry.applies_to(implementation.version):
                 status = OTHER_VERSION
             elif not entry.applies_here():
                 status = OTHER_MACHINE
@@ -182,9 +185,9 @@ def known_rows(
             yield Known.of(
                 entry,
                 example,
-                implementation=one.name,
+                implementation=implementation.name,
                 operator=entry.parsed.operator,
                 status=status,
                 count=count,
-                replay=replay_command(one, entry.parsed),
+                replay=replay_command(implementation, entry.parsed),
             )

@@ -1,8 +1,8 @@
-"""Layers of networks and other large shapes in a run: judged by projection, as cases of their own.
+"""Layers of networks and other large shapes in a run, which are judged by projection.
 
-Their inputs and projections are made once a layer and used for all implementations. A layer that
-would take an implementation longer than its budget is judged on fewer output positions, with all
-of its channels; how large a share that was is written down.
+The inputs and projections of a layer are made once and used for all implementations. If a layer
+would take an implementation longer than its budget, it is judged on fewer output positions, with
+all of its channels, and the share of them is recorded.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from conformance.spec.layers import SUITE, Layer, smaller
 DTYPE = "float32"
 """The dtype of layers."""
 PROBE = 1 / 64
-"""The share of a layer that an implementation is tried on first."""
+"""The share of a layer that an implementation is called on first."""
 _PART = 1 / 8
-"""The share that it is tried on next, if that took long."""
+"""The share of a layer that it is called on next, if the first call took long."""
 
 SHAPES = Ranges(
     dtypes=(DTYPE,),
@@ -48,27 +48,27 @@ SHAPES = Ranges(
     boundary_share=0.5,
     work=20_000_000,
 )
-"""What large shapes are generated from."""
+"""The ranges that large shapes are generated from."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerVerdict:
-    """What came of one implementation on one layer."""
+    """The result of one implementation on one layer."""
 
     layer: str
     verdict: Verdict
-    """Its case is the one that was judged: the layer, or a smaller one like it."""
+    """The verdict on the case that was judged: the layer, or a smaller case like it."""
     share: float
-    """How many of the layer's output elements were judged."""
+    """The share of the layer's output elements that were judged."""
     seconds: float
-    """What the call and its checking took."""
+    """The time that the call and its checking took."""
 
 
 def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
     """Return the layers of an operator and dimension that a run judges, the cheapest first.
 
-    They are the large cases of its suites, the layers of networks whose names it has patterns of,
-    and generated ones, which are named by their case ids; all are on whole numbers.
+    They are the large cases of its suites, the layers of networks whose names match its patterns,
+    and generated cases, which are named by their ids. All are on whole numbers.
     """
     entries = (entry for suite in plan.suites for entry in plan.spec.suite(suite).cases)
     named = [entry for entry in entries if is_large(entry.case)]
@@ -92,7 +92,7 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
 
 
 def _generated(operator: str, dims: int, count: int, seed: int) -> list[Case]:
-    # Hypothesis, which draws them, is slow to import, and cases from the cache need none of it.
+    # Hypothesis draws the cases. It is slow to import, and cases from the cache do not need it.
     from conformance.cases.strategies import generate
 
     drawn = generate(operator, SHAPES, dims=dims, count=4 * count, seed_value=seed)
@@ -102,51 +102,63 @@ def _generated(operator: str, dims: int, count: int, seed: int) -> list[Case]:
 def judge_layers(
     judges: Sequence[Implementation], layers: Iterable[Layer], seconds: float, clock: float
 ) -> Iterator[LayerVerdict]:
-    """Yield what came of each implementation on each layer.
+    """Yield the verdict on each implementation for each layer.
 
-    Each has a budget of ``seconds``, as `running.budget` reckons; what would, at the pace of a
-    small part, take `CLOCK_FACTOR` times the ``clock`` is not called.
+    Each implementation has a budget of ``seconds``, as `running.budget` reckons. A call that would
+    take `CLOCK_FACTOR` times the ``clock``, by the time of a smaller part, is not made.
     """
-    left = {one.name: seconds for one in judges}
+    budgets = {implementation.name: seconds for implementation in judges}
     for layer in layers:
         part = lru_cache(maxsize=None)(partial(_part, layer.case))
-        for one in judges:
-            if left[one.name] > 0:
-                found, spent = _judge_as_far(one, layer, part, left[one.name], CLOCK_FACTOR * clock)
-                left[one.name] -= spent
-                yield found
+        for implementation in judges:
+            budget = budgets[implementation.name]
+            if budget > 0:
+                verdict, cost = _judge_as_far(
+                    implementation, layer, part, budget, CLOCK_FACTOR * clock
+                )
+                budgets[implementation.name] -= cost
+                yield verdict
 
 
 def _judge_as_far(
-    one: Implementation, layer: Layer, part: Callable[[float], Large], left: float, most: float
+    implementation: Implementation,
+    layer: Layer,
+    part: Callable[[float], Large],
+    budget: float,
+    limit: float,
 ) -> tuple[LayerVerdict, float]:
-    """Judge the smallest part, then as much as what is ``left`` affords; return what that spent."""
+    """Judge the smallest part, and then as large a part as the ``budget`` affords.
+
+    Return the last verdict, and the reckoned seconds. No call is made that would take longer than
+    ``limit`` by the clock.
+    """
     macs = work(layer.case)
-    spent = of_call(one, PROBE * macs)
-    share = min(1.0, (left - spent) / of_call(one, macs))
-    if share > 2 * PROBE:  # even where the clock forbids it: the next layer is to have the same
-        spent += of_call(one, share * macs)
-    found = _judge(one, layer, part(PROBE))
-    steps = [share]
-    if found.seconds * share / found.share > most:  # it may be the call that takes long, not more
-        steps.insert(0, _PART)
-    for step in steps:
-        enough = step <= max(2 * PROBE, found.share) or found.seconds * step / found.share > most
-        if enough or found.verdict.failed or found.verdict.status == UNSUPPORTED:
+    cost = of_call(implementation, PROBE * macs)
+    share = min(1.0, (budget - cost) / of_call(implementation, macs))
+    if share > 2 * PROBE:  # the cost does not depend on the clock, so neither do later layers
+        cost += of_call(implementation, share * macs)
+    judged = _judge(implementation, layer, part(PROBE))
+    shares = [share]
+    if judged.seconds * share / judged.share > limit:  # perhaps any call takes as long as that one
+        shares.insert(0, _PART)
+    for larger in shares:
+        small = larger <= max(2 * PROBE, judged.share)
+        too_long = judged.seconds * larger / judged.share > limit
+        if small or too_long or judged.verdict.failed or judged.verdict.status == UNSUPPORTED:
             break
-        found = _judge(one, layer, part(step))
-    return found, spent
+        judged = _judge(implementation, layer, part(larger))
+    return judged, cost
 
 
 def _part(case: Case, share: float) -> Large:
     return Large.of(case if share == 1 else smaller(case, share))
 
 
-def _judge(one: Implementation, layer: Layer, large: Large) -> LayerVerdict:
-    begun = time.perf_counter()
+def _judge(implementation: Implementation, layer: Layer, large: Large) -> LayerVerdict:
+    start = time.perf_counter()
     with np.errstate(all="ignore"):
-        verdict, _ = judge_large(one, large)
-    seconds = time.perf_counter() - begun
+        verdict, _ = judge_large(implementation, large)
+    seconds = time.perf_counter() - start
     operator = OPERATORS[layer.case.operator]
-    judged, full = (math.prod(operator.output_shape(c)) for c in (large.case, layer.case))
-    return LayerVerdict(layer.name, verdict, judged / full, seconds)
+    part, whole = (math.prod(operator.output_shape(case)) for case in (large.case, layer.case))
+    return LayerVerdict(layer.name, verdict, part / whole, seconds)

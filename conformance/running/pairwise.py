@@ -1,4 +1,4 @@
-"""Implementations compared with one another: how often the bits agree, and how far they differ."""
+"""Comparing implementations in pairs: how often their bits agree, and how far they differ."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from conformance.runfile.tables import Pair
 def compare(
     operator: str, prepared: Sequence[Prepared], outputs: Mapping[str, Sequence[Array | None]]
 ) -> list[Pair]:
-    """Compare every two implementations' ``outputs``, each a list that follows ``prepared``.
+    """Compare the ``outputs`` of every two implementations; each list is parallel to ``prepared``.
 
-    Those that share no case are left out.
+    Pairs that share no case are left out.
     """
     pairs: dict[tuple[str, str], Pair] = {}
     for dtype in dict.fromkeys(p.case.dtype for p in prepared):
@@ -64,13 +64,15 @@ def _allowed(prepared: Prepared) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class _Flat:
-    """All outputs of one implementation in one vector, absent ones as zeros marked absent."""
+    """All outputs of one implementation in one vector, with zeros for outputs that are absent."""
 
     values: Array
     bits: Array
-    """The values as whole numbers that are equal where the bits are; every NaN is the same."""
+    """The bits of the values as whole numbers; every NaN has the same bits."""
     present: Array
+    """Whether each element is present."""
     cases: Array
+    """Whether each case has an output."""
 
     @classmethod
     def of(
@@ -91,7 +93,7 @@ class _Flat:
         return cls(joined, joined.view(np.int64), np.concatenate(present), np.array(cases, bool))
 
     def apart(self, other: _Flat, where: Array, allowed: Array) -> Array:
-        """Return how far two outputs are apart, as fractions of what is ``allowed``."""
+        """Return the distance of two outputs at elements ``where``, as multiples of ``allowed``."""
         if self.values.dtype.kind == "i":
             return np.full(where.size, np.inf)
         with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""What a run does, resolved from what is chosen."""
+"""The plan of a run, which is resolved from a selection."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from conformance.spec import Spec, Tier, load
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run does: what is chosen with nothing left open. It travels to other processes."""
+    """A selection with all defaults filled in. It is sent to other processes."""
 
     implementations: tuple[Implementation, ...]
     operators: tuple[str, ...]
     dims: tuple[int, ...]
     dtypes: tuple[str, ...]
     claimed: tuple[str, ...]
-    """Further dtypes, which some of the implementations declare."""
+    """Further dtypes that some of the implementations declare."""
     checks: tuple[str, ...]
     suites: tuple[str, ...]
     examples: int
     seconds: float
-    """What the calls of a cell may be reckoned at (`running.budget`)."""
+    """The reckoned time that the calls of a cell may take (`running.budget`)."""
     seed: int
     tier: str
     spec: Spec
     cache: bool
     known: Mapping[str, tuple[KnownDifference, ...]]
-    """Known differences besides those that implementations declare, by implementation."""
+    """Known differences that implementations do not declare themselves, by implementation."""
     layers: tuple[str, ...]
     """Names, or globs, of the layers of networks that are judged."""
     shapes: int
-    """Large shapes that are generated, an operator and dimension."""
+    """How many large shapes are generated for each operator and dimension."""
     clock: float
-    """The seconds that a cell may take before it matters how long it would."""
+    """The seconds by the clock that a cell may take before the clock can end it."""
 
 
 _WITHOUT_EXAMPLES = {"reject", "special"}
-"""Checks whose cases are made from nothing."""
+"""Checks whose cases are made without any example or suite."""
 
 
 def resolve(selection: Selection, implementations: Sequence[Implementation]) -> Plan:
     """Return the plan of judging ``implementations`` on what is selected.
 
-    Raises `ConformanceError` for a name that names nothing, for a number that is out of its range,
-    for a known difference that does not cover its own case, and where there is nothing to judge.
+    Raises `ConformanceError` for an unknown name, for a number that is out of its range, for a
+    known difference that does not cover its own case, and if there is nothing to judge.
     """
     spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
     known = read_known(selection.known) if selection.known is not None else {}
@@ -74,7 +74,7 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         dtype
         for dtype in DTYPES
         if selection.dtypes is None and dtype not in dtypes and available(dtype)
-        if any(dtype in one.dtypes for one in implementations)
+        if any(dtype in implementation.dtypes for implementation in implementations)
     )
     examples = tier.examples if selection.examples is None else selection.examples
     if examples < 0:
@@ -90,9 +90,10 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
     operators = _choose("operator", selection.operators, tuple(OPERATORS), tuple(OPERATORS))
     dims = _choose("dims", selection.dims, spec.ranges.dims, (1, 2, 3))
     cells = len(dims) * sum(
-        len({*operators} & {*one.functions}) * len({*dtypes, *claimed} & {*one.dtypes})
-        for one in implementations
-        if one.installed
+        len({*operators} & {*implementation.functions})
+        * len({*dtypes, *claimed} & {*implementation.dtypes})
+        for implementation in implementations
+        if implementation.installed
     )
     return Plan(
         implementations=tuple(implementations),
@@ -116,7 +117,7 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
 
 
 def seconds_of_cell(tier: Tier, cells: int) -> float:
-    """Return the time budget of a cell, where so many share what the tier has."""
+    """Return the time budget of a cell, when so many cells share the total of the tier."""
     return min(tier.seconds, tier.total / max(1, cells))
 
 
@@ -124,16 +125,16 @@ def _check_known(
     implementations: Sequence[Implementation], known: Mapping[str, tuple[KnownDifference, ...]]
 ) -> None:
     for name in known:
-        if all(one.name != name for one in implementations):
-            get(name)  # one that is not in this run may be listed, but not one that is unknown
-    for one in implementations:
-        known_in_run.check(one, known_in_run.all_entries(one, known))
+        if all(implementation.name != name for implementation in implementations):
+            get(name)  # raises if it is unknown; one that is not in this run may be listed
+    for implementation in implementations:
+        known_in_run.check(implementation, known_in_run.all_entries(implementation, known))
 
 
 def _choose(
     name: str, chosen: Iterable[Any] | None, default: Sequence[Any], known: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """Return the ``chosen`` values in the order of the ``known`` ones, or the default."""
+    """Return the ``chosen`` values in the order of the ``known`` values, or the default."""
     if chosen is None:
         return tuple(default)
     values = set(chosen)

@@ -1,4 +1,4 @@
-"""The cases of a block: curated, generated and derived ones, prepared or from the cache."""
+"""The prepared cases of a block: curated, generated and derived ones, cached from run to run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conformance.running import cache
 from conformance.running.plan import Plan
 
 _EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations", "process"}
-"""The checks that look at ordinary cases."""
+"""The checks that judge ordinary cases."""
 
 
 def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
@@ -26,18 +26,18 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
 
     def make_cases() -> list[Case]:
         cases = _curated(plan, operator, dims, floats)
-        # A gradient has the geometry of its forward operator, which more cases look at.
+        # A gradient has the geometry of its forward operator, which has more cases.
         fewer = min(plan.examples, max(20, plan.examples // 3))
         count = fewer if operator in GRADIENTS else plan.examples
         if count:
-            # Hypothesis, which draws them, is slow to import; cases from the cache need none of it.
+            # Hypothesis draws the cases. It is slow to import, and cached cases do not need it.
             from conformance.cases.strategies import generate
 
             cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
         further = derived(operator, dims, floats, claimed, cases, count)
-        wanted = {*plan.checks, *(("result",) if _EVERY_CALL & {*plan.checks} else ())}
-        found = [case for case in _interleaved(cases, further) if case.check in wanted]
-        return [case for case in found if case.dtype in (*plan.dtypes, *plan.claimed)]
+        checks = {*plan.checks, *(("result",) if _EVERY_CALL & {*plan.checks} else ())}
+        checked = [case for case in _interleaved(cases, further) if case.check in checks]
+        return [case for case in checked if case.dtype in (*plan.dtypes, *plan.claimed)]
 
     name = cache.key(
         spec=plan.spec.digest,
@@ -53,7 +53,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
 
 
 def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
-    """Return the suites' cases of an operator; a gradient's are those of its forward operator."""
+    """Return the suites' cases of an operator; a gradient has those of its forward operator."""
     gradient = GRADIENTS.get(operator)
     source = gradient.forward.name if gradient else operator
     cases = [
@@ -61,14 +61,14 @@ def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> lis
         for name in plan.suites
         for entry in plan.spec.suite(name).cases
         if (entry.case.operator, entry.case.dims) == (source, dims)
-        if not is_large(entry.case)  # those are judged as layers, or too dear for a gradient
+        if not is_large(entry.case)  # judged as a layer, or too expensive for a gradient
         for case in entry.expand(dtypes)
     ]
     return [gradient.derived(case) for case in cases] if gradient else cases
 
 
 def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
-    """Mix two sequences evenly, so that a time budget that ends early cuts both alike."""
-    placed = [(i / len(group), case) for group in (cases, others) for i, case in enumerate(group)]
-    placed.sort(key=lambda pair: pair[0])
-    return list(dict.fromkeys(case for _, case in placed))
+    """Mix two sequences evenly, so that a budget that ends early cuts the same share of both."""
+    pairs = [(i / len(group), case) for group in (cases, others) for i, case in enumerate(group)]
+    pairs.sort(key=lambda pair: pair[0])
+    return list(dict.fromkeys(case for _, case in pairs))

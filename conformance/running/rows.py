@@ -1,4 +1,4 @@
-"""What a run writes into its file: rows of what came of it, and facts of the machine it ran on."""
+"""The rows that a run writes into its file, and the facts of the machine it ran on."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from conformance.running.cell import Cell
 
 
 def of_block(block: Block) -> Iterator[Row]:
-    """Yield the rows of what came of a block, its pairs apart: those add up over several."""
+    """Yield the rows of a block. Its pairs are left out, since they add up over several blocks."""
     for cell in block.cells:
         yield cell.row()
-        for probed in cell.conventions:
-            case = probed.case.id if probed.case else ""
-            yield tables.Convention.of(probed, cell, case=case)
+        for probe in cell.conventions:
+            case = probe.case.id if probe.case else ""
+            yield tables.Convention.of(probe, cell, case=case)
     yield from violations(block.cells)
     for layer in block.layers:
         yield tables.Layer.of(layer, layer.verdict, block, case=layer.verdict.case.id)
@@ -51,11 +51,11 @@ def violations(cells: Iterable[Cell]) -> Iterator[tables.Violation]:
             )
 
 
-def overall(one: Implementation, cells: Sequence[Cell]) -> str:
-    """Return the verdict on an implementation: the worst of its cells."""
-    if not one.installed:
+def overall(implementation: Implementation, cells: Sequence[Cell]) -> str:
+    """Return the verdict on an implementation, which is the worst of its cells."""
+    if not implementation.installed:
         return NOT_INSTALLED
-    verdicts = {cell.verdict for cell in cells if cell.implementation == one.name}
+    verdicts = {cell.verdict for cell in cells if cell.implementation == implementation.name}
     worst_first = (ADAPTER_WRONG, VIOLATES, KNOWN_DIFFERENCE, INCONCLUSIVE, CONFORMS)
     return next((verdict for verdict in worst_first if verdict in verdicts), UNSUPPORTED)
 
@@ -63,7 +63,7 @@ def overall(one: Implementation, cells: Sequence[Cell]) -> str:
 def of_implementations(
     implementations: Iterable[Implementation], cells: Sequence[Cell], notes: Mapping[str, str]
 ) -> Iterator[tables.Implementation]:
-    """Yield a row for each implementation: its declarations, verdict and note."""
+    """Yield a row for each implementation, with its declarations, verdict and note."""
     for implementation in implementations:
         note = notes.get(implementation.name) or _stopped(implementation, cells)
         yield of_implementation(implementation, overall(implementation, cells), note)
@@ -72,35 +72,38 @@ def of_implementations(
 def of_implementation(
     implementation: Implementation, verdict: str, note: str = ""
 ) -> tables.Implementation:
-    """Return what an implementation declares, with the verdict on it.
+    """Return the row of an implementation: its declarations, the verdict on it, and a note.
 
-    Where it is not installed, that is the verdict, and the note says what to type.
+    If it is not installed, that is the verdict, and the note says how to install it.
     """
     if not implementation.installed:
         verdict, note = NOT_INSTALLED, implementation.hint
     return tables.Implementation.of(implementation, verdict=verdict, note=note)
 
 
-def _stopped(one: Implementation, cells: Sequence[Cell]) -> str:
-    """Return what is to be said of cells that the clock ended, nothing where there are none."""
-    stopped = [cell for cell in cells if cell.implementation == one.name and cell.stopped]
+def _stopped(implementation: Implementation, cells: Sequence[Cell]) -> str:
+    """Return a note on the cells that the clock ended, which is empty if there are none."""
+    own = (cell for cell in cells if cell.implementation == implementation.name)
+    stopped = [cell for cell in own if cell.stopped]
     if not stopped:
         return ""
     first = min(stopped, key=lambda cell: (cell.operator, cell.dims, cell.dtype))
-    named = f"{first.operator} {first.dims}-D {first.dtype}"
+    name = f"{first.operator} {first.dims}-D {first.dtype}"
     others = f" and {len(stopped) - 1} other cells" if len(stopped) > 1 else ""
     return (
-        f"too slow for its cases: the clock ended {named}{others}, at other cases in another run; "
+        f"too slow for its cases: the clock ended {name}{others}, at other cases in another run; "
         f"what shape_seconds= or work_seconds= declares ends it at the same ones"
     )
 
 
-def machine(used: Sequence[Implementation]) -> dict[str, Any]:
-    """Return what the results depend on besides the code: machine, interpreter, packages."""
+def machine(implementations: Iterable[Implementation]) -> dict[str, Any]:
+    """Return what results depend on besides the code: the machine, interpreter and packages."""
     from threadpoolctl import threadpool_info
 
     packages = {name: version(name) for name in ("convformance", "numpy", "hypothesis")}
-    packages |= {one.package: one.version for one in used if one.package and one.installed}
+    for implementation in implementations:
+        if implementation.package and implementation.installed:
+            packages[implementation.package] = implementation.version
     pools = {f"{pool['internal_api']}": pool["num_threads"] for pool in threadpool_info()}
     return {
         "cpu": _cpu(),
@@ -123,5 +126,5 @@ def _cpu() -> str:
 
 
 def now() -> str:
-    """Return the time, as it is recorded."""
+    """Return the current time in UTC, as text of ISO 8601 with seconds."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,8 +1,8 @@
-"""A run: cases prepared once an operator and dimension, every implementation judged on them.
+"""A run: every implementation is judged on the same cases, and the results go into a file.
 
-The work is cut into blocks (`conformance.running.block`), which are mapped over an executor: each
-prepares its cases, or takes them from the cache, and hands the same ones in the same order to every
-implementation. So any two implementations have judged a common set, and a run that is stopped
+The work is cut into blocks (`conformance.running.block`), which an executor may distribute. Each
+block prepares its cases, or takes them from the cache, and gives the same cases in the same order
+to every implementation. So any two implementations can be compared, and a run that is stopped
 keeps what was judged until then.
 """
 
@@ -32,12 +32,12 @@ from conformance.running.selection import Selection, implementations_of, options
 from conformance.running.witnesses import smallest, witnesses
 
 _STEPS = 1000
-"""Steps of progress a block."""
+"""The number of progress steps in a block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: where its file is, and what came of every implementation."""
+    """A finished run: the path of its file, and the results of every implementation."""
 
     path: Path
     seed: int
@@ -45,30 +45,30 @@ class Run:
     """The verdict on each implementation, by name."""
     cells: tuple[Cell, ...]
     stale: tuple[str, ...] = ()
-    """Known differences that no longer occur, a line each."""
+    """Known differences that no longer occur, one line for each."""
 
     @property
     def conforms(self) -> bool:
-        """Whether nothing violates anything, and every known difference still occurs.
+        """Whether no implementation violates a requirement, and no known difference is stale.
 
-        An adapter that is wrong does not conform.
+        A wrong adapter does not conform.
         """
         return not {VIOLATES, ADAPTER_WRONG} & {*self.verdicts.values()} and not self.stale
 
 
 @options_of(Selection)
 def run(selection: Selection) -> Run:
-    """Judge implementations and write ``output``/run.sqlite; return the run.
+    """Judge implementations, write ``output``/run.sqlite, and return the run.
 
-    The arguments are the fields of `Selection`, the first of them the implementations. Every one
-    may be left out: it then stands for all there is, or for what the ``tier`` says. Raises
-    `ConformanceError` for a selection that names nothing.
+    The arguments are the fields of `Selection`; the implementations come first. Every argument may
+    be left out: it then means all there are, or what the ``tier`` says. Raises `ConformanceError`
+    for a selection of nothing, or of something unknown.
     """
     return run_selection(selection)
 
 
 def run_selection(selection: Selection) -> Run:
-    """Do as `run`, for a selection that has been made."""
+    """Do what `run` does, for a given selection."""
     try:
         plan = resolve(selection, implementations_of(selection))
         with contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file:
@@ -79,12 +79,15 @@ def run_selection(selection: Selection) -> Run:
 
 def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     progress, executor = selection.progress or (lambda *_: None), selection.executor
-    had = {o for one in plan.implementations if one.installed for o in one.functions}
-    blocks = [(operator, d) for operator in plan.operators if operator in had for d in plan.dims]
+    installed = [
+        implementation for implementation in plan.implementations if implementation.installed
+    ]
+    operators = {operator for implementation in installed for operator in implementation.functions}
+    blocks = [(name, dims) for name in plan.operators if name in operators for dims in plan.dims]
 
-    def tell(done: float, what: str) -> None:
-        """Tell how many blocks are done; what is asked after them counts as one more."""
-        progress(int(_STEPS * done), _STEPS * (len(blocks) + 1), what)
+    def tell(done: float, activity: str) -> None:
+        """Report how many blocks are done; asking for witnesses after them counts as one more."""
+        progress(int(_STEPS * done), _STEPS * (len(blocks) + 1), activity)
 
     file.record(
         seed=plan.seed,
@@ -116,8 +119,8 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         examples.update(block.examples)
         notes.update(block.notes)
         for cell in block.cells:
-            for place, count in cell.covered.items():
-                covered[cell.implementation, place] += count
+            for index, count in cell.covered.items():
+                covered[cell.implementation, index] += count
         for pair in block.pairs:
             key = (pair.first, pair.second, pair.operator)
             pairs[key] = pairs[key].plus(pair) if key in pairs else pair
@@ -127,16 +130,19 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     try:
         _judge_blocks(plan, blocks, tell, executor, take)
     finally:  # an interrupt leaves what was judged so far
-        verdicts = {one.name: rows.overall(one, cells) for one in plan.implementations}
+        verdicts = {
+            implementation.name: rows.overall(implementation, cells)
+            for implementation in plan.implementations
+        }
         file.add(rows.of_implementations(plan.implementations, cells, notes))
         entries = list(known_rows(plan.implementations, plan.known, covered, examples))
         file.add(entries)
     occurring = (entry for entry in entries if entry.status == KNOWN_DIFFERENCE)
-    failed: list[Known | Violation] = [*rows.violations(cells), *occurring]
-    if failed and len(plan.implementations) > 1:
+    failures: list[Known | Violation] = [*rows.violations(cells), *occurring]
+    if failures and len(plan.implementations) > 1:
         tell(len(blocks), "asking every implementation about each difference")
-        file.add(_ask_all(plan, smallest(failed), executor))
-    seconds = {what: microseconds / 1e6 for what, microseconds in spent.items()}
+        file.add(_ask_all(plan, smallest(failures), executor))
+    seconds = {activity: microseconds / 1e6 for activity, microseconds in spent.items()}
     file.record(spent=seconds, finished=rows.now())
     tell(len(blocks) + 1, "done")
     stale = tuple(
@@ -154,72 +160,73 @@ def _judge_blocks(
     executor: Executor | None,
     take: Callable[[Block], None],
 ) -> None:
-    """Hand over the blocks as they are finished: one after the other here, or by an executor.
+    """Judge the blocks, here or by an executor, and ``take`` each of them when it is finished.
 
-    An interrupt is raised once every block that was begun has been handed over, as far as it came.
+    An interrupt is raised after every block that was begun has been taken, as far as it was judged.
     """
     if executor is None:
         for index, (operator, dims) in enumerate(blocks):
 
-            def tell_share(share: float, what: str, index: int = index) -> None:
-                tell(index + share, what)
+            def tell_share(share: float, activity: str, index: int = index) -> None:
+                tell(index + share, activity)
 
             take(block := run_block(plan, operator, dims, tell_share))
             if block.interrupted:
                 raise KeyboardInterrupt
         return
-    sent = [to_pool(implementation) for implementation in plan.implementations]
-    rest = replace(plan, implementations=())
-    left: list[Future[Block]] = [
-        executor.submit(_judge_in_pool, sent, rest, *block) for block in blocks
+    references = [to_pool(implementation) for implementation in plan.implementations]
+    general = replace(plan, implementations=())
+    futures: list[Future[Block]] = [
+        executor.submit(_judge_in_pool, references, general, *block) for block in blocks
     ]
     for operator, dims in blocks[:1]:
         tell(0, f"{operator} {dims}-D and others")
     try:
-        for index, future in enumerate(as_completed(tuple(left)), 1):
+        for index, future in enumerate(as_completed(tuple(futures)), 1):
             block = future.result()
             tell(index, f"{block.operator} {block.dims}-D is done")
-            left.remove(future)
+            futures.remove(future)
             take(block)
             if block.interrupted:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
-        interrupt_pool(left, take)
+        interrupt_pool(futures, take)
         raise
     finally:
-        for future in left:
+        for future in futures:
             future.cancel()
 
 
 def _judge_in_pool(
-    sent: Sequence[Implementation | Reference], rest: Plan, operator: str, dims: int
+    references: Sequence[Implementation | Reference], general: Plan, operator: str, dims: int
 ) -> Block:
-    """Judge the block of a plan whose implementations have been sent beside it."""
+    """Judge a block in a process of the pool; the plan's implementations are sent separately."""
     with interruptible():
-        plan = replace(rest, implementations=tuple(map(in_pool, sent)))
+        plan = replace(general, implementations=tuple(map(in_pool, references)))
         return run_block(plan, operator, dims)
 
 
 def _ask_all(
     plan: Plan, cases: Mapping[tuple[str, str], Case], executor: Executor | None
 ) -> list[Witness]:
-    """Return what every implementation makes of each case, as rows of the run file.
+    """Judge every implementation on each case, and return the rows of the run file.
 
-    In a pool the processes that have judged are asked, whose workers have loaded the engines.
+    With an executor this is done in its processes, whose workers have loaded the engines.
     """
     if executor is None:
         return list(witnesses(plan.implementations, cases))
-    asked = [executor.submit(_ask_in_pool, to_pool(one), cases) for one in plan.implementations]
+    references = map(to_pool, plan.implementations)
+    futures = [executor.submit(_ask_in_pool, reference, cases) for reference in references]
     try:
-        return [row for future in asked for row in future.result()]
+        return [row for future in futures for row in future.result()]
     except KeyboardInterrupt:
-        interrupt_pool(asked, lambda found: None)
+        interrupt_pool(futures, lambda rows: None)
         raise
 
 
 def _ask_in_pool(
-    sent: Implementation | Reference, cases: Mapping[tuple[str, str], Case]
+    reference: Implementation | Reference, cases: Mapping[tuple[str, str], Case]
 ) -> list[Witness]:
     with interruptible(), contextlib.suppress(KeyboardInterrupt):
-        return list(witnesses([in_pool(sent)], cases))
+        return list(witnesses([in_pool(reference)], cases))
     return []

@@ -1,9 +1,10 @@
-"""What the caller of a run chooses, and the implementations that this comes to."""
+"""The selection of a run, which its caller makes, and the implementations that it names."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass
@@ -20,7 +21,7 @@ from conformance.registration.registry import find, implementations
 from conformance.spec import Spec
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-"""Called with (steps done, steps planned, what is being done)."""
+"""Called with (steps done, steps planned, current activity)."""
 
 Options = ParamSpec("Options")
 Chosen = TypeVar("Chosen")
@@ -29,39 +30,39 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is judged, how much of it, and how. None stands for all there is, or for the tier's."""
+    """The choice of what is judged, and how. None means all there are, or what the tier says."""
 
     implementations: Iterable[object] | None = None
-    """Names, registered functions, modules or `Implementation` objects; None: those of the plugins,
-    else all that are registered."""
+    """Names, registered functions, modules or `Implementation` objects. None means those of the
+    plugins, or else all that are registered."""
     _: KW_ONLY
     plugins: Iterable[str | Path] = ()
-    """Files that register implementations, loaded first."""
+    """Files that register implementations; they are loaded first."""
     environments: Iterable[Environment] = ()
     """Implementations in other interpreters."""
     isolate: bool | None = None
-    """Whether calls are made in worker processes: of all implementations, of none, or (None) of
-    plugins and what needs a package."""
+    """Whether calls are made in worker processes. None means that they are for plugins and for
+    implementations that need a package."""
     limits: Limits | None = None
-    """What a worker may take; None: the default limits."""
+    """The limits of a worker; None means the default limits."""
     operators: Iterable[str] | None = None
     dims: Iterable[int] | None = None
-    """Spatial dimensions; None: all of the spec's ranges."""
+    """Spatial dimensions; None means all of the spec's ranges."""
     dtypes: Iterable[str] | None = None
-    """None: all of the spec's ranges, and those that an implementation declares besides."""
+    """None means all of the spec's ranges, and those that an implementation declares besides."""
     checks: Iterable[str] | None = None
     suites: Iterable[str] | None = None
-    """Curated suites; None: those of the tier, and its layers of networks."""
+    """Curated suites; None means those of the tier, and its layers of networks."""
     examples: int | None = None
-    """Cases that are generated an operator and dimension, a third as many for a gradient."""
+    """How many cases are generated for an operator and dimension; a third for a gradient."""
     seconds: float | None = None
-    """Time budget of an implementation and cell; None: the tier's, whose ``total`` all share."""
+    """Time budget of a cell; None means that of the tier, whose ``total`` all cells share."""
     seed: int = 0
     tier: str = "default"
     spec: Spec | str | Path | None = None
-    """A spec, or a file that is laid over the packaged one."""
+    """A spec, or a file that overrides parts of the packaged one."""
     known: str | Path | None = None
-    """A TOML file of known differences, besides those that implementations declare."""
+    """A TOML file of known differences that implementations do not declare themselves."""
     cache: bool = True
     """Whether prepared cases are kept from run to run."""
     output: str | Path = "convformance-run"
@@ -69,59 +70,65 @@ class Selection:
     progress: Progress | None = None
     """Called as judging goes on."""
     executor: Executor | None = None
-    """Runs the blocks, such as a ``ProcessPoolExecutor``, whose processes load the implementations
-    again, from entry points and plugins; None: they are judged here, one after the other."""
+    """Runs the blocks, for example a ``ProcessPoolExecutor``. Its processes load the
+    implementations again, from entry points and plugins. None means that the blocks are judged in
+    this process, one after the other."""
     command: str | None = None
-    """The command line, for the reports."""
+    """The command line, which the reports show."""
 
     def load(self) -> tuple[tuple[Implementation, ...], tuple[Implementation, ...]]:
         """Load and return the implementations of the plugins, and those of other interpreters.
 
-        Raises `ConformanceError` for one that cannot be loaded.
+        Raises `ConformanceError` if one cannot be loaded.
         """
         limits = self.limits or Limits()
-        plugins = [one for file in self.plugins for one in load_for(file, self.isolate, limits)]
+        plugins = itertools.chain.from_iterable(
+            load_for(file, self.isolate, limits) for file in self.plugins
+        )
         return tuple(plugins), tuple(other.load(limits) for other in self.environments)
 
     def isolated(self, implementation: Implementation) -> Implementation:
-        """Return an implementation with its calls made in a worker, where that is chosen.
+        """Return an implementation whose calls are made in a worker, if that is chosen.
 
-        Raises `ConformanceError` where a worker is wanted, and none could load it.
+        Raises `ConformanceError` if it is chosen, but no worker could load the implementation.
         """
         return isolated(implementation, self.isolate, self.limits or Limits())
 
 
 def implementations_of(selection: Selection) -> tuple[Implementation, ...]:
-    """Return the implementations of a run, in their order, each once.
+    """Return the implementations of a run in their order, each once.
 
-    Raises `ConformanceError` for one that cannot be loaded or is not installed, and if there are
-    none.
+    Raises `ConformanceError` if one cannot be loaded or is not installed, and if there are none.
     """
-    plugins, elsewhere = selection.load()
+    plugins, remote = selection.load()
     chosen = selection.implementations
     if chosen is None:
-        judged = choose_implementations(None, (*plugins, *elsewhere) if plugins else ())
+        judges = choose_implementations(None, (*plugins, *remote) if plugins else ())
     else:
-        judged = choose_implementations((*chosen, *elsewhere), ())
-    return tuple(map(selection.isolated, judged))
+        judges = choose_implementations((*chosen, *remote), ())
+    return tuple(map(selection.isolated, judges))
 
 
 def choose_implementations(
     chosen: Iterable[object] | None, loaded: Sequence[Implementation]
 ) -> tuple[Implementation, ...]:
-    """Return the ``chosen`` implementations, else those that were ``loaded``, else all.
+    """Return the ``chosen`` implementations, or else those that were ``loaded``, or else all.
 
-    Raises `ConformanceError` for a chosen one that is not installed, and if there are none.
+    Raises `ConformanceError` if a chosen one is not installed, and if there are none.
     """
     if chosen is None:
         selected = list(loaded) or [
-            one for one in implementations().values() if one.installed or one.package
+            implementation
+            for implementation in implementations().values()
+            if implementation.installed or implementation.package
         ]
     else:
-        selected = [find(one) for one in chosen]
-        for one in selected:
-            if not one.installed:
-                raise ConformanceError(f"implementation '{one.name}' is {one.hint}")
+        selected = [find(implementation) for implementation in chosen]
+        for implementation in selected:
+            if not implementation.installed:
+                raise ConformanceError(
+                    f"implementation '{implementation.name}' is {implementation.hint}"
+                )
     if not selected:
         raise ConformanceError("no implementation is registered; see `convformance list`")
     return tuple(dict.fromkeys(selected))
@@ -130,7 +137,7 @@ def choose_implementations(
 def options_of(
     selection: Callable[Options, Chosen],
 ) -> Callable[[Callable[[Chosen], Result]], Callable[Options, Result]]:
-    """Return a decorator: a function of a selection is called with the options that make it."""
+    """Return a decorator of functions of a ``selection``, which makes them take its fields."""
 
     def decorate(function: Callable[[Chosen], Result]) -> Callable[Options, Result]:
         @functools.wraps(function)
@@ -138,7 +145,7 @@ def options_of(
             return function(selection(*arguments, **options))
 
         returned = inspect.signature(function).return_annotation
-        # What `help` shows, and notebooks complete.
+        # `help` shows this signature, and notebooks complete its names.
         signature = inspect.signature(selection).replace(return_annotation=returned)
         vars(call)["__signature__"] = signature
         return call

@@ -1,9 +1,9 @@
-"""Shrinking: from a case that fails to the smallest one that still fails in the same way.
+"""Shrinking: from a failing case to the smallest case that still fails in the same way.
 
-Hypothesis shrinks what it generated in the same run; here a failing case may as well come from a
-suite, from the cache or from a user, and what is promised is stronger: in the smallest case no
-parameter can be set to its default, and no axis, kernel or channel count made smaller, with the
-failure still showing. So the moves are made on the case itself, boldest first, until none is left.
+Hypothesis shrinks only what it generated in the same run. Here a failing case may also come from a
+suite, from the cache or from a user. The promise is stronger, too: if any parameter of the smallest
+case is set to its default, or any axis, kernel or channel count is made smaller, the case no longer
+fails. So the steps are made on the case itself, the boldest first, until none is left.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from conformance.case import RECIPES, Case, Shape
 from conformance.cases.validity import is_valid
 
 Sizes: TypeAlias = Callable[[int, int], Iterator[int]]
-"""From a value, and the least that it can be, to the smaller ones that are tried."""
+"""Takes a value and the least that it can be; yields the smaller values that are tried."""
 _FEW = 16
 _FLAGS = ("memory", "ceil_mode", "count_include_pad", "bias")
 _PER_AXIS = ("output_padding", "dilation", "stride", "padding")
 
 
 def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 2.0) -> Case:
-    """Return the smallest case found within ``seconds`` for which ``fails`` is still true.
+    """Return the smallest case for which ``fails`` is still true, as far as ``seconds`` allow.
 
     ``fails(case)`` must be true to begin with; it is called for valid cases only.
     """
     deadline = time.monotonic() + seconds
     tried = {case}
     while True:
-        # A failure may need a size of some kind, such as an odd one: halving steps over it.
+        # A failure may need sizes of one kind, such as odd ones, which halving misses.
         for candidate in itertools.chain(_simpler(case), _steps(case, _every)):
             if time.monotonic() > deadline:
                 return case
@@ -48,8 +48,7 @@ def shrink(case: Case, fails: Callable[[Case], bool], *, seconds: float = 2.0) -
 def _simpler(case: Case) -> Iterator[Case]:
     """Yield cases simpler than ``case``, the boldest steps first.
 
-    Data depends on shapes: where a step with the same seed hides the failure, the other seeds of
-    a few are tried.
+    Data depends on shapes, so a step may hide the failure; therefore it is tried with other seeds.
     """
     for step in _steps(case, _halving):
         yield step
@@ -61,7 +60,7 @@ def _simpler(case: Case) -> Iterator[Case]:
 
 
 def _steps(case: Case, sizes: Sizes) -> Iterator[Case]:
-    """Yield cases simpler than ``case`` in one respect, with the smaller ``sizes`` of an extent."""
+    """Yield cases simpler than ``case`` in one respect; ``sizes`` yields the smaller extents."""
     simpler = RECIPES if case.data not in RECIPES else RECIPES[: RECIPES.index(case.data)]
     for recipe in simpler:
         yield case.replace(data=recipe)
@@ -70,7 +69,7 @@ def _steps(case: Case, sizes: Sizes) -> Iterator[Case]:
         value = getattr(plain, name)
         if getattr(case, name) != value:
             yield case.replace(**{name: value})
-    if any(map(any, case.padding)):  # a window may need the room that padding gives
+    if any(map(any, case.padding)):  # a window may need the space that padding gives
         grown = (size + sum(pair) for size, pair in zip(case.x[2:], case.padding, strict=True))
         yield case.replace(padding=plain.padding, x=(*case.x[:2], *grown))
     yield from _channel_steps(case, sizes)
@@ -121,10 +120,10 @@ def _axis_steps(case: Case, axis: int, sizes: Sizes) -> Iterator[Case]:
     for smaller in sizes(window[axis], 1) if window else ():
         shape = _put(window, axis, smaller)
         shrunk = size - case.dilation[axis] * (window[axis] - smaller)
-        if shrunk >= 1:  # it costs less
+        if shrunk >= 1:  # the same output positions cost less
             yield with_window(shape, shrunk)
         yield with_window(shape, size)
-        if case.kernel is not None:  # a pool's padding is half of its kernel at most
+        if case.kernel is not None:  # the padding of a pool is at most half of its kernel
             pair = tuple(min(count, smaller // 2) for count in case.padding[axis])
             yield with_window(shape, size).replace(padding=_put(case.padding, axis, pair))
     for smaller in sizes(size, 1):
@@ -142,7 +141,7 @@ def _axis_steps(case: Case, axis: int, sizes: Sizes) -> Iterator[Case]:
 
 
 def _halving(value: int, least: int) -> Iterator[int]:
-    """Yield values from ``least`` up, by halves of the distance, below ``value``."""
+    """Yield values below ``value``, from ``least`` up, by halving the distance to ``value``."""
     step = value - least
     while step > 0:
         yield value - step
@@ -150,7 +149,7 @@ def _halving(value: int, least: int) -> Iterator[int]:
 
 
 def _every(value: int, least: int) -> Iterator[int]:
-    """Yield the values from ``least`` up, below ``value``: the first and last few of many."""
+    """Yield the values from ``least`` up to below ``value``, or the first and last few of them."""
     values = range(least, value)
     yield from dict.fromkeys((*values[:_FEW], *values[-_FEW:]))
 

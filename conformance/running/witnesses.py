@@ -1,8 +1,9 @@
-"""Smallest cases judged once more: of known differences, and of what some implementation violates.
+"""Smallest cases that are judged once more: of known differences, and of violations.
 
-The smallest case of each known difference is judged, so that none goes stale unseen. A difference
-between engines is told by one case that all of them were handed: so every implementation is a
-witness of the smallest case of each requirement that one of them violates, or is known to.
+The smallest case of each known difference is judged in every run, so that stale entries are found.
+A difference between engines shows best in one case that all of them compute. So for each
+requirement that some implementation violates, or is known to violate, every implementation is a
+witness: it is judged on the smallest case.
 """
 
 from __future__ import annotations
@@ -36,35 +37,35 @@ from conformance.scripts.engine import engine_script, engine_script_of
 from conformance.scripts.standalone import script_of
 
 SECONDS = 10.0
-"""Time that one implementation gets for all of these cases: some compile for each shape."""
+"""Time that one implementation gets as a witness, since some compile for each shape."""
 _HISTORIES = {
     "relations": (HISTORY_OF_RELATIONS,),
     "repeat": ("", *SHORT, "turns", "many"),
     "purity": ("", *SHORT, "turns", "many"),
 }
-"""How what a check finds is shown again: by a call alone, or by several that follow one another."""
+"""The histories that can show a failure of a check again; the empty name means one call alone."""
 
 
 def examples(
     subject: Subject, operator: str, dims: int, dtypes: Collection[str], checks: Collection[str]
 ) -> dict[Key, Example]:
-    """Judge the smallest case of each entry that belongs to a block, and return what came of it."""
-    one, shown = subject.implementation, {}
-    for place, entry in subject.known.items():
+    """Judge the smallest case of each entry that belongs to a block, and return the outcomes."""
+    implementation, outcomes = subject.implementation, {}
+    for index, entry in subject.known.items():
         case = entry.parsed
         in_block = (case.operator, case.dims) == (operator, dims) and case.dtype in dtypes
         if in_block and not {check_of(entry.requirement), "result"}.isdisjoint(checks):
-            shown[one.name, place] = _example(one, entry, case)
-    return shown
+            outcomes[implementation.name, index] = _example(implementation, entry, case)
+    return outcomes
 
 
-def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example:
-    if entry.requirement == "DECLARE-5":  # several probes show it, and no case alone
+def _example(implementation: Implementation, entry: KnownDifference, case: Case) -> Example:
+    if entry.requirement == "DECLARE-5":  # it takes several probes to show it
         return Example()
-    verdict = found = Verdict(one.name, case, CONFORMS, entry.requirement)
+    verdict = failure = Verdict(implementation.name, case, CONFORMS, entry.requirement)
     for history in _HISTORIES.get(check_of(entry.requirement), ("",)):
-        found = replace(found, history=history)
-        verdict = judge_again(one, case, found)
+        failure = replace(failure, history=history)
+        verdict = judge_again(implementation, case, failure)
         if verdict.status == UNSUPPORTED:
             return Example(message=verdict.message)
         if matching_entry([entry], verdict) is not None:
@@ -75,8 +76,8 @@ def _example(one: Implementation, entry: KnownDifference, case: Case) -> Example
         judged=True,
         occurs=True,
         message=verdict.message,
-        script=script_of(one, case, found),
-        engine_script=engine_script_of(one, case, found, verdict),
+        script=script_of(implementation, case, failure),
+        engine_script=engine_script_of(implementation, case, failure, verdict),
     )
 
 
@@ -93,29 +94,31 @@ def smallest(failures: Iterable[Violation | Known]) -> dict[tuple[str, str], Cas
 def witnesses(
     implementations: Sequence[Implementation], cases: Mapping[tuple[str, str], Case]
 ) -> Iterator[Witness]:
-    """Yield a row of the run file for each implementation and case, as far as the time reaches."""
+    """Yield a row of the run file for each implementation and case, as far as time allows."""
     prepared = {key: Prepared.of(case) for key, case in cases.items()}
-    for one in implementations:
-        begun = time.perf_counter()
+    for implementation in implementations:
+        start = time.perf_counter()
         for (requirement, operator), case in prepared.items():
-            if not one.installed or time.perf_counter() - begun > SECONDS:
+            if not implementation.installed or time.perf_counter() - start > SECONDS:
                 break
-            yield _witness(one, requirement, operator, case)
+            yield _witness(implementation, requirement, operator, case)
 
 
-def _witness(one: Implementation, requirement: str, operator: str, prepared: Prepared) -> Witness:
-    with np.errstate(all="ignore"), caller_of(one).trying(hurried=False):
-        verdict, _ = judge_prepared(one, prepared)
+def _witness(
+    implementation: Implementation, requirement: str, operator: str, prepared: Prepared
+) -> Witness:
+    with np.errstate(all="ignore"), caller_of(implementation).while_shrinking(short_limits=False):
+        verdict, _ = judge_prepared(implementation, prepared)
     unsupported = verdict.status == UNSUPPORTED
     return Witness(
-        implementation=one.name,
+        implementation=implementation.name,
         requirement=requirement,
         operator=operator,
         case=prepared.case.id,
         status=verdict.status,
         cited=named_requirement(verdict, prepared.case) if verdict.failed else "",
         message=verdict.message,
-        engine_script="" if unsupported else engine_script(one, prepared, verdict),
+        engine_script="" if unsupported else engine_script(implementation, prepared, verdict),
     )
 
 

@@ -1,7 +1,7 @@
-"""Engine scripts: a case in at most ten lines that use NumPy and the engine, nothing of this suite.
+"""Engine scripts: a case in at most ten lines that need only NumPy and the engine.
 
-The call itself comes from the implementation (`conformance.registration.snippets`). Its
-arrays, what is exact, and a line that prints both are added here.
+The call itself comes from the implementation (`conformance.registration.snippets`). This module
+adds its arrays, the exact result, and a line that prints both results.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from conformance.errors import ConformanceError
 from conformance.judging import Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration.implementation import Implementation
-from conformance.registration.snippets import Call
+from conformance.registration.snippets import SnippetCall
 from conformance.scripts.standalone import dtype_text, numbers
 from conformance.signatures import SIGNATURES
 
 MOST_LINES = 10
 _WRITTEN_OUT = 400
-"""Elements of an array that is written out; a larger one must be zeros but for a few, or equal."""
+"""The size up to which an array is written out. A larger one must have equal elements, or few
+that are not zero."""
 _FEW = 6
 _PRINTED = 64
-"""Elements of a result that is printed in full; of a larger one the element that is off."""
+"""The size up to which a result is printed in full. Of a larger one the worst element is."""
 
 _PLACED = {
     "contiguous": "{array}",
@@ -47,59 +48,67 @@ _PLACED = {
 """An array as an expression in each memory layout (`conformance.calling.memory`)."""
 
 
-def engine_script_of(one: Implementation, case: Case, failure: Verdict, verdict: Verdict) -> str:
-    """Return a script that shows ``verdict``, what a ``failure`` became in ``case``, if it can.
+def engine_script_of(
+    implementation: Implementation, case: Case, failure: Verdict, verdict: Verdict
+) -> str:
+    """Return a script that shows ``verdict`` in ``case``, to which a ``failure`` was shrunk.
 
-    Empty where several calls are needed, and where `engine_script` is.
+    It is empty if the failure needs several calls, and if `engine_script` is empty.
     """
     if failure.history or is_large(case):
         return ""
-    return engine_script(one, Prepared.of(case), verdict)
+    return engine_script(implementation, Prepared.of(case), verdict)
 
 
-def engine_script(one: Implementation, prepared: Prepared, verdict: Verdict | None = None) -> str:
+def engine_script(
+    implementation: Implementation, prepared: Prepared, verdict: Verdict | None = None
+) -> str:
     """Return a script of at most ten lines that makes the prepared call with the engine alone.
 
-    Of a large result it prints the element that the ``verdict`` on it says is the worst. Empty
-    where the implementation has no snippet for the call, or its arrays are too large.
+    Of a large result it prints the element that is the worst according to the ``verdict``. The
+    script is empty if the implementation has no snippet for the call, or its arrays are too large.
     """
-    if one.snippet is None:
+    if implementation.snippet is None:
         return ""
     case = prepared.case
     inputs, parameters = prepared.inputs, case.parameters
     if case.invalid:
         inputs, parameters = invalid.apply(case, inputs, parameters)
     signature = SIGNATURES[case.operator]
-    handed = to_layout(inputs, one.layout, signature.roles)
-    arguments = dict(zip(signature.arguments, handed, strict=True))
+    arrays = to_layout(inputs, implementation.layout, signature.roles)
+    arguments = dict(zip(signature.arguments, arrays, strict=True))
     memory = dict(zip(signature.arguments, memory_ways(case), strict=True))
-    call = Call(case.operator, case.dims, case.dtype, arguments, parameters, memory, case.invalid)
+    call = SnippetCall(
+        case.operator, case.dims, case.dtype, arguments, parameters, memory, case.invalid
+    )
     try:
-        written = one.snippet(call)
-        if not written:
+        snippet = implementation.snippet(call)
+        if not snippet:
             return ""
-        made = [_made(name, value, memory[name]) for name, value in arguments.items()]
-        result = _result(one, prepared, verdict)
+        assignments = [_assignment(name, value, memory[name]) for name, value in arguments.items()]
+        result = _result(implementation, prepared, verdict)
     except ConformanceError:
         raise
     except Exception:  # an invalid call may have anything in it, and a snippet may decline
         return ""
-    lines = [line for text in written for line in text.splitlines()]
+    lines = [line for text in snippet for line in text.splitlines()]
     imports = [line for line in lines if line.startswith(("import ", "from "))]
     calls = [line for line in lines if line not in imports]
-    found = [
+    script = [
         "import numpy as np",
         *imports,
-        f"# {one.package or one.name} {one.version}: {case.id}",
-        *(line for line in made if line),
+        f"# {implementation.package or implementation.name} {implementation.version}: {case.id}",
+        *(line for line in assignments if line),
         *calls,
         *result,
     ]
-    return "\n".join(found) + "\n" if len(found) <= MOST_LINES and None not in made else ""
+    if len(script) > MOST_LINES or None in assignments:
+        return ""
+    return "\n".join(script) + "\n"
 
 
-def _made(name: str, value: Any, way: str) -> str | None:
-    """Return the line that makes one argument; empty for a shape, None where it is too large."""
+def _assignment(name: str, value: Any, way: str) -> str | None:
+    """Return the line that makes one argument. It is empty for a shape, None for a large array."""
     if not isinstance(value, np.ndarray):
         return "" if isinstance(value, tuple) else f"{name} = {value!r}"
     if value.dtype.name in TRAITS and TRAITS[value.dtype.name].package:
@@ -109,21 +118,21 @@ def _made(name: str, value: Any, way: str) -> str | None:
     shape = value.shape
     if way == "broadcast":
         value = place(value, way)[1]
-    array, rest = _expression(name, value)
-    if array is None or (rest and way != "contiguous"):
+    array, statements = _expression(name, value)
+    if array is None or (statements and way != "contiguous"):
         return None
-    placed = _PLACED[way].format(
+    expression = _PLACED[way].format(
         array=array,
         shape=shape,
         dtype=dtype_text(value),
         twos=(2,) * value.ndim,
         halves=", ".join(["::2"] * value.ndim),
     )
-    return f"{name} = {placed}{rest}"
+    return f"{name} = {expression}{statements}"
 
 
 def _expression(name: str, value: Array) -> tuple[str | None, str]:
-    """Return an array as source text, and statements that go on with it."""
+    """Return an array as an expression, None if too large, and statements that complete it."""
     dtype, flat = dtype_text(value), value.reshape(-1)
     if value.size == 0:
         return f"np.empty({value.shape}, {dtype})", ""
@@ -132,22 +141,25 @@ def _expression(name: str, value: Array) -> tuple[str | None, str]:
     if value.size > _FEW and flat.tobytes() == flat[:1].tobytes() * flat.size:
         return f"np.full({value.shape}, {numbers(flat[0])}, {dtype})", ""
     signed = value if value.dtype.kind == "u" else np.copysign(1, value) * (value == 0)
-    places = np.argwhere((value != 0) | (signed < 0))
-    if value.size > 4 * _FEW and len(places) <= _FEW:
-        rest = (f"; {name}[{', '.join(map(str, i))}] = {numbers(value[tuple(i)])}" for i in places)
-        return f"np.zeros({value.shape}, {dtype})", "".join(rest)
+    indices = [tuple(index) for index in np.argwhere((value != 0) | (signed < 0))]
+    if value.size > 4 * _FEW and len(indices) <= _FEW:
+        elements = [(", ".join(map(str, index)), numbers(value[index])) for index in indices]
+        statements = "".join(f"; {name}[{index}] = {number}" for index, number in elements)
+        return f"np.zeros({value.shape}, {dtype})", statements
     if value.size > _WRITTEN_OUT:
         return None, ""
     return f"np.array({numbers(value)}, {dtype})", ""
 
 
-def _result(one: Implementation, prepared: Prepared, verdict: Verdict | None) -> Sequence[str]:
-    """Return the lines that show the result beside what is exact, or beside what is due."""
+def _result(
+    implementation: Implementation, prepared: Prepared, verdict: Verdict | None
+) -> Sequence[str]:
+    """Return the lines that print the result beside the exact one, or beside what is due."""
     case = prepared.case
     if case.invalid:
         return [f'print("returned", got, "where an exception is due: {_due(prepared)}")']
     role = SIGNATURES[case.operator].result
-    (exact,) = to_layout((prepared.reference.exact,), one.layout, (role,))
+    (exact,) = to_layout((prepared.reference.exact,), implementation.layout, (role,))
     if exact.size <= _PRINTED:
         text = f"np.array({numbers(exact)})" if exact.size else f"np.empty({exact.shape})"
         if verdict is not None and verdict.requirement == "RESULT-4":
@@ -158,11 +170,11 @@ def _result(one: Implementation, prepared: Prepared, verdict: Verdict | None) ->
         return [f"exact = np.empty({exact.shape})", 'print("shape", got.shape, "due", exact.shape)']
     worst = np.zeros(prepared.reference.exact.shape, bool)
     worst[at] = True
-    (index,) = np.argwhere(to_layout((worst,), one.layout, (role,))[0]).tolist()
-    moved = ", ".join(map(str, index))
+    (index,) = np.argwhere(to_layout((worst,), implementation.layout, (role,))[0]).tolist()
+    subscript = ", ".join(map(str, index))
     return [
-        f"got, exact = got[{moved}], {numbers(prepared.reference.exact[at])}",
-        f'print("at [{moved}]: got", got, "exact", exact)',
+        f"got, exact = got[{subscript}], {numbers(prepared.reference.exact[at])}",
+        f'print("at [{subscript}]: got", got, "exact", exact)',
     ]
 
 

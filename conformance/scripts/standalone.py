@@ -1,4 +1,4 @@
-"""Standalone scripts: a failing case as a few lines that need NumPy and the implementation only."""
+"""Standalone scripts: a failing case as a few lines that need only NumPy and the implementation."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _LITERAL = 2000
 """Arrays of up to this many elements are written out."""
 
 
-def script_of(one: Implementation, case: Case, failure: Verdict) -> str:
-    """Return a script that shows a failure in ``case``, in the way that showed it at first."""
+def script_of(implementation: Implementation, case: Case, failure: Verdict) -> str:
+    """Return a script that shows a failure in ``case`` in the way in which it was first shown."""
     if failure.history == HISTORY_OF_RELATIONS:
-        return relation_script(one, case, failure.requirement or "")
+        return relation_script(implementation, case, failure.requirement or "")
     if is_large(case):
-        return large_script(one, case)
-    return script(one, Prepared.of(case), history=bool(failure.history))
+        return large_script(implementation, case)
+    return script(implementation, Prepared.of(case), history=bool(failure.history))
 
 
-def script(one: Implementation, prepared: Prepared, *, history: bool = False) -> str:
-    """Return a Python script that calls ``one`` on the prepared case and prints what is wrong.
+def script(implementation: Implementation, prepared: Prepared, *, history: bool = False) -> str:
+    """Return a Python script that makes the prepared call and prints what is wrong.
 
-    Arrays are written out, in the implementation's layout; those too large for that are made by
-    the case's recipe, for which the script needs convformance as well. With ``history`` the script
-    goes on with other data of the same shapes, then with the first data again and again.
+    Arrays are written out in the implementation's layout. Arrays that are too large for that are
+    made by the case's recipe, and then the script needs convformance as well. With ``history`` the
+    script continues with other data of the same shapes, and then with the first data many times.
     """
     case = prepared.case
     inputs, parameters = prepared.inputs, case.parameters
@@ -49,10 +49,10 @@ def script(one: Implementation, prepared: Prepared, *, history: bool = False) ->
     names = SIGNATURES[case.operator].arguments
     keywords = "".join(f", {name}={plain(value)}" for name, value in parameters.items())
     call = f"{case.operator}({', '.join(names)}{keywords})"
-    lines = ["import numpy as np", *_imports(one, case.operator)]
+    lines = ["import numpy as np", *_imports(implementation, case.operator)]
     if package := TRAITS[case.dtype].package:
         lines.insert(1, f"import {package}")
-    lines += ["", f"# {case.id}", *_arrays(one, prepared, inputs)]
+    lines += ["", f"# {case.id}", *_arrays(implementation, prepared, inputs)]
     for name, way, value in zip(names, memory_ways(case), inputs, strict=True):
         if value is None:
             continue
@@ -64,8 +64,9 @@ def script(one: Implementation, prepared: Prepared, *, history: bool = False) ->
     if history:
         other = Prepared.of(case.replace(seed=case.seed + 1))
         lines += ["first = got.copy()", "", "# other data of the same shapes"]
-        lines += [*_arrays(one, other, other.inputs), f"got = {call}", *_SHOW]
-        lines += ["", "# the first data again and again", *_arrays(one, prepared, inputs)]
+        lines += [*_arrays(implementation, other, other.inputs), f"got = {call}", *_SHOW]
+        lines += ["", "# the first data again and again"]
+        lines += _arrays(implementation, prepared, inputs)
         lines += [
             "for number in range(3, 104):",
             f"    if not np.array_equal({call}, first, equal_nan=True):",
@@ -75,26 +76,26 @@ def script(one: Implementation, prepared: Prepared, *, history: bool = False) ->
     return "\n".join(lines) + "\n"
 
 
-def relation_script(one: Implementation, case: Case, requirement: str) -> str:
-    """Return a Python script that asks ``one`` for both sides of a relation, and compares them."""
+def relation_script(implementation: Implementation, case: Case, requirement: str) -> str:
+    """Return a Python script that computes both sides of a relation, and compares them."""
     lines = [
         "from conformance.case import Case",
         "from conformance.checks.relations import relate",
-        *_loading(one),
+        *_loading(implementation),
         "",
         f"case = Case.parse({case.id!r})",
-        f"for verdict in relate(get({one.name!r}), case, {requirement!r}):",
+        f"for verdict in relate(get({implementation.name!r}), case, {requirement!r}):",
         "    print(verdict)\n",
     ]
     return "\n".join(lines)
 
 
-def large_script(one: Implementation, case: Case) -> str:
-    """Return a Python script that calls ``one`` on a large case, and says what is wrong."""
-    signature = SIGNATURES[case.operator]
+def large_script(implementation: Implementation, case: Case) -> str:
+    """Return a Python script that makes the call of a large case, and says what is wrong."""
+    layout, signature = implementation.layout, SIGNATURES[case.operator]
     keywords = ", ".join(f"{name}={plain(value)}" for name, value in case.parameters.items())
     lines = [
-        *_imports(one, case.operator),
+        *_imports(implementation, case.operator),
         "from conformance.calling import from_layout, to_layout",
         "from conformance.case import Case",
         "from conformance.cases.data import make_inputs",
@@ -102,23 +103,23 @@ def large_script(one: Implementation, case: Case) -> str:
         "",
         f"case = Case.parse({case.id!r})",
         "inputs = make_inputs(case)",
-        f"arguments = to_layout(inputs, {one.layout!r}, {signature.roles!r})",
+        f"arguments = to_layout(inputs, {layout!r}, {signature.roles!r})",
         f"got = {case.operator}(*arguments, {keywords})",
-        f"print(check(case, inputs, from_layout(got, {one.layout!r}, {signature.result!r})))",
+        f"print(check(case, inputs, from_layout(got, {layout!r}, {signature.result!r})))",
     ]
     return "\n".join(lines) + "\n"
 
 
-def replay_command(one: Implementation, case: Case) -> str:
-    """Return the command that judges ``case`` again; it loads the file that no entry point names.
+def replay_command(implementation: Implementation, case: Case) -> str:
+    """Return the command that judges ``case`` again; it loads a file that no entry point names.
 
-    Quoted even where a POSIX shell would not need it, so that other shells read it alike.
+    The case id is quoted even if a POSIX shell does not need it, so that other shells read it, too.
     """
-    words = ["convformance", "replay", f"'{case.id}'", shlex.quote(one.name)]
-    if one.module not in entry_points.modules():
-        words += ["--plugin", shlex.quote(one.origin)]
-    if one.place is not None and one.place.python != sys.executable:
-        words += ["--python", shlex.quote(f"{one.name}={one.place.python}")]
+    words = ["convformance", "replay", f"'{case.id}'", shlex.quote(implementation.name)]
+    if implementation.module not in entry_points.modules():
+        words += ["--plugin", shlex.quote(implementation.origin)]
+    if implementation.place is not None and implementation.place.python != sys.executable:
+        words += ["--python", shlex.quote(f"{implementation.name}={implementation.place.python}")]
     return " ".join(words)
 
 
@@ -149,21 +150,21 @@ _PLACED: dict[str, tuple[str, ...]] = {
     "readonly": ("x.flags.writeable = False",),
     "byteswapped": ("x = x.astype(x.dtype.newbyteorder())",),
 }
-"""How x is put into each memory layout (`conformance.calling.memory`)."""
+"""The lines that put x into each memory layout (`conformance.calling.memory`)."""
 
 
-def _arrays(one: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:
+def _arrays(implementation: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:
     """Return the lines that make the arguments and the exact result."""
-    case = prepared.case
+    case, layout = prepared.case, implementation.layout
     signature = SIGNATURES[case.operator]
-    handed = to_layout(inputs, one.layout, signature.roles)
+    arguments = to_layout(inputs, layout, signature.roles)
     exact = prepared.reference.exact
     if not case.invalid:
-        (exact,) = to_layout((exact,), one.layout, (signature.result,))
-    if all(np.size(value) <= _LITERAL for value in (*handed, exact) if value is not None):
+        (exact,) = to_layout((exact,), layout, (signature.result,))
+    if all(np.size(value) <= _LITERAL for value in (*arguments, exact) if value is not None):
         lines = [
             f"{name} = {_literal(value)}"
-            for name, value in zip(signature.arguments, handed, strict=True)
+            for name, value in zip(signature.arguments, arguments, strict=True)
         ]
         return lines if case.invalid else [*lines, f"exact = {_literal(exact)}"]
     return [
@@ -172,31 +173,37 @@ def _arrays(one: Implementation, prepared: Prepared, inputs: Inputs) -> list[str
         "from conformance.judging import Prepared",
         f"prepared = Prepared.of(Case.parse({case.id!r}))",
         f"{', '.join(signature.arguments)}{',' * (len(signature.arguments) == 1)} = "
-        f"to_layout(prepared.inputs, {one.layout!r}, {signature.roles!r})",
-        f"exact, = to_layout((prepared.reference.exact,), {one.layout!r}, ({signature.result!r},))",
+        f"to_layout(prepared.inputs, {layout!r}, {signature.roles!r})",
+        f"exact, = to_layout((prepared.reference.exact,), {layout!r}, ({signature.result!r},))",
     ]
 
 
-def _imports(one: Implementation, operator: str) -> list[str]:
-    function = inspect.unwrap(one.functions[operator])
+def _imports(implementation: Implementation, operator: str) -> list[str]:
+    function = inspect.unwrap(implementation.functions[operator])
     name = getattr(function, "__name__", operator)
     alias = "" if name == operator else f" as {operator}"
     module = getattr(function, "__module__", "") or ""
     if module.startswith("convformance_plugin_"):
-        return ["import runpy", f"{operator} = runpy.run_path({str(Path(one.origin))!r})[{name!r}]"]
+        return [
+            "import runpy",
+            f"{operator} = runpy.run_path({str(Path(implementation.origin))!r})[{name!r}]",
+        ]
     loaded = sys.modules.get(module)
-    if loaded is not None and not hasattr(loaded, name):  # a method, which no module has a name for
-        return [*_loading(one), f"{operator} = get({one.name!r}).functions[{operator!r}]"]
+    if loaded is not None and not hasattr(
+        loaded, name
+    ):  # a method, which its module has no name for
+        getting = f"{operator} = get({implementation.name!r}).functions[{operator!r}]"
+        return [*_loading(implementation), getting]
     return [f"from {module} import {name}{alias}"]
 
 
-def _loading(one: Implementation) -> list[str]:
-    """Return the lines after which ``get`` finds an implementation by its name."""
+def _loading(implementation: Implementation) -> list[str]:
+    """Return the lines that import ``get``, and make it find an implementation by its name."""
     getting = "from conformance.registration.registry import get"
-    if one.module in entry_points.modules():
+    if implementation.module in entry_points.modules():
         return [getting]
     plugins = "from conformance.registration.plugins import load_plugin"
-    return [plugins, getting, f"load_plugin({one.origin!r})"]
+    return [plugins, getting, f"load_plugin({implementation.origin!r})"]
 
 
 def _literal(value: Any) -> str:
@@ -209,7 +216,7 @@ def _literal(value: Any) -> str:
 
 
 def dtype_text(value: Array) -> str:
-    """Return the dtype of an array as source text; NumPy has a name for those of numbers alone."""
+    """Return the dtype of an array as source text; only dtypes of numbers have a NumPy name."""
     name = value.dtype.name
     if name in TRAITS:
         return f"{TRAITS[name].package or 'np'}.{name}"
@@ -219,7 +226,7 @@ def dtype_text(value: Array) -> str:
 
 
 def numbers(value: Array) -> str:
-    """Return an array, or one number, as source text."""
+    """Return an array, or a single number, as source text."""
     if value.dtype.kind in "iubOUS":
         return repr(value.tolist())
     text = repr(value.astype(np.float64).tolist())

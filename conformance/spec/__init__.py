@@ -1,4 +1,4 @@
-"""The spec: what generation draws from, how much of it each tier judges, and the curated suites.
+"""The spec: the ranges of generation, how much each tier judges, and the curated suites.
 
 `load` reads the packaged ``default.toml`` and lays a user's file over it.
 """
@@ -30,7 +30,7 @@ NETWORKS = "networks"
 """The suite of layers of networks."""
 
 OWN = "spec"
-"""The suite made of the ``[[case]]`` tables of a spec file itself; every tier has it."""
+"""The suite of the ``[[case]]`` tables of the spec file itself, which every tier has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,18 @@ class Tier:
     examples: int
     """Generated cases an operator and dimension."""
     seconds: float
-    """Time budget an implementation and cell (`running.budget`),"""
+    """The time budget of an implementation in a cell (`running.budget`)."""
     total: float
-    """and of all cells together: where there are more of them, each has less."""
+    """The time budget of all cells together; it shortens that of a cell where there are many."""
     suites: tuple[str, ...]
-    """The curated suites that are judged besides."""
+    """The curated suites that are judged as well."""
     checks: tuple[str, ...] = CHECKS
-    """What is looked at."""
+    """The checks that are made."""
     summary: str = ""
     layers: tuple[str, ...] = ()
     """The layers of networks that are judged by projection, by names or globs."""
     shapes: int = 0
-    """Large shapes that are generated an operator and dimension, and judged in the same way."""
+    """The number of generated large shapes for each operator and dimension, judged likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Spec:
     ranges: Ranges
     tiers: Mapping[str, Tier]
     suites: Mapping[str, Suite]
-    """By name; a suite is parsed when it is first asked for."""
+    """The suites by name; a suite is parsed when it is first asked for."""
     source: str
     """The file, or ``default``."""
     digest: str
-    """Of everything that influences cases: two specs with one digest give the same cases."""
+    """The digest of everything that influences cases: specs with equal digests have equal cases."""
 
     def suite(self, name: str) -> Suite:
         """Return the suite called ``name``; raise `SpecError` if there is none or it is wrong."""
@@ -75,9 +75,9 @@ class Spec:
 
 
 def load(path: str | Path | None = None) -> Spec:
-    """Return the packaged spec, what the file at ``path`` has in its place.
+    """Return the packaged spec, in which the values of the file at ``path`` replace its own.
 
-    Raises `SpecError`, one line that names file, entry, field, value and what is allowed.
+    Raises `SpecError`, in one line that names file, entry, field, value and the allowed values.
     """
     ranges, tiers, suites = Ranges(), dict[str, Tier](), Suites()
     for file in (DEFAULT,) if path is None else (DEFAULT, Path(path)):
@@ -92,7 +92,9 @@ def load(path: str | Path | None = None) -> Spec:
         if file != DEFAULT:
             for name in written.values:
                 _check_layers(written.table(name, f"[tiers.{name}]"), tiers[name], suites)
-            for name in added:  # the user's own, so that a mistake shows before anything runs
+            for (
+                name
+            ) in added:  # parse the user's own suites, so that a mistake shows before anything runs
                 suites[name]
     if OWN in suites:
         tiers = {
@@ -107,7 +109,7 @@ def load(path: str | Path | None = None) -> Spec:
 
 
 def _read_ranges(table: Table, base: Ranges) -> Ranges:
-    """Return ``base`` with the fields that ``table`` has."""
+    """Return ``base`` with the values of the fields that ``table`` has."""
     table.only(field.name for field in fields(Ranges))
     values: dict[str, Any] = {}
     for name in table.values:
@@ -153,18 +155,18 @@ def _read_suites(table: Table, suites: Suites, folder: Path) -> tuple[str, ...]:
 
 def _check_layers(table: Table, tier: Tier, suites: Suites) -> None:
     """Raise `SpecError` if a pattern names no layer of the suite of networks."""
-    known = [case.name for case in suites[NETWORKS].cases] if tier.layers else []
+    names = [case.name for case in suites[NETWORKS].cases] if tier.layers else []
     for pattern in tier.layers:
-        if not any(fnmatchcase(name, pattern) for name in known):
+        if not any(fnmatchcase(layer, pattern) for layer in names):
             raise table.error(
                 "layers", f"names or globs of layers in the suite {NETWORKS}; {pattern} is none"
             )
 
 
 def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[str, Tier]:
-    """Return ``tiers`` with those that ``table`` has; what one leaves out stays as it was.
+    """Return ``tiers`` with those of ``table``; a field that is left out keeps its value.
 
-    A tier that is new has the values of ``default`` for what it leaves out.
+    In a new tier a field that is left out has the value of the tier ``default``.
     """
     tiers_read = dict(tiers)
     for name in table.values:

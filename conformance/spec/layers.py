@@ -1,4 +1,4 @@
-"""Layers to time: chosen by name from the suite of network layers, or written as a case id."""
+"""Layers to time, chosen by name from the suite of network layers or written as case ids."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ DEFAULT = (
     "resnet50/max_pool1",
     "inception_v3/aux_avg_pool",
 )
-"""Small layers of every kind: 3x3, 1x1, depthwise, 1-D, transposed in 2-D and 3-D, both pools."""
+"""Small layers of each kind: 3x3, 1x1, depthwise, 1-D, transposed in 2-D and 3-D, both pools."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A case by the name that it is timed under."""
+    """A case, and the name under which it is timed."""
 
     name: str
     case: Case
@@ -45,13 +45,14 @@ def known(spec: Spec) -> tuple[Layer, ...]:
     return tuple(Layer(entry.name, entry.case) for entry in spec.suite(SUITE).cases)
 
 
-def choose(wanted: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) -> tuple[Layer, ...]:
-    """Return the layers that ``wanted`` names: names, globs such as resnet50/*, or case ids.
+def choose(names: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) -> tuple[Layer, ...]:
+    """Return the layers that ``names`` lists: names, globs such as resnet50/*, or case ids.
 
-    They get whole-number data from ``seed``, and ``dtype`` unless a case id says another. Without
-    ``wanted`` it is a handful of small ones. Raises `ConformanceError` for what names no layer.
+    They get whole-number data from ``seed``, and ``dtype`` unless a case id has another. If
+    ``names`` is None, a handful of small layers is returned. Raises `ConformanceError` for a name
+    that matches no layer.
     """
-    patterns = DEFAULT if wanted is None else tuple(wanted)
+    patterns = DEFAULT if names is None else tuple(names)
     named = any(":" not in pattern for pattern in patterns)
     layers = {layer.name: layer for layer in known(spec)} if named else {}
     chosen: dict[str, Layer] = {}
@@ -64,15 +65,15 @@ def choose(wanted: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) -
                     f"dtype are timed"
                 )
             case = case.replace(data="integers", seed=seed, memory="contiguous")
-            found = [Layer(case.id, case)]
+            matches = [Layer(case.id, case)]
         else:
-            found = [
+            matches = [
                 Layer(name, layers[name].case.replace(dtype=dtype, data="integers", seed=seed))
                 for name in fnmatch.filter(layers, pattern)
             ]
-        if not found:
+        if not matches:
             raise ConformanceError(_no_layer(pattern, tuple(layers)))
-        chosen |= {layer.name: layer for layer in found}
+        chosen |= {layer.name: layer for layer in matches}
     if not chosen:
         raise ConformanceError("no layer is chosen; see `convformance time --list-layers`")
     return tuple(chosen.values())
@@ -88,13 +89,13 @@ def _no_layer(pattern: str, names: tuple[str, ...]) -> str:
 def smaller(case: Case, share: float) -> Case:
     """Return ``case`` with about ``share`` of its output positions (of one image), at least one.
 
-    Channels and window stay as they are: what a call costs is nearly proportional to the share.
+    Channels and window are unchanged, so the cost of a call is nearly proportional to the share.
     """
     factor = share ** (1 / case.dims)
     full = OPERATORS[case.operator].output_shape(case)[2:]
-    wanted = [max(1, round(size * factor)) for size in full]
+    targets = [max(1, round(size * factor)) for size in full]
     size = list(case.x[2:])
-    for axis, target in enumerate(wanted):
+    for axis, target in enumerate(targets):
         low, high = 1, size[axis]
         while low < high:  # the output grows with the input
             middle = (low + high) // 2
@@ -104,8 +105,8 @@ def smaller(case: Case, share: float) -> Case:
             else:
                 low = middle + 1
         size[axis] = low
-    found = case.replace(x=(min(case.x[0], 1), case.x[1], *size))
-    return found if is_valid(found) else case  # such as padding that crops all of a small output
+    cut = case.replace(x=(min(case.x[0], 1), case.x[1], *size))
+    return cut if is_valid(cut) else case  # padding may crop all of a small output
 
 
 def _outputs(case: Case, size: list[int], axis: int) -> int:

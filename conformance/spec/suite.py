@@ -14,21 +14,21 @@ from conformance.operators import FORWARD
 from conformance.toml import Table, parse, plural, show
 
 _TUPLES = {"kernel": 1, "stride": 1, "dilation": 1, "output_padding": 0}
-"""Fields with one whole number a spatial axis, and the least that it may be."""
+"""Fields with one whole number for each spatial axis, and the least allowed number."""
 _FLAGS = ("bias", "ceil_mode", "count_include_pad")
 _NOTES = ("why", "provenance", "source", "note")
 FIELDS = ("name", "operator", "x", "w", *_TUPLES, "padding", "groups", *_FLAGS, *_NOTES, "count")
-"""What a ``[[case]]`` table may have; the last five inform a reader only."""
+"""The fields that a ``[[case]]`` table may have; the last five only inform a reader."""
 
 _LARGEST = 1_000_000
-"""The largest number of a case: beyond, it is a typo."""
+"""The largest number in a case: a larger one is a typo."""
 _ELEMENTS = 2**28
-"""The most elements that an array of a case has: 2 GiB in float64."""
+"""The most elements that an array of a case may have: 2 GiB in float64."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteCase:
-    """A curated case: ``case`` has the default dtype and data, ``why`` says what it stands on."""
+    """A curated case with the default dtype and data; ``why`` gives the reason for it."""
 
     name: str
     case: Case
@@ -53,14 +53,14 @@ class Suite:
 
 
 class Suites(Mapping[str, Suite]):
-    """Suites by name, each parsed when it is first asked for: some are large."""
+    """Suites by name; each is parsed when it is first asked for, since some are large."""
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[bytes, str]] = {}
         self._suites: dict[str, Suite] = {}
 
     def add_file(self, name: str, data: bytes, file: str) -> None:
-        """Add the suite that ``data``, what is in ``file``, holds; it replaces one so named."""
+        """Add the suite in ``data``, the contents of ``file``; it replaces a suite of that name."""
         self._files[name] = (data, file)
         self._suites.pop(name, None)
 
@@ -69,7 +69,7 @@ class Suites(Mapping[str, Suite]):
         self._suites[suite.name] = suite
 
     def contents(self) -> Iterator[bytes]:
-        """Yield all that the suites are made from."""
+        """Yield everything that the suites are made from."""
         for name in sorted(self):
             data = self._files[name][0] if name in self._files else b""
             cases = "" if data else ";".join(f"{c.name} {c.case.id}" for c in self[name].cases)
@@ -84,7 +84,9 @@ class Suites(Mapping[str, Suite]):
         return self._suites[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._suites or name in self._files  # the inherited one would parse it
+        return (
+            name in self._suites or name in self._files
+        )  # the inherited method would parse the suite
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._files, **self._suites})
@@ -98,18 +100,18 @@ def read_suite(name: str, document: Table) -> Suite:
     tables = document.tables("case", "[[case]]")
     if not tables:
         raise document.failure("no case; allowed: one or more, each a table written [[case]]")
-    found: dict[str, SuiteCase] = {}
+    cases: dict[str, SuiteCase] = {}
     for number, values in enumerate(tables, start=1):
         given = values.get("name")
         named = isinstance(given, str) and given.strip() and given.isprintable()
         label = show(given) if named else f"number {number}"
         case = _read_case(Table(document.file, f"[[case]] {label}", values))
-        if case.name in found:
+        if case.name in cases:
             raise Table(document.file, f"[[case]] number {number}", values).error(
                 "name", "a name that no other case of the file has"
             )
-        found[case.name] = case
-    return Suite(name, tuple(found.values()))
+        cases[case.name] = case
+    return Suite(name, tuple(cases.values()))
 
 
 def _read_case(table: Table) -> SuiteCase:

@@ -1,4 +1,4 @@
-"""The figures of one layer: what the seconds of its calls say about each implementation."""
+"""The figures of one layer, which are computed from the seconds of each implementation's calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conformance.timing.rounds import Contender
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Why one implementation was not timed on one layer."""
+    """The reason why one implementation was not timed on one layer."""
 
     implementation: str
     operator: str
@@ -32,10 +32,10 @@ def figures(
     baseline: Implementation | None,
     threads: int,
 ) -> list[Timing]:
-    """Return the figures of every contender that was called; `with_peak` adds what is missing.
+    """Return the figures of every contender that was called, without their ``peak``.
 
-    ``verified`` says what became of their outputs. Ratios are to ``baseline``, by default to the
-    fastest that conforms.
+    ``verified`` has the verdict on the outputs of each implementation. Ratios are to ``baseline``;
+    if that is None, they are to the fastest implementation that conforms.
     """
     reference = _reference(baseline, called, verified)
     return [_figures(layer, c, reference, verified[c.implementation], threads) for c in called]
@@ -54,8 +54,8 @@ def _reference(
     timed = [c for c in called if c.seconds]
     if baseline is not None:
         return next((c for c in timed if c.implementation is baseline), None)
-    right = [c for c in timed if verified[c.implementation] == CONFORMS]
-    return min(right, key=lambda c: float(np.median([*c.seconds.values()])), default=None)
+    conforming = [c for c in timed if verified[c.implementation] == CONFORMS]
+    return min(conforming, key=lambda c: float(np.median([*c.seconds.values()])), default=None)
 
 
 def _figures(

@@ -1,8 +1,8 @@
-"""Timing implementations on one layer: interleaved rounds, with nothing but the call timed.
+"""Timing implementations on one layer in interleaved rounds, with nothing but the call timed.
 
-Every round times one call of each implementation, in random order, so that a machine that slows
-down or speeds up does so for all of them, and the ratio of two is taken within a round. What is
-handed over lies at the same address in every call and holds other data than in the call before.
+Every round times one call of each implementation, in random order. So if the machine slows down or
+speeds up, all of them are affected, and the ratio of two is taken within a round. The arguments
+have the same address in every call, and other data than in the call before.
 """
 
 from __future__ import annotations
@@ -27,50 +27,51 @@ from conformance.signatures import SIGNATURES
 from conformance.spec.layers import smaller
 
 SETS = 3
-"""Different inputs that calls take turns with."""
+"""The number of different inputs, which calls take turns with."""
 
 _SHARES = (1 / 64, 1 / 16, 1 / 4)
-"""Smaller versions of a layer that say whether a call of it is affordable."""
+"""The shares of a layer that are called first, to predict whether the whole is affordable."""
 _SHORT = 5e-3
-"""Seconds of a call that the caches matter to, which the other implementations have filled."""
+"""Calls shorter than this depend on the CPU caches, which other implementations have filled."""
 _TICK = 1e-9
-"""What a call takes at least, should the clock be too coarse to tell."""
+"""The least seconds of a call, in case the clock is too coarse."""
 _KEPT_BYTES = 1 << 30
-"""Memory for outputs that are kept to be verified, all implementations together."""
+"""Memory for the outputs of all implementations that are kept to be verified."""
 _KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The output of one call, kept as it was returned; call 0 is the last one of the warm-up."""
+class Output:
+    """The output of one call as it was returned; call 0 is the last call of the warm-up."""
 
     call: int
     data: int
-    output: Any
+    value: Any
 
 
 @dataclass(slots=True)
 class Contender:
-    """One implementation on one layer: how long its calls took, and what came of them."""
+    """One implementation on one layer: the times of its calls, and what it did wrong."""
 
     implementation: Implementation
     seconds: dict[int, float] = field(default_factory=dict)
-    """Seconds of one call by round."""
-    kept: list[Kept] = field(default_factory=list)
+    """The seconds of its call in each round."""
+    outputs: list[Output] = field(default_factory=list)
+    """Those that are kept to be verified, in the order of the calls."""
     skipped: str | None = None
-    """Why it was not timed."""
+    """The reason why it was not timed."""
     raised: str | None = None
     changed: str | None = None
-    """Which inputs a call changed."""
+    """The names of the inputs that a call changed."""
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing more to call."""
+        """Whether no more calls are made."""
         return bool(self.skipped or self.raised)
 
 
 class Bench:
-    """The inputs of one layer: several sets of data, and for each layout the arrays handed over."""
+    """The inputs of one layer: several sets of data, and the arguments of calls in each layout."""
 
     def __init__(self, case: Case, layouts: Sequence[str]) -> None:
         self.case = case
@@ -79,30 +80,30 @@ class Bench:
         self._pristine = {
             layout: [to_layout(inputs, layout, roles) for inputs in self.sets] for layout in layouts
         }
-        self._handed = {
+        self._arguments = {
             layout: tuple(None if v is None else v.copy() for v in sets[0])
             for layout, sets in self._pristine.items()
         }
 
-    def hand_over(self, layout: str, data: int) -> Inputs:
+    def call_observed(self, layout: str, data: int) -> Inputs:
         """Write one set of data into the arrays of ``layout`` and return these."""
-        handed = self._handed[layout]
-        for target, source in zip(handed, self._pristine[layout][data], strict=True):
+        arguments = self._arguments[layout]
+        for target, source in zip(arguments, self._pristine[layout][data], strict=True):
             if target is not None:
                 np.copyto(target, source)
-        return handed
+        return arguments
 
     def changed(self, layout: str, data: int) -> str | None:
-        """Say which of the arrays handed over no longer hold the data of ``data``."""
+        """Return the names of the arguments that no longer hold set ``data``, None if all do."""
         names = OPERATORS[self.case.operator].arguments
-        pairs = zip(names, self._handed[layout], self._pristine[layout][data], strict=True)
+        pairs = zip(names, self._arguments[layout], self._pristine[layout][data], strict=True)
         wrong = [n for n, a, b in pairs if a is not None and not np.array_equal(a, b)]
         return " and ".join(wrong) or None
 
     def shares(self, layout: str, output: Array) -> str | None:
-        """Say which of the arrays handed over ``output`` shares memory with."""
+        """Return the names of the arguments that share memory with ``output``, None if none do."""
         names = OPERATORS[self.case.operator].arguments
-        pairs = zip(names, self._handed[layout], strict=True)
+        pairs = zip(names, self._arguments[layout], strict=True)
         wrong = [n for n, a in pairs if a is not None and np.may_share_memory(a, output)]
         return " and ".join(wrong) or None
 
@@ -110,19 +111,19 @@ class Bench:
 def admit(contender: Contender, case: Case, seconds: float) -> None:
     """Skip a contender that does not compute ``case``, or whose call would exceed ``seconds``.
 
-    Smaller versions of the layer are called first, which also loads the engine. What takes t for
-    the work w is expected to take t * w'/w for the next larger one; since each has a quarter of
-    the next one's work, even a cost that is quadratic is noticed in time.
+    Smaller versions of the layer are called first, which also loads the engine. If a call takes t
+    for the work w, the next one is expected to take t * w'/w for its work w'. Each has a quarter of
+    the work of the next one, so even a quadratic cost is noticed in time.
     """
-    one = contender.implementation
-    contender.skipped = one.gap(case)
+    implementation = contender.implementation
+    contender.skipped = implementation.gap(case)
     if contender.skipped is not None:
         return
     steps = [smaller(case, share) for share in _SHARES]
     steps = [a for a, b in itertools.pairwise([*steps, case]) if work(a) < work(b)]
     for step, following in itertools.pairwise([*steps, case]):
         enough = seconds * work(step) / work(following)
-        elapsed = _try(one, step, enough)
+        elapsed = _try(implementation, step, enough)
         if elapsed is not None and elapsed > enough:
             expected = elapsed * work(case) / work(step)
             contender.skipped = (
@@ -136,21 +137,21 @@ def _rough(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def _try(one: Implementation, case: Case, enough: float) -> float | None:
-    """Return the seconds of a call of ``case``, None if it does not compute it.
+def _try(implementation: Implementation, case: Case, enough: float) -> float | None:
+    """Return the seconds of a call of ``case``, None if the implementation does not compute it.
 
-    A call that takes more than ``enough`` may have imported or compiled something: the second
-    one decides.
+    A call that takes more than ``enough`` may have imported or compiled something, so a second call
+    decides then.
     """
-    inputs = to_layout(make_inputs(case), one.layout, SIGNATURES[case.operator].roles)
-    function = one.functions[case.operator]
+    inputs = to_layout(make_inputs(case), implementation.layout, SIGNATURES[case.operator].roles)
+    function = implementation.functions[case.operator]
     elapsed = math.inf
     for _ in range(2):
         try:
             started = perf_counter()
             function(*inputs, **case.parameters)
             elapsed = min(elapsed, perf_counter() - started)
-        except (Exception, SystemExit):  # the layer itself decides, not a smaller version of it
+        except (Exception, SystemExit):  # only the layer itself decides, and not a smaller version
             return None
         if elapsed <= enough:
             break
@@ -167,14 +168,14 @@ def measure(
     rng: np.random.Generator,
     tick: Callable[[int], None],
 ) -> None:
-    """Warm up, then call every contender once a round until its ``seconds`` are used up.
+    """Warm up, then call every contender once in each round until its ``seconds`` are used up.
 
-    Fills in the contenders. Garbage collection is off during the rounds.
+    The results are stored in the contenders. Garbage collection is off during the rounds.
     """
     out = math.prod(OPERATORS[bench.case.operator].output_shape(bench.case))
     room = _KEPT_BYTES // max(1, out * bench.sets[0][0].itemsize * len(contenders))
     extra = int(np.clip(room - 3, 0, min(_KEPT, rounds)))
-    chosen = {0, *rng.choice(rounds, extra, replace=False).tolist()}
+    sample = {0, *rng.choice(rounds, extra, replace=False).tolist()}
     typical = {id(c): _warm_up(bench, c, warmup, seconds) for c in contenders if not c.finished}
     collecting = gc.isenabled()
     gc.collect()
@@ -182,38 +183,38 @@ def measure(
     try:
         for number in range(rounds):
             tick(number)
-            for place in rng.permutation(len(contenders)):
-                c = contenders[place]
+            for index in rng.permutation(len(contenders)):
+                c = contenders[index]
                 spent = sum(c.seconds.values())
                 if c.finished or (c.seconds and spent + typical[id(c)] > seconds):
                     continue
-                if typical[id(c)] < _SHORT:  # on other data, not timed: it warms the caches
+                if typical[id(c)] < _SHORT:  # an untimed call on other data warms the caches
                     _call(bench, c, 0, (number + 1) % SETS)
                 if c.finished:
                     continue
-                elapsed, kept = _call(bench, c, number + 1, number % SETS)
-                if kept is None:
+                elapsed, output = _call(bench, c, number + 1, number % SETS)
+                if output is None:
                     continue
                 c.seconds[number] = elapsed
-                if len(c.kept) > 1 and c.kept[-1].call - 1 not in chosen:
-                    c.kept.pop()  # it is the last one no longer
-                c.kept.append(kept)
+                if len(c.outputs) > 1 and c.outputs[-1].call - 1 not in sample:
+                    c.outputs.pop()  # only the last output and those of the sample are kept
+                c.outputs.append(output)
     finally:
         if collecting:
             gc.enable()
 
 
 def _warm_up(bench: Bench, c: Contender, warmup: int, seconds: float) -> float:
-    """Make the first calls of the layer itself; return the seconds of the fastest."""
+    """Make the first calls of the layer itself, and return the seconds of the fastest."""
     fastest = math.inf
     for number in range(max(warmup, 2)):
-        # The rounds begin with set 0: what is kept from the warm-up is of another one.
-        elapsed, kept = _call(bench, c, 0, 1 + number % (SETS - 1))
-        if kept is None:
+        # The rounds begin with set 0, so the output kept from the warm-up is of another set.
+        elapsed, output = _call(bench, c, 0, 1 + number % (SETS - 1))
+        if output is None:
             return fastest
-        c.kept = [kept]
+        c.outputs = [output]
         fastest = min(fastest, elapsed)
-        # A first call that takes long may have compiled something: the second one decides.
+        # A first call that takes long may have compiled something, so the second one decides.
         if number + 1 >= (warmup if fastest <= seconds else 2):
             break
     if fastest > seconds:
@@ -221,20 +222,20 @@ def _warm_up(bench: Bench, c: Contender, warmup: int, seconds: float) -> float:
     return fastest
 
 
-def _call(bench: Bench, c: Contender, number: int, data: int) -> tuple[float, Kept | None]:
-    """Call once; return the seconds, and the output unless it raised."""
-    one = c.implementation
-    function, parameters = one.functions[bench.case.operator], bench.case.parameters
-    inputs = bench.hand_over(one.layout, data)
+def _call(bench: Bench, c: Contender, number: int, data: int) -> tuple[float, Output | None]:
+    """Make one call, and return its seconds, and its output unless it raised."""
+    implementation = c.implementation
+    function, parameters = implementation.functions[bench.case.operator], bench.case.parameters
+    inputs = bench.call_observed(implementation.layout, data)
     try:
         started = perf_counter()
-        output = function(*inputs, **parameters)
+        value = function(*inputs, **parameters)
         elapsed = max(perf_counter() - started, _TICK)
     except (Unsupported, NotImplementedError) as gap:
         c.skipped = one_line(gap) or "no reason given"
         return 0.0, None
-    except (Exception, SystemExit) as problem:  # whatever it raises is a finding
+    except (Exception, SystemExit) as problem:  # any exception is a finding
         c.raised = f"{type(problem).__name__}: {one_line(problem)}"
         return 0.0, None
-    c.changed = c.changed or bench.changed(one.layout, data)
-    return elapsed, Kept(number, data, output)
+    c.changed = c.changed or bench.changed(implementation.layout, data)
+    return elapsed, Output(number, data, value)

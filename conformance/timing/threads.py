@@ -1,8 +1,8 @@
-"""One thread count for every engine: through the environment before it loads, by library after.
+"""One thread count for every engine, set by environment variables and by threadpoolctl.
 
-A library reads its environment variable once, when it is loaded; what has been loaded already and
-is a BLAS or an OpenMP runtime is told by threadpoolctl. An engine with threads of its own that was
-imported before, with other settings, cannot be reached: start a new process for it.
+A library reads its environment variable once, when it is loaded. For BLAS and OpenMP runtimes that
+are loaded already, threadpoolctl sets the count. The count of an engine that was imported before
+and has threads of its own cannot be changed: start a new process for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
-"""What thread pools of numerical libraries read when they start."""
+"""The variables that thread pools of numerical libraries read when they start."""
 
 
 def set_environment(threads: int) -> None:
@@ -32,20 +32,20 @@ def set_environment(threads: int) -> None:
 
 @contextlib.contextmanager
 def environment(threads: int) -> Iterator[None]:
-    """Do as `set_environment`, and put everything back in the end."""
-    before = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    """Do what `set_environment` does, and restore the environment at the end."""
+    saved = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     set_environment(threads)
     try:
         yield
     finally:
         for name in VARIABLES:
             os.environ.pop(name, None)
-        os.environ.update(before)
+        os.environ.update(saved)
 
 
 @contextlib.contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """Limit every BLAS and OpenMP runtime that is loaded now to ``threads`` threads."""
+    """Limit every BLAS and OpenMP runtime that is loaded already to ``threads`` threads."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=threads):

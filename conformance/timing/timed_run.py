@@ -1,9 +1,9 @@
 """Timing implementations on layers of real networks, and verifying what was timed.
 
-Each layer is warmed up, then timed in interleaved rounds (`conformance.timing.rounds`). The outputs
-of timed calls are verified afterwards, every element of them (`conformance.large.projection`), on
-data that changed from call to call: a kernel that drifts, caches, or does less work when it is
-timed is found out.
+Each layer is warmed up, and then timed in interleaved rounds (`conformance.timing.rounds`). After
+that every element of the outputs of timed calls is verified (`conformance.large.projection`). The
+data changes from call to call, so a kernel that drifts, caches, or does less work while it is timed
+is detected.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from conformance.timing.timing_plan import TimingPlan, TimingSelection, resolve
 from conformance.timing.verifying import verify
 
 FASTEST = "the fastest of each layer"
-"""The baseline where none is named."""
+"""The name of the baseline if none is chosen."""
 
 _STEPS = 1000
-"""Steps of progress a layer."""
+"""The number of progress steps in a layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """What `time` measured, and where its run file is."""
+    """What `time` measured, and the path of its run file."""
 
     path: Path
     timings: tuple[Timing, ...]
     skipped: tuple[Skipped, ...]
     matmul_gflops: dict[str, float]
-    """What a NumPy matrix product attains with as many threads, by dtype."""
+    """The rate of a NumPy matrix product with as many threads, by dtype."""
 
     @property
     def conforms(self) -> bool:
-        """Whether every output that was verified is right."""
+        """Whether every output that was verified is correct."""
         return all(timing.is_verified for timing in self.timings)
 
 
@@ -68,7 +68,7 @@ def time(selection: TimingSelection) -> Timings:
 
 
 def time_selection(selection: TimingSelection) -> Timings:
-    """Do as `time`, for a selection that has been made."""
+    """Do what `time` does, for a given selection."""
     plan = resolve(selection)
     with (
         contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file,
@@ -80,7 +80,7 @@ def time_selection(selection: TimingSelection) -> Timings:
 def matmul_gflops(dtype: str, size: int = 1024, seconds: float = 0.2) -> float:
     """Return the rate of NumPy's product of two square matrices, in 10**9 operations a second.
 
-    A product counts 2 * size**3 operations; the fastest one within ``seconds`` decides.
+    A product has 2 * size**3 operations. The fastest product within ``seconds`` decides.
     """
     a = np.ones((size, size), dtype)
     fastest, until = np.inf, perf_counter() + seconds
@@ -114,10 +114,10 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
     skipped: list[Skipped] = []
     for index, layer in enumerate(plan.layers):
 
-        def tick(done: int, what: str, index: int = index) -> None:
-            progress(_STEPS * index + done, total, what)
+        def tick(done: int, activity: str, index: int = index) -> None:
+            progress(_STEPS * index + done, total, activity)
 
-        with thread_pools.limited(selection.threads):  # before each layer: the best of all counts
+        with thread_pools.limited(selection.threads):  # measured before each layer, the best counts
             dtype = _matmul_dtype(layer)
             rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
         rows, gaps = _time_layer(plan, index, layer, tick)
@@ -125,12 +125,15 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
         file.add((*rows, *reasons))
         timings += rows
         skipped += gaps
-    attained = {layer.name: rates[_matmul_dtype(layer)] for layer in plan.layers}
-    timings = [with_peak(timing, attained[timing.layer]) for timing in timings]
+    layer_rates = {layer.name: rates[_matmul_dtype(layer)] for layer in plan.layers}
+    timings = [with_peak(timing, layer_rates[timing.layer]) for timing in timings]
     file.add(timings)
     with thread_pools.limited(selection.threads):  # now that every engine is loaded
         file.record(machine=machine(plan.implementations))
-    file.add(of_implementation(one, _verdict(one, timings)) for one in plan.implementations)
+    file.add(
+        of_implementation(implementation, _verdict(implementation, timings))
+        for implementation in plan.implementations
+    )
     file.record(matmul_gflops=rates, finished=now())
     progress(total, total, "done")
     return Timings(file.path, tuple(timings), tuple(skipped), rates)
@@ -141,13 +144,13 @@ def _time_layer(
 ) -> tuple[list[Timing], list[Skipped]]:
     """Time and verify every implementation on one layer."""
     selection = plan.selection
-    installed = [one for one in plan.implementations if one.installed]
-    contenders = [Contender(one) for one in installed]
-    for place, c in enumerate(contenders):
-        tick(200 * place // len(contenders), f"{layer.name}: trying {c.implementation.name}")
+    every = [Contender(implementation) for implementation in plan.implementations]
+    contenders = [c for c in every if c.implementation.installed]
+    for number, c in enumerate(contenders):
+        tick(200 * number // len(contenders), f"{layer.name}: trying {c.implementation.name}")
         admit(c, layer.case, selection.seconds)
     bench = Bench(layer.case, [c.implementation.layout for c in contenders])
-    with thread_pools.limited(selection.threads):  # again: an engine may just have been loaded
+    with thread_pools.limited(selection.threads):  # an engine may just have been loaded
         measure(
             bench,
             contenders,
@@ -172,14 +175,14 @@ def _time_layer(
     return rows, gaps
 
 
-def _verdict(one: Implementation, timings: Sequence[Timing]) -> str:
-    """Return the verdict on what was timed of an implementation."""
-    verified = [timing.is_verified for timing in timings if timing.implementation == one.name]
-    if not verified:
+def _verdict(implementation: Implementation, timings: Sequence[Timing]) -> str:
+    """Return the verdict on the timed calls of an implementation."""
+    own = [timing for timing in timings if timing.implementation == implementation.name]
+    if not own:
         return UNSUPPORTED
-    return CONFORMS if all(verified) else VIOLATES
+    return CONFORMS if all(timing.is_verified for timing in own) else VIOLATES
 
 
 def _matmul_dtype(layer: Layer) -> str:
-    """Return the dtype of BLAS that is compared with: the half types are summed in float32."""
+    """Return the dtype of the matrix product to compare with; half types are summed in float32."""
     return "float64" if layer.case.dtype == "float64" else "float32"

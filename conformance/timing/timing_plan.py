@@ -1,7 +1,8 @@
-"""What the caller of a timed run chooses, and the plan that it comes to."""
+"""The selection of a timed run, which its caller makes, and the plan that it is resolved to."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -18,19 +19,19 @@ from conformance.spec.layers import Layer, choose
 
 @dataclass(frozen=True, slots=True)
 class TimingSelection:
-    """What is timed, and for how long."""
+    """The choice of what is timed, and for how long."""
 
     implementations: Iterable[object] | None = None
-    """Names, registered functions, modules or `Implementation` objects; None: those of the plugins,
-    else all that are installed."""
+    """Names, registered functions, modules or `Implementation` objects. None means those of the
+    plugins, or else all that are installed."""
     layers: Iterable[str] | None = None
-    """Names of network layers, globs of them, or case ids; None: a handful of small layers."""
+    """Names of network layers, globs of them, or case ids. None means a few small layers."""
     _: KW_ONLY
     baseline: object | None = None
-    """The implementation that ratios are to; None: the fastest that conforms, layer by layer."""
+    """The implementation that ratios are to. None means the fastest that conforms on a layer."""
     rounds: int = 20
     warmup: int = 2
-    """Calls of a layer before it is timed."""
+    """The number of calls of a layer before it is timed."""
     seconds: float = 1.0
     """Time budget of an implementation and layer."""
     threads: int = 1
@@ -38,20 +39,20 @@ class TimingSelection:
     dtype: str = "float32"
     """The dtype of layers that are chosen by name."""
     spec: Spec | str | Path | None = None
-    """A spec, or a file that is laid over the packaged one."""
+    """A spec, or a file that overrides parts of the packaged one."""
     plugins: Iterable[str | Path] = ()
-    """Files that register implementations, loaded first."""
+    """Files that register implementations; they are loaded first."""
     output: str | Path = "convformance-time"
     """The folder that run.sqlite is written into."""
     progress: Progress | None = None
     """Called as the timing goes on."""
     command: str | None = None
-    """The command line, for the reports."""
+    """The command line, which the reports show."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimingPlan:
-    """What a timed run does: a selection, and what its names stand for."""
+    """A selection, with the objects that its names stand for."""
 
     selection: TimingSelection
     spec: Spec
@@ -63,9 +64,9 @@ class TimingPlan:
 def resolve(selection: TimingSelection) -> TimingPlan:
     """Load the plugins, and return the plan of what is selected.
 
-    Raises `ConformanceError` for a name that names nothing and for a number out of its range.
+    Raises `ConformanceError` for an unknown name, and for a number that is out of its range.
     """
-    loaded = [one for plugin in selection.plugins for one in load_plugin(plugin)]
+    loaded = list(itertools.chain.from_iterable(map(load_plugin, selection.plugins)))
     for name, least in (("rounds", 1), ("warmup", 0), ("threads", 1)):
         value = getattr(selection, name)
         if value < least:

@@ -4,12 +4,12 @@ A folder is named after its engine::
 
     adapter.py      its operators, registered; several where it is called in several ways
     snippet.py      the same calls as source text, for the scripts of reports
-    known.toml      the differences that it is known for
+    known.toml      the known differences of the engine
 
-What they share lies beside the folders: ``adapter.py`` (the classes that adapters derive from),
-``parameters.py`` (a call's parameters as one object, always called ``p``), ``padding.py`` (what is
-computed and checked around a call), ``compiled.py`` (what to do where an engine compiles),
-``snippets.py`` (what snippets have in common).
+The files beside the folders are shared: ``adapter.py`` (the classes that adapters derive from),
+``parameters.py`` (a call's parameters as one object, always called ``p``), ``padding.py``
+(computations and checks around a call), ``compiled.py`` (tools for engines that compile),
+``snippets.py`` (functions for several snippets).
 
 An adapter in 30 lines
 ======================
@@ -54,16 +54,17 @@ That is all: the suite can judge it. ::
     'conforms'
 
 - `Engine` has pools too (``maximum(t, p, reach, fill)``, ``average(t, p, reach)``), and
-  ``transposed``; list in ``operators`` what the engine has. Derive from `Differentiable` where it
-  differentiates: with ``gradient`` come the five gradients. Where it takes NumPy's arrays as they
-  are, derive from `Adapter`, whose methods are ``conv(x, w, bias, p)`` and so on.
-- Translate, and no more. What the engine cannot do, decline: ``raise Unsupported("a reason")``, or
-  ``supports=`` where the case tells. What it does wrongly is for the suite to find.
-- Let the engine judge the arguments. Check only what it never sees, since it would become valid on
-  the way: ``padding.py`` has the checks, with the reason of each.
-- Import the engine inside functions, by its own name. A module is imported by its whole name,
-  ``conformance.implementations.engines.torch``, so that a folder called like its engine hides
-  nothing; call no file in it like an engine.
+  ``transposed``; list the operators of the engine in ``operators``. If the engine differentiates,
+  derive from `Differentiable` and define ``gradient``: the five gradients follow. If it takes
+  NumPy arrays as they are, derive from `Adapter`, whose methods are ``conv(x, w, bias, p)`` etc.
+- Translate, and do no more. Decline a case that the engine cannot compute: ``raise
+  Unsupported("a reason")``, or ``supports=`` if the case alone shows it. Leave the engine's
+  mistakes to the suite.
+- Let the engine judge the arguments. Check only mistakes that the engine never sees, because the
+  adapter would make them valid: ``padding.py`` has the checks, with the reason of each.
+- Import the engine inside functions, by its own name. Import modules by their whole name, such as
+  ``conformance.implementations.engines.torch``: then a folder that has the name of its engine hides
+  nothing. Give no file in it the name of an engine.
 - Add it to pyproject.toml: the module under the entry points, the package as an extra, and its name
   where the linter and mypy list engines. `nox -s adapters` then calls it on cases that are checked
   by hand, and holds its snippets to what it computes.

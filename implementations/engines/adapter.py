@@ -1,13 +1,13 @@
-"""What adapters of engines share: arrays become tensors, the engine's operator, arrays again.
+"""What adapters share: arrays become tensors, the engine computes, tensors become arrays.
 
-`Adapter` has operators over NumPy arrays, `Engine` those of an engine with tensors of its own, and
-`Differentiable` those of one that differentiates as well. All of them are written with the
-parameters as one object, `conformance.implementations.engines.parameters`; `Adapter.public` is the
-one place where an operator gets the signature that the suite calls.
+`Adapter` is for engines that compute with NumPy arrays, `Engine` for those that have tensors of
+their own, and `Differentiable` for those that differentiate as well. Their methods take the
+parameters of a call as one object (`conformance.implementations.engines.parameters`);
+`Adapter.public` alone gives an operator the signature that the suite calls.
 
-What the arguments are is for the engine to judge: they are handed on as they come. Computed here,
-and so refused where that cannot be, is only how far the windows of ``ceil_mode`` reach. What an
-adapter checks beside is in `conformance.implementations.engines.padding`.
+The engine judges the arguments, which are handed on as they come. One thing is computed here, and
+raises where it cannot be computed: how far the windows of ``ceil_mode`` reach. Further checks of
+adapters are in `conformance.implementations.engines.padding`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PARAMETERS: dict[tuple[str, ...], Callable[..., Any]] = {
     SIGNATURES["max_pool"].parameters: Pool,
     SIGNATURES["avg_pool"].parameters: undilated,
 }
-"""What makes one object of an operator's parameters, by their names."""
+"""The function that makes one object of an operator's parameters, by the parameters' names."""
 
 
 class Adapter:
@@ -48,76 +48,76 @@ class Adapter:
     """
 
     operators: tuple[str, ...] = ("conv", "conv_transpose", "max_pool", "avg_pool")
-    """Those that it has."""
+    """The operators that the adapter has."""
 
     def register(self, implementation: Implementation) -> None:
-        """Register every operator that it has under ``implementation``."""
+        """Register each of ``operators`` under ``implementation``."""
         for operator in self.operators:
             implementation.register(operator, self.public(operator))
 
     def public(self, operator: str) -> Operator:
-        """Return an operator with the signature that the suite calls, its parameters by name."""
+        """Return an operator as the suite calls it, with its parameters by name."""
         method: Operator = getattr(self, operator)
         if not SIGNATURES[operator].parameters:
             return method
-        as_one = _PARAMETERS[SIGNATURES[operator].parameters]
+        gather = _PARAMETERS[SIGNATURES[operator].parameters]
 
         def function(*arrays: Any, **parameters: Any) -> Array:
-            return method(*arrays, as_one(**parameters))
+            return method(*arrays, gather(**parameters))
 
         function.__name__ = operator
         return function
 
 
 class Engine(Adapter, ABC):
-    """An engine's operators over its own tensors, from which those over NumPy arrays follow.
+    """An engine's operators over its own tensors; the operators over NumPy arrays follow from them.
 
-    Tensors lie as the arrays do: channels first, or with ``channels_last`` as
-    ``layout="NHWC"`` hands them over.
+    Tensors have the axes of the arrays: channels first, or with ``channels_last`` as in
+    ``layout="NHWC"``.
     """
 
     channels_last = False
 
     @abstractmethod
     def tensor(self, array: Array) -> Tensor:
-        """Return a tensor with the numbers of ``array``, which may lie anyhow in memory."""
+        """Return a tensor with the numbers of ``array``, whatever their order in memory."""
 
     @abstractmethod
     def array(self, tensor: Tensor, like: Array) -> Array:
-        """Compute ``tensor``; return it as a new array, with the dtype of ``like``."""
+        """Return ``tensor``, once it is computed, as a new array with the dtype of ``like``."""
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
-        """The engine's convolution, where ``operators`` has it; so are the next three."""
+        """Return the engine's convolution. An adapter defines this if ``operators`` has conv."""
         raise NotImplementedError
 
     def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
-        """The engine's transposed convolution."""
+        """Return the engine's transposed convolution."""
         raise NotImplementedError
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
-        """The engine's max_pool; ``reach`` is the padding that the windows read, to the last.
+        """Return the engine's max_pool; ``reach`` is the padding that all windows read together.
 
-        ``fill`` is what they read there: -inf, or the smallest value of an integer dtype.
+        ``fill`` is the value of padding: -inf, or the smallest value of an integer dtype.
         """
         raise NotImplementedError
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
-        """The engine's avg_pool; ``reach`` is the padding that the windows read, to the last."""
+        """Return the engine's avg_pool; ``reach`` is the padding that all windows read together."""
         raise NotImplementedError
 
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """Call what makes the result of tensors and parameters; here may be compiled first."""
+        """Call ``function``, which computes a tensor. An engine that compiles does so here."""
         return function(*arguments)
 
     def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
         """Call `convolve`."""
-        t, weight, added = self.tensor(x), self.tensor(w), self._optional(bias)
-        return self.array(self.run(self.convolve, t, weight, added, p), x)
+        t, weight, addend = self.tensor(x), self.tensor(w), self._optional(bias)
+        return self.array(self.run(self.convolve, t, weight, addend, p), x)
 
     def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
         """Call `transposed`."""
-        t, weight, added = self.tensor(x), self.tensor(w), self._optional(bias)
-        return self.array(self.run(self.transposed, t, weight, added, p), x)
+        t, weight, addend = self.tensor(x), self.tensor(w), self._optional(bias)
+        return self.array(self.run(self.transposed, t, weight, addend, p), x)
 
     def max_pool(self, x: Array, p: Pool) -> Array:
         """Call `maximum`."""
@@ -133,7 +133,7 @@ class Engine(Adapter, ABC):
         return None if bias is None else self.tensor(bias)
 
     def _reach(self, shape: Shape, p: Pool) -> Padding:
-        """Return the padding that the windows of a pool read, to the last."""
+        """Return the padding that all windows of a pool read together."""
         if not p.ceil_mode:
             return tuple(map(tuple, p.padding))  # type: ignore[arg-type]
         return p.windows(shape[1:-1] if self.channels_last else shape[2:])[1]
@@ -151,17 +151,17 @@ class Differentiable(Engine):
         """Return the gradient of sum(grad * forward(t, *arguments)) by t, at ``at``."""
 
     def conv_input_grad(self, grad: Array, w: Array, input_shape: Shape, p: Conv) -> Array:
-        """Differentiate `convolve` by its input: what that is does not matter."""
+        """Differentiate `convolve` by its input, whose values do not matter."""
         weight = self.tensor(w)
         return self._gradient(grad, like(grad, input_shape), self.convolve, weight, None, p)
 
     def conv_weight_grad(self, grad: Array, x: Array, weight_shape: Shape, p: Conv) -> Array:
-        """Differentiate `convolve` by its weight: what that is does not matter."""
+        """Differentiate `convolve` by its weight, whose values do not matter."""
         t = self.tensor(x)
         return self._gradient(grad, like(grad, weight_shape), self._of_weight, t, p)
 
     def conv_bias_grad(self, grad: Array) -> Array:
-        """Differentiate a convolution with kernels of one element, whose bias is that of any."""
+        """Differentiate a convolution with kernels of one element: any has the same gradient."""
         ones = (1,) * (grad.ndim - 2)
         if self.channels_last:
             n, *out, o = grad.shape
@@ -179,15 +179,15 @@ class Differentiable(Engine):
         return self._gradient(grad, x, self.maximum, p, reach, lowest(x.dtype))
 
     def avg_pool_grad(self, grad: Array, input_shape: Shape, p: AvgPool) -> Array:
-        """Differentiate `average`: what its input is does not matter."""
+        """Differentiate `average` by its input, whose values do not matter."""
         x = like(grad, input_shape)
         return self._gradient(grad, x, self.average, p, self._reach(x.shape, p))
 
     def _gradient(
         self, grad: Array, at: Array, forward: Callable[..., Tensor], *arguments: Any
     ) -> Array:
-        by, given = self.tensor(at), self.tensor(grad)
-        return self.array(self.gradient(forward, by, given, *arguments), grad)
+        point, upstream = self.tensor(at), self.tensor(grad)
+        return self.array(self.gradient(forward, point, upstream, *arguments), grad)
 
     def _of_weight(self, w: Tensor, t: Tensor, p: Conv) -> Tensor:
         return self.convolve(t, w, None, p)

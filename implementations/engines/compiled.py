@@ -1,4 +1,4 @@
-"""What engines need that compile: functions kept for the calls that come again, and silence."""
+"""Tools for engines that compile: they keep compiled functions, clear caches, silence output."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _Compiled = TypeVar("_Compiled")
 
 
 class LRU(Generic[_Compiled]):
-    """The compiled functions that were called last."""
+    """The compiled functions that were called most recently."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._compiled: OrderedDict[Hashable, _Compiled] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], _Compiled]) -> _Compiled:
-        """Return what was compiled for ``key``, or is now; the one called longest ago goes."""
+        """Return the function for ``key``, made if need be; drop the least recently called one."""
         compiled = self._compiled.pop(key, None) or make()
         self._compiled[key] = compiled
         if len(self._compiled) > self._most:
@@ -38,7 +38,7 @@ class ClearAfter:
         self._calls: set[Hashable] = set()
 
     def __call__(self, call: Hashable, clear: Callable[[], None]) -> None:
-        """Note a ``call`` by what the engine compiles for; ``clear`` first where it is too many."""
+        """Record a ``call`` by its compilation key; if there are too many, call ``clear`` first."""
         if call not in self._calls and len(self._calls) >= self._most:
             self._calls.clear()
             clear()
@@ -47,19 +47,18 @@ class ClearAfter:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Turn stdout and stderr away while it lasts, those of C++ included.
+    """Discard stdout and stderr inside the block, those of C++ included.
 
-    It keeps what engines say when they are first loaded off the terminal; what goes wrong is an
-    exception all the same.
+    This hides the messages that engines print when they are first loaded; errors are still raised.
     """
     copies = [os.dup(number) for number in (1, 2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    sink = os.open(os.devnull, os.O_WRONLY)
     for number in (1, 2):
-        os.dup2(nowhere, number)
+        os.dup2(sink, number)
     try:
         yield
     finally:
         for number, copy in zip((1, 2), copies, strict=True):
             os.dup2(copy, number)
             os.close(copy)
-        os.close(nowhere)
+        os.close(sink)

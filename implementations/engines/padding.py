@@ -1,8 +1,8 @@
 """What adapters compute and check of padding, windows, groups and bias.
 
-Padding is one pair (before, after) a spatial axis. An adapter checks only what its engine cannot
-see, since it would become valid on the way: an input that is padded first, a bias that a second
-operator adds, a result that is cropped. Sizes, kernels and outputs are of the spatial axes alone.
+Padding is one pair (before, after) a spatial axis. An adapter checks only mistakes that its engine
+cannot see, because the adapter would make them valid: where it pads the input first, adds the bias
+by a second operator, or crops the result. Sizes, kernels and outputs have the spatial axes alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Tensor: TypeAlias = Any
 
 
 def any_padding(padding: Padding) -> bool:
-    """Whether there is padding at all; what is no number counts as some, for others to refuse."""
+    """Whether any padding is not 0; a value that is no number counts, and is refused elsewhere."""
     return any(end != 0 for pair in padding for end in pair)
 
 
@@ -28,7 +28,7 @@ def is_asymmetric(padding: Padding) -> bool:
 
 
 def symmetric_part(padding: Padding) -> Shape:
-    """Return how much of the padding both ends of each axis have."""
+    """Return the padding that both ends of an axis have in common, for each axis."""
     return tuple(min(pair) for pair in padding)
 
 
@@ -43,12 +43,15 @@ def no_padding(padding: Padding) -> Padding:
 
 
 def last_axis_first(padding: Padding) -> Shape:
-    """Return ``padding`` as PyTorch takes it: in one row, both ends of the last axis first."""
+    """Return ``padding`` as PyTorch takes it: one flat tuple that begins with the last axis."""
     return tuple(end for before, after in reversed(padding) for end in (before, after))
 
 
 def crop_slices(size: Shape, padding: Padding) -> tuple[slice, ...]:
-    """Return what ``padding`` leaves of axes of ``size``; ValueError where nothing, or for less."""
+    """Return the slices that crop ``padding`` from axes of ``size``.
+
+    Raises ValueError for padding below 0, and where nothing would be left.
+    """
     check_padding(len(size), padding)
     if any(before + after >= s for s, (before, after) in zip(size, padding, strict=True)):
         raise ValueError(f"padding={padding!r}: crops the whole output {tuple(size)}")
@@ -56,7 +59,7 @@ def crop_slices(size: Shape, padding: Padding) -> tuple[slice, ...]:
 
 
 def check_padded(size: Shape, padding: Padding, kernel: Shape | None = None) -> None:
-    """Check what an input of ``size`` that is padded first would hide; ``kernel`` is a pool's.
+    """Check an input of ``size`` that the adapter pads first; ``kernel`` is given for a pool.
 
     Raises ValueError for padding below 0 or beyond half of the kernel, and for an empty axis.
     """
@@ -79,18 +82,18 @@ def windows_that_fit(size: Shape, kernel: Shape, stride: Shape, padding: Padding
 
 
 def windows_dropped(size: Shape, p: Pool, reach: Padding) -> bool:
-    """Whether rounding up alone makes more windows than the padding that is read holds."""
+    """Whether rounding up makes more windows than fit, so that ``ceil_mode`` drops some."""
     return any(
-        -(-(s + sum(pair) - k) // step) > (s + sum(read) - k) // step
-        for s, k, step, pair, read in zip(size, p.kernel, p.stride, p.padding, reach, strict=True)
+        -(-(s + sum(pair) - k) // step) > (s + sum(actual) - k) // step
+        for s, k, step, pair, actual in zip(size, p.kernel, p.stride, p.padding, reach, strict=True)
     )
 
 
 def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
-    """Whether TensorFlow's "SAME" makes ``out`` windows and starts the first where padding does.
+    """Whether TensorFlow's "SAME" makes ``out`` windows and begins where ``padding`` begins.
 
-    It makes ceil(S / stride) windows and puts half of the positions that they lack, rounded down,
-    before the input. ``kernel`` is the kernel's extent, dilated.
+    "SAME" makes ceil(S / stride) windows. Half of the positions that they need beyond the input,
+    rounded down, come before it. ``kernel`` is the extent of the dilated kernel.
     """
     return all(
         o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2
@@ -99,9 +102,10 @@ def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padd
 
 
 def check_groups(groups: int, channels: int, per_group: int) -> None:
-    """Check groups for an engine that counts them itself; ValueError where it would count others.
+    """Check groups for an engine that computes them from the shapes.
 
-    The weight reads ``per_group`` of the input's ``channels``.
+    The weight reads ``per_group`` of the input's ``channels``. Raises ValueError where the engine
+    would compute another number of groups.
     """
     if groups < 1 or channels != per_group * groups:
         raise ValueError(
@@ -111,7 +115,7 @@ def check_groups(groups: int, channels: int, per_group: int) -> None:
 
 
 def add_bias(y: Tensor, bias: Tensor | None, *, channels_last: bool = False) -> Tensor:
-    """Return ``y`` and the bias, which a second operator of the engine adds.
+    """Return ``y`` plus the bias, which a second operator of the engine adds.
 
     Raises ValueError where that would broadcast or promote the bias, and Unsupported where it
     rounds a second time: in the half formats.

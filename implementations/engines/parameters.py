@@ -1,7 +1,6 @@
 """The parameters of a call as one object, which adapters call ``p``.
 
-They are as the call has them: an invalid call may have anything in them, which is for the engine
-to judge.
+Nothing is checked here. In an invalid call a parameter may be anything; the engine judges it.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ class Pool:
     def windows(self, size: Shape) -> tuple[Shape, Padding]:
         """Return how many windows an input of ``size`` has, and the padding that they read.
 
-        Both are one entry a spatial axis; the padding is that of the call, with more after the
-        input where a window that ``ceil_mode`` adds reaches further. Nothing is checked: raises
-        what Python does where that cannot be computed.
+        Both have one entry a spatial axis. The padding is that of the call, or more after the input
+        where a window that ``ceil_mode`` adds reaches further. Nothing is checked: where this
+        cannot be computed, Python's own exception is raised.
         """
         return window_reach(
             size, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode

@@ -9,23 +9,26 @@ import numpy as np
 
 from conformance.implementations._arguments import Padding, Shape, pool_size
 from conformance.implementations.engines.parameters import pooling
-from conformance.registration.snippets import Call
+from conformance.registration.snippets import SnippetCall
 
-Writer: TypeAlias = Callable[[Call, str, str, str], str]
-"""Writes a forward call of an input, a weight and a bias, which are source text themselves.
+Writer: TypeAlias = Callable[[SnippetCall, str, str, str], str]
+"""Writes a forward call as source text; its input, weight and bias are source text as well.
 
-A weight or a bias that there is not is empty.
+A weight or a bias that the call does not have is empty.
 """
 
 
 def gradient_at(
-    call: Call, writers: Mapping[str, Writer], array: Callable[[Call, str], str], zeros: str
+    call: SnippetCall,
+    writers: Mapping[str, Writer],
+    array: Callable[[SnippetCall, str], str],
+    zeros: str,
 ) -> tuple[str, str]:
-    """Return where a gradient is taken, and the forward call of it, a tensor named ``t``.
+    """Return the tensor at which a gradient is taken, and the forward call of a tensor ``t``.
 
     ``array`` writes an argument of the call as a tensor; ``zeros`` is source text that makes a
-    tensor of zeros, with braces in the place of its shape. Raises NotImplementedError for that of a
-    bias, which each engine takes of another function.
+    tensor of zeros, with braces in place of its shape. Raises NotImplementedError for
+    conv_bias_grad, which each engine computes with another function.
     """
     if call.operator == "conv_input_grad":
         at = zeros.format(call.text("input_shape"))
@@ -40,14 +43,14 @@ def gradient_at(
     raise NotImplementedError("the gradient of a bias needs more lines")
 
 
-def spatial_size(call: Call, *, channels_last: bool = False) -> Shape:
-    """Return the size of what a pool reads, of which avg_pool_grad has the shape alone."""
+def spatial_size(call: SnippetCall, *, channels_last: bool = False) -> Shape:
+    """Return the spatial size of a pool's input; avg_pool_grad has its shape alone."""
     x = call.arguments.get("x")
     shape: Shape = call.arguments["input_shape"] if x is None else x.shape
     return shape[1:-1] if channels_last else shape[2:]
 
 
-def checked_windows(call: Call, *, channels_last: bool = False) -> tuple[Shape, Padding]:
+def checked_windows(call: SnippetCall, *, channels_last: bool = False) -> tuple[Shape, Padding]:
     """Return how many windows a pool has, and the padding that they read.
 
     Raises ValueError where the call is invalid.
@@ -59,7 +62,7 @@ def checked_windows(call: Call, *, channels_last: bool = False) -> tuple[Shape, 
     return pool_size(x, *sizes, channels_last=channels_last)
 
 
-def numpy_copy(call: Call, name: str) -> str:
-    """Return an array of the script as an adapter copies it; bfloat16 arrives as float32."""
+def numpy_copy(call: SnippetCall, name: str) -> str:
+    """Return source text for an adapter's copy of an array; scripts have float32 for bfloat16."""
     dtype = "float32" if call.dtype == "bfloat16" else call.dtype
     return f"np.array({name}, np.{dtype}, order='C')"

@@ -1,7 +1,7 @@
 """Mistakes in the arrays: axes, channels, groups, bias and dtypes that do not fit or do not exist.
 
-Where an implementation that checks nothing would broadcast, truncate or convert, the mistake is
-chosen so that it can: one channel for many, a weight for two groups, a bias of one element.
+The mistakes are chosen so that an implementation without checks can broadcast, truncate or convert:
+one channel for many, a weight for two groups, a bias of one element.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.cases.invalid.mistake import Arguments, Mutation, another_rank, having, resized
+from conformance.cases.invalid.mistake import Arguments, Mistake, another_rank, having, resized
 from conformance.dtypes import FLOATS, TRAITS
 from conformance.signatures import SIGNATURES
 
 _FORWARD = ("conv", "conv_transpose", "max_pool", "avg_pool")
 
 
-def mutations() -> Iterator[Mutation]:
-    """Yield the mistakes that are made in x, w and bias, or between them and groups."""
+def mistakes() -> Iterator[Mistake]:
+    """Yield the mistakes in x, w and bias, and those between these arrays and groups."""
     yield from _axes()
     yield from _empty()
     yield from _channels()
@@ -30,7 +30,7 @@ def mutations() -> Iterator[Mutation]:
     yield from _dtypes()
 
 
-def _axes() -> Iterator[Mutation]:
+def _axes() -> Iterator[Mistake]:
     changes: dict[str, Callable[[Array], Array | None]] = {
         "without-batch": lambda array: array[0] if len(array) else None,
         "extra-axis": lambda array: array[..., None],
@@ -41,23 +41,23 @@ def _axes() -> Iterator[Mutation]:
             if (name, kind) == ("w", "without-batch"):
                 kind, change = "missing-axis", lambda array: array[..., 0]
             change_rank = partial(another_rank, name, change)
-            yield Mutation(f"{name}-{kind}", *rule, having(name), change_rank)
+            yield Mistake(f"{name}-{kind}", *rule, having(name), change_rank)
 
 
-def _empty() -> Iterator[Mutation]:
+def _empty() -> Iterator[Mistake]:
     for name in ("x", "w"):
         rule = "REJECT-15", f"{name} with an empty spatial axis"
         for suffix, which in {"": 0, "-last": -1}.items():
             change = partial(_emptied, name, which)
-            yield Mutation(f"{name}-empty{suffix}", *rule, having(name), change)
+            yield Mistake(f"{name}-empty{suffix}", *rule, having(name), change)
     rule = "REJECT-15", "a weight without output channels"
-    yield Mutation("w-without-outputs", *rule, ("conv", "conv_transpose"), _without_outputs)
+    yield Mistake("w-without-outputs", *rule, ("conv", "conv_transpose"), _without_outputs)
     rule = "REJECT-21", "no input channels"
     convention = ("zero_channels", "empty_sum")
-    yield Mutation("no-channels", *rule, _FORWARD, _without_channels, convention)
+    yield Mistake("no-channels", *rule, _FORWARD, _without_channels, convention)
 
 
-def _channels() -> Iterator[Mutation]:
+def _channels() -> Iterator[Mistake]:
     sizes: dict[str, Callable[[int, int], int]] = {
         "more-channels": lambda channels, step: channels + step,
         "fewer-channels": lambda channels, step: channels - step,
@@ -66,8 +66,8 @@ def _channels() -> Iterator[Mutation]:
     }
     rule = "REJECT-9", "channels of the weight that do not match the input's"
     for kind, size in sizes.items():
-        yield Mutation(f"w-{kind}", *rule, having("w"), partial(_with_input_channels, size))
-    yield Mutation(
+        yield Mistake(f"w-{kind}", *rule, having("w"), partial(_with_input_channels, size))
+    yield Mistake(
         name="x-one-channel",
         requirement="REJECT-9",
         summary="channels of the input that do not match the weight's",
@@ -76,7 +76,7 @@ def _channels() -> Iterator[Mutation]:
     )
 
 
-def _groups() -> Iterator[Mutation]:
+def _groups() -> Iterator[Mistake]:
     shared = "groups that do not divide the"
     for name, requirement, summary, operators, change in (
         ("indivisible", "REJECT-8", f"{shared} input channels", having("groups"), _indivisible),
@@ -84,10 +84,10 @@ def _groups() -> Iterator[Mutation]:
         ("not-dividing-w", "REJECT-8", f"{shared} output channels", ("conv",), _one_more_output),
         ("not-of-w", "REJECT-9", "a weight for another number of groups", ("conv",), _other_groups),
     ):
-        yield Mutation(f"groups-{name}", requirement, summary, operators, change)
+        yield Mistake(f"groups-{name}", requirement, summary, operators, change)
 
 
-def _bias() -> Iterator[Mutation]:
+def _bias() -> Iterator[Mistake]:
     shapes: dict[str, Callable[[int], tuple[int, ...]]] = {
         "of-one": lambda o: (1,),
         "too-short": lambda o: (o - 1,),
@@ -98,7 +98,7 @@ def _bias() -> Iterator[Mutation]:
     }
     rule = "REJECT-10", "a bias that has not one element an output channel"
     for kind, shape in shapes.items():
-        yield Mutation(f"bias-{kind}", *rule, having("bias"), partial(_reshaped_bias, shape))
+        yield Mistake(f"bias-{kind}", *rule, having("bias"), partial(_reshaped_bias, shape))
 
 
 _WIDER = {name: own.wider for name, own in TRAITS.items() if own.wider}
@@ -106,22 +106,22 @@ _NARROWER = {name: own.narrower for name, own in TRAITS.items() if own.narrower}
 _INTEGER = dict.fromkeys(FLOATS, "int32")
 
 
-def _dtypes() -> Iterator[Mutation]:
+def _dtypes() -> Iterator[Mistake]:
     """Yield arrays that hold no numbers, and arrays of different dtypes."""
-    for kind, what in {"bool": "booleans", "object": "objects", "str": "strings"}.items():
-        rule = "REJECT-18", f"arrays of {what}"
-        yield Mutation(f"dtype-{kind}", *rule, having(), partial(_all_of, kind))
-        rule = "REJECT-18", f"one array of {what}"
-        for name in ("x", "w", "bias", "grad"):  # the others are as they should be
+    for kind, content in {"bool": "booleans", "object": "objects", "str": "strings"}.items():
+        rule = "REJECT-18", f"arrays of {content}"
+        yield Mistake(f"dtype-{kind}", *rule, having(), partial(_all_of, kind))
+        rule = "REJECT-18", f"one array of {content}"
+        for name in ("x", "w", "bias", "grad"):  # the other arrays are valid
             operators = tuple(o for o in having(name) if len(_arrays_of(o)) > 1)
-            yield Mutation(f"{name}-{kind}", *rule, operators, partial(_one_of, name, kind))
+            yield Mistake(f"{name}-{kind}", *rule, operators, partial(_one_of, name, kind))
     for name in ("w", "bias", "x"):
         for kind, table in {"wider": _WIDER, "narrower": _NARROWER, "integer": _INTEGER}.items():
-            yield Mutation(
+            yield Mistake(
                 name=f"{name}-{kind}",
                 requirement="REJECT-20",
                 summary="not the dtype of the other arrays",
-                # x alone is mixed with nothing; beside w, it is w that differs.
+                # x is wrong beside grad only: alone it differs from nothing, beside w it is w.
                 operators=having(name, *(("grad",) if name == "x" else ())),
                 change=partial(_converted, name, table),
                 convention=("mixed_dtypes", "promote"),
@@ -152,7 +152,7 @@ def _without_outputs(case: Case, a: Arguments) -> Arguments:
 
 
 def _bias_of(outputs: int, a: Arguments) -> Arguments:
-    """Return a bias to suit, where the call has one: it is not the mistake."""
+    """Return a bias that fits, if the call has one, since the bias is not the mistake."""
     bias: Array | None = a.get("bias")
     return {} if bias is None else {"bias": resized(bias, 0, outputs)}
 
@@ -165,7 +165,7 @@ def _without_channels(case: Case, a: Arguments) -> Arguments:
 def _with_input_channels(
     size: Callable[[int, int], int], case: Case, a: Arguments
 ) -> Arguments | None:
-    """Change w's channels: by a whole group's where that is what its axis counts."""
+    """Change w's channels, by those of a whole group where its axis counts all groups."""
     w: Array = a["w"]
     axis = _input_axis(case)
     channels = w.shape[axis]
@@ -174,19 +174,19 @@ def _with_input_channels(
 
 
 def _one_more_input(case: Case, a: Arguments) -> Arguments | None:
-    """One input channel more than the groups share: rounded down, the weight still fits."""
+    """Add an input channel that no group can have; rounded down, the weight still fits."""
     return {"x": resized(a["x"], 1, case.x[1] + 1)} if case.groups > 1 else None
 
 
 def _indivisible(case: Case, a: Arguments) -> Arguments:
-    """The smallest number of groups that does not divide the input channels."""
+    """Use the smallest number of groups that does not divide the input channels."""
     groups = next(g for g in range(2, case.x[1] + 2) if case.x[1] % g)
     transposed = case.operator == "conv_transpose"
     return {"groups": groups, **(_bias_of(a["w"].shape[1] * groups, a) if transposed else {})}
 
 
 def _one_more_output(case: Case, a: Arguments) -> Arguments | None:
-    """One filter more than the groups share, and its bias."""
+    """Add a filter that no group can have, and its bias."""
     if case.groups == 1:
         return None
     outputs = len(a["w"]) + 1
@@ -194,7 +194,7 @@ def _one_more_output(case: Case, a: Arguments) -> Arguments | None:
 
 
 def _other_groups(case: Case, a: Arguments) -> Arguments | None:
-    """Another number of groups that divides all channels, but is not the weight's."""
+    """Use another number of groups, which divides all channels, but for which w has no shape."""
     channels, outputs = case.x[1], len(a["w"])
     for groups in (2, 1, 3):
         if groups != case.groups and channels % groups == outputs % groups == 0:
@@ -213,7 +213,7 @@ def _reshaped_bias(
 
 
 def _all_of(kind: str, case: Case, a: Arguments) -> Arguments:
-    """Convert every array; by way of float64, as bfloat16 has no conversion of its own."""
+    """Convert every array, floats by way of float64, since bfloat16 has no conversion."""
     return {
         name: value.astype(value.dtype if value.dtype.kind in "iu" else np.float64).astype(kind)
         for name, value in a.items()
@@ -235,5 +235,5 @@ def _converted(name: str, table: Mapping[str, str], case: Case, a: Arguments) ->
     value: Array | None = a[name]
     if value is None or case.dtype not in table:
         return None
-    with np.errstate(all="ignore"):  # the values do not matter
+    with np.errstate(all="ignore"):  # the converted values do not matter
         return {name: value.astype(table[case.dtype])}

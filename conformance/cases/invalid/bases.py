@@ -1,7 +1,7 @@
 """The valid cases that the invalid calls of the default tier are made from.
 
-Only the mistake may stand in the way of a result. So channels and filters are even, kernels fit
-with room to spare, and padding makes up for an empty axis. The input has as many channels as
+Only the mistake may prevent a result. So channels and filters are even, kernels fit with room to
+spare, and padding makes up for an empty axis. The input has as many channels as
 positions on its first spatial axis: then an input without its batch axis is (C, *S) as well as,
 channels-last, (*S, C).
 """
@@ -16,7 +16,7 @@ from conformance.operators import OPERATORS
 
 def bases(operator: str, dims: int) -> tuple[Case, Case]:
     """Return a plain case, and one with most of the operator's parameters set."""
-    if not OPERATORS[operator].parameters:  # one shape is as good as another
+    if not OPERATORS[operator].parameters:  # any shape will do
         base = Case(operator=operator, x=(2, 6, *(4, 3, 5)[:dims]))
         return base, base
     if OPERATORS[operator].is_transposed:

@@ -1,7 +1,7 @@
-"""Mistakes in what only gradients take: grad, input_shape and weight_shape.
+"""Mistakes in the arguments that only gradients take: grad, input_shape and weight_shape.
 
-The shape of the forward result follows from the other arguments; here grad, or the shape of what
-the gradient is taken by, is another one.
+The shape of the forward result follows from the other arguments. Here grad, or the shape of the
+array for which the gradient is computed, does not fit them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from conformance.calling import Array
 from conformance.case import Case, Shape
-from conformance.cases.invalid.mistake import Arguments, Mutation, another_rank, having, resized
+from conformance.cases.invalid.mistake import Arguments, Mistake, another_rank, having, resized
 
 
-def mutations() -> Iterator[Mutation]:
-    """Yield the mistakes that are made in grad and in the shapes that gradients are handed."""
+def mistakes() -> Iterator[Mistake]:
+    """Yield the mistakes in grad and in the shapes that gradients take."""
     rule = "REJECT-16", "grad has not the shape of the forward result"
     operators = having("grad", without="conv_bias_grad")
     for kind, (axis, size) in {
@@ -31,25 +31,25 @@ def mutations() -> Iterator[Mutation]:
         "one-channel": (1, lambda n: 1),
     }.items():
         change = partial(_resized_grad, kind, axis, size)
-        yield Mutation(f"grad-{kind}", *rule, operators, change)
+        yield Mistake(f"grad-{kind}", *rule, operators, change)
     rule = "REJECT-13", "grad with another number of axes than the call needs"
     for kind, array in {
         "without-batch": lambda grad: grad[0] if len(grad) else None,
         "extra-axis": lambda grad: grad[..., None],
     }.items():
         change = partial(another_rank, "grad", array)
-        yield Mutation(f"grad-{kind}", *rule, having("grad"), change)
+        yield Mistake(f"grad-{kind}", *rule, having("grad"), change)
     for name in ("input_shape", "weight_shape"):
         yield from _shapes(name)
 
 
-def _shapes(name: str) -> Iterator[Mutation]:
+def _shapes(name: str) -> Iterator[Mistake]:
     rule = "REJECT-16", f"{name} does not fit the other arguments"
     fits: dict[str, Callable[[Case, Shape], Shape | None]] = {
         "too-short": lambda case, shape: shape[:-1],
         "too-long": lambda case, shape: (*shape, shape[-1]),
         "axis-0": lambda case, shape: _plus(shape, 0, 1),
-        # A stride more of input is one more output; that much more of kernel is fewer of them.
+        # One stride more of input is one more output; a kernel larger by it makes fewer outputs.
         "size": lambda case, shape: _plus(shape, 2, case.stride[0]),
         "size-last": lambda case, shape: (
             _plus(shape, -1, case.stride[-1]) if case.dims > 1 else None
@@ -57,15 +57,15 @@ def _shapes(name: str) -> Iterator[Mutation]:
     }
     prefix = name.replace("_", "-")
     for kind, shape_of in fits.items():
-        yield Mutation(
+        yield Mistake(
             f"{prefix}-{kind}", *rule, having(name), partial(_another_shape, name, shape_of)
         )
     rule = "REJECT-17", f"a fraction in {name}"
     change = partial(_another_shape, name, _with_fraction)
-    yield Mutation(f"{prefix}-fraction", *rule, having(name), change)
+    yield Mistake(f"{prefix}-fraction", *rule, having(name), change)
     rule = "REJECT-9", f"channels of {name} that do not match the other array's"
     change = partial(_another_shape, name, lambda case, shape: _plus(shape, 1, 1))
-    yield Mutation(f"{prefix}-channels", *rule, having(name, without="avg_pool_grad"), change)
+    yield Mistake(f"{prefix}-channels", *rule, having(name, without="avg_pool_grad"), change)
 
 
 def _with_fraction(case: Case, shape: Shape) -> tuple[Any, ...]:
@@ -82,7 +82,7 @@ def _resized_grad(
     kind: str, axis: int, size: Callable[[int], int], case: Case, a: Arguments
 ) -> Arguments | None:
     grad: Array = a["grad"]
-    if case.dims == 1 and kind.endswith("-last"):  # that is the first one, too
+    if case.dims == 1 and kind.endswith("-last"):  # the last axis is the first axis, too
         return None
     changed = size(grad.shape[axis])
     if changed == grad.shape[axis] or changed < 1 or not grad.size:

@@ -1,4 +1,4 @@
-"""What a mutation is: one mistake, the requirement that forbids it, and how it is made."""
+"""What a mistake is: its name, the requirement that forbids it, and a function that makes it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from conformance.signatures import SIGNATURES
 
 Parameters: TypeAlias = Mapping[str, Any]
 Arguments: TypeAlias = Mapping[str, Any]
-"""The arguments of a call by name, positional and keyword ones alike."""
+"""All arguments of a call by name, positional and keyword arguments alike."""
 Change: TypeAlias = Callable[[Case, Arguments], Arguments | None]
-"""From all arguments to those that change; None where the mistake cannot be made in this case."""
+"""A function from all arguments to those that change, or to None if the mistake is impossible."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mutation:
+class Mistake:
     """One mistake in the arguments of an otherwise valid call.
 
-    It is made in channels-first arrays, and is the same mistake once they are channels-last.
+    It is made in channels-first arrays, and remains the same mistake in channels-last ones.
     """
 
     name: str
@@ -35,10 +35,10 @@ class Mutation:
     """The operators that have the arguments for it."""
     change: Change
     convention: tuple[str, str] | None = None
-    """Convention and alternative: an implementation that declares it may accept the call."""
+    """A convention and its alternative; an implementation that declares it may accept the call."""
 
     def changes(self, case: Case, inputs: Inputs, parameters: Parameters) -> Arguments | None:
-        """Return the arguments that differ, by name; None where it does not apply to ``case``."""
+        """Return the changed arguments by name, or None if it does not apply to ``case``."""
         if case.operator not in self.operators:
             return None
         names = SIGNATURES[case.operator].arguments
@@ -47,7 +47,7 @@ class Mutation:
     def apply(
         self, case: Case, inputs: Inputs, parameters: Parameters
     ) -> tuple[Inputs, dict[str, Any]] | None:
-        """Return new inputs and parameters; None where it does not apply to ``case``."""
+        """Return new inputs and parameters, or None if it does not apply to ``case``."""
         changes = self.changes(case, inputs, parameters)
         if changes is None:
             return None
@@ -59,7 +59,7 @@ class Mutation:
 
 
 def having(*needs: str, without: str = "") -> tuple[str, ...]:
-    """Return the operators, but for ``without``, that have all these arguments or parameters."""
+    """Return the operators that have all these arguments or parameters, except ``without``."""
     return tuple(
         operator
         for operator, signature in SIGNATURES.items()
@@ -72,7 +72,7 @@ def another_rank(
 ) -> Arguments | None:
     """Change the number of axes of one array, unless the call is valid with another one, too.
 
-    So it is where the operator has no parameter with an entry a spatial axis.
+    It is valid if the operator has no parameter with an entry for each spatial axis.
     """
     array = change(a[name])
     free = not SIGNATURES[case.operator].parameters
@@ -80,6 +80,6 @@ def another_rank(
 
 
 def resized(array: Array, axis: int, size: int) -> Array:
-    """Return ``array`` with ``size`` positions along ``axis``: the first ones, over and over."""
+    """Return ``array`` with ``size`` positions along ``axis``, its own ones repeated or cut."""
     result: Array = array.take(np.arange(size) % max(1, array.shape[axis]), axis)
     return result

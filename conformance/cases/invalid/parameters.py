@@ -1,7 +1,7 @@
 """Mistakes in the parameters: no whole numbers, out of range, too many, too few, no output left.
 
-Most come twice: in the first spatial axis, and in the last one (``-last``), which a check of the
-first entry alone lets through; some in all axes at once (``-all``).
+Most mistakes are made twice: in the first spatial axis, and in the last one (``-last``), which a
+check of the first entry alone would miss. Some are made in all axes at once (``-all``).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.cases.invalid.mistake import Arguments, Mutation, having, resized
+from conformance.cases.invalid.mistake import Arguments, Mistake, having, resized
 from conformance.operators import GRADIENTS, OPERATORS
 
 Value: TypeAlias = Callable[[Case, int, Any], Any]
-"""From the case, the spatial axis and the valid entry to the invalid one."""
+"""A function from the case, the spatial axis and the valid entry to the invalid entry."""
 Applies: TypeAlias = Callable[[Case, int], bool]
 Rule: TypeAlias = tuple[str, str]
-"""The requirement that a mistake breaks, and what is wrong."""
+"""The requirement that a mistake breaks, and a summary of what is wrong."""
 
 _AXES: Mapping[str, Callable[[int], tuple[int, ...]]] = {
     "": lambda dims: (0,),
@@ -37,25 +37,25 @@ _NOT_WHOLE: Mapping[str, tuple[Callable[[Any], Any], str]] = {
 _TUPLES = ("stride", "dilation", "kernel", "output_padding")
 
 
-def mutations() -> Iterator[Mutation]:
-    """Yield the mistakes that are made in the keyword parameters, or in the kernel's size."""
+def mistakes() -> Iterator[Mistake]:
+    """Yield the mistakes in the keyword parameters and in the kernel's size."""
     yield from _not_whole()
     yield from _out_of_range()
     yield from _no_output()
     yield from _lengths()
 
 
-def _not_whole() -> Iterator[Mutation]:
-    for kind, (wrong, what) in _NOT_WHOLE.items():
+def _not_whole() -> Iterator[Mistake]:
+    for kind, (wrong, description) in _NOT_WHOLE.items():
         value = partial(_ignoring_place, wrong)
         for name in _TUPLES:
-            rule = "REJECT-17", f"{what} in {name}"
+            rule = "REJECT-17", f"{description} in {name}"
             yield from _entries(name, kind, rule, value, suffixes=("", "-last"))
-        yield from _padding(kind, ("REJECT-17", f"{what} in padding"), value)
-        yield _groups(kind, ("REJECT-17", f"{what} for groups"), wrong)
+        yield from _padding(kind, ("REJECT-17", f"{description} in padding"), value)
+        yield _groups(kind, ("REJECT-17", f"{description} for groups"), wrong)
 
 
-def _out_of_range() -> Iterator[Mutation]:
+def _out_of_range() -> Iterator[Mistake]:
     for name, number in {"stride": 3, "dilation": 4, "kernel": 6}.items():
         rule = f"REJECT-{number}", f"{name} below 1"
         yield from _entries(name, "zero", rule, lambda case, axis, v: 0)
@@ -85,8 +85,8 @@ def _out_of_range() -> Iterator[Mutation]:
     )
 
 
-def _no_output() -> Iterator[Mutation]:
-    """Yield windows that reach beyond the padded input, and crops of everything."""
+def _no_output() -> Iterator[Mistake]:
+    """Yield windows that are larger than the padded input, and padding that crops everything."""
     rule = "REJECT-12", "a window larger than the padded input"
     yield from _entries("kernel", "too-large", rule, _too_large)
     yield from _entries(
@@ -100,15 +100,15 @@ def _no_output() -> Iterator[Mutation]:
     rule = "REJECT-12", "a kernel larger than the padded input"
     operators = having("w", without="conv_transpose")
     for suffix in _AXES:
-        yield Mutation(f"w-too-large{suffix}", *rule, operators, partial(_enlarge, suffix))
+        yield Mistake(f"w-too-large{suffix}", *rule, operators, partial(_enlarge, suffix))
     rule = "REJECT-12", "padding that crops everything"
     operators = having("output_padding")
     for kind, left in {"crops-all": 0, "crops-more": -1}.items():
         yield from _padding(kind, rule, partial(_crop_to, left), operators=operators)
 
 
-def _lengths() -> Iterator[Mutation]:
-    """Yield tuples with another number of entries than spatial axes, and pairs that are none."""
+def _lengths() -> Iterator[Mistake]:
+    """Yield tuples with too many or too few entries, and padding entries that are not pairs."""
     lengths: dict[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]] = {
         "too-short": lambda values: values[:-1],
         "too-long": lambda values: (*values, values[-1]),
@@ -118,7 +118,7 @@ def _lengths() -> Iterator[Mutation]:
     for name in (*_TUPLES, "padding"):
         rule = "REJECT-14", f"{name} without one entry a spatial axis"
         for kind, cut in lengths.items():
-            yield Mutation(f"{name}-{kind}", *rule, having(name), partial(_with_length, name, cut))
+            yield Mistake(f"{name}-{kind}", *rule, having(name), partial(_with_length, name, cut))
     pairs: dict[str, Value] = {
         "triple": lambda case, axis, pair: (*pair, 0),
         "no-pair": lambda case, axis, pair: pair[:1],
@@ -140,8 +140,8 @@ def _entries(
     suffixes: Sequence[str] = tuple(_AXES),
     applies: Applies = lambda case, axis: True,
     without: str = "",
-) -> Iterator[Mutation]:
-    """Yield mutations of one entry of a parameter, the first or the last, and of all."""
+) -> Iterator[Mistake]:
+    """Yield mistakes of a parameter: of its first entry, of its last entry, and of all entries."""
     for suffix in suffixes:
 
         def change(case: Case, a: Arguments, suffix: str = suffix) -> Arguments | None:
@@ -153,7 +153,7 @@ def _entries(
             return {parameter: tuple(values)}
 
         operators = having(parameter, without=without)
-        yield Mutation(f"{parameter}-{kind}{suffix}", *rule, operators, change)
+        yield Mistake(f"{parameter}-{kind}{suffix}", *rule, operators, change)
 
 
 def _padding(
@@ -165,8 +165,8 @@ def _padding(
     operators: tuple[str, ...] = having("padding"),
     applies: Applies = lambda case, axis: True,
     convention: tuple[str, str] | None = None,
-) -> Iterator[Mutation]:
-    """Yield mutations of the padding before the first axis, after the last, or at its both ends."""
+) -> Iterator[Mistake]:
+    """Yield mistakes of the padding before the first axis, after the last, or on both sides."""
     for suffix in suffixes:
 
         def change(case: Case, a: Arguments, suffix: str = suffix) -> Arguments | None:
@@ -179,19 +179,19 @@ def _padding(
             changed = tuple((before, after) for before, after in pairs)
             if convention is None or case.operator not in GRADIENTS:
                 return {"padding": changed}
-            # Who accepts the padding must be handed the gradient that is due then.
+            # An implementation that accepts the padding must get the gradient that fits it.
             forward = GRADIENTS[case.operator].forward
             size = forward.output_shape(case.replace(padding=changed))[2 + axis]
             return {"padding": changed, "grad": resized(a["grad"], 2 + axis, size)}
 
-        yield Mutation(f"padding-{kind}{suffix}", *rule, operators, change, convention)
+        yield Mistake(f"padding-{kind}{suffix}", *rule, operators, change, convention)
 
 
-def _groups(kind: str, rule: Rule, wrong: Callable[[Any], Any]) -> Mutation:
+def _groups(kind: str, rule: Rule, wrong: Callable[[Any], Any]) -> Mistake:
     def change(case: Case, a: Arguments) -> Arguments:
         return {"groups": wrong(a["groups"])}
 
-    return Mutation(f"groups-{kind}", *rule, having("groups"), change)
+    return Mistake(f"groups-{kind}", *rule, having("groups"), change)
 
 
 # --- how large is too large ---------------------------------------------------------------------

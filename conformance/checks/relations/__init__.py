@@ -1,9 +1,9 @@
-"""Relations: what an implementation must agree on with itself, whatever the exact result is.
+"""Relations between calls of one implementation, which hold whatever the exact result is.
 
-No reference is needed, so that shapes may be as large as the implementation can take. Each large
-call is compared with calls on its parts, or with another spelling of its parameters: small parts
-are what ordinary cases judge against the exact result. All calls of a case are listed first, made
-one after the other, and judged afterwards.
+They need no reference, so that shapes may be as large as the implementation can take. A large call
+is compared with calls on its parts, or with a call that writes its parameters in another way;
+ordinary cases judge small calls against the exact result. All calls of a case are listed first,
+then made one after the other, and then judged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.validity import is_valid
 from conformance.checks.relations import adjoint, parameters, structure
-from conformance.checks.relations.claims import Call, Claim, Relation, widened
+from conformance.checks.relations.claims import Claim, RelatedCall, Relation, widened
 from conformance.checks.relations.shapes import cases
 from conformance.checks.relations.tolerance import error
 from conformance.isolation.dispatch import call_once
@@ -52,90 +52,94 @@ RELATIONS: tuple[Relation, ...] = (
 
 
 def claims(case: Case, chosen: Sequence[Relation] = RELATIONS) -> list[Claim]:
-    """Return every claim that can be made of ``case``; its data are small whole numbers."""
+    """Return every claim about ``case``, on data of small whole numbers."""
     case = case.replace(data="integers", memory="contiguous")
-    whole = Call(case, make_inputs(case))
-    made = (claim for relation in chosen for claim in relation(whole))
+    whole = RelatedCall(case, make_inputs(case))
+    candidates = (claim for relation in chosen for claim in relation(whole))
     return [
         claim
-        for claim in made
+        for claim in candidates
         if all(is_valid(call.case) and call.case.x[0] > 0 for call in claim.calls)
     ]
 
 
-def _observe(one: Implementation, call: Call) -> Observation:
-    """Make a call, unless ``one`` declares not to compute it."""
-    case, gap = call.case, one.gap(call.case)
+def _observe(implementation: Implementation, call: RelatedCall) -> Observation:
+    """Make a call, unless ``implementation`` declares that it does not support it."""
+    case, gap = call.case, implementation.gap(call.case)
     if gap is not None:
         return Observation(unsupported=gap)
-    request = Request(case.operator, call.inputs, case.parameters, one.layout, work=work(case))
-    return call_once(one, request)
+    parameters, layout = case.parameters, implementation.layout
+    request = Request(case.operator, call.inputs, parameters, layout, work=work(case))
+    return call_once(implementation, request)
 
 
 def _judge_claim(
-    one: Implementation, case: Case, claim: Claim, observations: Mapping[Call, Observation]
+    implementation: Implementation,
+    case: Case,
+    claim: Claim,
+    observations: Mapping[RelatedCall, Observation],
 ) -> Verdict:
     """Judge one claim about ``case`` by what was observed of its calls."""
-    outputs = []
+    name, outputs = implementation.name, []
     for call in claim.calls:
-        seen = observations[call]
-        verdict = without_result(one.name, call.case, seen) or _unusable(one, call, seen)
+        observation = observations[call]
+        verdict = without_result(name, call.case, observation) or _unusable(name, call, observation)
         if verdict is not None and verdict.outcome == DECLINED:
             return replace(verdict, case=case)
         if verdict is not None:
             where = f"{call.case.operator} of {call.inputs[0].shape}, for {claim.says}: "
             return replace(verdict, message=where + verdict.message)
-        outputs.append(widened(seen.output))
+        outputs.append(widened(observation.output))
     with np.errstate(all="ignore"):
         left, right, slack = claim.sides(outputs)
         if np.array_equal(left, right):
-            return Verdict(one.name, case, CONFORMS)
-        accuracy = Accuracy.of(one)
+            return Verdict(name, case, CONFORMS)
+        accuracy = Accuracy.of(implementation)
         allowed = slack + sum(call.weight * error(call, accuracy) for call in claim.calls)
         off = np.abs(left - right)
-        wrong = (left != right) & ~(off <= allowed)  # infinities of one sign are equal
+        wrong = (left != right) & ~(off <= allowed)  # infinities of the same sign are equal
     if not wrong.any():
-        return Verdict(one.name, case, CONFORMS)
-    at = worst_index(wrong, off)  # of the two sides, which need not have the output's shape
+        return Verdict(name, case, CONFORMS)
+    at = worst_index(wrong, off)  # in the two sides, which may have another shape than the output
     limit = f"+-{allowed:.3g}" if allowed else "no difference (every sum is exact here)"
     worst = f"{left[at]:.17g} against {right[at]:.17g}, allowed: {limit}"
     text = f"not what {claim.says} gives: {differing(wrong, at, worst)}"
-    return Verdict(one.name, case, VIOLATES, claim.requirement, text, history=HISTORY_OF_RELATIONS)
+    return Verdict(name, case, VIOLATES, claim.requirement, text, history=HISTORY_OF_RELATIONS)
 
 
-def _unusable(one: Implementation, call: Call, seen: Observation) -> Verdict | None:
-    """Return the violation for which a call's output is not compared, or None."""
-    problem = array_problem(call.case, seen.output)
-    if problem is None and seen.changed:
+def _unusable(name: str, call: RelatedCall, observation: Observation) -> Verdict | None:
+    """Return the violation that keeps a call's output from being compared, or None."""
+    problem = array_problem(call.case, observation.output)
+    if problem is None and observation.changed:
         problem = Problem("PURE-1", "the call changed its inputs")
-    if problem is None and seen.shared:
+    if problem is None and observation.shared:
         problem = Problem("PURE-2", "the output shares memory with an input")
     if problem is None:
         return None
-    return Verdict(one.name, call.case, VIOLATES, problem.requirement, problem.message)
+    return Verdict(name, call.case, VIOLATES, problem.requirement, problem.message)
 
 
 def relate(
-    one: Implementation,
+    implementation: Implementation,
     case: Case,
     requirement: str | None = None,
     *,
     chosen: Sequence[Relation] = RELATIONS,
 ) -> list[Verdict]:
     """Return the verdict on every claim about ``case``, or on those of one requirement."""
-    asked = [
+    selection = [
         claim
         for claim in claims(case, chosen)
         if requirement in (None, claim.requirement)
-        if all(call.case.operator in one.functions for call in claim.calls)
+        if all(call.case.operator in implementation.functions for call in claim.calls)
     ]
-    calls = dict.fromkeys(call for claim in asked for call in claim.calls)
-    observations = {call: _observe(one, call) for call in calls}
-    return [_judge_claim(one, case, claim, observations) for claim in asked]
+    calls = dict.fromkeys(call for claim in selection for call in claim.calls)
+    observations = {call: _observe(implementation, call) for call in calls}
+    return [_judge_claim(implementation, case, claim, observations) for claim in selection]
 
 
 def relations_worth_asking(case: Case) -> tuple[Relation, ...]:
-    """Return the relations worth asking of ``case``: of a large one those that take it apart."""
+    """Return the relations to judge ``case`` by: for a large one, those that take it apart."""
     if work(case) < _SMALL:
         return RELATIONS
     many = case.x[1] >= _LARGE
@@ -152,18 +156,18 @@ def relations_worth_asking(case: Case) -> tuple[Relation, ...]:
 
 
 _LARGE = 64
-"""The size from which on an axis is worth taking apart."""
+"""The smallest axis that is worth taking apart."""
 _SMALL = 20_000
-"""Multiply-accumulates of a case up to which every relation is cheap."""
+"""Every relation is cheap for cases of fewer multiply-accumulates."""
 
 
 def judge_cases(
-    one: Implementation, chosen: Sequence[Case], afford: Callable[[Case], bool]
+    implementation: Implementation, chosen: Sequence[Case], afford: Callable[[Case], bool]
 ) -> Iterator[Verdict]:
-    """Yield the verdicts on ``chosen``, the cheapest first, up to one that it cannot ``afford``."""
+    """Yield verdicts on ``chosen`` cases, the cheapest first, up to one it cannot ``afford``."""
     for case in sorted(chosen, key=work):
-        if one.gap(case) is not None:
+        if implementation.gap(case) is not None:
             continue
         if not afford(case):
             return
-        yield from relate(one, case, chosen=relations_worth_asking(case))
+        yield from relate(implementation, case, chosen=relations_worth_asking(case))

@@ -1,7 +1,7 @@
-"""Claims: what two ways to the same answer must agree on, as calls first, judged afterwards.
+"""Claims: calls that are two ways to the same answer, and the two arrays that must be equal.
 
-A claim lists calls of the implementation, each a case with arrays of its own, and says which two
-arrays made from their outputs are equal. Nobody else's result is involved.
+A claim lists calls of the implementation, each a case with its own arrays, and says which two
+arrays, made from the outputs, are equal. No result but the implementation's own is involved.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WEIGHTED, WINDOWED = ("conv", "conv_transpose"), ("conv", "max_pool", "avg_pool"
 
 
 class Sides(NamedTuple):
-    """Two arrays that are to be equal, and by how much comparing itself may have rounded."""
+    """Two arrays that must be equal, and the largest rounding error of making them from outputs."""
 
     left: Array
     right: Array
@@ -30,8 +30,8 @@ class Sides(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """One call of a claim: a case says the geometry, ``inputs`` are its arguments."""
+class RelatedCall:
+    """One call of a claim: a case with the geometry, and ``inputs``, the arguments."""
 
     case: Case
     inputs: Inputs
@@ -40,61 +40,61 @@ class Call:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments by name, in their order."""
+        """The arguments by name, in the order of the signature."""
         names = OPERATORS[self.case.operator].arguments
         return dict(zip(names, self.inputs, strict=True))
 
-    def derived(self, arrays: dict[str, Any], **changes: Any) -> Call:
+    def derived(self, arrays: dict[str, Any], **changes: Any) -> RelatedCall:
         """Return this call with some arguments and some fields of its case replaced.
 
         The case's shapes follow from the arguments: x and w where they are arrays or shapes.
         """
-        given = self.arguments | arrays
+        arguments = self.arguments | arrays
         shapes: dict[str, Any] = {}
         fields = (("x", "x"), ("input_shape", "x"), ("w", "w"), ("weight_shape", "w"))
-        for argument, field in fields:
-            if argument in given:
-                shapes[field] = shape_of(given[argument])
+        for name, field in fields:
+            if name in arguments:
+                shapes[field] = shape_of(arguments[name])
         if self.case.operator == "conv_bias_grad":
-            shapes["x"] = shape_of(given["grad"])
-        if "bias" in given:
-            shapes["bias"] = given["bias"] is not None
-        return Call(self.case.replace(**(shapes | changes)), tuple(given.values()))
+            shapes["x"] = shape_of(arguments["grad"])
+        if "bias" in arguments:
+            shapes["bias"] = arguments["bias"] is not None
+        return RelatedCall(self.case.replace(**(shapes | changes)), tuple(arguments.values()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
-    """That two arrays, made from the outputs of some calls, are equal."""
+    """The claim that two arrays, made from the outputs of some calls, are equal."""
 
     requirement: str
     says: str
-    """How the right side was made, for messages: "the two halves of the batch"."""
-    calls: tuple[Call, ...]
+    """How the right side is made, for messages: "the two halves of the batch"."""
+    calls: tuple[RelatedCall, ...]
     sides: Callable[[Sequence[Array]], Sides]
-    """Takes the outputs, channels-first, floating-point ones as float64."""
+    """Makes the sides from the outputs: channels-first, float64 or int64 (`widened`)."""
 
 
-Relation: TypeAlias = Callable[[Call], Iterator[Claim]]
-"""What says of one call which claims can be made of it."""
+Relation: TypeAlias = Callable[[RelatedCall], Iterator[Claim]]
+"""A function that yields the claims about one call."""
 
 
 def shape_of(value: Any) -> Shape:
-    """Return the shape that an argument has, or is."""
+    """Return the shape of an array, or the shape that an argument is."""
     return value if isinstance(value, tuple) else tuple(value.shape)
 
 
 def halves(size: int) -> tuple[slice, slice]:
-    """Return the two halves of an axis of 2 or more."""
+    """Return the slices of the two halves of an axis of ``size`` 2 or more."""
     return slice(0, size // 2), slice(size // 2, size)
 
 
 def along(axis: int, part: slice) -> tuple[slice, ...]:
-    """Return the index that takes ``part`` of one axis and all of those before it."""
+    """Return the index that takes ``part`` of one axis and all of the axes before it."""
     return (*(slice(None),) * axis, part)
 
 
 def joined(axis: int) -> Callable[[Sequence[Array]], Sides]:
-    """Return what compares the first output with the others, joined along an axis."""
+    """Return a function that compares the first output with the others, joined along ``axis``."""
     return lambda outputs: Sides(outputs[0], np.concatenate(outputs[1:], axis=axis))
 
 
@@ -115,9 +115,9 @@ def reach(case: Case, axis: int) -> int:
 
 
 def window(case: Case, axis: int, first: int, end: int) -> tuple[slice, tuple[int, int]]:
-    """Return what output positions ``first`` to ``end`` read along a spatial axis.
+    """Return what output positions ``first`` to ``end - 1`` read along a spatial axis.
 
-    That is a slice of the input, which is empty where they read padding alone, and the padding.
+    It is a slice of the input, empty if they read padding alone, and the padding (before, after).
     """
     low = first * case.stride[axis] - case.padding[axis][0]
     high = (end - 1) * case.stride[axis] - case.padding[axis][0] + reach(case, axis)
@@ -131,12 +131,12 @@ def defaults(case: Case) -> tuple[Shape, Padding]:
 
 
 def column(bias: Array, dims: int) -> Array:
-    """Return a bias as what is added to (N, O, *out)."""
+    """Return a bias (O,) as (O, 1...), which broadcasts to (N, O, *out)."""
     return widened(bias).reshape(-1, *(1,) * dims)
 
 
 def widened(array: Array) -> Array:
-    """Return floating-point numbers as float64 and whole numbers as int64: exact."""
+    """Return floating-point numbers as float64 and whole numbers as int64, both exactly."""
     if array.dtype.kind in "iu":
         return array.astype(np.int64)
     return array.astype(np.float64)

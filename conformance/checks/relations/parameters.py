@@ -1,4 +1,4 @@
-"""Relations between parameters and what they stand for: each has another spelling."""
+"""Relations between calls that write the same parameter in two ways."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from conformance.case import Shape
 from conformance.checks.relations.claims import (
     WEIGHTED,
     WINDOWED,
-    Call,
     Claim,
+    RelatedCall,
     Sides,
     column,
     defaults,
@@ -27,8 +27,8 @@ from conformance.large.contraction import spatial
 from conformance.operators import OPERATORS
 
 
-def one_by_one(whole: Call) -> Iterator[Claim]:
-    """A kernel of one position is a matrix product at every position."""
+def one_by_one(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that a kernel of one position is a matrix product at every position."""
     case = whole.case
     if case.operator not in WEIGHTED:
         return
@@ -49,22 +49,22 @@ def one_by_one(whole: Call) -> Iterator[Claim]:
     yield Claim("RELATE-3", "a matrix product at each position", (call,), sides)
 
 
-def dilation(whole: Call) -> Iterator[Claim]:
-    """A dilated kernel is one with zeros between its taps."""
+def dilation(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that a dilated kernel is a kernel with zeros between its taps."""
     case = whole.case
     if case.operator not in WEIGHTED or max(case.dilation) == 1:
         return
     w = whole.arguments["w"]
     sizes = tuple(reach(case, axis) for axis in range(case.dims))
-    stuffed = np.zeros((*w.shape[:2], *sizes), w.dtype)
-    stuffed[spatial(slice(None, None, d) for d in case.dilation)] = w
-    call = whole.derived({"w": stuffed}, dilation=defaults(case)[0])
+    sparse = np.zeros((*w.shape[:2], *sizes), w.dtype)
+    sparse[spatial(slice(None, None, d) for d in case.dilation)] = w
+    call = whole.derived({"w": sparse}, dilation=defaults(case)[0])
     says = "the kernel with zeros between its taps, without dilation"
     yield Claim("RELATE-4", says, (whole, call), joined(0))
 
 
-def stride(whole: Call) -> Iterator[Claim]:
-    """A stride takes one output in so many, or puts zeros between the inputs of a transpose."""
+def stride(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that a stride takes every stride-th output, or spreads the input of conv_transpose."""
     case = whole.case
     if max(case.stride) == 1 or case.ceil_mode:
         return
@@ -77,20 +77,20 @@ def stride(whole: Call) -> Iterator[Claim]:
     elif case.operator == "conv_transpose":
         x = whole.arguments["x"]
         sizes = ((size - 1) * s + 1 for size, s in zip(case.x[2:], case.stride, strict=True))
-        stuffed = np.zeros((*x.shape[:2], *sizes), x.dtype)
-        stuffed[spatial(steps)] = x
-        rest = case.output_padding  # longer at the end is cropped by less
-        pads = zip(case.padding, rest, strict=True)
+        sparse = np.zeros((*x.shape[:2], *sizes), x.dtype)
+        sparse[spatial(steps)] = x
+        output_padding = case.output_padding  # a longer output is one whose end is cropped by less
+        pads = zip(case.padding, output_padding, strict=True)
         padding = tuple((before, after - r) for (before, after), r in pads)
         if min(after for _, after in padding) < 0:
             return
-        call = whole.derived({"x": stuffed}, stride=ones, padding=padding, output_padding=())
+        call = whole.derived({"x": sparse}, stride=ones, padding=padding, output_padding=())
         says = "the input with zeros between its elements, with stride 1"
         yield Claim("RELATE-5", says, (whole, call), joined(0))
 
 
-def padding(whole: Call) -> Iterator[Claim]:
-    """Padding is that of the array; that of a transpose is a crop of its output."""
+def padding(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that padding pads the input array, or crops the output of conv_transpose."""
     case = whole.case
     if not any(map(any, case.padding)):
         return
@@ -117,8 +117,8 @@ def padding(whole: Call) -> Iterator[Claim]:
         yield Claim("RELATE-6", "the input padded beforehand", (whole, call), joined(0))
 
 
-def reversal(whole: Call) -> Iterator[Claim]:
-    """Everything reversed along the spatial axes gives the reversed output."""
+def reversal(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that reversing input and kernel along the spatial axes reverses the output."""
     case = whole.case
     back = spatial((slice(None, None, -1),) * case.dims)
     arrays = {"x": whole.arguments["x"]} if case.operator in (*WEIGHTED, *WINDOWED) else {}

@@ -1,7 +1,7 @@
-"""The cases that relations are asked of: as large as no full reference could be afforded for.
+"""The cases that relations are judged on, most of them too large for a full reference.
 
-One of each kind is small, so that every implementation, however slow, answers something. The
-others have more channels, a longer batch or larger planes than kernels count in 8 or 16 bits.
+Some are small, so that even the slowest implementation is judged. The others have more channels, a
+longer batch or larger planes than 8 or 16 bits can count.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from conformance.operators import GRADIENTS, OPERATORS
 def cases(
     operator: str, dims: int, dtypes: Sequence[str], claimed: Sequence[str] = (), *, seed: int
 ) -> list[Case]:
-    """Return the cases of ``operator``, of which sizes and data move with ``seed``.
+    """Return the cases of ``operator``; ``seed`` changes their sizes and data.
 
-    On the large ones ``dtypes`` take turns; small ones are there for each, and for those that are
-    ``claimed`` besides.
+    Each small case comes in all ``dtypes`` and in the ``claimed`` ones. The large cases take the
+    ``dtypes`` in turn.
     """
     gradient = GRADIENTS.get(operator)
     forward = gradient.forward.name if gradient else operator
     rng = np.random.default_rng((seed, dims, 13))
     small = _small(forward, dims)
     large = list(_large(forward, dims, rng))
-    if gradient:  # they cost more than forward operators, and have the same geometry
+    if gradient:  # a gradient costs more than its forward operator, and has the same geometry
         large = large[:3]
     has = OPERATORS[operator].dtypes
     dtypes, claimed = ([d for d in some if d in has] for some in (dtypes, claimed))

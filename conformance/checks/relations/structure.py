@@ -1,4 +1,4 @@
-"""Relations between a call and calls on parts of its arrays: what does not depend on what."""
+"""Relations between a call and calls on parts of its arrays."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from conformance.calling import Array
 from conformance.checks.relations.claims import (
     WEIGHTED,
     WINDOWED,
-    Call,
     Claim,
+    RelatedCall,
     Sides,
     added,
     along,
@@ -28,12 +28,12 @@ from conformance.operators import OPERATORS
 from conformance.signatures import ROLES
 
 _OVER_BATCH = ("conv_weight_grad", "conv_bias_grad")
-"""The operators that add over the batch; all others treat its elements alike and apart."""
+"""The operators that add over the batch; all others treat each image by itself."""
 _ALL, _BACK = slice(None), slice(None, None, -1)
 
 
-def batch(whole: Call) -> Iterator[Claim]:
-    """The two halves of a batch, computed apart, are the whole."""
+def batch(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that the two halves of a batch, computed apart, make the whole."""
     n = whole.case.x[0]
     if n < 2:
         return
@@ -44,8 +44,8 @@ def batch(whole: Call) -> Iterator[Claim]:
         yield Claim("RELATE-1", "the two halves of the batch, apart", calls, joined(0))
 
 
-def _images(call: Call, index: tuple[slice, ...]) -> dict[str, Any]:
-    """Return the arguments that are an image, or the shape of one, with ``index`` taken of each."""
+def _images(call: RelatedCall, index: tuple[slice, ...]) -> dict[str, Any]:
+    """Return the arguments that are an image, or an image's shape, indexed by ``index``."""
     return {
         name: _taken(value, index)
         for name, value in call.arguments.items()
@@ -60,8 +60,8 @@ def _taken(value: Any, index: tuple[slice, ...]) -> Any:
     return (*sizes, *value[len(sizes) :])
 
 
-def groups(whole: Call) -> Iterator[Claim]:
-    """The first group, the last one, and those between them, computed apart, are the whole."""
+def groups(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that the first group, the last one and those between make the whole."""
     case, count = whole.case, whole.case.groups
     if count < 2:
         return
@@ -85,8 +85,8 @@ def _group_share(name: str, value: Any, first: int, end: int, count: int) -> Any
     return _taken(value, along(axis, slice(first * per_group, end * per_group)))
 
 
-def channels(whole: Call) -> Iterator[Claim]:
-    """Channels may be computed apart, and lie in any order."""
+def channels(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that channels can be computed apart and in any order."""
     case = whole.case
     if case.operator in ("conv_weight_grad", "conv_input_grad"):
         yield from _gradient_channels(whole)
@@ -94,15 +94,15 @@ def channels(whole: Call) -> Iterator[Claim]:
         yield from _weighted_channels(whole)
     elif (c := case.x[1]) > 1:
         axis = 0 if case.operator == "conv_bias_grad" else 1
-        apart = [whole.derived(_images(whole, (_ALL, part))) for part in halves(c)]
+        parts = [whole.derived(_images(whole, (_ALL, part))) for part in halves(c)]
         says = "the two halves of the channels, apart"
-        yield Claim("RELATE-11", says, (whole, *apart), joined(axis))
-        turned = whole.derived(_images(whole, (_ALL, _BACK)))
+        yield Claim("RELATE-11", says, (whole, *parts), joined(axis))
+        reversed_call = whole.derived(_images(whole, (_ALL, _BACK)))
         says, back = "the channels in reverse order", along(axis, _BACK)
-        yield Claim("RELATE-11", says, (whole, turned), lambda y: Sides(y[0], y[1][back]))
+        yield Claim("RELATE-11", says, (whole, reversed_call), lambda y: Sides(y[0], y[1][back]))
 
 
-def _weighted_channels(whole: Call) -> Iterator[Claim]:
+def _weighted_channels(whole: RelatedCall) -> Iterator[Claim]:
     x, w, bias = whole.inputs
     axis = 0 if whole.case.operator == "conv" else 1
     if whole.case.groups == 1 and w.shape[axis] > 1:
@@ -112,17 +112,18 @@ def _weighted_channels(whole: Call) -> Iterator[Claim]:
         ]
         says = "the two halves of the output channels, apart"
         yield Claim("RELATE-11", says, (whole, *parts), joined(1))
-    turned = whole.derived({"x": x[:, _BACK], "w": w[_BACK, _BACK], "bias": _some(bias, _BACK)})
+    arrays = {"x": x[:, _BACK], "w": w[_BACK, _BACK], "bias": _some(bias, _BACK)}
+    reversed_call = whole.derived(arrays)
     says = "the input and output channels in reverse order"
-    yield Claim("RELATE-11", says, (whole, turned), lambda y: Sides(y[0], y[1][:, _BACK]))
+    yield Claim("RELATE-11", says, (whole, reversed_call), lambda y: Sides(y[0], y[1][:, _BACK]))
 
 
 def _some(bias: Array | None, part: slice) -> Array | None:
     return None if bias is None else bias[part]
 
 
-def _gradient_channels(whole: Call) -> Iterator[Claim]:
-    """Gradients by channels of the forward input, and those of the weight by output channels."""
+def _gradient_channels(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that a gradient can be computed by halves of the input and of the output channels."""
     case, given = whole.case, whole.arguments
     c, o = case.x[1], (case.w or ())[0]
     if case.groups > 1 or min(c, o) < 2:
@@ -140,16 +141,16 @@ def _gradient_channels(whole: Call) -> Iterator[Claim]:
             for p in halves(o)
         ]
         yield Claim("RELATE-11", "the two halves of its rows, apart", (whole, *rows), joined(0))
-    apart = [
+    parts = [
         whole.derived({name: _taken(given[name], (_ALL, p)) for name in of_inputs})
         for p in halves(c)
     ]
     says = "the two halves of the input channels, apart"
-    yield Claim("RELATE-11", says, (whole, *apart), joined(1))
+    yield Claim("RELATE-11", says, (whole, *parts), joined(1))
 
 
-def additivity(whole: Call) -> Iterator[Claim]:
-    """Sums over halves of the input channels, and the bias, add up to the whole."""
+def additivity(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that the sums over halves of the input channels, and the bias, add up to the whole."""
     case = whole.case
     if case.operator not in WEIGHTED:
         return
@@ -169,10 +170,10 @@ def additivity(whole: Call) -> Iterator[Claim]:
     yield Claim("RELATE-12", says, (whole, *parts), added)
 
 
-def locality(whole: Call) -> Iterator[Claim]:
-    """A part of the output is what its windows make of the part of the input that they read.
+def locality(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that each half of the output follows from the part of the input that it reads.
 
-    A gradient of the weight adds up over the output positions.
+    A gradient of the weight is the sum over the two halves of the output positions.
     """
     case, given = whole.case, whole.arguments
     axis = int(np.argmax(case.x[2:]))
@@ -200,15 +201,17 @@ def locality(whole: Call) -> Iterator[Claim]:
     yield Claim("RELATE-13", says, (whole, *parts), added if adds else joined(2 + axis))
 
 
-def _overlap(whole: Call, axis: int) -> Iterator[Claim]:
-    """The transposed convolutions of two halves of x, a stride apart, add up where they overlap."""
+def _overlap(whole: RelatedCall, axis: int) -> Iterator[Claim]:
+    """Claim that the outputs of conv_transpose for two halves of x add up where they overlap."""
     case, (x, _, bias) = whole.case, whole.inputs
     if case.x[2 + axis] < 2:
         return
-    padding, rest = put(case.padding, axis, (0, 0)), put(case.output_padding, axis, 0)
+    padding, output_padding = put(case.padding, axis, (0, 0)), put(case.output_padding, axis, 0)
     parts = [
         whole.derived(
-            {"x": x[along(2 + axis, half)], "bias": None}, padding=padding, output_padding=rest
+            {"x": x[along(2 + axis, half)], "bias": None},
+            padding=padding,
+            output_padding=output_padding,
         )
         for half in halves(case.x[2 + axis])
     ]
@@ -226,8 +229,8 @@ def _overlap(whole: Call, axis: int) -> Iterator[Claim]:
     yield Claim("RELATE-13", says, (whole, *parts), sides)
 
 
-def shift(whole: Call) -> Iterator[Claim]:
-    """A constant added to the input of max_pool is added to its output."""
+def shift(whole: RelatedCall) -> Iterator[Claim]:
+    """Claim that subtracting a constant from the input of max_pool subtracts it from the output."""
     (x, *_) = whole.inputs
     if whole.case.operator != "max_pool" or x.dtype.kind in "iu":
         return
@@ -237,4 +240,4 @@ def shift(whole: Call) -> Iterator[Claim]:
 
 
 SHIFT = 128
-"""Makes all numbers of the recipe for pools negative, exactly in every floating-point dtype."""
+"""What is subtracted: exact in every floating-point dtype, and more than any input of a pool."""

@@ -1,9 +1,9 @@
 """How far two answers of one correct implementation may lie apart, without knowing the exact one.
 
-The bound of RESULT-1 (`conformance.rounding`) needs sum |x||w|. Here a bound on that for all
-elements of an output serves: the number of terms times the largest factors, or the product of norms
-(Cauchy and Schwarz). It is wider, and only matters where sums are not exact: averages, and
-implementations that declare a normwise bound or a rounding multiplier.
+The bound of RESULT-1 (`conformance.rounding`) needs sum |x||w|. This module bounds that sum for all
+elements of an output at once: by the number of terms times the largest factors, or by the product
+of norms (Cauchy and Schwarz). The result is wider, but it only matters where sums are not exact:
+for averages, and for implementations that declare a normwise bound or a rounding multiplier.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.checks.relations.claims import Call, widened
+from conformance.checks.relations.claims import RelatedCall, widened
 from conformance.dtypes import FORMATS, INTEGERS
 from conformance.judging import Accuracy
 from conformance.operators import OPERATORS
 from conformance.operators.pool import AvgPool
 
 _MORE_TERMS = 8
-"""Added to the terms of a sum: for the arithmetic of comparing, in float64, and for divisions."""
+"""Added to the number of terms, for divisions and for the float64 arithmetic of the comparison."""
 
 
-def error(call: Call, accuracy: Accuracy) -> float:
+def error(call: RelatedCall, accuracy: Accuracy) -> float:
     """Return the largest error that any element of the output of ``call`` may have.
 
     It is 0 where every order of summation is exact, and infinity where nothing is promised.
@@ -54,7 +54,7 @@ def error(call: Call, accuracy: Accuracy) -> float:
     return arithmetic.bound(terms, magnitude, magnitude)
 
 
-def _magnitude(call: Call, terms: int) -> float:
+def _magnitude(call: RelatedCall, terms: int) -> float:
     """Return a bound on sum |x||w| + |bias| of every element of the output."""
     case = call.case
     if not OPERATORS[case.operator].has_weight:
@@ -70,7 +70,7 @@ def _magnitude(call: Call, terms: int) -> float:
     return total if total <= 2.0 ** FORMATS[case.dtype].digits else min(total, _norm(call))
 
 
-def _norm(call: Call) -> float:
+def _norm(call: RelatedCall) -> float:
     """Return the largest product of norms that bounds sum |x||w|."""
     scale = OPERATORS[call.case.operator].norms(call.case, call.inputs)
     return float(np.max(scale, initial=0.0))

@@ -50,7 +50,7 @@ class Jax(Differentiable):
         self._forget = ClearAfter()
 
     def tensor(self, array: Array) -> Tensor:
-        """Return an array of JAX's."""
+        """Return an array of JAX."""
         import jax
         import jax.numpy as jnp
 
@@ -58,11 +58,11 @@ class Jax(Differentiable):
             return jnp.asarray(array.astype(native(array.dtype), copy=False))
 
     def array(self, tensor: Tensor, like: Array) -> Array:
-        """Return an array of NumPy's."""
+        """Return an array of NumPy."""
         return np.asarray(tensor)
 
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """Call ``function``, and forget what was compiled for many calls before."""
+        """Call ``function``; first clear what is compiled once there are many new calls."""
         import jax
 
         call = function, *((a.shape, a.dtype) if isinstance(a, jax.Array) else a for a in arguments)
@@ -75,7 +75,7 @@ class Jax(Differentiable):
         return function(*arguments)
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
-        """lax.conv_general_dilated, and the bias added."""
+        """Call lax.conv_general_dilated and add the bias."""
         from jax import lax
 
         y = lax.conv_general_dilated(
@@ -84,7 +84,7 @@ class Jax(Differentiable):
         return add_bias(y, bias)
 
     def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
-        """lax.conv_transpose, and the bias added."""
+        """Call lax.conv_transpose and add the bias."""
         from jax import lax
 
         if p.groups != 1:
@@ -103,13 +103,13 @@ class Jax(Differentiable):
         return add_bias(y, bias)
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
-        """lax.reduce_window with lax.max."""
+        """Call lax.reduce_window with lax.max."""
         from jax import lax
 
         return _reduced(t, fill, lax.max, p, reach)
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
-        """lax.reduce_window with lax.add, divided."""
+        """Call lax.reduce_window with lax.add and divide."""
         from jax import lax
 
         if t.dtype.itemsize == 2:
@@ -122,12 +122,12 @@ class Jax(Differentiable):
     def conv_bias_grad(self, grad: Array) -> Array:
         """Differentiate the addition of a bias."""
         y = self.tensor(np.zeros(grad.shape, grad.dtype))
-        return self._gradient(grad, np.zeros(grad.shape[1:2], grad.dtype), _added, y)
+        return self._gradient(grad, np.zeros(grad.shape[1:2], grad.dtype), _with_bias, y)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
     ) -> Tensor:
-        """jax.vjp."""
+        """Call jax.vjp."""
         return self.run(_vjp, at, grad, forward, *arguments)
 
 
@@ -138,20 +138,20 @@ class Jitted(Jax):
         """Call the compiled ``function``."""
         import jax
 
-        others = tuple(i for i, part in enumerate(arguments) if not isinstance(part, jax.Array))
+        others = tuple(i for i, value in enumerate(arguments) if not isinstance(value, jax.Array))
         return _jitted(function, others)(*arguments)
 
 
 @lru_cache
 def _jitted(function: Callable[..., Tensor], others: tuple[int, ...]) -> Any:
-    """Return the compiled ``function``; ``others`` are its arguments that are no tensors."""
+    """Return ``function`` compiled; ``others`` are the positions of what is no tensor."""
     import jax
 
     return jax.jit(function, static_argnums=others)
 
 
 def _reduced(t: Tensor, start: float, operation: Operator, p: Pool, reach: Padding) -> Tensor:
-    """Return the windows of ``t`` reduced by an operation of lax."""
+    """Reduce each window of ``t`` by ``operation``, one of lax's, that begins with ``start``."""
     from jax import lax
 
     windows = ((1, 1, *p.kernel), (1, 1, *p.stride), ((0, 0), (0, 0), *reach))
@@ -159,7 +159,7 @@ def _reduced(t: Tensor, start: float, operation: Operator, p: Pool, reach: Paddi
     return lax.reduce_window(t, first, operation, *windows, window_dilation=(1, 1, *p.dilation))
 
 
-def _added(bias: Tensor, y: Tensor) -> Tensor:
+def _with_bias(bias: Tensor, y: Tensor) -> Tensor:
     return add_bias(y, bias)
 
 

@@ -1,7 +1,7 @@
 """JAX's own call of a case as source text (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``adapter.py``, and writes an expression of the script's
-arrays, which are JAX's by then.
+Each function mirrors its namesake in ``adapter.py`` and writes an expression of the script's
+arrays, which an earlier line has converted to JAX's.
 """
 
 from __future__ import annotations
@@ -12,55 +12,55 @@ from conformance.implementations._arguments import Padding
 from conformance.implementations._windows import divisors
 from conformance.implementations.engines.parameters import pooling
 from conformance.implementations.engines.snippets import Writer, gradient_at, spatial_size
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 _IMPORT = "import jax; from jax import lax; jax.config.update('jax_enable_x64', True)"
 _ARRAYS = ("grad", "x", "w", "bias")
 
 
-def snippet(call: Call) -> list[str]:
+def snippet(call: SnippetCall) -> list[str]:
     """Return the lines that make a call with jax.lax."""
     return _lines(call, _expression(call))
 
 
-def compiled(call: Call) -> list[str]:
-    """Return the lines that make the same call, compiled whole."""
+def compiled(call: SnippetCall) -> list[str]:
+    """Return the lines that compile a call with jax.lax whole and make it."""
     names = ", ".join(_arrays(call))
     return _lines(call, f"jax.jit(lambda {names}: {_expression(call)})({names})")
 
 
-def _lines(call: Call, y: str) -> list[str]:
+def _lines(call: SnippetCall, y: str) -> list[str]:
     names = ", ".join(_arrays(call))
-    made = f"{names}, = (jax.numpy.asarray(a, '{call.dtype}') for a in ({names},))"
+    tensors = f"{names}, = (jax.numpy.asarray(a, '{call.dtype}') for a in ({names},))"
     back = ".astype(np.float32)" if call.dtype == "bfloat16" else ""  # which NumPy has not
-    return [_IMPORT, made, f"got = np.asarray({y}{back})"]
+    return [_IMPORT, tensors, f"got = np.asarray({y}{back})"]
 
 
-def _arrays(call: Call) -> list[str]:
+def _arrays(call: SnippetCall) -> list[str]:
     return [name for name in _ARRAYS if isinstance(call.arguments.get(name), np.ndarray)]
 
 
-def _expression(call: Call) -> str:
-    """Return the call as an expression of its arrays: of a gradient, jax.vjp of the forward one."""
+def _expression(call: SnippetCall) -> str:
+    """Return the call as an expression of its arrays; a gradient is jax.vjp of the forward call."""
     if call.operator in _FORWARD:
         bias = "" if call.arguments.get("bias") is None else "bias"
         return _FORWARD[call.operator](call, "x", "w", bias)
     zeros = f"lax.full({{}}, 0, '{call.dtype}')"
     if call.operator == "conv_bias_grad":
         at = zeros.format(plain(call.arguments["grad"].shape[1:2]))
-        y = f"0 * grad{_added(call, 't')}"
+        y = f"0 * grad{_bias_term(call, 't')}"
     else:
         at, y = gradient_at(call, _FORWARD, lambda _call, name: name, zeros)
     return f"jax.vjp(lambda t: {y}, {at})[1](grad)[0]"
 
 
-def _conv(call: Call, t: str, w: str, bias: str) -> str:
+def _conv(call: SnippetCall, t: str, w: str, bias: str) -> str:
     arguments = f"{t}, {w}, {call.text('stride')}, {call.text('padding')}"
     keywords = f"rhs_dilation={call.text('dilation')}, feature_group_count={call.text('groups')}"
-    return f"lax.conv_general_dilated({arguments}, {keywords}){_added(call, bias)}"
+    return f"lax.conv_general_dilated({arguments}, {keywords}){_bias_term(call, bias)}"
 
 
-def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
+def _conv_transpose(call: SnippetCall, t: str, w: str, bias: str) -> str:
     p, axes = call.parameters, "DHW"[3 - call.dims :]
     sizes = call.arguments["w"].shape[2:], p["padding"], p["dilation"], p["output_padding"]
     ends = zip(*sizes, strict=True)
@@ -68,15 +68,15 @@ def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
     numbers = (f"NC{axes}", f"OI{axes}", f"NC{axes}")
     return (
         f"lax.conv_transpose({t}, {w}, {call.text('stride')}, {pads}, {call.text('dilation')}, "
-        f"{numbers}, True){_added(call, bias)}"
+        f"{numbers}, True){_bias_term(call, bias)}"
     )
 
 
-def _added(call: Call, bias: str) -> str:
+def _bias_term(call: SnippetCall, bias: str) -> str:
     return f" + {bias}.reshape({(-1, *(1,) * call.dims)})" if bias else ""
 
 
-def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _max_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     p = pooling(call.parameters)
     reach = p.windows(spatial_size(call))[1] if p.ceil_mode else p.padding
     floating = call.dtype.startswith(("float", "bfloat"))
@@ -85,7 +85,7 @@ def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
     return f"{_windows(call, t, fill, 'max', reach)}, window_dilation={dilation})"
 
 
-def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     p, size = pooling(call.parameters), spatial_size(call)
     out, reach = p.windows(size)
     counted = call.parameters["count_include_pad"]
@@ -101,7 +101,7 @@ _FORWARD: dict[str, Writer] = {
 }
 
 
-def _windows(call: Call, t: str, start: str, operation: str, padding: Padding) -> str:
+def _windows(call: SnippetCall, t: str, start: str, operation: str, padding: Padding) -> str:
     windows = ", ".join(plain((1, 1, *call.parameters[name])) for name in ("kernel", "stride"))
     pads = plain(((0, 0), (0, 0), *padding))
     first = f"np.array({start}, '{call.dtype}')"

@@ -8,7 +8,7 @@ when it is imported; where that is another one already, every case is Unsupporte
 Arrays are channels last. Keras pads "valid" (nothing) or "same" (by its own rule), never by a given
 amount, and has no ceil_mode. So this happens around the call:
 
-- conv: the input is padded with zeros first. Groups follow from the shape of the kernel.
+- conv: zeros pad the input first. Groups follow from the shape of the kernel.
 - conv_transpose: computes the whole result ("valid", with the case's output_padding), and a slice
   crops it. It has no groups.
 - max_pool: the input is padded with -inf first, as far as the last window of ceil_mode reaches. It
@@ -88,15 +88,15 @@ class Keras(Engine):
     channels_last = True
 
     def tensor(self, array: Array) -> Tensor:
-        """Return an array in the usual order."""
+        """Return ``array`` in C order and this machine's byte order."""
         return np.asarray(array, native(array.dtype), order="C")
 
     def array(self, tensor: Tensor, like: Array) -> Array:
-        """Return the array."""
+        """Return a copy."""
         return np.array(tensor)
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
-        """keras.ops.conv of the padded input."""
+        """Pad the input and call keras.ops.conv."""
         check_groups(p.groups, t.shape[-1], w.shape[-2])
         check_padded(t.shape[1:-1], p.padding)
         t = padded(t, p.padding, 0, t.dtype, first=1)
@@ -104,24 +104,24 @@ class Keras(Engine):
         return add_bias(y, bias, channels_last=True)
 
     def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
-        """keras.ops.conv_transpose, cropped."""
+        """Call keras.ops.conv_transpose and crop."""
         check_groups(p.groups, w.shape[-1], w.shape[-1])
-        further = {"output_padding": p.output_padding, "dilation_rate": p.dilation}
-        y = _run("conv_transpose", t, w, strides=p.stride, **further)
+        parameters = {"output_padding": p.output_padding, "dilation_rate": p.dilation}
+        y = _run("conv_transpose", t, w, strides=p.stride, **parameters)
         y = y[:, *crop_slices(y.shape[1:-1], p.padding)]
-        if bias is not None and bias.dtype == t.dtype:  # which is not always that of y
+        if bias is not None and bias.dtype == t.dtype:  # y may have another dtype
             bias = bias.astype(y.dtype)
         return add_bias(y, bias, channels_last=True)
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
-        """keras.ops.max_pool of the padded input."""
+        """Pad the input and call keras.ops.max_pool."""
         check_axes(t.ndim - 2, dilation=p.dilation)
         check_padded(t.shape[1:-1], p.padding, p.kernel)
         t = padded(t, reach, fill, t.dtype, first=1)
         return _run("max_pool", t, pool_size=p.kernel, strides=p.stride)
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
-        """keras.ops.average_pool of the padded input."""
+        """Pad the input and call keras.ops.average_pool."""
         check_padded(t.shape[1:-1], p.padding, p.kernel)
         if any_padding(p.padding) and not p.count_include_pad:
             raise Unsupported("padding by a given amount counts")

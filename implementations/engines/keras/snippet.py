@@ -1,6 +1,6 @@
 """Keras's own call of a case as source text (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``adapter.py``: the same padding around keras.ops.
+Each operator of keras.ops has the same padding around it as in ``adapter.py``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from conformance.implementations._arguments import Padding
 from conformance.implementations.engines.padding import any_padding
 from conformance.implementations.engines.parameters import pooling
 from conformance.implementations.engines.snippets import spatial_size
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 _IMPORT = (
     "import os; os.environ['KERAS_BACKEND'] = 'numpy'; import keras, jax; "
@@ -17,7 +17,7 @@ _IMPORT = (
 )
 
 
-def snippet(call: Call) -> list[str] | None:
+def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with keras.ops on its NumPy backend."""
     p, x = call.parameters, _array(call, "x")
     strides = f"strides={call.text('stride')}"
@@ -53,5 +53,5 @@ def _pad(x: str, padding: Padding, fill: str) -> str:
     return f"np.pad({x}, {pairs}, constant_values={fill})"
 
 
-def _array(call: Call, name: str) -> str:
+def _array(call: SnippetCall, name: str) -> str:
     return f"np.ascontiguousarray({name}, '{call.dtype}')"

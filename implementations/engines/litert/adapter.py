@@ -64,19 +64,19 @@ class Litert(Adapter):
         self._resolver = resolver
 
     def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
-        """CONV_2D, DEPTHWISE_CONV_2D or CONV_3D."""
+        """Run CONV_2D, DEPTHWISE_CONV_2D or CONV_3D."""
         return self._run(x, operation.convolution(x, w, bias, p))
 
     def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
-        """TRANSPOSE_CONV or CONV_3D_TRANSPOSE."""
+        """Run TRANSPOSE_CONV or CONV_3D_TRANSPOSE."""
         return self._run(x, operation.transposed(x, w, bias, p))
 
     def max_pool(self, x: Array, p: Pool) -> Array:
-        """MAX_POOL_2D."""
+        """Run MAX_POOL_2D."""
         return self._run(x, operation.maximum(x, p))
 
     def avg_pool(self, x: Array, p: AvgPool) -> Array:
-        """AVERAGE_POOL_2D."""
+        """Run AVERAGE_POOL_2D."""
         return self._run(x, operation.average(x, p))
 
     def _run(self, x: Array, call: Operation) -> Array:
@@ -108,7 +108,7 @@ def _interpreter(node: Node, x: Shape, dtype: str, resolver: str) -> Any:
 
 @cache
 def _litert() -> Any:
-    """Return LiteRT's interpreters, of which the first one tells that it uses XNNPACK."""
+    """Return LiteRT's interpreters, after one whose output about XNNPACK is discarded."""
     with quiet():
         from ai_edge_litert import interpreter
 

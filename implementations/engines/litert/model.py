@@ -38,8 +38,8 @@ def one_node(node: Node, x: Shape, dtype: str) -> bytes:
 
     tensors: list[Any] = []
     buffers = [schema.BufferT()]  # the first buffer is that of what is computed
-    for stored in node.inputs:
-        kind, shape, data = stored or (dtype, x, None)
+    for array in node.inputs:
+        kind, shape, data = array or (dtype, x, None)
         buffer, name = 0 if data is None else len(buffers), f"{len(tensors)}"
         tensors.append(schema.TensorT(list(shape), _kind(schema, kind), buffer, name))
         if data is not None:

@@ -140,23 +140,23 @@ def _pool(name: str, p: Pool, kind: int, pads: Padding, fill: float = 0) -> Oper
 
 def _node(name: str, group: str, options: dict[str, int], *inputs: Array | None) -> Node:
     """Return an operator of the ``inputs``, of which None is the model's own."""
-    stored = (None if array is None else constant(array) for array in inputs)
-    return Node(name, f"{group}Options", tuple(options.items()), tuple(stored))
+    constants = (None if array is None else constant(array) for array in inputs)
+    return Node(name, f"{group}Options", tuple(options.items()), tuple(constants))
 
 
 def _fields(
     dims: int, values: Shape, kind: str, suffix: str = "", axes: tuple[str, ...] = ("W", "H", "D")
 ) -> dict[str, int]:
-    """Return one field an axis, the last axis first; a height that there is not is 1."""
+    """Return one field an axis, the last axis first; a single axis gets a height of 1."""
     if len(values) != dims:
         raise ValueError(f"{kind}={values!r}: must have {dims} entries, one a spatial axis")
-    several = (1, *values) if dims == 1 else values
-    ends = zip(axes[: len(several)], reversed(several), strict=True)
-    return {f"{kind}{axis}{suffix}": value for axis, value in ends}
+    values = (1, *values) if dims == 1 else values
+    pairs = zip(axes[: len(values)], reversed(values), strict=True)
+    return {f"{kind}{axis}{suffix}": value for axis, value in pairs}
 
 
 def _check_groups(x: Array, w: Array, groups: int) -> None:
-    """Raise where LiteRT would find another number of groups in the channels than ``groups``."""
+    """Raise ValueError where the channels tell LiteRT of another number of groups."""
     c, per_group = x.shape[-1], w.shape[-2]
     if per_group and c % per_group == 0 and c // per_group != groups:
         raise ValueError(f"groups={groups!r}: w{w.shape} has {per_group} of the {c} channels each")

@@ -1,8 +1,8 @@
 """LiteRT's own calls as source text, for the scripts of reports.
 
 A script writes a model of one operator with the classes of LiteRT's schema, as ``model.py`` does:
-a line with its tensors and its operator, and one that serializes and runs it. Which operator that
-is, with which options, and what is padded, ``operation.py`` says.
+a line with its tensors and its operator, and one that serializes and runs it. Which operator it
+is, with which options, and what is padded, is in ``operation.py``.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from conformance.implementations.engines.litert.model import Constant
 from conformance.implementations.engines.litert.operation import Operation
 from conformance.implementations.engines.padding import any_padding
 from conformance.implementations.engines.parameters import Conv, ConvTranspose, averaging, pooling
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 
-def snippet(resolver: str, call: Call) -> list[str]:
+def snippet(resolver: str, call: SnippetCall) -> list[str]:
     """Return the lines that make ``call`` with the kernels of ``resolver``."""
     run = _operation(call)
     node, order, tensors = run.node, [], [_input(call, run)]
-    for stored in node.inputs:
-        order.append(0 if stored is None else len(tensors))
-        tensors += [] if stored is None else [_constant(call, stored, len(tensors), node.operator)]
+    for array in node.inputs:
+        order.append(0 if array is None else len(tensors))
+        tensors += [] if array is None else [_constant(call, array, len(tensors), node.operator)]
     fields = ", ".join(f"{name}={plain(value)}" for name, value in node.values)
     last = len(tensors)
-    chosen = f"experimental_op_resolver_type=li.OpResolverType.{resolver}"
+    option = f"experimental_op_resolver_type=li.OpResolverType.{resolver}"
     code = f"s.BuiltinOperator.{node.operator}"
     return [
         "import flatbuffers; from ai_edge_litert import interpreter as li, "
@@ -40,12 +40,12 @@ def snippet(resolver: str, call: Call) -> list[str]:
         f"b = flatbuffers.Builder(); b.Finish(s.ModelT(3, [s.OperatorCodeT(min({code}, 127), None, "
         f"1, {code})], [g], None, [s.BufferT(), *(s.BufferT(np.frombuffer(v.tobytes(), np.uint8)) "
         "for v in t[1:])]).Pack(b), b'TFL3'); r = li.Interpreter(model_content=bytes(b.Output()), "
-        f"num_threads=1, {chosen}); r.allocate_tensors(); r.set_tensor(0, t[0]); r.invoke(); "
+        f"num_threads=1, {option}); r.allocate_tensors(); r.set_tensor(0, t[0]); r.invoke(); "
         f"got = r.get_tensor({last}){_crop(call)}",
     ]
 
 
-def _operation(call: Call) -> Operation:
+def _operation(call: SnippetCall) -> Operation:
     match call.operator:
         case "conv":
             x, w, bias = call.arguments.values()
@@ -59,7 +59,7 @@ def _operation(call: Call) -> Operation:
             return operation.average(call.arguments["x"], averaging(call.parameters))
 
 
-def _input(call: Call, run: Operation) -> str:
+def _input(call: SnippetCall, run: Operation) -> str:
     """Return the model's input as source text."""
     text = _named(call, "x")
     if run.pads:
@@ -68,15 +68,15 @@ def _input(call: Call, run: Operation) -> str:
     return f"{text}[:, None]" if call.dims == 1 else text
 
 
-def _named(call: Call, name: str) -> str:
+def _named(call: SnippetCall, name: str) -> str:
     """Return an array of the script in this machine's byte order."""
     swapped = call.memory[name] == "byteswapped"
     return f"{name}.astype(np.{call.arguments[name].dtype.name})" if swapped else name
 
 
-def _constant(call: Call, stored: Constant, position: int, operator: str) -> str:
+def _constant(call: SnippetCall, array: Constant, position: int, operator: str) -> str:
     """Return one of the operator's constants as source text: a shape, the weight or the bias."""
-    dtype, shape, data = stored
+    dtype, shape, data = array
     role = ("shape", "w", "bias")[position - (call.operator == "conv_transpose")]
     if role == "shape":
         return f"np.array({np.frombuffer(data, np.int32).tolist()}, np.int32)"
@@ -93,7 +93,7 @@ def _constant(call: Call, stored: Constant, position: int, operator: str) -> str
     return f"np.moveaxis({text}, {-2 if call.operator == 'conv_transpose' else -1}, 0)"
 
 
-def _crop(call: Call) -> str:
+def _crop(call: SnippetCall) -> str:
     """Return what selects the result: without the height, and cropped by the padding."""
     flat = "[:, 0]" if call.dims == 1 else ""
     padding: Any = call.parameters["padding"]

@@ -65,7 +65,7 @@ class Mlx(Differentiable):
     channels_last = True
 
     def tensor(self, array: Array) -> Tensor:
-        """Copy; bfloat16, which NumPy borrows from ml_dtypes, crosses as the same bits."""
+        """Copy; bfloat16, which NumPy has from ml_dtypes, is handed over as the same bits."""
         import mlx.core as mx
 
         array = np.array(array, native(array.dtype), order="C")  # without negative strides
@@ -89,7 +89,7 @@ class Mlx(Differentiable):
         return np.array(tensor)
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
-        """mlx.core.conv_general, then the bias."""
+        """Call mlx.core.conv_general and add the bias."""
         import mlx.core as mx
 
         dims = t.ndim - 2
@@ -111,7 +111,7 @@ class Mlx(Differentiable):
             return add_bias(y, bias, channels_last=True)
 
     def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
-        """mlx.core.conv_transposeNd, then the bias."""
+        """Call mlx.core.conv_transposeNd, crop and add the bias."""
         import mlx.core as mx
 
         dims, groups = t.ndim - 2, p.groups
@@ -140,7 +140,7 @@ class Mlx(Differentiable):
             return add_bias(y, bias, channels_last=True)
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
-        """mlx.nn.MaxPool1d, MaxPool2d or MaxPool3d."""
+        """Call mlx.nn.MaxPool1d, MaxPool2d or MaxPool3d."""
         import mlx.core as mx
 
         check_axes(t.ndim - 2, dilation=p.dilation)
@@ -150,7 +150,7 @@ class Mlx(Differentiable):
         return _pooled("MaxPool", t, p, reach, fill, integer and any_padding(reach))
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
-        """mlx.nn.AvgPool1d, AvgPool2d or AvgPool3d."""
+        """Call mlx.nn.AvgPool1d, AvgPool2d or AvgPool3d."""
         if any_padding(p.padding) and not p.count_include_pad:
             raise Unsupported("padding always counts")
         if reach != tuple(map(tuple, p.padding)):
@@ -160,7 +160,7 @@ class Mlx(Differentiable):
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
     ) -> Tensor:
-        """mlx.core.vjp."""
+        """Call mlx.core.vjp."""
         import mlx.core as mx
 
         with mx.stream(mx.cpu):
@@ -171,7 +171,7 @@ class Mlx(Differentiable):
 def _pooled(
     name: str, t: Tensor, p: Pool, padding: Padding, fill: float, pad_first: bool
 ) -> Tensor:
-    """Call a pool of mlx.nn, which pads itself where it can and need not be ``pad_first``."""
+    """Call a pool of mlx.nn; pad first where it cannot pad itself, or with ``pad_first``."""
     import mlx.core as mx
     import mlx.nn as nn
 

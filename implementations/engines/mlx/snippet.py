@@ -1,6 +1,7 @@
 """MLX's own call of a case as source text (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``adapter.py``: the same operator, the same padding around it.
+Each function mirrors its namesake in ``adapter.py``: it writes the same operator, with the same
+padding around it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from conformance.implementations.engines.snippets import (
     gradient_at,
     numpy_copy,
 )
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 
-def snippet(call: Call) -> list[str] | None:
+def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with MLX on the CPU."""
     if call.operator in _FORWARD:
         arrays = (_array(call, name) for name in ("x", "w", "bias"))
@@ -40,7 +41,7 @@ def snippet(call: Call) -> list[str] | None:
     ]
 
 
-def _conv(call: Call, t: str, w: str, bias: str) -> str:
+def _conv(call: SnippetCall, t: str, w: str, bias: str) -> str:
     dims, p = call.dims, call.parameters
     low, high = ([pair[end] for pair in p["padding"]] for end in (0, 1))
     weight = f"{w}.transpose({plain((dims + 1, *range(dims), dims))[1:-1]})"
@@ -51,7 +52,7 @@ def _conv(call: Call, t: str, w: str, bias: str) -> str:
     return f"{y} + {bias}" if bias else y
 
 
-def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
+def _conv_transpose(call: SnippetCall, t: str, w: str, bias: str) -> str:
     dims, p = call.dims, call.parameters
     if p["groups"] > 1:
         raise NotImplementedError("groups need more lines")
@@ -60,12 +61,12 @@ def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
     values = (p["stride"], both, p["dilation"], p["output_padding"])
     y = f"mx.conv_transpose{dims}d({t}, {weight}, {', '.join(map(_axes, values))})"
     if is_asymmetric(p["padding"]):
-        rest = asymmetric_part(p["padding"])
-        y += f"[:, {', '.join(f'{low}:{-high or None}' for low, high in rest)}]"
+        crop = asymmetric_part(p["padding"])
+        y += f"[:, {', '.join(f'{low}:{-high or None}' for low, high in crop)}]"
     return f"{y} + {bias}" if bias else y
 
 
-def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _max_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     (_, reach), integer = checked_windows(call, channels_last=True), "int" in call.dtype
     if max(call.parameters["dilation"]) > 1:
         raise NotImplementedError("no dilation")
@@ -73,7 +74,7 @@ def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
     return _pool(call, "MaxPool", t, reach, fill, integer and any_padding(reach))
 
 
-def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     padding = call.parameters["padding"]
     if any_padding(padding) and not call.parameters["count_include_pad"]:
         raise NotImplementedError("padding always counts")
@@ -90,7 +91,9 @@ _FORWARD: dict[str, Writer] = {
 }
 
 
-def _pool(call: Call, name: str, t: str, padding: Padding, fill: str, pad_first: bool) -> str:
+def _pool(
+    call: SnippetCall, name: str, t: str, padding: Padding, fill: str, pad_first: bool
+) -> str:
     if pad_first or is_asymmetric(padding):
         value = f"constant_values=mx.array({fill}, mx.{call.dtype})"
         t = f"mx.pad({t}, {[(0, 0), *padding, (0, 0)]}, {value})"
@@ -103,7 +106,7 @@ def _axes(values: Shape) -> str:
     return plain(values[0] if len(values) == 1 else tuple(values))
 
 
-def _array(call: Call, name: str) -> str:
+def _array(call: SnippetCall, name: str) -> str:
     if call.arguments.get(name) is None:
         return ""
     return f"mx.array({numpy_copy(call, name)}, dtype=mx.{call.dtype})"

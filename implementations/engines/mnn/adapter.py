@@ -79,14 +79,14 @@ class Mnn(Adapter):
     """Expressions of MNN, each of one operator."""
 
     def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
-        """MNN.expr.conv2d."""
+        """Call MNN.expr.conv2d."""
         padding = p.padding
         if is_asymmetric(padding):
             x, padding = _padded(x, padding, 0), no_padding(padding)
         return _convolution("conv2d", x, w, bias, len(w), symmetric_part(padding), p)
 
     def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
-        """MNN.expr.conv2d_transpose."""
+        """Call MNN.expr.conv2d_transpose."""
         both, o = symmetric_part(p.padding), w.shape[1] * max(p.groups, 1)
         check_axes(x.ndim - 2, least=0, output_padding=p.output_padding)
         if any(p.output_padding):
@@ -98,7 +98,7 @@ class Mnn(Adapter):
         return np.array(y[:, :, *crop_slices(y.shape[2:], asymmetric_part(p.padding))])
 
     def max_pool(self, x: Array, p: Pool) -> Array:
-        """MNN.expr.max_pool."""
+        """Call MNN.expr.max_pool."""
         check_axes(len(p.kernel), dilation=p.dilation)
         if max(p.dilation) > 1:
             raise Unsupported("pools have no dilation")
@@ -106,7 +106,7 @@ class Mnn(Adapter):
         return _pool("max_pool", _padded(x, around, -np.inf), p, caffe)
 
     def avg_pool(self, x: Array, p: AvgPool) -> Array:
-        """MNN.expr.avg_pool."""
+        """Call MNN.expr.avg_pool."""
         if any_padding(p.padding) and not p.count_include_pad:
             raise Unsupported("padding always counts")
         around, caffe = windows(x.shape[2:], p)
@@ -118,10 +118,10 @@ class Mnn(Adapter):
 def _convolution(
     name: str, x: Array, w: Array, bias: Array | None, channels: int, both: Shape, p: Conv
 ) -> Array:
-    """Call an operator of so many output channels, with padding of ``both`` ends alike."""
+    """Call an operator with so many output ``channels``; ``both`` is the padding of each end."""
     expr, flat = _mnn(), x.ndim == w.ndim == 3
-    added = _constant(np.zeros(channels, w.dtype) if bias is None else bias, False)
-    arrays = _variable(x, flat), _constant(w, flat), added
+    vector = _constant(np.zeros(channels, w.dtype) if bias is None else bias, False)
+    arrays = _variable(x, flat), _constant(w, flat), vector
     steps = _axes(p.stride, flat, 1), _axes(both, flat, 0), _axes(p.dilation, flat, 1)
     return _read(getattr(expr, name)(*arrays, *steps, p.groups, expr.CAFFE), flat)
 
@@ -136,7 +136,7 @@ def _pool(name: str, x: Array, p: Pool, caffe: Padding | None) -> Array:
 
 @cache
 def _mnn() -> Any:
-    """Return MNN's expressions, of which the first one tells what the processor has."""
+    """Return MNN's expressions, after one whose output about the processor is discarded."""
     with quiet():
         import MNN.expr as expr
 
@@ -145,7 +145,7 @@ def _mnn() -> Any:
 
 
 def _padded(x: Array, padding: Padding, fill: float) -> Array:
-    """Return ``x`` with ``padding``, which is not MNN's."""
+    """Return ``x`` with ``padding`` around it, which MNN does not see."""
     if not any_padding(padding):
         return x
     check_padded(x.shape[2:], padding)
@@ -153,7 +153,7 @@ def _padded(x: Array, padding: Padding, fill: float) -> Array:
 
 
 def _axes(values: Sequence[int], flat: bool, missing: int) -> list[int]:
-    """Return a parameter as MNN takes it: width, then height, which ``missing`` stands for."""
+    """Return a parameter as MNN takes it, width first; a missing height is ``missing``."""
     if flat and len(values) != 1:
         raise ValueError(f"{values!r}: one spatial axis, so one entry")
     return [*reversed(values), missing] if flat else [*reversed(values)]
@@ -172,7 +172,7 @@ def _constant(array: Array, flat: bool) -> Any:
 
 
 def _read(variable: Any, flat: bool) -> Array:
-    """Compute; return a new array, ``flat`` without the height."""
+    """Compute ``variable`` and return a new array; ``flat`` takes the height away."""
     expr = _mnn()
     result = np.array(expr.convert(variable, expr.NCHW).read())
     return result.reshape(*result.shape[:2], *result.shape[3:]) if flat else result

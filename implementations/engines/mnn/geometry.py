@@ -1,4 +1,4 @@
-"""How MNN's pools are told where the windows lie: for the adapter, and for scripts."""
+"""How MNN's pools place their windows, for the adapter and for scripts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """MNN's own calls as source text, for the scripts of reports.
 
-Each mirrors ``adapter.py``: one dimension as two, padding around x where MNN has none.
+They mirror ``adapter.py``: one dimension is two, and padding that MNN has not is around x.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from conformance.implementations.engines.padding import (
     symmetric_part,
 )
 from conformance.implementations.engines.parameters import pooling
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 
-def snippet(call: Call) -> list[str] | None:
+def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with MNN.expr."""
     parts = _pool(call) if call.operator.endswith("pool") else _convolution(call)
     if parts is None:
@@ -34,7 +34,7 @@ def snippet(call: Call) -> list[str] | None:
     ]
 
 
-def _convolution(call: Call) -> tuple[str, str, str] | None:
+def _convolution(call: SnippetCall) -> tuple[str, str, str] | None:
     p, (x, w, bias) = call.parameters, call.arguments.values()
     flat, conv, padding = x.ndim == w.ndim == 3, call.operator == "conv", p["padding"]
     if any(p.get("output_padding", ())):
@@ -55,7 +55,7 @@ def _convolution(call: Call) -> tuple[str, str, str] | None:
     return _array("x", flat, pads), y, _height(flat) + crop
 
 
-def _pool(call: Call) -> tuple[str, str, str] | None:
+def _pool(call: SnippetCall) -> tuple[str, str, str] | None:
     p, x = call.parameters, call.arguments["x"]
     flat = x.ndim == 3 and len(p["kernel"]) == 1
     dilation, fill = p.get("dilation", (1,)), "-np.inf" if call.operator == "max_pool" else "0"

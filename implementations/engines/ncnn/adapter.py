@@ -56,24 +56,24 @@ class Ncnn(Adapter):
         self._use_winograd = use_winograd
 
     def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
-        """Convolution or ConvolutionDepthWise."""
+        """Run Convolution or ConvolutionDepthWise."""
         return self._run(x, layers.convolution(w, bias, p), w, bias)
 
     def conv_transpose(self, x: Array, w: Array, bias: Array | None, p: ConvTranspose) -> Array:
-        """Deconvolution or DeconvolutionDepthWise."""
+        """Run Deconvolution or DeconvolutionDepthWise."""
         w = layers.outputs_first(w, p.groups)
         return self._run(x, layers.deconvolution(w, bias, p), w, bias)
 
     def max_pool(self, x: Array, p: Pool) -> Array:
-        """Pooling of type 0."""
+        """Run Pooling of type 0."""
         return self._run(x, layers.maximum(x.shape[2:], p))
 
     def avg_pool(self, x: Array, p: AvgPool) -> Array:
-        """Pooling of type 1."""
+        """Run Pooling of type 1."""
         return self._run(x, layers.average(x.shape[2:], p))
 
     def _run(self, x: Array, layer: Layer, *arrays: Array | None) -> Array:
-        """Return the samples' results; of an empty batch, none of a sample of zeros."""
+        """Run the layer on each sample; an empty batch has its shape from a sample of zeros."""
         import ncnn
 
         dims = layer.dims
@@ -87,11 +87,11 @@ class Ncnn(Adapter):
         results = []
         for sample in x if len(x) else np.zeros((1, *x.shape[1:]), x.dtype):
             extractor = net.create_extractor()
-            extractor.input("x", ncnn.Mat(sample).clone())  # clone: a sample ncnn may align
+            extractor.input("x", ncnn.Mat(sample).clone())  # clone: ncnn may need it aligned
             status, y = extractor.extract("y")
             if status != 0:
-                what = f"{layer.kind} {layer.parameters}"
-                raise RuntimeError(f"ncnn: {what}: extract returned {status}")
+                text = f"{layer.kind} {layer.parameters}"
+                raise RuntimeError(f"ncnn: {text}: extract returned {status}")
             results.append(np.array(y))
         return np.stack(results)[: len(x)]
 
@@ -112,7 +112,7 @@ def _net(layer: str, values: str, weights: bytes, use_winograd: bool) -> Any:
 
 
 def _float32(array: Array | None) -> Array:
-    """Return ``array``, or none, as the model has it: numbers without a word on their dtype."""
+    """Return ``array`` as the model stores it, without its dtype; None is an empty one."""
     if array is None:
         return np.empty(0, np.float32)
     if native(array.dtype) != np.float32:

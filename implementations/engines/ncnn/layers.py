@@ -1,4 +1,4 @@
-"""The layer of ncnn that computes a call, and its parameters by key: for the adapter and scripts.
+"""The layer of ncnn that computes a call, with its parameters by key, for adapter and scripts.
 
 Nothing is checked but what ncnn's formats do not say: how many numbers a bias has, and that
 parameters are whole numbers. Raises ValueError or TypeError there.
@@ -32,12 +32,12 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """ncnn's name of it."""
+        """ncnn's name of the layer."""
         return self.kind + _DIMS[self.dims]
 
     @property
     def values(self) -> str:
-        """Its parameters as ncnn's text format has them."""
+        """The parameters as ncnn's text format has them."""
         return " ".join(f"{key}={value}" for key, value in self.parameters.items())
 
 
@@ -84,7 +84,7 @@ def _pool(kind: int, p: Pool, padding: Padding, full: bool, count_include_pad: b
 
 
 def _weighted(w: Array, bias: Array | None, p: Conv) -> dict[int, int]:
-    """Return what Convolution and Deconvolution have in common; w and bias go without a shape."""
+    """Return the parameters that Convolution and Deconvolution share; w and bias have no shape."""
     dims = len(p.stride)
     if bias is not None and bias.shape != w.shape[:1]:
         raise ValueError(f"bias: shape {bias.shape}; must be {w.shape[:1]}")

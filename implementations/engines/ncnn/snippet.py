@@ -1,6 +1,6 @@
 """ncnn's own calls as source text, for the scripts of reports.
 
-Each is a net of the layer that the adapter runs (``layers.py``).
+Each call is a net of one layer, the one that the adapter runs (``layers.py``).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from conformance.implementations.engines.ncnn import layers
 from conformance.implementations.engines.ncnn.layers import Layer
 from conformance.implementations.engines.parameters import Conv, ConvTranspose, averaging, pooling
 from conformance.implementations.engines.snippets import spatial_size
-from conformance.registration.snippets import Call
+from conformance.registration.snippets import SnippetCall
 
 
-def snippet(use_winograd: bool, call: Call) -> list[str] | None:
+def snippet(use_winograd: bool, call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with a net of one layer, with Winograd or without."""
     if not len(call.arguments["x"]):
         return None
@@ -32,7 +32,7 @@ def snippet(use_winograd: bool, call: Call) -> list[str] | None:
     ]
 
 
-def _layer(call: Call, w: Any, bias: Any) -> Layer:
+def _layer(call: SnippetCall, w: Any, bias: Any) -> Layer:
     match call.operator:
         case "conv":
             return layers.convolution(w, bias, Conv(**call.parameters))
@@ -45,12 +45,12 @@ def _layer(call: Call, w: Any, bias: Any) -> Layer:
             return layers.average(spatial_size(call), averaging(call.parameters))
 
 
-def _x(call: Call) -> str:
+def _x(call: SnippetCall) -> str:
     """Return x as the adapter copies it: in its own dtype, which only an invalid call changes."""
     return _copy("x") if call.memory["x"] == "byteswapped" else "np.array(x, order='C')"
 
 
-def _weight(call: Call) -> str:
+def _weight(call: SnippetCall) -> str:
     if call.operator == "conv":
         return _copy("w")
     groups, (c, o, *kernel) = call.parameters["groups"], call.arguments["w"].shape

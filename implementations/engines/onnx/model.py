@@ -43,7 +43,7 @@ Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A model of one node, which tells it from all others: engines keep what they make by it."""
+    """A model of one node; it is hashable, so that engines can keep what they make of it."""
 
     operator: str
     attributes: Attributes
@@ -61,17 +61,17 @@ class Node:
             kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
             return helper.make_tensor_value_info(name, kind, [*shape])
 
-        stored = [
+        constants = [
             numpy_helper.from_array(np.frombuffer(data, dtype).reshape(shape), name)
             for name, dtype, shape, data in self.constants
         ]
-        named = {name for name, *_ in (*self.inputs, *self.constants)}
-        names = [name for name in ("x", "w", "bias") if name in named]
+        present = {name for name, *_ in (*self.inputs, *self.constants)}
+        names = [name for name in ("x", "w", "bias") if name in present]
         node = helper.make_node(OPERATORS[self.operator], names, ["y"], **dict(self.attributes))
-        inputs = [tensor(*given) for given in self.inputs]
+        inputs = [tensor(*described) for described in self.inputs]
         _, dtype, shape = self.inputs[0]
         outputs = [tensor("y", dtype, (None,) * len(shape))]
-        graph = helper.make_graph([node], self.operator, inputs, outputs, stored)
+        graph = helper.make_graph([node], self.operator, inputs, outputs, constants)
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
         serialized: bytes = model.SerializeToString()
@@ -123,19 +123,19 @@ def _call(
     bias: Array | None = None,
     **parameters: Any,
 ) -> Array:
-    given = {
+    inputs = {
         name: array.astype(native(array.dtype), copy=False)
         for name, array in {"x": x, "w": w, "bias": bias}.items()
         if array is not None
     }
-    stored = [(name, given.pop(name)) for name in constants if name in given]
+    contents = [(name, inputs.pop(name)) for name in constants if name in inputs]
     node = Node(
         operator,
         attributes(parameters),
         tuple(
             (name, str(array.dtype), array.shape if fixed else (None,) * array.ndim)
-            for name, array in given.items()
+            for name, array in inputs.items()
         ),
-        tuple((name, str(array.dtype), array.shape, array.tobytes()) for name, array in stored),
+        tuple((name, str(array.dtype), array.shape, array.tobytes()) for name, array in contents),
     )
-    return run(node, given)
+    return run(node, inputs)

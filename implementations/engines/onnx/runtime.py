@@ -38,7 +38,7 @@ def _run(node: Node, inputs: dict[str, Array]) -> Array:
     """Run a session that is kept for the node, or one of its own where the weight is constant."""
     from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-    session = _made(node) if node.constants else _session(node)
+    session = _new_session(node) if node.constants else _session(node)
     try:
         y: Array = session.run(None, inputs)[0]
     except InvalidArgument as problem:
@@ -48,7 +48,7 @@ def _run(node: Node, inputs: dict[str, Array]) -> Array:
     return y
 
 
-def _made(node: Node) -> InferenceSession:
+def _new_session(node: Node) -> InferenceSession:
     """Return a session, or raise Unsupported where it says that it has no kernel."""
     import onnxruntime as ort
     from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
@@ -62,7 +62,7 @@ def _made(node: Node) -> InferenceSession:
         raise Unsupported(str(problem).rpartition(" : ")[2].strip()) from None
 
 
-_session = lru_cache(MAX_SESSIONS)(_made)
+_session = lru_cache(MAX_SESSIONS)(_new_session)
 
 onnxruntime = implementation(
     "onnxruntime",

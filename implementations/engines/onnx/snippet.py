@@ -8,35 +8,35 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.implementations.engines.onnx.model import IR_VERSION, OPERATORS, OPSET, attributes
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "float"}
-"""ONNX's name of a dtype, where it is another one; bfloat16 arrives as float32 (`Call`)."""
+"""ONNX's name of a dtype, where it is another one; bfloat16 arrives as float32 (`SnippetCall`)."""
 _FLOAT, _BFLOAT16 = 1, 16
 """ONNX's numbers of two dtypes."""
 
 
-def runtime(call: Call, constants: tuple[str, ...] = ()) -> list[str] | None:
+def runtime(call: SnippetCall, constants: tuple[str, ...] = ()) -> list[str] | None:
     """Return the lines that make a call with ONNX Runtime."""
     session = "onnxruntime.InferenceSession(model.SerializeToString())"
     return [
         *_model(call, constants, "onnxruntime"),
-        f"got = {session}.run(None, {_fed(call, constants)})[0]",
+        f"got = {session}.run(None, {_feeds(call, constants)})[0]",
     ]
 
 
-def runtime_constant(call: Call) -> list[str] | None:
+def runtime_constant(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with ONNX Runtime, the weight a constant of the model."""
     return runtime(call, ("w",))
 
 
-def reference(call: Call) -> list[str] | None:
+def reference(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with ONNX's reference evaluator."""
-    evaluated = f"onnx.reference.ReferenceEvaluator(model).run(None, {_fed(call, ())})[0]"
-    return [*_model(call, (), "onnx.reference"), f"got = {evaluated}"]
+    result = f"onnx.reference.ReferenceEvaluator(model).run(None, {_feeds(call, ())})[0]"
+    return [*_model(call, (), "onnx.reference"), f"got = {result}"]
 
 
-def opencv(call: Call) -> list[str] | None:
+def opencv(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with cv2.dnn, the weight and the bias in the model."""
     read = "net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))"
     return [
@@ -46,27 +46,27 @@ def opencv(call: Call) -> list[str] | None:
 
 
 def _model(
-    call: Call, constants: tuple[str, ...], engine: str, *, fixed: bool = False
+    call: SnippetCall, constants: tuple[str, ...], engine: str, *, fixed: bool = False
 ) -> list[str]:
     """Return the lines that import ONNX and the engine, and make the model in ONNX's notation."""
     names = [name for name, value in call.arguments.items() if value is not None]
-    stored = [name for name in names if name in constants]
-    inputs = ", ".join(_tensor(call, name, fixed) for name in names if name not in stored)
+    initializers = [name for name in names if name in constants]
+    inputs = ", ".join(_tensor(call, name, fixed) for name in names if name not in initializers)
     result = f"{_type(call.dtype)}[{_axes('y', call.arguments['x'].ndim)}] y"
     header = f'<ir_version: {IR_VERSION}, opset_import: ["": {OPSET}]>'
     graph = f"g ({inputs}) => ({result}) {{ {_nodes(call, names)} }}"
     line = f"model = onnx.parser.parse_model('{header} {graph}')"
-    for name in stored:
+    for name in initializers:
         array = f"onnx.numpy_helper.from_array({_copy(name)}, '{name}')"
         line += f"; model.graph.initializer.append({array})"
-    helper = ", onnx.numpy_helper" if stored else ""
+    helper = ", onnx.numpy_helper" if initializers else ""
     return [f"import onnx.parser{helper}, {engine}", line]
 
 
-def _nodes(call: Call, names: list[str]) -> str:
-    """Return the operator's node, in bfloat16 with others around it that convert."""
-    written = ", ".join(f"{name} = {_value(value)}" for name, value in attributes(call.parameters))
-    node = f"{OPERATORS[call.operator]} <{written}>"
+def _nodes(call: SnippetCall, names: list[str]) -> str:
+    """Return the operator's node; in bfloat16 nodes around it convert from and to float32."""
+    values = ", ".join(f"{name} = {_value(value)}" for name, value in attributes(call.parameters))
+    node = f"{OPERATORS[call.operator]} <{values}>"
     if call.dtype != "bfloat16":
         return f"y = {node} ({', '.join(names)})"
     casts = " ".join(f"half_{name} = Cast <to = {_BFLOAT16}> ({name})" for name in names)
@@ -74,7 +74,7 @@ def _nodes(call: Call, names: list[str]) -> str:
     return f"{casts} half_y = {node} ({halves}) y = Cast <to = {_FLOAT}> (half_y)"
 
 
-def _tensor(call: Call, name: str, fixed: bool) -> str:
+def _tensor(call: SnippetCall, name: str, fixed: bool) -> str:
     array = call.arguments[name]
     axes = ", ".join(map(str, array.shape)) if fixed else _axes(name, array.ndim)
     return f"{_type(array.dtype.name)}[{axes}] {name}"
@@ -88,7 +88,7 @@ def _axes(name: str, count: int) -> str:
     return ", ".join(f"{name}{axis}" for axis in range(count))
 
 
-def _fed(call: Call, constants: tuple[str, ...]) -> str:
+def _feeds(call: SnippetCall, constants: tuple[str, ...]) -> str:
     names = [n for n, value in call.arguments.items() if value is not None and n not in constants]
     return f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}"
 

@@ -50,7 +50,7 @@ Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 Shapes: TypeAlias = tuple[tuple[str, Shape], ...]
 """The dtype and the shape of each array."""
 Run: TypeAlias = Callable[[str, list[Array], Attributes], Array]
-"""Runs an operator, by OpenVINO's name, on the arrays that there are."""
+"""Runs an operator, by OpenVINO's name, on the arrays that are not None."""
 
 REFUSAL = "Batch size is zero"
 """What OpenVINO says where it refuses a valid case."""
@@ -90,36 +90,36 @@ def _call(
         if bias.shape != (channels,):
             raise ValueError(f"bias: shape {bias.shape}; must be ({channels},), or it is broadcast")
         arrays.append(bias)
-    given = [np.ascontiguousarray(array, native(array.dtype)) for array in arrays]
-    several = w is not None and arrays[1].ndim > w.ndim
-    return run(function_name(operator, several), given, tuple(attributes(parameters).items()))
+    inputs = [np.ascontiguousarray(array, native(array.dtype)) for array in arrays]
+    is_grouped = w is not None and arrays[1].ndim > w.ndim
+    return run(function_name(operator, is_grouped), inputs, tuple(attributes(parameters).items()))
 
 
 # --- compiling and calling ----------------------------------------------------------------------
 
 
-def _kept(
-    function: str, given: list[Array], values: Attributes, precision: str | None = "f32"
+def _run_kept_model(
+    function: str, inputs: list[Array], values: Attributes, precision: str | None = "f32"
 ) -> Array:
     """Run a compiled model that is kept for the shapes, the dtype and the attributes."""
-    return _result(_compiled(function, _shapes(given), values, precision), given)
+    return _result(_compiled(function, _shapes(inputs), values, precision), inputs)
 
 
-def _constant(function: str, given: list[Array], values: Attributes) -> Array:
+def _run_with_constant(function: str, inputs: list[Array], values: Attributes) -> Array:
     """Compile a model whose second input is a constant, and run it."""
-    model = _compile(function, _shapes(given), values, "f32", weight=given[1])
-    return _result(model, [given[0], *given[2:]])
+    model = _compile(function, _shapes(inputs), values, "f32", weight=inputs[1])
+    return _result(model, [inputs[0], *inputs[2:]])
 
 
-def _as_it_stands(function: str, given: list[Array], values: Attributes) -> Array:
+def _run_at_own_precision(function: str, inputs: list[Array], values: Attributes) -> Array:
     """Run a model at the precision that OpenVINO chooses by itself, where that is bfloat16."""
     if "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise Unsupported("this CPU has no bfloat16, so that OpenVINO computes in float32")
-    return _kept(function, given, values, None)
+    return _run_kept_model(function, inputs, values, None)
 
 
-def _shapes(given: list[Array]) -> Shapes:
-    return tuple((str(array.dtype), array.shape) for array in given)
+def _shapes(inputs: list[Array]) -> Shapes:
+    return tuple((str(array.dtype), array.shape) for array in inputs)
 
 
 def _result(model: CompiledModel, inputs: list[Array]) -> Array:
@@ -162,9 +162,9 @@ def _compile(
     options: dict[str, Any] = {"INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS") or 1)}
     if precision is not None:
         options["INFERENCE_PRECISION_HINT"] = precision
-    named = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+    keywords = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
     try:
-        y = getattr(ops, function)(*nodes[:2], **named)
+        y = getattr(ops, function)(*nodes[:2], **keywords)
         if nodes[2:]:
             shape = np.array((1, -1, *(1,) * (len(y.get_output_partial_shape(0)) - 2)))
             y = ops.add(y, ops.reshape(nodes[2], ops.constant(shape), special_zero=False))
@@ -187,7 +187,7 @@ def _core() -> Any:
 
 _register(
     "openvino",
-    _kept,
+    _run_kept_model,
     *Adapter.operators,
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
     shape_seconds=0.02,
@@ -195,7 +195,7 @@ _register(
 )
 _register(
     "openvino[constant]",
-    _constant,
+    _run_with_constant,
     *("conv", "conv_transpose"),
     settings="INFERENCE_PRECISION_HINT f32; weights are constants",
     shape_seconds=0.03,
@@ -203,7 +203,7 @@ _register(
 )
 _register(
     "openvino[bfloat16]",
-    _as_it_stands,
+    _run_at_own_precision,
     *Adapter.operators,
     multiply="bfloat16",
     accumulate="float32",

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from conformance.implementations.engines.openvino.arguments import attributes, function_name
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 _SINGLE = ', {"INFERENCE_PRECISION_HINT": "f32"}'
 
 
-def snippet(call: Call) -> list[str] | None:
+def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that compile a model of one operator, in float32, and call it."""
     return _script(call, (), _SINGLE)
 
 
-def constant(call: Call) -> list[str] | None:
-    """Return the same with the weight as a constant of the model."""
+def constant(call: SnippetCall) -> list[str] | None:
+    """Return the lines that do so with the weight as a constant of the model."""
     return None if call.dtype == "bfloat16" else _script(call, ("w",), _SINGLE)
 
 
-def as_it_stands(call: Call) -> list[str] | None:
-    """Return the same with the precision that OpenVINO chooses by itself."""
+def as_it_stands(call: SnippetCall) -> list[str] | None:
+    """Return the lines that do so with the precision that OpenVINO chooses by itself."""
     return _script(call, (), "")
 
 
-def _script(call: Call, constants: tuple[str, ...], options: str) -> list[str]:
+def _script(call: SnippetCall, constants: tuple[str, ...], options: str) -> list[str]:
     """Return the lines of a call; bfloat16 numbers are the upper halves of float32 ones."""
     names = [name for name, value in call.arguments.items() if value is not None]
     inputs = [name for name in names if name not in constants]
-    handed = ", ".join(_array(call, name) for name in inputs)
+    arrays = ", ".join(_array(call, name) for name in inputs)
     bits, type_, result = "a", "a.dtype", ""
     if call.dtype == "bfloat16":
         half = "(np.array(a, order='C').view(np.uint32) >> 16).astype(np.int16)"
@@ -37,14 +37,14 @@ def _script(call: Call, constants: tuple[str, ...], options: str) -> list[str]:
     run = f"ov.Core().compile_model({model}, 'CPU'{options})([{bits} for a in given])[0]"
     return [
         "import openvino as ov, openvino.opset15 as ops",
-        f"given = [{handed}]; p = [ops.parameter(list(a.shape), {type_}) for a in given]",
+        f"given = [{arrays}]; p = [ops.parameter(list(a.shape), {type_}) for a in given]",
         f"got = ({run}{result})",
     ]
 
 
-def _node(call: Call, constants: tuple[str, ...]) -> str:
+def _node(call: SnippetCall, constants: tuple[str, ...]) -> str:
     """Return the operator's node, and one that adds the bias."""
-    several = call.parameters.get("groups", 1) != 1
+    is_grouped = call.parameters.get("groups", 1) != 1
     nodes = ["p[0]"]
     if "w" in constants:
         nodes.append(f"ops.constant({_array(call, 'w')})")
@@ -55,14 +55,14 @@ def _node(call: Call, constants: tuple[str, ...]) -> str:
         for name, value in attributes(call.parameters).items()
     }
     keywords = ", ".join(f"{name}={plain(value)}" for name, value in lists.items())
-    node = f"ops.{function_name(call.operator, several)}({', '.join(nodes)}, {keywords})"
+    node = f"ops.{function_name(call.operator, is_grouped)}({', '.join(nodes)}, {keywords})"
     if call.arguments.get("bias") is None:
         return node
     shape = [1, -1, *[1] * call.dims]
     return f"ops.add({node}, ops.reshape(p[-1], ops.constant(np.array({shape})), False))"
 
 
-def _array(call: Call, name: str) -> str:
+def _array(call: SnippetCall, name: str) -> str:
     """Return an array of the script as it goes into the model: a weight divided into groups."""
     groups = call.parameters.get("groups", 1)
     if name != "w" or groups == 1:

@@ -5,7 +5,7 @@ They mirror ``adapter.py``: one call an image and output channel, and the channe
 
 from __future__ import annotations
 
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 _CORRELATE = "signal.correlate({image}, w[o], 'valid', 'direct')[0]"
 _FFT_VALID = "signal.fftconvolve({image}, np.flip(w[o], {axes}), 'valid', axes={axes}).sum(0)"
@@ -13,17 +13,17 @@ _DIRECT = "sum(signal.convolve(*p, 'full', 'direct') for p in zip({image}, {kern
 _FFT_FULL = "signal.fftconvolve({image}, {kernels}, 'full', axes={axes}).sum(0)"
 
 
-def direct(call: Call) -> list[str] | None:
+def direct(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call of `scipy`."""
     return _lines(call, _CORRELATE, _DIRECT)
 
 
-def fourier(call: Call) -> list[str] | None:
+def fourier(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call of `scipy[fft]`."""
     return _lines(call, _FFT_VALID, _FFT_FULL)
 
 
-def _lines(call: Call, conv: str, transposed: str) -> list[str] | None:
+def _lines(call: SnippetCall, conv: str, transposed: str) -> list[str] | None:
     n = len(call.arguments["x"])
     if call.invalid or not n:
         return None  # of an invalid call the adapter judges, and SciPy sees arrays alone

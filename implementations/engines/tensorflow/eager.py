@@ -1,7 +1,7 @@
 """TensorFlow's own operators, called eagerly on the CPU, channels last.
 
-TensorFlow pads "VALID" (nothing) or "SAME" (as much as its own rule says); by a given amount only
-in conv2d. It has no ceil_mode. So this happens around the call:
+TensorFlow pads "VALID" (nothing) or "SAME" (as much as its own rule says); only conv2d pads by a
+given amount. It has no ceil_mode. So the adapter does this around the call:
 
 - conv: in two dimensions TensorFlow pads; in one and three tf.pad does so first, with zeros.
 - conv_transpose: TensorFlow computes the whole output ("VALID") and a slice crops it.
@@ -10,9 +10,9 @@ in conv2d. It has no ceil_mode. So this happens around the call:
   ceil_mode reaches beyond it, only "SAME" divides rightly: it is called where it places the
   windows as the case does, and everything else is Unsupported.
 
-Parameters are TensorFlow's to judge, except for padding and for groups, which it is not told: they
-follow from the shape of the weight. An error is a gap of TensorFlow's, and Unsupported, if it is on
-the list of `_GAPS`; any other speaks for itself. Measured with 2.21 on an x86 CPU:
+TensorFlow judges the parameters, except for padding and groups, which it does not get: groups
+follow from the shape of the weight. An error that matches `_GAPS` means that TensorFlow lacks the
+case, and becomes Unsupported; any other is raised as it is. Measured with 2.21 on an x86 CPU:
 
 - conv: no groups in three dimensions; there dilation in float32 and bfloat16 only.
 - conv_transpose: groups and dilation in float32 and bfloat16 only, groups not in three dimensions;
@@ -20,8 +20,8 @@ the list of `_GAPS`; any other speaks for itself. Measured with 2.21 on an x86 C
 - both: no bias in float16 and bfloat16, where tf.nn.bias_add would round a second time.
 - pools: no dilation together with a stride; in three dimensions no float64, float16 or integers.
 
-What float32 and bfloat16 have in advance is computed by oneDNN, which computes PyTorch's
-convolutions as well: agreement of the two is not the word of two witnesses.
+What only float32 and bfloat16 have is computed by oneDNN, which computes PyTorch's convolutions as
+well: if the two agree, that is not the word of two witnesses.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _GAPS = re.compile(
     r"|Value for attr 'T' of \w+ is not in the list|Could not find device for node"
     r"|has DataType \w+ not in list of allowed values"
 )
-"""What TensorFlow says where it has no kernel for a valid call."""
+"""The messages of TensorFlow where it has no kernel for a valid call."""
 
 
 class TensorFlow(Differentiable):
@@ -171,7 +171,7 @@ class TensorFlow(Differentiable):
         """Differentiate tf.nn.bias_add, which takes arrays of any number of axes."""
         check_grad(grad)
         t = self.tensor(like(grad, grad.shape))
-        return self._gradient(grad, like(grad, grad.shape[-1:]), _bias_added, t)
+        return self._gradient(grad, like(grad, grad.shape[-1:]), _add_bias, t)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
@@ -180,7 +180,7 @@ class TensorFlow(Differentiable):
         return self.run(_differentiated, at, grad, forward, *arguments)
 
 
-def _bias_added(bias: Tensor, t: Tensor) -> Tensor:
+def _add_bias(bias: Tensor, t: Tensor) -> Tensor:
     tf = _tensorflow()
 
     return tf.nn.bias_add(t, bias)
@@ -198,7 +198,7 @@ def _steps(values: Shape) -> list[int]:
 
 
 def _tensorflow() -> Any:
-    """Return TensorFlow, imported without the lines about CPU and GPU that it begins with."""
+    """Return TensorFlow, imported without the lines about CPU and GPU that it prints first."""
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet():

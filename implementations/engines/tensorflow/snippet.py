@@ -12,14 +12,14 @@ from conformance.implementations._arguments import Padding, Shape
 from conformance.implementations.engines.padding import any_padding
 from conformance.implementations.engines.parameters import pooling
 from conformance.implementations.engines.snippets import Writer, gradient_at, spatial_size
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 _IMPORT = "import tensorflow as tf"
 _TENSOR = re.compile(r"tf\.constant\((?:(\w+)|np\.ascontiguousarray\((\w+), [\w.]+\)), tf\.\w+\)")
-"""A tensor made of an array of the script."""
+"""Matches a tensor that is made of an array of the script."""
 
 
-def snippet(call: Call) -> list[str] | None:
+def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with tf.nn."""
     if call.operator in _FORWARD:
         arrays = (_tensor(call, name) for name in ("x", "w", "bias"))
@@ -27,20 +27,20 @@ def snippet(call: Call) -> list[str] | None:
     return _gradient(call)
 
 
-def compiled(call: Call) -> list[str] | None:
-    """Return the same lines in a function that XLA compiles; a gradient's tape needs more lines."""
+def compiled(call: SnippetCall) -> list[str] | None:
+    """Return the lines of `snippet` in a function that XLA compiles; None for a gradient."""
     lines = snippet(call)
     last = re.fullmatch(r"got = (.*?)\.numpy\(\)(.*)", lines[-1]) if lines else None
     if lines is None or last is None or call.operator.endswith("_grad"):
         return None
-    # Not captured but handed over: else they were constants, which the compiler computes itself.
-    handed = {tensor[1] or tensor[2]: tensor[0] for tensor in _TENSOR.finditer(last[1])}
+    # Tensors are arguments: the compiler would take captured ones for constants, and fold them.
+    tensors = {tensor[1] or tensor[2]: tensor[0] for tensor in _TENSOR.finditer(last[1])}
     y = _TENSOR.sub(lambda tensor: tensor[1] or tensor[2], last[1])
-    function = f"tf.function(lambda {', '.join(handed)}: {y}, jit_compile=True)"
-    return [*lines[:-1], f"got = {function}({', '.join(handed.values())}).numpy(){last[2]}"]
+    function = f"tf.function(lambda {', '.join(tensors)}: {y}, jit_compile=True)"
+    return [*lines[:-1], f"got = {function}({', '.join(tensors.values())}).numpy(){last[2]}"]
 
 
-def _conv(call: Call, t: str, w: str, bias: str) -> str:
+def _conv(call: SnippetCall, t: str, w: str, bias: str) -> str:
     padding, pads = call.parameters["padding"], "'VALID'"
     if any_padding(padding) and call.dims == 2:
         pads = plain(((0, 0), *padding, (0, 0)))
@@ -48,10 +48,10 @@ def _conv(call: Call, t: str, w: str, bias: str) -> str:
         t = _pad(call, t, padding, "0")
     stride, dilation = (_steps(call.parameters[name]) for name in ("stride", "dilation"))
     dilations = f", dilations={dilation}" if max(dilation) > 1 else ""
-    return _added(f"tf.nn.conv{call.dims}d({t}, {w}, {stride}, {pads}{dilations})", bias)
+    return _with_bias(f"tf.nn.conv{call.dims}d({t}, {w}, {stride}, {pads}{dilations})", bias)
 
 
-def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
+def _conv_transpose(call: SnippetCall, t: str, w: str, bias: str) -> str:
     padding, weight, x = call.parameters["padding"], call.arguments["w"], call.arguments["x"]
     sizes = x.shape[1:-1], weight.shape[:-2]
     names = ("stride", "dilation", "output_padding")
@@ -63,14 +63,14 @@ def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
     crop = ", ".join(f"{b}:{s - a}" for s, (b, a) in zip(whole, padding, strict=True))
     crop = f"[:, {crop}]" if any_padding(padding) else ""
     arguments = f"{t}, {w}, {shape}, {stride}, 'VALID'{dilations}"
-    return _added(f"tf.nn.conv{call.dims}d_transpose({arguments}){crop}", bias)
+    return _with_bias(f"tf.nn.conv{call.dims}d_transpose({arguments}){crop}", bias)
 
 
-def _added(y: str, bias: str) -> str:
+def _with_bias(y: str, bias: str) -> str:
     return f"tf.nn.bias_add({y}, {bias})" if bias else y
 
 
-def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _max_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     stride, dilation = call.parameters["stride"], call.parameters["dilation"]
     reach = _reach(call)
     if any_padding(reach):
@@ -82,7 +82,7 @@ def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
     return f"tf.nn.max_pool{call.dims}d({t}, {kernel}, {plain(stride)}, 'VALID')"
 
 
-def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     padding, pads = call.parameters["padding"], "'VALID'"
     reach = _reach(call)
     if any_padding(padding) and call.parameters["count_include_pad"]:
@@ -93,12 +93,12 @@ def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
     return f"tf.nn.avg_pool{call.dims}d({arguments})"
 
 
-def _gradient(call: Call) -> list[str]:
+def _gradient(call: SnippetCall) -> list[str]:
     """Return a gradient tape around the forward call, by a tensor ``t``."""
     zeros = f"tf.zeros({{}}, tf.{call.dtype})"
     if call.operator == "conv_bias_grad":
         shape = call.arguments["grad"].shape
-        at, y = zeros.format(shape[-1:]), _added(zeros.format(shape), "t")
+        at, y = zeros.format(shape[-1:]), _with_bias(zeros.format(shape), "t")
     else:
         at, y = gradient_at(call, _FORWARD, _tensor, zeros)
     gradient = f"tape.gradient(y, t, {_tensor(call, 'grad')})"
@@ -117,21 +117,21 @@ _FORWARD: dict[str, Writer] = {
 }
 
 
-def _reach(call: Call) -> Padding:
+def _reach(call: SnippetCall) -> Padding:
     """Return the padding that the windows of a pool read."""
     if not call.parameters["ceil_mode"]:
         return tuple(call.parameters["padding"])
     return pooling(call.parameters).windows(spatial_size(call, channels_last=True))[1]
 
 
-def _pad(call: Call, t: str, padding: Padding, fill: str) -> str:
+def _pad(call: SnippetCall, t: str, padding: Padding, fill: str) -> str:
     pairs = plain(((0, 0), *padding, (0, 0)))
     value = "" if fill == "0" else f", constant_values=tf.constant({fill}, tf.{call.dtype})"
     return f"tf.pad({t}, {pairs}{value})"
 
 
-def _tensor(call: Call, name: str) -> str:
-    """Return an array of the script as a tensor of the case's dtype; none is empty."""
+def _tensor(call: SnippetCall, name: str) -> str:
+    """Return an array of the script as a tensor of the case's dtype, or "" for no array."""
     if call.arguments.get(name) is None:
         return ""
     array = name
@@ -140,7 +140,7 @@ def _tensor(call: Call, name: str) -> str:
     return f"tf.constant({array}, tf.{call.dtype})"
 
 
-def _back(call: Call, tensor: str) -> str:
+def _back(call: SnippetCall, tensor: str) -> str:
     if call.dtype == "bfloat16":
         return f"tf.cast({tensor}, tf.float32).numpy()"
     return f"{tensor}.numpy()"

@@ -1,14 +1,14 @@
 """TensorFlow's operators compiled by XLA: the calls of ``eager.py`` in a `tf.function`.
 
-`tf.function(jit_compile=True)` around the whole call: the padding with tf.pad, the operator, the
-bias, and in a gradient the backward pass. XLA compiles it for these shapes and parameters: what is
-new is compiled (10 to 60 ms), and the last of it kept; of each shape some 0.2 MiB stay in the
-process all the same. The operators are XLA's own, on the CPU Eigen's contractions and loops that
-LLVM compiled: family `xla`, JAX's engine as well, so that agreement of the two is not the word of
-two witnesses.
+`tf.function(jit_compile=True)` surrounds the whole call: the padding with tf.pad, the operator, the
+bias, and in a gradient the backward pass. XLA compiles it for each combination of shapes and
+parameters (10 to 60 ms), and the latest functions are kept; about 0.2 MiB of each shape stay in the
+process even when it is dropped. The operators are XLA's own, on the CPU Eigen's contractions and
+loops that LLVM compiled. The family is `xla`, which JAX uses as well: if the two agree, that is not
+the word of two witnesses.
 
-What TensorFlow's operators cannot say is declined as in ``eager.py``. XLA has kernels where
-TensorFlow has none, such as dilated and grouped convolutions in every dtype.
+Cases that TensorFlow's operators cannot express are declined as in ``eager.py``. XLA has kernels
+where TensorFlow has none, such as dilated and grouped convolutions in every dtype.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Xla(TensorFlow):
 
 
 def _compile(function: Callable[..., Tensor], parts: tuple[Any, ...]) -> Callable[..., Tensor]:
-    """Return ``function`` of its tensors alone, traced; ``parts`` has a TensorSpec for each."""
+    """Return ``function``, traced, as a function of tensors, each a TensorSpec in ``parts``."""
     import tensorflow as tf
 
     def of_tensors(*tensors: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class Tinygrad(Differentiable):
     """tinygrad's operators on its device CPU."""
 
     def tensor(self, array: Array) -> Tensor:
-        """Copy; bfloat16, which NumPy borrows from ml_dtypes, crosses as the same bits."""
+        """Copy; bfloat16, which NumPy has from ml_dtypes, is handed over as the same bits."""
         from tinygrad import Tensor, dtypes
 
         array = np.array(array, native(array.dtype), order="C")
@@ -72,22 +72,22 @@ class Tinygrad(Differentiable):
         return np.array(tensor.numpy())
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
-        """Tensor.conv2d."""
+        """Call Tensor.conv2d."""
         steps = tuple(p.stride), tuple(p.dilation)
         return t.conv2d(w, bias, p.groups, *steps, last_axis_first(p.padding))
 
     def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
-        """Tensor.conv_transpose2d."""
+        """Call Tensor.conv_transpose2d."""
         steps, pads = (tuple(p.stride), tuple(p.dilation)), last_axis_first(p.padding)
         return t.conv_transpose2d(w, bias, p.groups, *steps, pads, tuple(p.output_padding))
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
-        """Tensor.max_pool2d."""
+        """Call Tensor.max_pool2d."""
         windows = tuple(p.kernel), tuple(p.stride), tuple(p.dilation)
         return t.max_pool2d(*windows, last_axis_first(p.padding), p.ceil_mode)
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
-        """Tensor.avg_pool2d."""
+        """Call Tensor.avg_pool2d."""
         windows = tuple(p.kernel), tuple(p.stride), tuple(p.dilation)
         ends = last_axis_first(p.padding)
         return t.avg_pool2d(*windows, ends, p.ceil_mode, p.count_include_pad)
@@ -95,14 +95,14 @@ class Tinygrad(Differentiable):
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
     ) -> Tensor:
-        """Tensor.gradient."""
+        """Call Tensor.gradient."""
         (result,) = forward(at, *arguments).gradient(at, gradient=grad)
         return result
 
 
 @lru_cache(1)
 def _compiles_bfloat16() -> bool:
-    """Whether the compiler knows bfloat16 on this machine: asking takes longer than a call."""
+    """Whether clang compiles bfloat16 on this machine; asked once, as that takes its time."""
     from tinygrad import Tensor, dtypes
 
     try:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from conformance.implementations.engines.padding import last_axis_first
 from conformance.implementations.engines.snippets import Writer, gradient_at, numpy_copy
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 
-def snippet(call: Call) -> list[str] | None:
+def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with tinygrad's device CPU."""
     lines = ["from tinygrad import Tensor, dtypes"]
     if call.operator in _FORWARD:
@@ -25,21 +25,21 @@ def snippet(call: Call) -> list[str] | None:
     return [*lines, f"got = ({y}){cast}.numpy()"]
 
 
-def _conv(call: Call, t: str, w: str, bias: str) -> str:
+def _conv(call: SnippetCall, t: str, w: str, bias: str) -> str:
     values = _texts(call, "groups", "stride", "dilation", "padding")
     return f"{t}.conv2d({w}, {bias or None}, {values})"
 
 
-def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
+def _conv_transpose(call: SnippetCall, t: str, w: str, bias: str) -> str:
     values = _texts(call, "groups", "stride", "dilation", "padding", "output_padding")
     return f"{t}.conv_transpose2d({w}, {bias or None}, {values})"
 
 
-def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _max_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     return f"{t}.max_pool2d({_texts(call, 'kernel', 'stride', 'dilation', 'padding', 'ceil_mode')})"
 
 
-def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     values = _texts(call, "padding", "ceil_mode", "count_include_pad")
     return f"{t}.avg_pool2d({_texts(call, 'kernel', 'stride')}, 1, {values})"
 
@@ -52,13 +52,13 @@ _FORWARD: dict[str, Writer] = {
 }
 
 
-def _texts(call: Call, *names: str) -> str:
+def _texts(call: SnippetCall, *names: str) -> str:
     """Return parameters as source text, padding as tinygrad takes it."""
     pads = plain(last_axis_first(call.parameters["padding"]))
     return ", ".join(pads if name == "padding" else call.text(name) for name in names)
 
 
-def _array(call: Call, name: str) -> str:
+def _array(call: SnippetCall, name: str) -> str:
     if call.arguments.get(name) is None:
         return ""
     tensor = f"Tensor({numpy_copy(call, name)}, device='CPU')"

@@ -1,10 +1,10 @@
 """PyTorch's own operators, `torch.nn.functional`, called eagerly on the CPU.
 
-One call makes one result: this file only translates. Arrays are handed over without a copy, except
-where PyTorch cannot take them: read-only or unaligned memory, negative strides, foreign byte order.
-bfloat16, which NumPy borrows from ml_dtypes, crosses over as the int16 of the same bits.
+This file only translates calls. Arrays are handed over without a copy, except where PyTorch cannot
+take them: read-only or unaligned memory, negative strides, foreign byte order. An array of
+bfloat16, which NumPy borrows from ml_dtypes, is handed over as the int16 of the same bits.
 
-PyTorch pads both ends of an axis alike. Where a case does not, this happens around the call:
+PyTorch pads both ends of an axis alike. If the two ends of a case differ, the adapter helps:
 
 - conv: the input is padded with zeros first.
 - conv_transpose: padding crops, so the call crops what both ends share and a slice the rest.
@@ -13,16 +13,16 @@ PyTorch pads both ends of an axis alike. Where a case does not, this happens aro
   starts in the padding after the input would no longer be dropped by PyTorch; a slice drops it.
   Without count_include_pad the case is Unsupported.
 
-The arguments are PyTorch's to judge, except where the input is padded first, which would make
-empty axes and too much padding valid. PyTorch takes more than the suite's operators do: a tuple of
-one number, or of none, for all axes, and in a gradient a ``grad`` of any dtype.
+PyTorch judges the arguments. The adapter does so only where it pads the input first, since that
+would make empty axes and too much padding valid. PyTorch accepts more than the suite's operators
+do: a tuple of one number, or of none, for all axes, and in a gradient a ``grad`` of any dtype.
 
 Measured with 2.13 on an x86 CPU: no integer max_pool in one dimension, no int32 convolution, no
 float16 and bfloat16 avg_pool in three dimensions (for these PyTorch raises NotImplementedError),
 and no avg_pool in three dimensions with a kernel that fits the padded input but not the input.
 In the gradient of max_pool, the index of a window of padding alone lies outside of its plane: its
-gradient is added to the next plane, or past the end of the array, so that such cases are declined.
-Convolutions in float32 run in oneDNN, as TensorFlow's do: agreement of the two is not the word of
+gradient is added to the next plane, or past the end of the array. Such cases are declined.
+Convolutions in float32 run in oneDNN, as TensorFlow's do: if the two agree, that is not the word of
 two witnesses.
 """
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 class Torch(Differentiable):
     """PyTorch's operators; a subclass calls them another way (``variants.py``).
 
-    They need no instance: to compile one is to compile a function.
+    The operators are static methods, so that they can be compiled as functions.
     """
 
     def tensor(self, array: Array) -> Tensor:
@@ -75,9 +75,9 @@ class Torch(Differentiable):
         """Return the tensor's memory."""
         import torch
 
-        half = tensor.dtype == torch.bfloat16  # which NumPy has not
-        result: Array = (tensor.view(torch.int16) if half else tensor).numpy()
-        return result.view(native(like.dtype)) if half else result
+        is_bfloat16 = tensor.dtype == torch.bfloat16  # NumPy has none
+        result: Array = (tensor.view(torch.int16) if is_bfloat16 else tensor).numpy()
+        return result.view(native(like.dtype)) if is_bfloat16 else result
 
     @staticmethod
     def convolve(t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
@@ -99,8 +99,8 @@ class Torch(Differentiable):
 
         functions = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}
         function: Any = functions[t.ndim]
-        both = symmetric_part(p.padding)
-        y: Tensor = function(t, w, bias, p.stride, both, p.output_padding, p.groups, p.dilation)
+        ends = symmetric_part(p.padding)
+        y: Tensor = function(t, w, bias, p.stride, ends, p.output_padding, p.groups, p.dilation)
         if not is_asymmetric(p.padding):
             return y
         return y[:, :, *crop_slices(y.shape[2:], asymmetric_part(p.padding))]
@@ -127,8 +127,8 @@ class Torch(Differentiable):
         if t.ndim == 5 and _only_padding_holds(t.shape[2:], p.kernel, p.padding):
             raise Unsupported("avg_pool3d takes no kernel larger than the input without padding")
         if not is_asymmetric(p.padding):
-            both, counts = symmetric_part(p.padding), p.count_include_pad
-            y: Tensor = function(t, p.kernel, p.stride, both, p.ceil_mode, counts)
+            ends, counts = symmetric_part(p.padding), p.count_include_pad
+            y: Tensor = function(t, p.kernel, p.stride, ends, p.ceil_mode, counts)
             return y
         if not p.count_include_pad:
             raise Unsupported("only symmetric padding can be left out of the divisor")

@@ -15,14 +15,14 @@ from conformance.implementations.engines.padding import (
     symmetric_part,
 )
 from conformance.implementations.engines.snippets import Writer, checked_windows, gradient_at
-from conformance.registration.snippets import Call, plain
+from conformance.registration.snippets import SnippetCall, plain
 
 _IMPORT = "import torch, torch.nn.functional as F"
 _HANDED_OVER = ("contiguous", "fortran", "strided", "offset")
-"""The ways of lying in memory that PyTorch takes; of others the adapter makes a copy."""
+"""The memory layouts that PyTorch takes; the adapter copies an array that has another one."""
 
 
-def snippet(call: Call) -> list[str] | None:
+def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with torch.nn.functional."""
     if call.operator in _FORWARD:
         arrays = (_tensor(call, name) for name in ("x", "w", "bias"))
@@ -30,27 +30,27 @@ def snippet(call: Call) -> list[str] | None:
     return _gradient(call)
 
 
-def without_mkldnn(call: Call) -> list[str] | None:
-    """Return the same lines, without oneDNN."""
+def without_mkldnn(call: SnippetCall) -> list[str] | None:
+    """Return the lines of `snippet`, with oneDNN switched off."""
     lines = snippet(call)
     return lines and [f"{lines[0]}; torch.backends.mkldnn.enabled = False", *lines[1:]]
 
 
-def channels_last(call: Call) -> list[str] | None:
-    """Return the same lines with images and weights in the memory format channels_last."""
+def channels_last(call: SnippetCall) -> list[str] | None:
+    """Return the lines of `snippet`, with images and weights in the format channels_last."""
     lines = snippet(call)
     suffix = "_3d" if call.dims == 3 else ""
-    ordered = f".contiguous(memory_format=torch.channels_last{suffix})"
+    conversion = f".contiguous(memory_format=torch.channels_last{suffix})"
     tensors = [_tensor(call, name) for name in ("x", "w", "grad") if name in call.arguments]
-    if call.operator != "conv_bias_grad":  # else it is the bias, of one axis
+    if call.operator != "conv_bias_grad":  # the bias has one axis
         tensors.append("requires_grad=True)")
     for tensor in tensors if lines else ():
-        lines = [line.replace(tensor, tensor + ordered) for line in lines or ()]
+        lines = [line.replace(tensor, tensor + conversion) for line in lines or ()]
     return lines
 
 
-def compiled(call: Call) -> list[str] | None:
-    """Return the same lines of a pool, which is compiled."""
+def compiled(call: SnippetCall) -> list[str] | None:
+    """Return the lines that compile and call a pool; None for other operators."""
     lines = snippet(call)
     if lines is None or "pool" not in call.operator:
         return None
@@ -62,10 +62,10 @@ def compiled(call: Call) -> list[str] | None:
     return [line.replace(y, f"{function}(t)") for line in lines]
 
 
-def unfolded(call: Call) -> list[str] | None:
-    """Return the lines that make a call with torch.nn.functional.unfold, as `torch[unfold]` does.
+def unfolded(call: SnippetCall) -> list[str] | None:
+    """Return the lines that call torch.nn.functional.unfold, as `torch[unfold]` does.
 
-    For conv and the pools, whose columns are windows.
+    There are such lines for conv and the pools, whose columns are windows.
     """
     if call.operator not in ("conv", "max_pool", "avg_pool") or call.invalid or call.dims > 2:
         return None
@@ -78,10 +78,10 @@ def unfolded(call: Call) -> list[str] | None:
     pads = list(last_axis_first(reach))
     plane = [(1,) * (2 - call.dims) + tuple(v) for v in (kernel, dilation, p["stride"])]
     n, size = len(x), tuple(s + sum(pair) for s, pair in zip(x.shape[2:], reach, strict=True))
-    image = (*x.shape[:2], *(1,) * (2 - call.dims), *size)
-    made = f"F.pad({_tensor(call, 'x')}, {pads}, value={fill}).reshape({image})"
-    window, apart, steps = map(plain, plane)
-    columns = f"columns = F.unfold({made}, {window}, {apart}, 0, {steps})"
+    shape = (*x.shape[:2], *(1,) * (2 - call.dims), *size)
+    images = f"F.pad({_tensor(call, 'x')}, {pads}, value={fill}).reshape({shape})"
+    window, spacing, steps = map(plain, plane)
+    columns = f"columns = F.unfold({images}, {window}, {spacing}, 0, {steps})"
     if call.operator == "conv":
         groups, o = p["groups"], len(call.arguments["w"])
         weight = f"{_tensor(call, 'w')}.reshape({groups}, {o // groups}, -1)"
@@ -95,15 +95,15 @@ def unfolded(call: Call) -> list[str] | None:
     return [_IMPORT, columns, f"got = {_back(call, y)}"] if n else None
 
 
-def _conv(call: Call, t: str, w: str, bias: str) -> str:
+def _conv(call: SnippetCall, t: str, w: str, bias: str) -> str:
     padding = call.parameters["padding"]
     if is_asymmetric(padding):
         t = _pad(t, padding)
-    keywords = _keywords(call, "stride", "dilation", "groups", both=_ends(padding))
+    keywords = _keywords(call, "stride", "dilation", "groups", padding=_ends(padding))
     return f"F.conv{call.dims}d({t}, {w}, {bias or None}, {keywords})"
 
 
-def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
+def _conv_transpose(call: SnippetCall, t: str, w: str, bias: str) -> str:
     padding = call.parameters["padding"]
     crop = ""
     if is_asymmetric(padding):
@@ -114,33 +114,33 @@ def _conv_transpose(call: Call, t: str, w: str, bias: str) -> str:
         crop = "".join(f", {s}:{s + o}" for s, o in zip(starts, out, strict=True))
         crop = f"[:, :{crop}]"
     keys = ("stride", "output_padding", "groups", "dilation")
-    keywords = _keywords(call, *keys, both=symmetric_part(padding))
+    keywords = _keywords(call, *keys, padding=symmetric_part(padding))
     return f"F.conv_transpose{call.dims}d({t}, {w}, {bias or None}, {keywords}){crop}"
 
 
-def _max_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _max_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     padding, names = call.parameters["padding"], ["stride", "dilation", "ceil_mode"]
     if is_asymmetric(padding):
         _, reach = checked_windows(call)
         integer = not call.dtype.startswith(("float", "bfloat"))
         fill = f"torch.iinfo(torch.{call.dtype}).min" if integer else "-torch.inf"
         t, names = _pad(t, reach, f", value={fill}"), names[:2]
-    keywords = _keywords(call, *names, both=_ends(padding))
+    keywords = _keywords(call, *names, padding=_ends(padding))
     return f"F.max_pool{call.dims}d({t}, {call.text('kernel')}, {keywords})"
 
 
-def _avg_pool(call: Call, t: str, _w: str, _bias: str) -> str:
+def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     padding, crop = call.parameters["padding"], ""
     if is_asymmetric(padding):
         out, _ = checked_windows(call)
         t = _pad(t, padding)
         crop = f"[:, :, {', '.join(f':{o}' for o in out)}]"
     names = ("stride", "ceil_mode", "count_include_pad")
-    keywords = _keywords(call, *names, both=_ends(padding))
+    keywords = _keywords(call, *names, padding=_ends(padding))
     return f"F.avg_pool{call.dims}d({t}, {call.text('kernel')}, {keywords}){crop}"
 
 
-def _gradient(call: Call) -> list[str]:
+def _gradient(call: SnippetCall) -> list[str]:
     """Return autograd through the forward call, by a tensor ``t``."""
     dtype = f"dtype=torch.{call.dtype}"
     zeros = f"torch.zeros({{}}, {dtype}, requires_grad=True)"
@@ -165,12 +165,12 @@ _FORWARD: dict[str, Writer] = {
 }
 
 
-def _keywords(call: Call, *names: str, both: Shape) -> str:
-    """Return keyword arguments that are not PyTorch's defaults, padding as ``both`` ends."""
+def _keywords(call: SnippetCall, *names: str, padding: Shape) -> str:
+    """Return keyword arguments that are not PyTorch's defaults; ``padding`` is that of each end."""
     defaults: dict[str, Any] = {"groups": 1, "ceil_mode": False, "count_include_pad": True}
     defaults |= {"dilation": (1,) * call.dims, "output_padding": (0,) * call.dims}
     values: dict[str, Any] = {name: call.parameters[name] for name in names}
-    values["padding"] = both
+    values["padding"] = padding
     defaults["padding"] = (0,) * call.dims
     return ", ".join(
         f"{name}={plain(value)}"
@@ -179,8 +179,8 @@ def _keywords(call: Call, *names: str, both: Shape) -> str:
     )
 
 
-def _tensor(call: Call, name: str) -> str:
-    """Return an array of the script as a tensor of the case's dtype; none is empty."""
+def _tensor(call: SnippetCall, name: str) -> str:
+    """Return an array of the script as a tensor of the case's dtype, or "" for no array."""
     if call.arguments.get(name) is None:
         return ""
     if call.dtype == "bfloat16":
@@ -190,12 +190,12 @@ def _tensor(call: Call, name: str) -> str:
     return f"torch.from_numpy(np.array({name}, np.{call.dtype}, order='C'))"
 
 
-def _back(call: Call, tensor: str) -> str:
+def _back(call: SnippetCall, tensor: str) -> str:
     return f"{tensor}.float().numpy()" if call.dtype == "bfloat16" else f"{tensor}.numpy()"
 
 
 def _ends(padding: Padding) -> Shape:
-    """Return the padding of both ends where they are equal; else it was added before: none."""
+    """Return the padding of each end; 0 where the ends differ, as the input is padded first."""
     return (0,) * len(padding) if is_asymmetric(padding) else tuple(before for before, _ in padding)
 
 

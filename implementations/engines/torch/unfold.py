@@ -1,11 +1,11 @@
-"""PyTorch's `torch.nn.functional.unfold` and `fold` around a matrix product: im2col in PyTorch.
+"""Convolutions by `torch.nn.functional.unfold`, `fold` and a matrix product: im2col in PyTorch.
 
-`unfold` copies every window of an image into a column, `fold` adds columns back into an image: the
-building blocks that PyTorch documents for operators of one's own. A convolution is a product of
-weights and columns, a transposed one a product whose columns are folded, a pool a reduction of
-columns. Both take images of two spatial dimensions: one dimension is a height of 1, three are
-declined. The matrix product is that of the library behind `torch.matmul` (MKL on x86), none of
-oneDNN's convolutions: family `torch`.
+`unfold` copies every window of an image into a column, `fold` adds columns back into an image;
+PyTorch documents both as building blocks for operators of one's own. A convolution is a product of
+weights and columns; a transposed one is a product whose columns are folded; a pool reduces columns.
+Both functions take images of two spatial dimensions: a case of one dimension gets a height of 1,
+and three dimensions are declined. The library behind `torch.matmul` computes the matrix product
+(MKL on x86), without oneDNN's convolutions: the family is `torch`.
 
 - conv, conv_transpose: all parameters; the input is padded with zeros first where the two ends
   differ, and for conv_transpose the whole result is folded and a slice crops it. float32 and
@@ -14,7 +14,7 @@ oneDNN's convolutions: family `torch`.
   reaches, or with zeros, which count. No padding that does not count.
 - gradients: autograd through all of it. `torch.amax` splits a gradient among equal maxima.
 
-PyTorch sees images, columns and matrices, never a convolution: the arguments are checked here.
+PyTorch sees images, columns and matrices, but no convolution: the arguments are checked here.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Unfold(Differentiable):
         return result
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
-        """Weights (groups, O/groups, C/groups*K) times columns (N, groups, C/groups*K, P)."""
+        """Multiply weights (groups, O/groups, C/groups*K) by columns (N, groups, C/groups*K, P)."""
         t, groups = _pad(t, p.padding, 0), p.groups
         columns, out = _unfolded(t, w.shape[2:], p.stride, p.dilation)  # (N, C*K, P), P = prod(out)
         n, rows, positions = columns.shape
@@ -102,7 +102,7 @@ class Unfold(Differentiable):
         return add_bias((weight @ columns).reshape(n, len(w), *out), bias)
 
     def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
-        """Weights (groups, O/groups*K, C/groups) times pixels (N, groups, C/groups, P), folded."""
+        """Fold weights (groups, O/groups*K, C/groups) times pixels (N, groups, C/groups, P)."""
         import torch.nn.functional as F
 
         n, c, *size = t.shape
@@ -113,18 +113,18 @@ class Unfold(Differentiable):
         columns = (weight @ pixels).reshape(n, groups * weight.shape[1], positions)  # (N, O*K, P)
         axes = zip(size, kernel, p.stride, p.dilation, strict=True)
         whole = tuple((s - 1) * step + d * (k - 1) + 1 for s, k, step, d in axes)
-        apart, steps = _plane(p.dilation), _plane(p.stride)
-        images = F.fold(columns, _plane(whole), _plane(kernel), dilation=apart, stride=steps)
+        spacing, steps = _plane(p.dilation), _plane(p.stride)
+        images = F.fold(columns, _plane(whole), _plane(kernel), dilation=spacing, stride=steps)
         longer = tuple((0, extra) for extra in p.output_padding)
         y = _pad(images.reshape(n, o, *whole), longer, 0)
         return add_bias(y[:, :, *crop_slices(y.shape[2:], p.padding)], bias)
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
-        """The maximum of each column."""
+        """Return the maximum of each column."""
         return _windows(_pad(t, reach, fill), p).amax(2)
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
-        """The mean of each column."""
+        """Return the mean of each column."""
         if any_padding(p.padding) and not p.count_include_pad:
             raise Unsupported("padding always counts")
         if reach != tuple(map(tuple, p.padding)):
@@ -170,7 +170,7 @@ def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
 
 
 def _plane(values: Any) -> Shape:
-    """Return a parameter of two spatial dimensions, the first of which may be new: 1."""
+    """Return a parameter for two spatial dimensions: with one dimension, 1 is put before it."""
     return (1,) * (2 - len(values)) + tuple(values)
 
 
@@ -195,6 +195,6 @@ _CHECKS: dict[str, Callable[..., Any]] = {
     "max_pool_grad": pool_grad_size,
     "avg_pool_grad": _check_avg_pool_grad,
 }
-"""What raises for an invalid call of an operator, channels first."""
+"""The check of each operator, channels first, which raises for an invalid call."""
 
 Unfold().register(torch_unfold)

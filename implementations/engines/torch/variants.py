@@ -8,7 +8,7 @@
 - `torch[compile]`: `torch.compile`, of the whole call and, in a gradient, of its backward pass as
   well. Pools become loops in C++ that the compiler wrote; convolutions stay the library calls that
   `torch` makes, and are left out. Shapes and parameters are constants of the compiled code: what is
-  new is compiled, in float32 alone since that takes 0.5 to 4 s (a C++ compiler is needed), and the
+  new is compiled, in float32 alone, since that takes 0.5 to 4 s (a C++ compiler is needed), and the
   last of it kept. The gradient of avg_pool in three dimensions, whose taps it writes out one by
   one, would take minutes and is declined.
 - `torch[cuda]`, `torch[cuda-tf32=off]`, `torch[cuda-cudnn=off]`: on an NVIDIA GPU, by default with
@@ -120,7 +120,7 @@ class Compiled(Torch):
         try:
             return compiled(*arguments)
         except torch._dynamo.exc.Unsupported:
-            function(*arguments)  # raises what the compiler has seen raised, and hides
+            function(*arguments)  # raises the exception that the compiler hides
             raise
 
     def _compile(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
