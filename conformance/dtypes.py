@@ -59,20 +59,20 @@ class Traits:
     """What the suite has to know of a dtype that arrays may have."""
 
     wider: str | None = None
-    """The dtype that mixed calls take beside it, which holds all of its numbers."""
+    """A dtype that holds all of its numbers: calls of mixed dtypes have an array of it."""
     narrower: str | None = None
-    """The one that they take beside it, which does not."""
+    """A dtype that does not hold all of its numbers: calls of mixed dtypes have an array of it."""
     accumulate: str | None = None
-    """The format that an implementation is expected to accumulate in, if not this one."""
-    hasty: str | None = None
-    """The narrow accumulator that good engines are known to use for it."""
+    """The format that an implementation is expected to accumulate in; None for the dtype itself."""
+    narrow_accumulator: str | None = None
+    """The narrowest accumulator that good engines are known to use for it."""
     classes: tuple[str, ...] = ()
-    """The classes of accuracy that are told apart, the strictest first: accumulators, and formats
-    of the multiplier's inputs."""
+    """The classes of accuracy that probes tell apart, the strictest first. Each is the format of an
+    accumulator, or of a multiplier's inputs."""
     reach: float = 0.0
-    """The largest exponent of two, and the smallest, of the magnitudes in the recipe ``wide``."""
+    """The recipe ``wide`` draws magnitudes from 2**-reach to 2**reach."""
     package: str | None = None
-    """The package that gives NumPy the dtype, if NumPy has it not."""
+    """The package that gives NumPy the dtype; None where NumPy has it."""
 
 
 _FLOATS = {
@@ -83,19 +83,19 @@ _FLOATS = {
         classes=("float64", "float32", "tf32 multiplier", "bfloat16 multiplier", "float16"),
     ),
     "float64": Traits(
-        narrower="float32", hasty="float32", reach=24.0, classes=("float64", "float32")
+        narrower="float32", narrow_accumulator="float32", reach=24.0, classes=("float64", "float32")
     ),
     "float16": Traits(
         wider="float32",
         accumulate="float32",
-        hasty="float16",
+        narrow_accumulator="float16",
         reach=3.0,
         classes=("float64", "float32", "float16"),
     ),
     "bfloat16": Traits(
         wider="float32",
         accumulate="float32",
-        hasty="bfloat16",
+        narrow_accumulator="bfloat16",
         reach=8.0,
         classes=("float64", "float32", "bfloat16"),
         package="ml_dtypes",

@@ -140,7 +140,7 @@ def _is_rounded(judged: JudgedAnswers, i: int) -> bool:
     Such an error depends on the data: it proves nothing that another call has a smaller one.
     """
     prepared, accuracy = judged.steps[i].prepared, Accuracy.of(judged.implementation)
-    narrower = TRAITS[prepared.case.dtype].hasty
+    narrower = TRAITS[prepared.case.dtype].narrow_accumulator
     if narrower is None or accuracy.accumulate or accuracy.multiply:
         return False
     accuracy = replace(accuracy, accumulate=narrower, multiply=narrower)
