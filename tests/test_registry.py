@@ -640,3 +640,10 @@ def test_a_predicate_that_raises_is_a_mistake_of_the_implementation() -> None:
     assert message.startswith(HERE)
     assert "implementation 'mine': supports= raised AttributeError" in message
     assert message.endswith(f"for {CONV.id}; return True, False or a reason")
+
+
+def test_a_misspelled_declaration_is_told_with_the_nearest_one() -> None:
+    with pytest.raises(
+        RegistrationError, match=r"'layuot' is no declaration; did you mean layout\?"
+    ):
+        implementation("mine", layuot="NHWC")

@@ -12,10 +12,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
-from conformance.errors import ConformanceError, PluginError, RegistrationError
+from conformance.errors import ConformanceError, PluginError, RegistrationError, did_you_mean
 from conformance.registration import entry_points
 from conformance.registration.declarations import Arguments, taking
 from conformance.registration.implementation import Implementation
@@ -159,10 +160,16 @@ def implementation(*given: object, **declared: object) -> Implementation:
     Calls with the same name in one file share one implementation. Raises `RegistrationError`.
     What it declares of itself:
     """
-    arguments = Arguments(*given, **declared)  # type: ignore[arg-type]  # as `taking` says
     frame = sys._getframe(1)  # nothing else tells which file registers it
     file = frame.f_code.co_filename
     origin = file if file.startswith("<") else str(Path(file).resolve())
+    known = [spec.name for spec in fields(Arguments) if spec.init]
+    for name in declared.keys() - known:
+        hint = did_you_mean(name, known)
+        raise RegistrationError(
+            f"{origin}: {name!r} is no declaration; {hint}known are {', '.join(known)}"
+        )
+    arguments = Arguments(*given, **declared)  # type: ignore[arg-type]  # as `taking` says
     arguments.check(origin)
     return _in_use.register(
         Implementation(
