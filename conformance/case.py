@@ -29,8 +29,15 @@ SPECIAL_RECIPES = ("nan", "inf", "zeros", "subnormal", "huge")
 """How data can be made that holds special values."""
 
 MEMORY_LAYOUTS = (
-    *("contiguous", "fortran", "strided", "reversed", "broadcast", "offset", "unaligned"),
-    *("readonly", "byteswapped"),
+    "contiguous",
+    "fortran",
+    "strided",
+    "reversed",
+    "broadcast",
+    "offset",
+    "unaligned",
+    "readonly",
+    "byteswapped",
 )
 """How arrays can lie in memory (`conformance.calling.memory`)."""
 
