@@ -85,12 +85,12 @@ def conv_transpose(idea: Idea, x: Array, w: Array, bias: Array | None, **p: Any)
     The definition is TRANSPOSE-1 of SPEC.md, the adjoint of conv.
     """
     size = conv_transpose_size(x, w, bias, **p, channels_last=idea.last)
-    del p["output_padding"]
     dtype = accumulator(x.dtype)
+    parameters = p["stride"], p["padding"], p["dilation"], p["groups"]
     if idea.last:
-        call = Call(size, x.shape[1:-1], w.shape[:-2], **p, first=1)
+        call = Call(size, x.shape[1:-1], w.shape[:-2], *parameters, 1)
     else:
-        call = Call(size, x.shape[2:], w.shape[2:], **p, first=2)
+        call = Call(size, x.shape[2:], w.shape[2:], *parameters, 2)
     y = idea.compute(x.astype(dtype, copy=False), w.astype(dtype, copy=False), call)
     return _rounded(_biased(y, bias, idea.last), x.dtype)
 

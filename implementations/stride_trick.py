@@ -79,8 +79,8 @@ def transposed(x: Array, w: Array, call: Call) -> Array:
     stuffed = np.zeros((*x.shape[:2], *lengths), x.dtype)
     axes = zip(border, call.out, call.stride, strict=True)
     stuffed[:, :, *[slice(b, b + (s - 1) * step + 1, step) for b, s, step in axes]] = x
-    cropped = stuffed[:, :, *[slice(before, None) for before, _ in call.padding]]
-    view = window_view(cropped, call._replace(out=call.size, stride=(1,) * len(border)))
+    by_one = Call(call.size, call.size, call.kernel, (1,) * len(border), *call[4:])  # stride 1
+    view = window_view(stuffed[:, :, *[slice(b, None) for b, _ in call.padding]], by_one)
     return contract(np.flip(weight, tuple(range(2, weight.ndim))), view, groups)
 
 
