@@ -173,6 +173,12 @@ def _judge_rejection(
 ) -> Verdict:
     """Judge an invalid call: it must raise, whatever it raises, and leave its inputs alone."""
     case, name = prepared.case, implementation.name
+    if observation.ended is None and not observation.changed:
+        if observation.unsupported is not None:
+            text = f"declined: {observation.unsupported}"
+            return Verdict(name, case, CONFORMS, message=text, outcome=DECLINED)
+        if observation.raised is not None:
+            return Verdict(name, case, CONFORMS, outcome=RAISED)
     mistake, description = invalid.MISTAKES[case.invalid], invalid.describe(case)
     if observation.ended is not None:
         status, _, words = ENDED[observation.ended]
@@ -181,11 +187,6 @@ def _judge_rejection(
     if observation.changed:
         text = f"a call that is invalid ({description}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
-    if observation.unsupported is not None:
-        text = f"declined: {observation.unsupported}"
-        return Verdict(name, case, CONFORMS, message=text, outcome=DECLINED)
-    if observation.raised is not None:
-        return Verdict(name, case, CONFORMS, outcome=RAISED)
     if mistake.convention is not None and _accepts(implementation, mistake):
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
         accepted = result_of_accepted_call(case, mistake.convention[0], inputs, parameters)
