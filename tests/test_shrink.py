@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from conformance.case import Case
 from conformance.cases.strategies import cases
-from conformance.cases.validity import validate
-from conformance.errors import CaseError
+from conformance.cases.validity import is_valid, validate
 from conformance.operators import OPERATORS
 from conformance.running import shrink as shrinking
 from conformance.running.shrink import shrink
@@ -269,14 +268,6 @@ FEATURES: dict[str, Predicate] = {
     "data": lambda c: c.data in ("normal", "wide"),
     "memory": lambda c: c.memory != "contiguous",
 }
-
-
-def is_valid(case: Case) -> bool:
-    try:
-        validate(case)
-    except CaseError:
-        return False
-    return True
 
 
 @settings(max_examples=150, deadline=None)
