@@ -12,7 +12,7 @@ end.
     python -m benchmarks.detection --only correct --seeds 20 --jobs 2
                                                    the correct ones on 20 sets of cases, a part of
                                                    each: 20 minutes at most
-    python -m benchmarks.detection --readme        and write the table into README.md
+    python -m benchmarks.detection --write         and write the table into docs/evidence.md
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Trial: TypeAlias = tuple[int, float, list[str]]
 
 STEP = 8
 """One in this many cases is judged where there are several seeds."""
-README = Path(__file__).parents[1] / "README.md"
+EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence.md"
 _MARKED = re.compile(r"(<!-- detection -->\n).*?(<!-- /detection -->)", re.DOTALL)
 
 
@@ -69,9 +69,9 @@ def main() -> int:
         print("", *_kinds(results), sep="\n")
     if options.list:
         print("", *_list(results), sep="\n")
-    if options.readme:
-        text = README.read_text("utf-8")
-        README.write_text(_MARKED.sub(rf"\1{chr(10).join(table)}\n\2", text), "utf-8")
+    if options.write:
+        text = EVIDENCE.read_text("utf-8")
+        EVIDENCE.write_text(_MARKED.sub(rf"\1{chr(10).join(table)}\n\2", text), "utf-8")
     return 1 if exceptions or accusations else 0
 
 
@@ -83,7 +83,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--kinds", action="store_true", help="print a table by kind, too")
     parser.add_argument("--list", action="store_true", help="print every defect, too")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument(
+        "--write", action="store_true", help="write the table into docs/evidence.md"
+    )
     return parser.parse_args()
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pkgutil
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from conformance.registration.declarations import Declarations
+from conformance.signatures import SIGNATURES
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +25,21 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
     targets = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
 
     assert [] == [target for target in targets if not (document.parent / target).exists()]
+
+
+def test_the_readme_lists_the_signature_of_every_operator() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    for operator, signature in SIGNATURES.items():
+        assert f"\ndef {operator}{signature}: ...\n" in text
+
+
+def test_every_declaration_is_explained() -> None:
+    text = (ROOT / "docs" / "implementations.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
+    explained = {name for row in rows for name in re.findall(r"`([a-z_]+)", row)}
+
+    assert set() == {spec.name for spec in fields(Declarations)} - explained
 
 
 def test_modules_named_in_docstrings_exist() -> None:
