@@ -21,3 +21,4 @@ from conformance.calling.observing import from_layout as from_layout
 from conformance.calling.observing import observe as observe
 from conformance.calling.observing import one_line as one_line
 from conformance.calling.observing import to_layout as to_layout
+from conformance.calling.pace import Pace as Pace

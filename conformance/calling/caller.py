@@ -16,6 +16,7 @@ import numpy as np
 
 from conformance.calling.history import Answer, HistoryCall, perform
 from conformance.calling.observing import Inputs, Observation, observe
+from conformance.calling.pace import Pace
 from conformance.signatures import SIGNATURES
 
 
@@ -54,6 +55,10 @@ class Caller(Protocol):
         """Why no more calls are made, or None."""
 
     @property
+    def pace(self) -> Pace:
+        """What the calls took, and how much of that was start-up."""
+
+    @property
     def startup(self) -> float:
         """Seconds from a call that ended its process to the next one that can be made."""
 
@@ -82,8 +87,11 @@ class InProcess:
     given_up_because = None
     startup = 0.0
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(
+        self, functions: Mapping[str, Callable[..., Any]], pace: Pace | None = None
+    ) -> None:
         self.functions = functions
+        self.pace = pace or Pace()
 
     def while_shrinking(self, *, short_limits: bool = True) -> AbstractContextManager[None]:
         """Change nothing: no call ends here without an answer."""
@@ -91,12 +99,22 @@ class InProcess:
 
     def perform(self, calls: Sequence[HistoryCall], layout: str, seconds: float) -> list[Answer]:
         """Make the calls of a history."""
-        return perform(self.functions, calls, layout, seconds=seconds)
+        answers = perform(self.functions, calls, layout, seconds=seconds)
+        note_history(self.pace, calls, answers)
+        return answers
 
     def observe(self, requests: Iterable[Request]) -> Generator[Observation, None, None]:
         """Make the calls, and yield what came of each, in order."""
         for request in requests:
-            yield observe_request(self.functions[request.operator], request)
+            observation = observe_request(self.functions[request.operator], request)
+            self.pace.note(request.operator, request.work, observation.seconds)
+            yield observation
+
+
+def note_history(pace: Pace, calls: Sequence[HistoryCall], answers: Sequence[Answer]) -> None:
+    """Note what the calls of a history took, of which the last ones may not have been made."""
+    for call, answer in zip(calls, answers, strict=False):
+        pace.note(call.operator, call.work, answer.seen.seconds)
 
 
 def observe_request(function: Callable[..., Any], request: Request) -> Observation:

@@ -24,6 +24,7 @@ from conformance.calling.observing import (
     from_layout,
     to_layout,
 )
+from conformance.calling.pace import Pace
 from conformance.signatures import SIGNATURES
 
 _RECENT = 8
@@ -45,6 +46,8 @@ class HistoryCall:
     arrays are new ones."""
     like: int | None = None
     """The first call that this one repeats: its answer must be the same, bit for bit."""
+    work: int = 0
+    """Its multiply-accumulates, by which calls that take far longer than others are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +75,16 @@ def perform(
     """Make the calls one after the other, in ``layout``; return an answer for each that was made.
 
     ``functions`` are an implementation's, by operator. No call but the first begins after
-    ``seconds``. Every output is kept until the last call is made, so that memory that is handed
-    out twice is noticed.
+    ``seconds``, start-up apart. Every output is kept until the last call is made, so that memory
+    that is handed out twice is noticed.
     """
-    deadline = time.monotonic() + seconds
+    begun, pace = time.monotonic(), Pace()
     history = _History(layout)
     for number, call in enumerate(calls):
-        if number and time.monotonic() > deadline:
+        if number and time.monotonic() - begun > seconds + pace.startup:
             break
         history.make(functions[call.operator], call)
+        pace.note(call.operator, call.work, history.answers[-1].seen.seconds)
     history.look_at_outputs(0)
     return history.answers
 

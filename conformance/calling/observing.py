@@ -5,8 +5,9 @@ This module needs nothing but NumPy: it is what runs next to the implementation.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -53,6 +54,8 @@ class Observation:
     """How the worker ended, and the end of what it wrote to stderr."""
     printed: str | None = None
     """What the call wrote to stdout or stderr, whenever it was made (seen in a worker only)."""
+    seconds: float = field(default=0.0, compare=False)
+    """How long the call took, where it was made."""
 
 
 class CallEnded(Exception):
@@ -105,6 +108,7 @@ def call_observed(
     before = [None if buffer is None else buffer.tobytes() for _, buffer in placed]
     shapes = [np.shape(value) if buffer is not None else None for value, buffer in placed]
     output, unsupported, raised = None, None, None
+    begun = time.perf_counter()
     try:
         output = function(*(value for value, _ in placed), **parameters)
     except CallEnded as ended:
@@ -115,6 +119,7 @@ def call_observed(
         unsupported = one_line(gap) or "no reason given"
     except (Exception, SystemExit) as problem:  # whatever it raises is a finding
         raised = f"{type(problem).__name__}: {one_line(problem)}"
+    seconds = time.perf_counter() - begun
     changed = []
     shared = []
     for position, (value, buffer) in enumerate(placed):
@@ -125,8 +130,10 @@ def call_observed(
         if isinstance(output, np.ndarray) and np.may_share_memory(output, buffer):
             shared.append(position)
     if unsupported is not None or raised is not None:
-        return Observation(unsupported=unsupported, raised=raised, changed=tuple(changed))
-    return Observation(output=output, changed=tuple(changed), shared=tuple(shared))
+        return Observation(
+            unsupported=unsupported, raised=raised, changed=tuple(changed), seconds=seconds
+        )
+    return Observation(output=output, changed=tuple(changed), shared=tuple(shared), seconds=seconds)
 
 
 def to_layout(values: Inputs, layout: str, roles: Sequence[str]) -> Inputs:

@@ -20,7 +20,7 @@ from conformance.cases import invalid
 from conformance.checks.variations import other_operators, parameters_changed
 from conformance.dtypes import FORMATS, INTEGERS
 from conformance.judging import Prepared
-from conformance.operators import OPERATORS
+from conformance.operators import OPERATORS, work
 from conformance.signatures import ROLES
 
 CALLS = 101
@@ -56,7 +56,7 @@ class Step:
         if case.invalid:
             inputs, parameters = invalid.apply(case, inputs, parameters)
         return HistoryCall(
-            self.label, case.operator, inputs, parameters, self.refills, self.repeats
+            self.label, case.operator, inputs, parameters, self.refills, self.repeats, work(case)
         )
 
 

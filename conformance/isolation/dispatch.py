@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from conformance.calling import (
     Caller,
     InProcess,
     Observation,
+    Pace,
     RaisedInWorker,
     Request,
 )
@@ -34,12 +36,16 @@ _UNKNOWN_WORK = 10**9
 """Multiply-accumulates that are assumed of a call of which only the arguments are known."""
 
 _callers: dict[Place, WorkerCaller] = {}
+_paces: defaultdict[str, Pace] = defaultdict(Pace)
+"""Of the implementations whose calls this process makes, by name."""
 
 
 def caller_of(implementation: Implementation) -> Caller:
     """Return the caller that makes the calls of ``implementation``; each place has one caller."""
     place = implementation.place
-    return InProcess(implementation.functions) if place is None else caller_at(place)
+    if place is not None:
+        return caller_at(place)
+    return InProcess(implementation.functions, _paces[implementation.name])
 
 
 def caller_at(place: Place) -> WorkerCaller:
@@ -51,7 +57,8 @@ def caller_at(place: Place) -> WorkerCaller:
 
 @atexit.register
 def close_all() -> None:
-    """End every worker of this process."""
+    """End every worker of this process, and forget what calls took."""
+    _paces.clear()
     while _callers:
         _callers.popitem()[1].close()
     end_spares()

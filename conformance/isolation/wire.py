@@ -132,6 +132,7 @@ def observed(frame: Frame, observation: Observation, most: int) -> tuple[Any, ..
         observation.raised,
         observation.changed,
         observation.shared,
+        observation.seconds,
     )
 
 
@@ -139,8 +140,16 @@ def take_observed(
     plain: tuple[Any, ...], payload: bytearray, printed: str | None = None
 ) -> Observation:
     """Return the observation that `observed` has written."""
-    output, unsupported, raised, changed, shared = plain
-    return Observation(take(output, payload), unsupported, raised, changed, shared, printed=printed)
+    output, unsupported, raised, changed, shared, seconds = plain
+    return Observation(
+        take(output, payload),
+        unsupported,
+        raised,
+        changed,
+        shared,
+        printed=printed,
+        seconds=seconds,
+    )
 
 
 def take(item: tuple[Any, ...], payload: bytearray) -> Any:

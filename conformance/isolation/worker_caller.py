@@ -13,9 +13,10 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from conformance.calling.caller import HistoryEnded, Request
+from conformance.calling.caller import HistoryEnded, Request, note_history
 from conformance.calling.history import Answer, HistoryCall
 from conformance.calling.observing import CRASH, HANG, Observation
+from conformance.calling.pace import Pace
 from conformance.case import Case
 from conformance.errors import RegistrationError
 from conformance.isolation.process import Ended, Process, StartError
@@ -39,6 +40,7 @@ class _Sent:
     """A call that is on its way, or was when its worker ended."""
 
     data: bytes
+    operator: str
     work: int
     number: int = 0
     """Its number among the calls of its worker, from 1 on."""
@@ -53,6 +55,7 @@ class WorkerCaller:
         self.place = place
         self.limits = place.limits
         self.given_up_because: str | None = None
+        self.pace = Pace()
         self.startup = 0.0
         """Seconds that the last start took, the first call (which may import) among them."""
         self._broken = False
@@ -101,8 +104,10 @@ class WorkerCaller:
                 observation = sent[0].outcome or self._receive(sent)
                 if sent[0].outcome is not observation and observation.ended is not None:
                     continue  # a later call ended the worker
-                sent.popleft()
+                call = sent.popleft()
                 self._count(observation)
+                if observation.ended is None:
+                    self.pace.note(call.operator, call.work, observation.seconds)
                 yield observation
                 if self._broken:
                     return
@@ -120,7 +125,7 @@ class WorkerCaller:
             request = next(source, None)
             if request is None:
                 break
-            new.append(_Sent(_packed(self.place.name, request), request.work))
+            new.append(_Sent(_packed(self.place.name, request), request.operator, request.work))
             sent.append(new[-1])
             size += len(new[-1].data)
         if self._process is not None and new:
@@ -147,13 +152,23 @@ class WorkerCaller:
             self._slowest = max(self._slowest, passed)
             self._answered += 1
         *observed, printed = plain[1:]
-        return take_observed(tuple(observed), payload, printed)
+        observation = take_observed(tuple(observed), payload, printed)
+        self._slowest = max(self._slowest, observation.seconds)  # of the first call, too
+        return observation
 
     def perform(self, calls: Sequence[HistoryCall], layout: str, seconds: float) -> list[Answer]:
         """Make the calls of a history; raise `HistoryEnded` where one of them ends the worker."""
         frame = Frame()
         plain_calls = [
-            (c.what, c.operator, frame.put_all(c.inputs), dict(c.parameters), c.refill, c.like)
+            (
+                c.what,
+                c.operator,
+                frame.put_all(c.inputs),
+                dict(c.parameters),
+                c.refill,
+                c.like,
+                c.work,
+            )
             for c in calls
         ]
         data = frame.packed("history", self.place.name, plain_calls, layout, seconds)
@@ -166,10 +181,12 @@ class WorkerCaller:
             number = max(0, process.begun - begun - 1) if process is not None else 0
             self._process = None
             raise HistoryEnded(Observation(ended=ended.kind, how=ended.how), number) from None
-        return [
+        answers = [
             Answer(take_observed(observation, payload), same, shares, changed_by)
             for observation, same, shares, changed_by in plain[1]
         ]
+        note_history(self.pace, calls, answers)
+        return answers
 
     def gaps(self, cases: Sequence[Case]) -> list[str | None]:
         """Return why the implementation declares each case unsupported, or None.

@@ -102,7 +102,8 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
         # A call that must raise needs no room for a result; one that a convention accepts is small.
         room = _ACCEPTED if _accepts(implementation, invalid.MISTAKES[case.invalid]) else 0
-        return Request(case.operator, inputs, parameters, implementation.layout, nbytes=room)
+        layout, macs = implementation.layout, work(case)
+        return Request(case.operator, inputs, parameters, layout, nbytes=room, work=macs)
     inputs, parameters, layout = prepared.inputs, case.parameters, implementation.layout
     room = prepared.reference.exact.size * numpy_dtype(case.dtype).itemsize
     macs, ways = work(case), memory_ways(case)

@@ -4,6 +4,10 @@ If a clock measured the budget, it would end at another case in each run, and ve
 Instead, each call costs the time that calls usually take, plus what an implementation declares:
 ``shape_seconds`` if its engine compiles for each shape, ``work_seconds`` if it loops. The clock
 ends only what takes many times as long as allowed; if it ends a cell, the report says so.
+
+Start-up (`conformance.calling.pace`) is not on the clock: a kernel that is compiled by its first
+call of a kind is judged on the same cases whether its compiler has a cache that is warm or cold.
+Each implementation has `STARTUP_SECONDS` for it in a run.
 """
 
 from __future__ import annotations
@@ -11,11 +15,16 @@ from __future__ import annotations
 import time
 
 from conformance.case import Case
+from conformance.isolation.dispatch import caller_of
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
 
 CLOCK_FACTOR = 10.0
 """The clock ends calls that take this many times as long as it allows."""
+
+STARTUP_SECONDS = 300.0
+"""Seconds that an implementation may spend on start-up in a run, in each process of the run. What
+it takes beyond them is on the clock."""
 
 CALL_SECONDS = 2e-4
 """Seconds that a call and its judgment take."""
@@ -47,8 +56,8 @@ class Budget:
 
     Each method spends some of it, and returns whether the budget still affords that. The clock
     starts with the second call, since the first may import and compile; for an implementation that
-    is ``warm`` it starts at once. It ends the series when that takes, or is going to take,
-    `CLOCK_FACTOR` times as long as the clock allows.
+    is ``warm`` it starts at once. It stands still during start-up, and ends the series when that
+    takes, or is going to take, `CLOCK_FACTOR` times as long as the clock allows.
     """
 
     def __init__(
@@ -58,7 +67,9 @@ class Budget:
         """Whether the clock ended the series, which may end elsewhere in another run."""
         self._implementation, self._seconds, self._clock = implementation, seconds, clock
         self._spent = self._worked = 0.0
+        self._pace = caller_of(implementation).pace
         self._begun = time.perf_counter() if warm else None
+        self._started_up = self._startup()
         self._shapes: set[Case] = set()
 
     def affords_case(
@@ -98,8 +109,9 @@ class Budget:
         """Spend on ``calls`` with ``macs`` of work in all, and further seconds ``besides``."""
         now = time.perf_counter()
         if self._worked and self._begun is None:
-            self._begun = now
+            self._begun, self._started_up = now, self._startup()
         taken = now - self._begun if self._begun is not None else 0.0
+        taken -= max(0.0, self._startup() - self._started_up)
         work_and_calls = macs + calls * CALL_OVERHEAD_MACS
         ahead = taken * work_and_calls / self._worked if self._worked else 0.0
         share = max(done, self._spent / (enough * self._seconds))
@@ -109,3 +121,7 @@ class Budget:
         slow = taken > enough * self._clock and taken > most * share
         self.stopped |= slow or taken + ahead > most
         return self._spent <= enough * self._seconds and not self.stopped
+
+    def _startup(self) -> float:
+        """Return the seconds of start-up so far, as many as are allowed."""
+        return min(self._pace.startup, STARTUP_SECONDS)
