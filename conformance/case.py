@@ -56,20 +56,35 @@ class Case:
     """
 
     operator: str
+    """The operator's name, such as "conv"."""
     x: Shape
+    """The input's shape: batch, channels, spatial axes."""
     w: Shape | None = None
+    """The weight's shape; None if the operator has no weight."""
     bias: bool = False
+    """Whether there is a bias."""
     kernel: Shape | None = None
+    """The sizes of a pooling window; None if the operator is no pooling."""
     stride: Shape = ()
+    """How far windows lie apart: a number an axis."""
     padding: Padding = ()
+    """A pair (before, after) an axis."""
     output_padding: Shape = ()
+    """What is added to the size of a transposed convolution's output: a number an axis."""
     dilation: Shape = ()
+    """How far the elements of a window lie apart: a number an axis."""
     groups: int = 1
+    """How many groups the channels are split into; 1 for an ordinary convolution."""
     ceil_mode: bool = False
+    """Whether the output's size is rounded up."""
     count_include_pad: bool = True
+    """Whether an average counts the padding."""
     dtype: str = "float32"
+    """The name of the arrays' dtype."""
     data: str = "integers"
+    """How the data is made: one of RECIPES or SPECIAL_RECIPES."""
     seed: int = 0
+    """The seed that the data is made from."""
     memory: str = "contiguous"
     """One of MEMORY_LAYOUTS, for every array, or for one of them: ``reversed-w``."""
     invalid: str = ""
@@ -92,7 +107,7 @@ class Case:
 
     @property
     def window(self) -> Shape:
-        """The kernel's spatial shape, whether it is a weight's or a pooling window's."""
+        """The kernel's sizes, whether it is a weight's or a pooling window's."""
         return self.kernel if self.kernel is not None else (self.w or ())[2:]
 
     @property

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from conformance.registration import registry
+from conformance.registration.plugins import is_plugin
 from conformance.registration.registry import Registry
 
 
 @pytest.fixture
 def empty_registry() -> Iterator[None]:
     """An empty registry, no entry points, and no plugin left behind."""
-    before = set(sys.modules)
-    with registry.using(Registry()):
+    with registry.using(Registry()), _no_plugin_left():
         yield
-    for name in set(sys.modules) - before:
-        if name.startswith("convformance_plugin_"):
-            del sys.modules[name]
 
 
 @pytest.fixture
 def copied_registry() -> Iterator[Registry]:
     """A registry with all there is, which forgets what the test registers."""
-    with registry.using(registry.in_use().copy()) as copy:
+    with registry.using(registry.in_use().copy()) as copy, _no_plugin_left():
         yield copy
+
+
+@contextmanager
+def _no_plugin_left() -> Iterator[None]:
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if is_plugin(name):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_help_lists_every_command(call: Any) -> None:
     status, out, err = call("--help")
 
     assert (0, "") == (status, err)
-    for name in ("list", "run", "replay", "time", "report", "spec"):
+    for name in ("list", "new", "run", "replay", "time", "report", "spec"):
         assert re.search(rf"^  {name}  ", out, re.MULTILINE)
 
 
@@ -113,7 +113,7 @@ def test_no_command_is_a_mistake_that_prints_the_help(call: Any) -> None:
     assert err.startswith("Usage: convformance")
 
 
-@pytest.mark.parametrize("name", ["list", "run", "replay", "time", "report", "spec"])
+@pytest.mark.parametrize("name", ["list", "new", "run", "replay", "time", "report", "spec"])
 def test_every_command_has_help(call: Any, name: str) -> None:
     status, out, err = call(name, "--help")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import inspect
+import pickle
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -373,6 +375,26 @@ def test_a_plugin_may_be_named_from_the_folder_it_is_in(
     monkeypatch.chdir(write(PLUGIN).parent)
 
     assert "mine" == load_plugin("plugin.py")[0].name
+
+
+def test_a_program_that_imports_the_file_finds_what_its_plugin_has_pickled(write: Write) -> None:
+    """As in Numba's cache, which both of them use."""
+    path = write(PLUGIN)
+    pickled = pickle.dumps(load_plugin(path)[0].functions["conv"])
+    program = f"import pickle; print(pickle.loads({pickled!r}).__code__.co_filename)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=path.parent, capture_output=True, text=True
+    )
+
+    assert (f"{path}\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("name", ["numpy.py", "my-conv.py", "sys.py"])
+def test_a_plugin_takes_no_other_modules_name(write: Write, name: str) -> None:
+    before = sys.modules.get(name.removesuffix(".py"))
+    load_plugin(write(PLUGIN, name))
+
+    assert before is sys.modules.get(name.removesuffix(".py"))
 
 
 def test_a_plugins_implementation_knows_its_file(write: Write) -> None:

@@ -17,6 +17,7 @@ from conformance.errors import ConformanceError
 
 _COMMANDS = {
     "list": "list every implementation, whether it is installed, and what it has",
+    "new": "write a file to start from: every operator, an example that works, tests",
     "run": "judge implementations on generated and curated cases",
     "replay": "show one case: inputs, exact result, outputs, verdicts",
     "time": "time implementations on layers of real networks, and verify what is timed",

@@ -30,7 +30,7 @@ from conformance.isolation.worker_caller import WorkerCaller, end_spares
 from conformance.registration import entry_points, registry
 from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits, Place
-from conformance.registration.plugins import load_plugin
+from conformance.registration.plugins import is_plugin, load_plugin
 
 _UNKNOWN_WORK = 10**9
 """Multiply-accumulates that are assumed of a call of which only the arguments are known."""
@@ -172,7 +172,7 @@ def place_of(implementation: Implementation, limits: Limits) -> Place:
     name, module, origin = implementation.name, implementation.module, implementation.origin
     file = getattr(sys.modules.get(module), "__file__", None)
     is_loaded = bool(file) and Path(str(file)).resolve() == Path(origin)
-    plugin = module.startswith("convformance_plugin_") or module == "__main__"
+    plugin = is_plugin(module) or module == "__main__"
     if module in entry_points.modules() or (is_loaded and not plugin):
         return Place(sys.executable, ("module", module), name, limits)
     if is_loaded:

@@ -27,12 +27,13 @@ def load_plugin(path: str | Path, into: Registry | None = None) -> tuple[Impleme
 
 def _run(file: Path, path: str | Path, registered: Registry) -> tuple[Implementation, ...]:
     """Run a plugin that ``path`` names, and return what it has ``registered``."""
-    name = f"convformance_plugin_{re.sub(r'[^A-Za-z0-9]', '_', str(file))}"
+    name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    _modules.add(name)
     try:
         with registered.all_or_nothing():
             spec.loader.exec_module(module)
@@ -54,6 +55,29 @@ def _run(file: Path, path: str | Path, registered: Registry) -> tuple[Implementa
         text = " ".join(str(problem).split())
         raise PluginError(f"plugin {where}: {type(problem).__name__}: {text}") from problem
     return new
+
+
+def _module_name(file: Path) -> str:
+    """Return the name that a plugin is imported under: the one that Python itself would use.
+
+    Whatever keeps functions by the name of their module then finds them in every program: Numba's
+    cache is one that plugins share with the programs that use them. Where that is no name of a
+    module, or another module's, the path is made into one.
+    """
+    stem = file.stem
+    if stem.isidentifier() and stem not in sys.modules:
+        spec = importlib.util.find_spec(stem)
+        if spec is None or (spec.origin and Path(spec.origin).resolve() == file):
+            return stem
+    return f"convformance_plugin_{re.sub(r'[^A-Za-z0-9]', '_', str(file))}"
+
+
+_modules: set[str] = set()
+
+
+def is_plugin(module: str) -> bool:
+    """Whether this process has loaded a plugin as the module of that name."""
+    return module in _modules
 
 
 def check_plugin(path: str | Path) -> Path:

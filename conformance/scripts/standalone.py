@@ -19,6 +19,7 @@ from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration import entry_points
 from conformance.registration.implementation import Implementation
+from conformance.registration.plugins import is_plugin
 from conformance.registration.snippets import plain
 from conformance.signatures import SIGNATURES
 
@@ -183,10 +184,15 @@ def _imports(implementation: Implementation, operator: str) -> list[str]:
     name = getattr(function, "__name__", operator)
     alias = "" if name == operator else f" as {operator}"
     module = getattr(function, "__module__", "") or ""
-    if module.startswith("convformance_plugin_"):
+    place, file = implementation.place, Path(implementation.origin)
+    in_worker = place is not None and place.target[0] == "file" and module == implementation.module
+    if in_worker or is_plugin(module):
+        if module == file.stem:
+            path = f"sys.path.insert(0, {str(file.parent)!r})"
+            return ["import sys", path, f"from {module} import {name}{alias}"]
         return [
             "import runpy",
-            f"{operator} = runpy.run_path({str(Path(implementation.origin))!r})[{name!r}]",
+            f"{operator} = runpy.run_path({str(file)!r})[{name!r}]",
         ]
     loaded = sys.modules.get(module)
     if loaded is not None and not hasattr(
