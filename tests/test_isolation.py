@@ -199,14 +199,17 @@ def test_threads_of_a_worker_wait_asleep_unless_the_user_has_said_how(
     for policy in (None, "ACTIVE"):
         if policy:
             monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+            monkeypatch.setenv("OPENBLAS_THREAD_TIMEOUT", "26")
         place = make("exits").place
         assert place is not None
-        process = Process(place, "exits")
+        process = Process(place, "exits").greet()
         found.append((Path("/proc") / str(process.pid) / "environ").read_bytes().split(b"\0"))
         process.stop()
 
     assert b"OMP_WAIT_POLICY=PASSIVE" in found[0]
+    assert b"OPENBLAS_THREAD_TIMEOUT=18" in found[0]
     assert b"OMP_WAIT_POLICY=ACTIVE" in found[1]
+    assert b"OPENBLAS_THREAD_TIMEOUT=26" in found[1]
 
 
 def test_a_call_has_as_long_as_the_calls_before_it_suggest() -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from conformance.cli import main
+from conformance.isolation import process, remote_plugins
 from conformance.isolation.dispatch import close_all
 from conformance.registration import registry
 from conformance.registration.registry import Registry
@@ -94,6 +95,45 @@ def test_only_workers_import_a_plugin(capsys: Any) -> None:
     more = f"import os; assert os.getpid() != {os.getpid()}"
 
     assert {"mine"} == set(run(capsys, "--plugin", plugin(more=more)))
+
+
+STARTED = """
+import sys
+from conformance.cli import main
+from conformance.isolation import remote_plugins
+real = remote_plugins.Process
+def start(*arguments):
+    print("imported" if "conformance.running.run" in sys.modules else "first")
+    return real(*arguments)
+remote_plugins.Process = start
+main(sys.argv[1:])
+"""
+
+
+def test_the_worker_of_a_plugin_starts_before_the_run_is_imported() -> None:
+    command = [sys.executable, "-c", STARTED, "run", *SMALL, "--plugin", plugin()]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    # What is printed while a plugin is loaded goes to stderr, for the sake of --json.
+    assert ["first"] == [line for line in told.stderr.splitlines() if line in ("first", "imported")]
+
+
+def test_a_plugin_that_is_named_twice_leaves_no_worker_behind(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[process.Process] = []
+
+    def start(*arguments: Any) -> process.Process:
+        started.append(process.Process(*arguments))
+        return started[-1]
+
+    monkeypatch.setattr(remote_plugins, "Process", start)
+    text = plugin()
+    names = (text, text, str(Path(text).resolve()))
+    run(capsys, *(word for name in names for word in ("--plugin", name)))
+
+    assert started
+    assert [] == [each.pid for each in started if not each.gone]
 
 
 def test_a_condition_that_is_a_function_needs_the_process_that_has_it(capsys: Any) -> None:

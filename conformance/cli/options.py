@@ -157,15 +157,19 @@ def selection(
 
     The options of `isolation` are read here; every other option has the name of its field.
     """
-    from conformance.isolation.environments import Environment, read
+    from conformance.isolation.remote_plugins import start_loading
     from conformance.registration.place import Limits
-    from conformance.running.selection import Selection
 
     limits = Limits()
     if call_seconds is not None:
         limits = replace(limits, seconds=call_seconds)
     if call_memory is not None:
         limits = replace(limits, memory=call_memory << 20)
+    start_loading(fields.get("plugins", ()), fields.get("isolate"), limits)
+    # The rest is imported while the plugins' workers start.
+    from conformance.isolation.environments import Environment, read
+    from conformance.running.selection import Selection
+
     named = tuple(Environment.parse(text) for text in pythons)
     listed = read(environments) if environments is not None else ()
     return Selection(limits=limits, environments=named + listed, **fields)

@@ -73,16 +73,15 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @options.as_json
 def command(jobs: int, as_json: bool, **chosen: Any) -> int:
     """Judge implementations on generated and curated cases; exit with 1 if one violates."""
-    from conformance.running.run import run_selection
-
     folder: Path = chosen["output"]
     try:
         with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
-            result = run_selection(
-                options.selection(
-                    progress=tell, executor=executor, command=options.typed(), **chosen
-                )
+            selection = options.selection(
+                progress=tell, executor=executor, command=options.typed(), **chosen
             )
+            from conformance.running.run import run_selection
+
+            result = run_selection(selection)
     except KeyboardInterrupt:
         where = f"; what was judged so far is in {folder / 'run.sqlite'}" if folder.exists() else ""
         print(f"convformance: interrupted{where}", file=sys.stderr)

@@ -40,10 +40,10 @@ _GRACE = 1.0
 """Seconds that the guardian gets to end everything, before it is ended as well."""
 _TAIL = 300
 """Characters of stderr that are reported."""
-_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""An environment variable for workers: threads of OpenMP sleep while they wait. Workers share
-cores, and a thread that spins keeps a core from the thread that it waits for (measured: tens of
-times slower)."""
+_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "18"}
+"""Environment variables for workers: threads of OpenMP sleep while they wait, and those of OpenBLAS
+after 2**18 cycles, a tenth of a millisecond. Workers share cores, and a thread that spins keeps a
+core from the thread that it waits for (measured: tens of times slower with OpenMP)."""
 
 
 class Ended(Exception):
@@ -60,22 +60,21 @@ class StartError(ConformanceError):
 
 
 class Process:
-    """A worker process that has loaded an implementation."""
+    """A worker process that loads an implementation, and has loaded it after `greet`."""
 
     def __init__(self, place: Place, name: str | None) -> None:
-        """Start the interpreter of a place, and load the implementation ``name``.
+        """Start the interpreter of a place, which begins to load the implementation ``name``.
 
         If ``name`` is None, it loads all implementations that are registered there. Raises
-        `StartError` where the interpreter cannot serve or the implementation cannot be loaded, and
-        `Ended` where loading it ends the process.
+        `StartError` where there is no such interpreter.
         """
         if not AVAILABLE:
             raise StartError("worker processes need a POSIX system; use --no-isolate")
-        python, target = place.python, place.target
+        self._python, target = place.python, place.target
         self._out, self._err = _nameless(), _nameless()
         self.limits = place.limits
         self.pid = 0
-        begun = time.monotonic()
+        self._started = time.monotonic()
         self._inbox = Inbox()
         self._outbox: deque[memoryview] = deque()
         self._ready: deque[tuple[tuple[Any, ...], bytearray]] = deque()
@@ -84,15 +83,29 @@ class Process:
         self._how = "it was ended"
         self._guardian: subprocess.Popen[bytes] | None = None
         try:
-            self._spawn(python)
-            same = python == sys.executable
+            self._spawn(self._python)
+            same = self._python == sys.executable
             path = [os.path.abspath(part) for part in sys.path] if same else None
             self.send(Frame().packed("greeting", PROTOCOL, path, target, name))
-            self._greet(python)
-            self.startup = time.monotonic() - begun
         except BaseException:
             self.stop()
             raise
+
+    def greet(self) -> Process:
+        """Wait until the implementation is loaded, and return this process.
+
+        Raises `StartError` where the interpreter cannot serve or the implementation cannot be
+        loaded, and `Ended` where loading it ends the process.
+        """
+        if self.pid:
+            return self
+        try:
+            self._read_greeting(self._python)
+        except BaseException:
+            self.stop()
+            raise
+        self.startup = time.monotonic() - self._started
+        return self
 
     def _spawn(self, python: str) -> None:
         requests, self._requests = self._pipe()
@@ -139,7 +152,7 @@ class Process:
                 fcntl.fcntl(pair[1], fcntl.F_SETPIPE_SZ, _CHUNK)
         return pair
 
-    def _greet(self, python: str) -> None:
+    def _read_greeting(self, python: str) -> None:
         try:
             answer, _ = self.receive(lambda: self.limits.loading)
         except Ended as ended:

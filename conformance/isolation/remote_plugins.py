@@ -17,7 +17,7 @@ from conformance.errors import PluginError
 from conformance.isolation import AVAILABLE
 from conformance.isolation.dispatch import RemoteFunction, caller_at, place_of
 from conformance.isolation.process import Ended, Process, StartError
-from conformance.isolation.worker_caller import keep
+from conformance.isolation.worker_caller import keep, spare
 from conformance.known.difference import KnownDifference
 from conformance.known.listed import FromFile
 from conformance.registration import registry
@@ -63,6 +63,22 @@ def load_for(
     return declare_plugin(plugin, limits) if elsewhere else load_plugin(plugin)
 
 
+def start_loading(plugins: Iterable[str | Path], isolate: bool | None, limits: Limits) -> None:
+    """Start the workers that `load_for` is going to wait for, while this process does other things.
+
+    A file that is missing is left to `load_for`.
+    """
+    for path in plugins if AVAILABLE and isolate is not False else ():
+        if Path(path).expanduser().is_file():
+            place = _place_of_all(path, limits)
+            keep(place, Process(place, None))
+
+
+def _place_of_all(path: str | Path, limits: Limits) -> Place:
+    """Return where a worker finds all that a file registers: named as typed, for its messages."""
+    return Place(sys.executable, ("file", str(path)), "", limits)
+
+
 def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ...]:
     """Load the file ``path`` in a worker, and register what it declares.
 
@@ -73,9 +89,9 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
     earlier = registered.from_file(file)
     if earlier:
         return earlier
-    place = Place(sys.executable, ("file", str(path)), "", limits)  # as typed, for its messages
+    place = _place_of_all(path, limits)
     try:
-        process = Process(place, None)
+        process = (spare(place) or Process(place, None)).greet()
     except StartError as problem:
         raise PluginError(str(problem)) from None
     except Ended as ended:
@@ -96,7 +112,7 @@ def declared_as(name: str, python: str, base: Implementation, limits: Limits) ->
     """
     place = replace(base.place or place_of(base, limits), python=python)
     try:
-        process = Process(place, place.name)
+        process = Process(place, place.name).greet()
     except Ended as ended:
         what = f"loading '{place.name}' failed"
         raise StartError(f"interpreter {python}: {what}: {ended.how}") from None

@@ -244,8 +244,7 @@ class WorkerCaller:
         self._pace = _AHEAD_SECONDS
         self._number = 0
         try:
-            spare = _spares.pop(replace(self.place, name=""), None)
-            process = spare or Process(self.place, self.place.name)
+            process = (spare(self.place) or Process(self.place, self.place.name)).greet()
         except StartError as problem:
             self.given_up_because, self._broken = f"cannot be loaded: {problem}", True
             raise Ended(CRASH, self.given_up_because) from None
@@ -290,12 +289,19 @@ class WorkerCaller:
 
 
 _spares: dict[Place, Process] = {}
-"""Workers that have loaded a place to read its declarations, and now wait for calls."""
+"""Workers that load all of a place to tell its declarations, and then wait for calls."""
 
 
 def keep(place: Place, process: Process) -> None:
-    """Keep this worker for the first implementation of the place that is called."""
+    """Keep this worker for whoever first asks for a `spare` one of the place."""
+    if (earlier := spare(place)) is not None:
+        earlier.stop()
     _spares[replace(place, name="")] = process
+
+
+def spare(place: Place) -> Process | None:
+    """Return the worker that is kept for the place, and keep it no more; None if there is none."""
+    return _spares.pop(replace(place, name=""), None)
 
 
 def end_spares() -> None:
