@@ -218,8 +218,8 @@ def _huge(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Arr
 
 
 def _nonzero(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
-    values = rng.integers(1, 2 * largest + 1, shape)
-    return np.where(values > largest, largest - values, values).astype(np.float64)
+    sizes = np.arange(1.0, largest + 1)
+    return np.concatenate((sizes, -sizes))[rng.integers(0, 2 * largest, shape)]
 
 
 _RECIPES: dict[str, Any] = {

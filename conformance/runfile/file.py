@@ -33,7 +33,7 @@ CREATE TABLE run (
 
 def schema(tables: Sequence[type[Row]] = TABLES) -> str:
     """Return the statements that make an empty run file."""
-    return "\n".join((_FACTS, *map(create_table, tables)))
+    return "\n".join(("BEGIN;", _FACTS, *map(create_table, tables), "COMMIT;"))
 
 
 class RunFile:

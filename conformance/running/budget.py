@@ -13,6 +13,8 @@ Each implementation has `STARTUP_SECONDS` for it in a run.
 from __future__ import annotations
 
 import time
+from dataclasses import fields
+from operator import attrgetter
 
 from conformance.case import Case
 from conformance.isolation.dispatch import caller_of
@@ -40,6 +42,11 @@ CALLS_PER_HISTORY = 10
 """Calls of a history (`checks.histories`); most of them have data of their own."""
 CALLS_PER_RELATION = 8
 """Calls for the relations of a case; some have shapes that were not called before."""
+
+_shape_of = attrgetter(
+    *(spec.name for spec in fields(Case) if spec.name not in ("data", "seed", "memory"))
+)
+"""Return what an engine may compile for: all of a case but its data."""
 
 
 def of_call(implementation: Implementation, macs: float, *, shapes: int = 1) -> float:
@@ -70,7 +77,7 @@ class Budget:
         self._pace = caller_of(implementation).pace
         self._begun = time.perf_counter() if warm else None
         self._started_up = self._startup()
-        self._shapes: set[Case] = set()
+        self._shapes: set[tuple[object, ...]] = set()
 
     def affords_case(
         self, case: Case, *, called: bool = True, done: float = 0.0, enough: float = 1.0
@@ -80,7 +87,7 @@ class Budget:
         ``done`` is the share of the whole series that is done, and ``enough`` is the factor by
         which the budget may be exceeded.
         """
-        shape = case.replace(data="integers", seed=0, memory="contiguous")
+        shape = _shape_of(case)
         new = called and not case.invalid and shape not in self._shapes
         self._shapes.add(shape)
         return self._affords(1, work(case), int(new), done=done, enough=enough)
