@@ -6,9 +6,12 @@ its modules when it runs, so that listing implementations stays quick.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -24,6 +27,11 @@ _COMMANDS = {
     "report": "print a run file again, or write its reports",
     "spec": "show what generation draws from, and how well it covers it",
 }
+
+
+_CLOSED_PIPE = 128 + 13
+"""The exit status of a program that SIGPIPE ends, as shells report it."""
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(click.Group):
@@ -55,12 +63,41 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status.
 
-    0: all conform; 1: something violates; 2: the call itself was wrong, as one line on stderr says;
-    130: interrupted.
+    0: all conform; 1: something violates; 2: the call itself was wrong, or the result could not be
+    shown, as one line on stderr says; 130: interrupted; 141: whoever read the output has closed the
+    pipe, as for a program that SIGPIPE ends.
     """
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = cli.main(typed, "convformance", standalone_mode=False, obj=tuple(typed))
+        status = _run(typed)
+        sys.stdout.flush()  # here, and not when the interpreter ends
+        return status
+    except BrokenPipeError:
+        status = _CLOSED_PIPE
+    except SystemExit as ended:  # rich ends the program with 1 where a pipe is closed
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        status = _CLOSED_PIPE
+    except OSError as problem:
+        if problem.errno not in _NO_SPACE:
+            raise
+        with contextlib.suppress(OSError):
+            _complain(f"cannot write: {problem.strerror}")
+        status = 2
+    for stream in (sys.stdout, sys.stderr):
+        _drop_unwritten(stream)
+    return status
+
+
+def _run(typed: Sequence[str]) -> int:
+    if "_CONVFORMANCE_COMPLETE" in os.environ:  # a shell completes what is typed
+        cli.main(prog_name="convformance")
+    try:
+        # Not by `cli.main`, which ends the program with 1 where a pipe is closed.
+        with cli.make_context("convformance", list(typed), obj=tuple(typed)) as context:
+            status = cli.invoke(context)
+    except click.exceptions.Exit as ended:  # of --help and --version
+        return ended.exit_code
     except ConformanceError as problem:
         return _complain(str(problem))
     except NoArgsIsHelpError as problem:
@@ -68,15 +105,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except click.ClickException as problem:
         return _complain(problem.format_message())
+    except MemoryError as problem:
+        return _complain(f"out of memory: {problem or 'choose smaller cases, or fewer of them'}")
     except (KeyboardInterrupt, click.Abort):
         print("convformance: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return status if isinstance(status, int) else 0
 
 
 def _complain(message: str) -> int:
     print(f"convformance: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
+
+
+def _drop_unwritten(stream: TextIO) -> None:
+    """Let what a stream could not write go nowhere, instead of into a complaint at the end."""
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # also of a stream that is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

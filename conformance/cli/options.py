@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,11 +85,38 @@ def output(default: str, help: str) -> Callable[[Any], Any]:
 
 
 def write(path: Path, text: str) -> None:
-    """Write ``text`` into a file; raise `click.FileError` where that fails."""
+    """Write ``text`` into a file, all of it or nothing; raise `click.FileError` where that fails.
+
+    What is no file, such as a named pipe, is written into.
+    """
     try:
-        path.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        target = path.resolve()  # a link stays one
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            os.replace(beside, target)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as problem:
         raise click.FileError(str(path), hint=problem.strerror or str(problem)) from None
+
+
+def write_all(texts: Mapping[Path, Callable[[], str]]) -> list[Path]:
+    """Write files, and return those that could be written; a line on stderr names each other one.
+
+    What could not be written must not hide what is on the screen.
+    """
+    written = []
+    for path, text in texts.items():
+        try:
+            write(path, text())
+            written.append(path)
+        except click.FileError as problem:
+            print(f"convformance: warning: {problem.format_message()}", file=sys.stderr)
+    return written
 
 
 def make_folder(path: Path) -> None:

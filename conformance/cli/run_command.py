@@ -74,6 +74,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 def command(jobs: int, as_json: bool, **chosen: Any) -> int:
     """Judge implementations on generated and curated cases; exit with 1 if one violates."""
     folder: Path = chosen["output"]
+    before = _state(folder / "run.sqlite")
     try:
         with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
             selection = options.selection(
@@ -83,7 +84,8 @@ def command(jobs: int, as_json: bool, **chosen: Any) -> int:
 
             result = run_selection(selection)
     except KeyboardInterrupt:
-        where = f"; what was judged so far is in {folder / 'run.sqlite'}" if folder.exists() else ""
+        kept = _state(folder / "run.sqlite") not in (None, before)
+        where = f"; what was judged so far is in {folder / 'run.sqlite'}" if kept else ""
         print(f"convformance: interrupted{where}", file=sys.stderr)
         return 130
     from conformance.reports import load
@@ -91,12 +93,28 @@ def command(jobs: int, as_json: bool, **chosen: Any) -> int:
     from conformance.reports.markdown import markdown
 
     report = load(result.path)
-    options.write(folder / "report.md", markdown(report))
-    options.write(folder / "report.html", html(report))
-    options.print_report(report, as_json)
+    written: list[Path] = [result.path]
+    try:
+        options.print_report(report, as_json)
+    finally:  # a closed pipe does not keep the reports from being written
+        written += options.write_all(
+            {
+                folder / "report.md": lambda: markdown(report),
+                folder / "report.html": lambda: html(report),
+            }
+        )
     if not as_json:
-        click.echo(f"written: {result.path}, {folder / 'report.md'}, {folder / 'report.html'}")
+        click.echo(f"written: {', '.join(map(str, written))}")
     return 0 if result.conforms else 1
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that has been written since, None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 @contextlib.contextmanager

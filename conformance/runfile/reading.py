@@ -45,7 +45,7 @@ def read(path: str | Path, tables: Sequence[type[Row]] = TABLES) -> Contents:
     if not file.is_file():
         raise RunFileError(f"run file {path}: no such file; `convformance run` writes one")
     try:
-        with closing(sqlite3.connect(f"file:{file.resolve()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"file:{file.resolve()}?mode=rw", uri=True)) as database:
             database.row_factory = sqlite3.Row
             facts = {
                 key: json.loads(value)

@@ -127,16 +127,23 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         with undisturbed():
             file.add((*rows.of_block(block), *pairs.values()))
 
-    try:
-        _judge_blocks(plan, blocks, tell, executor, take)
-    finally:  # an interrupt leaves what was judged so far
-        verdicts = {
-            implementation.name: rows.overall(implementation, cells)
-            for implementation in plan.implementations
-        }
+    def conclude() -> list[Known]:
         file.add(rows.of_implementations(plan.implementations, cells, notes))
         entries = list(known_rows(plan.implementations, plan.known, covered, examples))
         file.add(entries)
+        return entries
+
+    try:
+        _judge_blocks(plan, blocks, tell, executor, take)
+    except BaseException:  # an interrupt leaves what was judged so far
+        if cells:  # else the run file that was there before stays
+            conclude()
+        raise
+    entries = conclude()
+    verdicts = {
+        implementation.name: rows.overall(implementation, cells)
+        for implementation in plan.implementations
+    }
     occurring = (entry for entry in entries if entry.status == KNOWN_DIFFERENCE)
     failures: list[Known | Violation] = [*rows.violations(cells), *occurring]
     if failures and len(plan.implementations) > 1:
