@@ -16,7 +16,7 @@ from conformance.reports.text import plural
 from conformance.requirements import requirement
 from conformance.runfile.tables import Convention, Known, Violation, Witness
 from conformance.runfile.text import one_line
-from conformance.runfile.words import FAILED, KNOWN_DIFFERENCE, MIXED, NEITHER, NOT_APPLICABLE
+from conformance.runfile.words import FAILED, KNOWN_DIFFERENCE, MIXED, NEITHER
 
 CONVENTION, DEFECT = "convention", "defect"
 
@@ -187,10 +187,11 @@ def _failing(base: Stance, does: str, detail: str, shown: Violation | Known | Wi
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """The alternative that an implementation declares, and the one that it followed in probes."""
+    """The alternative that is expected of an implementation, and the one that it followed."""
 
     implementation: str
     declared: str
+    """The alternative that it declares; "default: " comes before one that it does not declare."""
     followed: str
     """An alternative, several of them, ``mixed`` or ``neither``."""
     where: str
@@ -229,7 +230,7 @@ def choices(report: Report) -> tuple[ConventionUse, ...]:
 
     A convention for which no implementation could be probed has no entry.
     """
-    probed = [row for row in report.conventions if row.followed != NOT_APPLICABLE]
+    probed = [row for row in report.conventions if row.probes]
     groups = grouped(probed, lambda row: (_name(row), row.requirement))
     return tuple(
         ConventionUse(name, number, *_title_and_rule(number), tuple(_followers(report, rows)))
@@ -254,7 +255,7 @@ def _followers(report: Report, rows: list[Convention]) -> Iterator[Follower]:
             worst = largest(cell.worst for cell in cells if cell.dtype == shown.dtype)
         yield Follower(
             implementation=implementation.name,
-            declared=shown.declared,
+            declared=f"default: {shown.declared}" if shown.by_default else shown.declared,
             followed=", ".join(dict.fromkeys(row.followed for row in own)),
             where=_where(own),
             agrees=wrong is None,

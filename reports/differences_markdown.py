@@ -51,8 +51,9 @@ def differences_markdown(report: Report) -> str:
     if followed:
         parts.append("# Which conventions they follow")
         parts.append(
-            "Declared by each implementation, and seen by probes of the run. Accuracy is that of "
-            "the accumulator, or of the multiplier; worst: the largest share of the declared bound."
+            "Expected of each implementation, by its declaration or by default, and seen by probes "
+            "of the run. Accuracy is that of the accumulator, or of the multiplier; worst: the "
+            "largest share of the declared bound."
         )
     for choice in followed:
         parts += _choice(choice)
@@ -125,7 +126,7 @@ def _choice(choice: ConventionUse) -> list[str]:
         )
         for follower in choice.followers
     ]
-    header = ("implementation", "declares", "follows", "", "probes", "worst")
+    header = ("implementation", "expected", "follows", "", "probes", "worst")
     title = f"{choice.name} ({choice.requirement}: {choice.title})"
     lines = table(Table(header, "llllrr", rows))
     return [f"## {escaped(title)}", _quoted(choice.sentence), lines]

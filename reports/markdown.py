@@ -141,7 +141,7 @@ def _known(report: Report) -> list[str]:
 
 
 def _conventions(report: Report) -> list[str]:
-    content = tables.conventions(report, declares=f" {_BAD} declares {{}}")
+    content = tables.conventions(report, declares=f" {_BAD} {{}}")
     return folded("Conventions and accuracy, as probed", table(content)) if content.rows else []
 
 

@@ -73,8 +73,8 @@ def large(report: Report, zero: str = "0") -> Table:
 def conventions(report: Report, declares: str) -> Table:
     """Return who follows which alternative of each convention, and attains which accuracy.
 
-    ``declares`` is the format of what is added to the name of an implementation that declares
-    something else, such as ``" [says {}]"``.
+    ``declares`` is the format of what is added to the name of an implementation of which something
+    else is expected, such as ``" [{}]"``.
     """
     rows = []
     for choice in choices(report):

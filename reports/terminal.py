@@ -244,9 +244,10 @@ def known(report: Report) -> RenderableType | None:
 def followed(report: Report) -> RenderableType | None:
     """Return who follows which alternative of each convention, and attains which accuracy.
 
-    An implementation that declares something else is marked with its declaration.
+    An implementation of which something else is expected is marked with that: what it declares, or
+    the default.
     """
-    content = tables.conventions(report, declares=" [says {}]")
+    content = tables.conventions(report, declares=" [{}]")
     return _printed(content, hidden=["requirement"], wraps=True) if content.rows else None
 
 

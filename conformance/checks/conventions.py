@@ -1,9 +1,10 @@
 """Conventions, probed: which alternative an implementation follows, whatever it declares.
 
-Where SPEC.md allows several behaviours, tiny cases over lanes, sizes and channel counts probe them.
-Each probe is judged under every alternative. The implementation follows the strictest alternative
-that all probes allow; ``mixed`` if no alternative fits all probes, ``neither`` if none fits any. A
-declared alternative that does not fit is a violation.
+Where SPEC.md allows several behaviours, probes (`conformance.checks.probes`) tell which one is
+followed. Each answer is judged under every alternative. The implementation follows the strictest
+alternative that all probes allow; ``mixed`` if no alternative fits all probes, ``neither`` if none
+fits any. An alternative that is neither declared nor the default is a violation (DECLARE-5), and so
+is an answer that no alternative allows: that is plainly wrong, whatever is declared.
 
 The class of accuracy is probed in the same way: it is the smallest bound, among those of the
 formats that hardware has, that holds for sums long enough to tell the formats apart.
@@ -11,19 +12,16 @@ formats that hardware has, that holds for sums long enough to tell the formats a
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from conformance.calling import Observation
-from conformance.case import Case, Shape
-from conformance.cases import invalid
-from conformance.cases.validity import is_valid
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FLOATS, TRAITS, available
+from conformance.calling import Array, Observation
+from conformance.case import Case
+from conformance.checks.probes import Question, convention_of, questions
+from conformance.dtypes import DEFAULT_ACCUMULATOR, TRAITS
 from conformance.judging import (
     CONFORMS,
     DECLINED,
@@ -36,24 +34,21 @@ from conformance.judging import (
     judge_observation,
     judge_prepared,
 )
-from conformance.operators import FORWARD, GRADIENTS, OPERATORS
+from conformance.judging.comparing import wrong_elements
+from conformance.judging.explaining import is_flushed, plain_twin
 from conformance.registration.implementation import Implementation
 from conformance.requirements import conventions
-from conformance.runfile.words import MIXED, NEITHER, NOT_APPLICABLE
-
-CHANNELS = (1, 3, 17, 33)
-"""Channel counts of the probes: below, beside and above the lanes of vector registers."""
-_SIZES: Mapping[int, Shape] = {1: (9,), 2: (4, 5), 3: (3, 3, 3)}
-_WINDOWS: Mapping[int, Shape] = {1: (3,), 2: (2, 3), 3: (2, 2, 2)}
+from conformance.runfile.words import MIXED, NEITHER, NOT_ASKED
 
 Judge = Callable[[Implementation, Prepared], tuple[Verdict, Any]]
 """Calls and judges, as `judge_prepared` does."""
 Alternatives = Mapping[str, Mapping[str, Any]]
 """What an implementation would declare to follow each alternative, the strictest first."""
 
-
 _OF_EACH_DTYPE = ("nan", "subnormal", "tie", "accuracy")
 """The conventions that are probed in every dtype; the others hardly depend on it."""
+_EITHER = "either"
+"""What is expected of byte order: any alternative in any call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +58,11 @@ class Probe:
     convention: str
     requirement: str
     declared: str
+    """The alternative that is expected: the declared one, or else the default."""
+    by_default: bool
+    """Whether it is expected because nothing else is declared."""
     followed: str
-    """An alternative, or mixed, neither, or not applicable."""
+    """An alternative, or either, mixed, neither, or not asked."""
     agrees: bool
     probes: int
     """The number of cases that could tell the alternatives apart."""
@@ -72,15 +70,19 @@ class Probe:
     """The first case that contradicts the declaration; without one, the first that was judged."""
     message: str = ""
     failed: Verdict | None = None
-    """The verdict on the first contradicting case, if no alternative fits any case; else None."""
+    """The verdict on the first case whose answer no alternative allows."""
 
 
-class _Question(NamedTuple):
-    """One convention of an operator, and the cases that probe it."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one probe showed."""
 
-    convention: str
-    requirement: str
-    cases: tuple[Prepared, ...]
+    allowed: frozenset[str]
+    """The alternatives that allow the answer."""
+    mixed: bool
+    """Whether no alternative allows the answer, but some alternative each of its elements."""
+    verdict: Verdict
+    """The verdict under the alternative that is expected, or else under the first."""
 
 
 def probe(
@@ -99,90 +101,181 @@ def probe(
     """
     return [
         probe_convention(implementation, question, dtype, go_on, judge)
-        for question in _questions(operator, dims, dtype)
+        for question in questions(operator, dims, dtype)
         if dtype == implementation.dtypes[0] or question.convention in _OF_EACH_DTYPE
     ]
 
 
 def mismatches(implementation: Implementation, probes: Sequence[Probe]) -> Iterator[Verdict]:
-    """Yield DECLARE-5 where the observed convention is not the declared one.
+    """Yield a violation for every probe that does not agree with what is expected.
 
-    A probe that fits no alternative is reported under the requirement it violates. Accuracy and
-    byte order are left out: ordinary cases show what is wrong there.
+    It is DECLARE-5 if another alternative is followed. An answer that no alternative allows
+    violates the requirement that its case is about.
     """
     for observed in probes:
-        if observed.agrees or observed.convention not in conventions() or observed.case is None:
-            continue
         if observed.failed is not None:
             yield observed.failed
-        else:
+        elif not observed.agrees and observed.case is not None:
             name, text = implementation.name, observed.message
             yield Verdict(name, observed.case, VIOLATES, "DECLARE-5", text)
 
 
 def probe_convention(
     implementation: Implementation,
-    question: _Question,
+    question: Question,
     dtype: str,
-    go_on: Callable[[Case], bool],
-    judge: Judge,
+    go_on: Callable[[Case], bool] = lambda case: True,
+    judge: Judge = judge_prepared,
 ) -> Probe:
     """Judge the cases of one convention under each alternative, and return which one they fit."""
     name, requirement, cases = question
-    declared, alternatives = _alternatives(implementation, name, dtype)
+    expected, alternatives = _alternatives(implementation, name, dtype)
+    common, answers, any_allowed = set(alternatives), 0, False
+    first = differs = failed = None
+    for prepared in cases:
+        if implementation.gap(prepared.case) is not None:
+            continue
+        if not go_on(prepared.case) and answers:
+            break
+        answer = _ask(implementation, name, prepared, judge)
+        if answer is None:
+            continue
+        answers += 1
+        first = first or prepared.case
+        any_allowed |= bool(answer.allowed) or answer.mixed
+        if differs is None and not _agrees(expected, answer):
+            differs = prepared.case
+        if failed is None and _is_wrong(name, expected, answer):
+            failed = answer.verdict
+        common &= answer.allowed
+    followed = next((a for a in alternatives if a in common), MIXED if any_allowed else NEITHER)
+    if not answers:
+        followed = NOT_ASKED
+    elif followed == MIXED and differs is None:
+        followed = _EITHER
+    text = "" if differs is None else _expectation(implementation, name, expected, followed)
+    return Probe(
+        convention=name,
+        requirement=requirement,
+        declared=expected,
+        by_default=not _is_declared(implementation, name),
+        followed=followed,
+        agrees=differs is None,
+        probes=answers,
+        case=failed.case if failed is not None else differs or first,
+        message=text,
+        failed=failed,
+    )
+
+
+def judge_convention(
+    implementation: Implementation, case: Case, *, in_full: bool = False
+) -> Verdict:
+    """Return the verdict on the convention that ``case`` probes.
+
+    With ``in_full`` the other probes of the convention are asked, too: its message then says
+    whether another alternative is followed everywhere.
+    """
+    name = convention_of(case)
+    silent = Verdict(implementation.name, case, UNSUPPORTED, message="it probes no convention")
+    if not name or implementation.gap(case) is not None:
+        return silent
+    answer = _ask(implementation, name, Prepared.of(case), judge_prepared)
+    if answer is None:
+        return silent
+    expected, alternatives = _alternatives(implementation, name, case.dtype)
+    if _agrees(expected, answer):
+        return Verdict(implementation.name, case, CONFORMS)
+    if _is_wrong(name, expected, answer):
+        return answer.verdict
+    followed = next((a for a in alternatives if a in answer.allowed), MIXED)
+    if in_full and followed != MIXED:
+        for question in questions(case.operator, case.dims, case.dtype):
+            if question.convention == name:
+                everywhere = probe_convention(implementation, question, case.dtype).followed
+                followed = everywhere if everywhere in (*answer.allowed, MIXED) else followed
+    text = _expectation(implementation, name, expected, followed)
+    return Verdict(implementation.name, case, VIOLATES, "DECLARE-5", text)
+
+
+def _agrees(expected: str, answer: _Answer) -> bool:
+    return expected in answer.allowed or (expected == _EITHER and bool(answer.allowed))
+
+
+def _is_wrong(name: str, expected: str, answer: _Answer) -> bool:
+    """Whether an answer is wrong whatever is declared. An accuracy that is not attained is."""
+    if name == "accuracy":
+        return not _agrees(expected, answer)
+    return not answer.allowed and not answer.mixed
+
+
+def _ask(
+    implementation: Implementation, name: str, prepared: Prepared, judge: Judge
+) -> _Answer | None:
+    """Judge one probe under each alternative; return None if it says nothing."""
+    case = prepared.case
+    expected, alternatives = _alternatives(implementation, name, case.dtype)
     variants = {
         alternative: replace(implementation, known=(), **changes)
         for alternative, changes in alternatives.items()
     }
-    common, probes, any_allowed = set(alternatives), 0, False
-    first = differs = failed = None
-    free = declared not in alternatives
-    for prepared in cases:
-        if implementation.gap(prepared.case) is not None:
-            continue
-        if not go_on(prepared.case) and probes:
-            break
-        verdicts = _under_each(variants, prepared, judge)
-        if name == "byte_order":
-            verdicts = {a: judge_byte_order(a, verdict) for a, verdict in verdicts.items()}
-        if any(v.status not in (CONFORMS, VIOLATES) for v in verdicts.values()):
-            continue
-        allowed = {a for a, verdict in verdicts.items() if verdict.status == CONFORMS}
-        probes += 1
-        first = first or prepared.case
-        any_allowed |= bool(allowed)
-        if differs is None and not (declared in allowed or (free and allowed)):
-            differs = prepared.case
-            failed = verdicts.get(declared)
-        common &= allowed
-    followed = next((a for a in alternatives if a in common), MIXED if any_allowed else NEITHER)
-    followed = followed if probes else NOT_APPLICABLE
-    agrees = not probes or declared in common or (free and bool(common))
-    case = differs or first
-    text = "" if agrees else f"{name}: {declared} is declared, {followed} followed"
-    neither = failed if followed == NEITHER else None
-    return Probe(name, requirement, declared, followed, agrees, probes, case, text, neither)
+    verdicts, output = _under_each(variants, prepared, judge)
+    if name == "byte_order":
+        verdicts = {a: judge_byte_order(a, verdict) for a, verdict in verdicts.items()}
+    if UNSUPPORTED in {verdict.status for verdict in verdicts.values()}:
+        return None
+    allowed = frozenset(a for a, verdict in verdicts.items() if not verdict.failed)
+    verdict = verdicts.get(expected, next(iter(verdicts.values())))
+    answer = _Answer(allowed, False, verdict)
+    if _agrees(expected, answer):
+        return answer
+    # Another alternative explains the answer only if the call is right but for the convention.
+    accuracy = Accuracy.of(implementation)
+    if "flush" in allowed and output is not None and not is_flushed(prepared, accuracy, output):
+        allowed -= {"flush"}
+    mixed = not allowed and name in conventions() and _is_mixture(variants, prepared, output)
+    if (allowed or mixed) and judge(implementation, Prepared.of(plain_twin(case)))[0].failed:
+        allowed, mixed = frozenset(), False
+    if not allowed and not mixed and verdict.requirement is None:  # it raises in any case
+        return None
+    return _Answer(allowed, mixed, verdict)
 
 
 def _under_each(
     variants: Mapping[str, Implementation], prepared: Prepared, judge: Judge
-) -> dict[str, Verdict]:
-    """Judge one case under each alternative, with a single call wherever the output decides."""
+) -> tuple[dict[str, Verdict], Array | None]:
+    """Judge one case under each alternative, with a single call wherever the output decides.
+
+    The output is that of the call, where it decides.
+    """
     names = list(variants)
     first, output = judge(variants[names[0]], prepared)
     if prepared.case.invalid:  # the first alternative is the default, which is to reject
+        if first.outcome == DECLINED:  # a gap says nothing of what would be rejected
+            return {names[0]: replace(first, status=UNSUPPORTED)}, None
         if first.status == CONFORMS:
-            # To decline is a gap, which every alternative allows.
-            others = CONFORMS if first.outcome == DECLINED else VIOLATES
-            return dict.fromkeys(names, replace(first, status=others)) | {names[0]: first}
-        return {name: judge(variant, prepared)[0] for name, variant in variants.items()}
+            rejected = dict.fromkeys(names, replace(first, status=VIOLATES))
+            return rejected | {names[0]: first}, None
+        return {name: judge(variant, prepared)[0] for name, variant in variants.items()}, None
     if output is None:
-        return dict.fromkeys(names, first)
+        return dict.fromkeys(names, first), None
     verdicts, observation = {names[0]: first}, Observation(output=output)
     for name in names[1:]:
         accuracy = Accuracy.of(variants[name])
         verdicts[name], _ = judge_observation(first.implementation, accuracy, prepared, observation)
-    return verdicts
+    return verdicts, output
+
+
+def _is_mixture(
+    variants: Mapping[str, Implementation], prepared: Prepared, output: Array | None
+) -> bool:
+    """Whether each element of an output is right under one of the alternatives."""
+    if output is None:
+        return False
+    masks = [
+        wrong_elements(prepared, Accuracy.of(variant), output) for variant in variants.values()
+    ]
+    return not np.logical_and.reduce(masks).any()
 
 
 def judge_byte_order(alternative: str, verdict: Verdict) -> Verdict:
@@ -190,26 +283,47 @@ def judge_byte_order(alternative: str, verdict: Verdict) -> Verdict:
     if verdict.status == VIOLATES and verdict.requirement == "RESULT-1":
         return replace(verdict, status=UNSUPPORTED)  # a rounding error, in either order
     raised = verdict.status == UNSUPPORTED and verdict.outcome == RAISED
-    if verdict.status == UNSUPPORTED and not raised:
+    if verdict.status not in (CONFORMS, VIOLATES) and not raised:
         return verdict
     right = raised if alternative == "reject" else verdict.status == CONFORMS
     return replace(verdict, status=CONFORMS if right else VIOLATES)
 
 
+def _is_declared(implementation: Implementation, name: str) -> bool:
+    if name != "accuracy":
+        return name in implementation.conventions
+    return bool(
+        implementation.accumulate or implementation.multiply or implementation.error == "normwise"
+    )
+
+
+def _expectation(implementation: Implementation, name: str, expected: str, followed: str) -> str:
+    """Say what is expected of a convention, what was followed, and how that is declared."""
+    declared = _is_declared(implementation, name)
+    head = f"{expected} is declared" if declared else f"the default, {expected}, is expected"
+    if name not in conventions():
+        return f"{name}: {head}; {followed} was followed"
+    if followed in (MIXED, NEITHER):
+        does = "now one, now another" if followed == MIXED else "no"
+        return f"{name}: {head}; {does} alternative was followed, which no declaration allows"
+    meant = f'conventions={{"{name}": "{followed}"}}'
+    return f"{name}: {head}; {followed} was followed; declare {meant} if that is meant"
+
+
 def _alternatives(
     implementation: Implementation, name: str, dtype: str
 ) -> tuple[str, Alternatives]:
-    """Return the declared alternative, and the changed declarations for each alternative."""
+    """Return the alternative that is expected, and the changed declarations for each one."""
     if name == "accuracy":
         return _accuracy(implementation, dtype)
     if name == "byte_order":
-        return "either", {"compute": {}, "reject": {}}
+        return _EITHER, {"compute": {}, "reject": {}}
     requirement = conventions()[name]
     others = {key: value for key, value in implementation.conventions.items() if key != name}
-    declared = implementation.conventions.get(name, requirement.default or "")
+    expected = implementation.conventions.get(name, requirement.default or "")
     # The default is the strictest: what follows it may satisfy others as well.
     ordered = sorted(requirement.alternatives, key=lambda a: a != requirement.default)
-    return declared, {a: {"conventions": others | {name: a}} for a in ordered}
+    return expected, {a: {"conventions": others | {name: a}} for a in ordered}
 
 
 _NORMWISE = (1.0, 16.0, 256.0)
@@ -234,65 +348,3 @@ def _accuracy(implementation: Implementation, dtype: str) -> tuple[str, Alternat
     names = ("accumulate", "multiply", "error", "amplification")
     classes.setdefault(own, {name: getattr(implementation, name) for name in names})
     return own, classes
-
-
-# --- the cases ------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=16)
-def _questions(operator: str, dims: int, dtype: str) -> tuple[_Question, ...]:
-    """Return the conventions of an operator with the cases that probe them."""
-    planted = partial(_planted, operator, dims, dtype)
-    cases_of: dict[str, list[Case]] = {}
-    if dtype in FLOATS:
-        if operator == "max_pool":
-            cases_of["nan"] = planted("nan", range(2))
-        if operator in FORWARD:
-            cases_of["subnormal"] = planted("subnormal", range(1))
-        if operator == "max_pool_grad":
-            cases_of["tie"] = planted("integers", (0, 3))
-        if operator not in ("max_pool", "max_pool_grad"):
-            cases_of["accuracy"] = _sums(operator, dims, dtype)
-        if TRAITS[dtype].package is None:  # only NumPy's own dtypes can be byte-swapped
-            swapped = planted("integers", (0,))
-            cases_of["byte_order"] = [case.replace(memory="byteswapped") for case in swapped]
-    for case in invalid.cases(operator, dims, (dtype,)):  # those that a convention accepts
-        convention = invalid.MISTAKES[case.invalid].convention
-        if convention is not None:
-            cases_of.setdefault(convention[0], []).append(case)
-    numbers = {name: r.id for name, r in conventions().items()}
-    numbers |= {"byte_order": "LAYOUT-7", "accuracy": "DECLARE-2"}
-    questions = []
-    with np.errstate(all="ignore"):
-        for name, candidates in cases_of.items():
-            usable = (case for case in candidates if available(case.dtype) and is_valid(case))
-            questions.append(_Question(name, numbers[name], tuple(map(Prepared.of, usable))))
-    return tuple(questions)
-
-
-def _planted(operator: str, dims: int, dtype: str, recipe: str, seeds: Sequence[int]) -> list[Case]:
-    """Return cases of few elements for each number of channels, the smallest first."""
-    pairs = itertools.product(CHANNELS, seeds)
-    return [_case(operator, dims, channels, dtype, recipe, seed) for channels, seed in pairs]
-
-
-def _sums(operator: str, dims: int, dtype: str) -> list[Case]:
-    """Return cases whose sums are long enough to tell accumulators apart."""
-    recipes = (("normal", 0), ("normal", 1), ("wide", 0))
-    cases = [_case(operator, dims, 64, dtype, recipe, seed) for recipe, seed in recipes]
-    if operator in ("avg_pool", "avg_pool_grad", "conv_bias_grad"):
-        window = {1: (64,), 2: (8, 9), 3: (4, 4, 5)}[dims]
-        size = tuple(2 * k for k in window)
-        kernel = None if operator == "conv_bias_grad" else window
-        cases = [case.replace(x=(2, 2, *size), kernel=kernel) for case in cases]
-    return cases
-
-
-def _case(operator: str, dims: int, channels: int, dtype: str, recipe: str, seed: int) -> Case:
-    size, window = _SIZES[dims], _WINDOWS[dims]
-    gradient = GRADIENTS.get(operator)
-    source = gradient.forward.name if gradient else operator
-    case = Case(operator=source, x=(2, channels, *size), dtype=dtype, data=recipe, seed=seed)
-    shape = OPERATORS[source].weight_shape(1, channels, 5, window)
-    case = case.replace(w=shape) if shape else case.replace(kernel=window)
-    return gradient.derived(case) if gradient else case

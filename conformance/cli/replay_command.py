@@ -11,6 +11,8 @@ import numpy as np
 
 from conformance.cases import invalid
 from conformance.cases.validity import parse_valid
+from conformance.checks.conventions import judge_convention
+from conformance.checks.probes import convention_of
 from conformance.checks.relations import relate, relations_worth_asking
 from conformance.checks.repeat import judge_long_histories, judge_short_histories
 from conformance.cli import options
@@ -20,7 +22,8 @@ from conformance.large.judge import Large, is_large, judge_large
 from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.registration.registry import get, implementations
-from conformance.requirements import check_of
+from conformance.requirements import check_of, conventions
+from conformance.running.causes import as_shown
 from conformance.running.citing import cited_requirement
 from conformance.scripts.standalone import large_script, relation_script, script
 
@@ -40,8 +43,20 @@ _WRITTEN = 1_000_000
 @options.isolation
 @options.as_json
 @click.option("--script", "scripts", is_flag=True, help="Print only the standalone scripts.")
+@click.option(
+    "--as",
+    "way",
+    metavar="WAY",
+    help="Judge as a run did: by a history of calls (such as data), by a relation (RELATE-1), or "
+    "by the conventions; default: by the call, then by all of them.",
+)
 def command(
-    case_id: str, names: tuple[str, ...], as_json: bool, scripts: bool, **chosen: Any
+    case_id: str,
+    names: tuple[str, ...],
+    as_json: bool,
+    scripts: bool,
+    way: str | None,
+    **chosen: Any,
 ) -> int:
     """Show inputs, exact result, each output, the bound and the verdict; print a script.
 
@@ -70,7 +85,7 @@ def command(
         return 0
     with options.keep_stdout():
         called = [selection.isolated(implementation) for implementation in judges]
-        results = [(i, *_replay(i, prepared)) for i in called]
+        results = [(i, *_replay(i, prepared, way)) for i in called]
         close_all()
     if as_json:
         click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))
@@ -79,22 +94,43 @@ def command(
     return 1 if any(verdict.failed for _, _, verdict in results) else 0
 
 
-def _replay(implementation: Implementation, prepared: Prepared | Large) -> tuple[Any, Verdict]:
-    """Return the output, where one can be compared, and the verdict of all checks of the case."""
+def _replay(
+    implementation: Implementation, prepared: Prepared | Large, way: str | None
+) -> tuple[Any, Verdict]:
+    """Return the output, where one can be compared, and the verdict of all checks of the case.
+
+    If the ``way`` is given in which a run showed a failure, the verdict is that of its check alone.
+    """
+    case = prepared.case
     if isinstance(prepared, Large):
-        return _replay_large(implementation, prepared)
-    with np.errstate(all="ignore"):
-        verdict, output = judge_prepared(implementation, prepared)
-        ordinary = prepared.case.check == "result" and prepared.case.x[0] > 0
-        if verdict.status == CONFORMS and ordinary:
-            broken = (v for v in relate(implementation, prepared.case) if v.failed)
-            repeated = judge_short_histories(implementation, prepared)
-            repeated = repeated or judge_long_histories(implementation, prepared)
-            verdict = repeated or next(broken, verdict)
+        output, verdict = _replay_large(implementation, prepared)
+    else:
+        with np.errstate(all="ignore"):
+            verdict, output = judge_prepared(implementation, prepared)
+            if verdict.status == CONFORMS and way is None:
+                verdict = _replay_further(implementation, prepared) or verdict
+    if way is not None:
+        with np.errstate(all="ignore"):
+            verdict = as_shown(implementation, case, way)
     if verdict.failed:
-        requirement = cited_requirement(implementation, verdict, prepared.case)
+        requirement = cited_requirement(implementation, verdict, case)
         verdict = replace(verdict, requirement=requirement)
     return output, verdict
+
+
+def _replay_further(implementation: Implementation, prepared: Prepared) -> Verdict | None:
+    """Return the first failure that more than one call of a case shows, or None."""
+    case = prepared.case
+    if case.check == "result" and case.x[0] > 0:
+        repeated = judge_short_histories(implementation, prepared)
+        repeated = repeated or judge_long_histories(implementation, prepared)
+        broken = (verdict for verdict in relate(implementation, case) if verdict.failed)
+        if failure := repeated or next(broken, None):
+            return failure
+    if convention_of(case) in conventions():
+        verdict = judge_convention(implementation, case, in_full=True)
+        return verdict if verdict.failed else None
+    return None
 
 
 def _replay_large(implementation: Implementation, large: Large) -> tuple[Any, Verdict]:

@@ -21,13 +21,13 @@ _LAYOUT_REQUIREMENTS = {
     "byteswapped": "LAYOUT-7",
 }
 _SPECIAL_REQUIREMENTS = {
-    "nan": "SPECIAL-1",
-    "inf": "SPECIAL-3",
-    "zeros": "SPECIAL-6",
-    "subnormal": "SPECIAL-7",
-    "huge": "SPECIAL-2",
+    "nan": ("SPECIAL-1", "SPECIAL-2"),
+    "inf": ("SPECIAL-3", "SPECIAL-2"),
+    "zeros": ("SPECIAL-6",),
+    "subnormal": ("SPECIAL-7",),
+    "huge": ("SPECIAL-2",),
 }
-_MAX_POOL_REQUIREMENTS = {"nan": "MAXPOOL-5", "inf": "MAXPOOL-11", "zeros": "MAXPOOL-10"}
+_MAX_POOL_REQUIREMENTS = {"nan": ("MAXPOOL-5",), "inf": ("MAXPOOL-11",), "zeros": ("MAXPOOL-10",)}
 
 
 def non_default_parameters(case: Case) -> tuple[str, ...]:
@@ -36,22 +36,30 @@ def non_default_parameters(case: Case) -> tuple[str, ...]:
     return tuple(name for name in names if getattr(case, name) != getattr(defaults, name))
 
 
-def attribute(case: Case) -> str:
-    """Return the requirement behind a wrong value in ``case``.
+def layout_requirement(case: Case) -> str:
+    """Return the requirement about the memory layout of a case, which is not contiguous."""
+    return _LAYOUT_REQUIREMENTS[case.memory.partition("-")[0]]
+
+
+def special_requirements(case: Case) -> tuple[str, ...]:
+    """Return the requirements about the special values of a case, the first about what is due."""
+    special = _SPECIAL_REQUIREMENTS
+    if case.operator == "max_pool":
+        special = special | _MAX_POOL_REQUIREMENTS
+    return special.get(case.data, ())
+
+
+def parameter_requirement(case: Case) -> str | None:
+    """Return the requirement about the one parameter of a shrunk case, None if it has not one.
 
     A shrunk case keeps a parameter only if the violation needs it. If exactly one parameter is not
-    at its default, the violation is about that parameter.
+    at its default, the violation is about that parameter. If none is, it may be about a window of
+    different sizes.
     """
-    requirements = OPERATORS[case.operator].requirements
-    if case.memory != "contiguous":
-        return _LAYOUT_REQUIREMENTS[case.memory.partition("-")[0]]
-    if case.data in _SPECIAL_REQUIREMENTS:
-        special = _MAX_POOL_REQUIREMENTS if case.operator == "max_pool" else {}
-        return special.get(case.data, _SPECIAL_REQUIREMENTS[case.data])
-    left = non_default_parameters(case)
+    requirements, left = OPERATORS[case.operator].requirements, non_default_parameters(case)
     if not left and len(set(case.window)) > 1:
         return requirements["kernel"]
-    return requirements[left[0]] if len(left) == 1 else requirements["value"]
+    return requirements[left[0]] if len(left) == 1 else None
 
 
 def citable(requirement: str, case: Case) -> frozenset[str]:
@@ -66,16 +74,20 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     if requirement == "RESULT-1":
         cited.add("RESULT-2")
     if requirement == "DECLARE-5":
-        cited.add(MISTAKES[case.invalid].requirement if case.invalid else attribute(case))
+        cited |= {MISTAKES[case.invalid].requirement} if case.invalid else _marked(case)
     if requirement in _MAXIMA:  # the data decides which of them it is
         cited |= {*_MAXIMA}
-    marked = case.memory != "contiguous" or case.data in _SPECIAL_REQUIREMENTS
+    marked = _marked(case)
     if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):
         return frozenset(cited)
+    if case.operator == "max_pool_grad" and case.data in ("nan", "inf"):
+        cited.add("GRAD-14")  # other rules for ties are not tried on such gradients
     requirements = OPERATORS[case.operator].requirements
     names = (*non_default_parameters(case), "kernel", "value")
-    cited |= {requirements[name] for name in names if name in requirements}
-    for plainer in (case, case.replace(memory="contiguous")):
-        if plainer.memory != "contiguous" or plainer.data in _SPECIAL_REQUIREMENTS:
-            cited.add(attribute(plainer))
-    return frozenset(cited)
+    return frozenset(cited | marked | {requirements[n] for n in names if n in requirements})
+
+
+def _marked(case: Case) -> set[str]:
+    """Return the requirements about the memory layout and the special values of a case."""
+    layout = {layout_requirement(case)} if case.memory != "contiguous" else set()
+    return layout | {*special_requirements(case)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from conformance.judging.bound import Accuracy
 from conformance.judging.prepared import Prepared
 from conformance.judging.verdict import Problem
 from conformance.operators import OPERATORS, ties
-from conformance.operators.base import Reference
+from conformance.operators.base import Reference, with_padding_slot
 from conformance.operators.pool import MaxPool
 from conformance.operators.pool_gradient import MaxPoolGrad
 
@@ -43,12 +43,23 @@ def wrong_shape_or_dtype(case: Case, output: Array, shape: Shape) -> Problem | N
     return None
 
 
-@np.errstate(all="ignore")
-def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Problem | None, float]:
-    """Compare ``output``, which has the shape and the dtype of the result, with the exact one.
+class _Errors(NamedTuple):
+    """How far each element of a result lies from the exact one, and how far it may."""
 
-    Return what is wrong, or None, and the largest error as a fraction of its bound.
-    """
+    got: Array
+    off: Array
+    allowed: Array
+    share: Array
+    """The error as a fraction of the bound; infinity for what is beyond every bound."""
+    unequal: Array
+    """Where only one value is right, and another one was returned."""
+
+    @property
+    def wrong(self) -> Array:
+        return self.unequal if self.unequal.any() else self.share > 1
+
+
+def _errors(prepared: Prepared, accuracy: Accuracy, output: Array) -> _Errors:
     reference = prepared.reference
     allowed, bits = prepared.bound(accuracy)
     got = output.astype(np.float64)
@@ -64,15 +75,25 @@ def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Prob
         ):  # transforms add infinities of both signs, which gives NaN
             equal |= ~np.isfinite(got)
         share = np.where(special, np.where(equal, 0.0, np.inf), share)
-    worst = float(share.max()) if share.size else 0.0
     exactly = np.broadcast_to(bits & np.asarray(reference.single_valued), share.shape)
-    unequal = exactly & (off != 0)
+    return _Errors(got, off, allowed, share, exactly & (off != 0))
+
+
+@np.errstate(all="ignore")
+def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Problem | None, float]:
+    """Compare ``output``, which has the shape and the dtype of the result, with the exact one.
+
+    Return what is wrong, or None, and the largest error as a fraction of its bound.
+    """
+    errors = _errors(prepared, accuracy, output)
+    got, off, allowed, share, unequal = errors
+    worst = float(share.max()) if share.size else 0.0
     if unequal.any():
         at = worst_index(unequal, off)
         allows = "allowed: no difference (every order of summation is exact here)"
-        cited = "GRAD-14" if _misplaced(prepared, unequal, got, off) else "RESULT-2"
+        cited = "GRAD-14" if _follows_another_tie(prepared, accuracy, output) else "RESULT-2"
         return Problem(cited, _describe(prepared, unequal, got, at, allows), at), worst
-    wrong = share > 1
+    wrong = errors.wrong
     if not wrong.any():
         return None, worst
     at = worst_index(wrong, share)
@@ -80,10 +101,21 @@ def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Prob
     if np.isfinite(got[at]):
         allows += f"; the error {float(off[at]):.3g} is {float(share[at]):.4g} times the bound"
     text = _describe(prepared, wrong, got, at, allows)
-    if _misplaced(prepared, wrong, got, off):
+    if _follows_another_tie(prepared, accuracy, output):
         return Problem("GRAD-14", text, at), worst
     cited, declared = weaker_declaration(prepared, accuracy, off) or ("RESULT-1", "")
     return Problem(cited, f"{declared}: {text}" if declared else text, at), worst
+
+
+@np.errstate(all="ignore")
+def wrong_elements(prepared: Prepared, accuracy: Accuracy, output: Array) -> Array:
+    """Return which elements of an output of the right shape and dtype are wrong."""
+    operator = OPERATORS[prepared.case.operator]
+    if isinstance(operator, MaxPoolGrad) and accuracy.tie != "first":
+        prepared = tied(operator, prepared, accuracy, output)
+    if prepared.reference.magnitude is None:
+        return _unequal(prepared, accuracy, output)[0]
+    return _errors(prepared, accuracy, output).wrong
 
 
 def tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: Array) -> Prepared:
@@ -102,15 +134,31 @@ def tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: 
     return replace(prepared, reference=reference, _bounds={})
 
 
-def _misplaced(prepared: Prepared, wrong: Array, got: Array, off: Array) -> bool:
-    """Whether gradients went to other maxima of a tie, which no rounding error explains."""
-    operator = OPERATORS[prepared.case.operator]
-    if not isinstance(operator, MaxPoolGrad):
+def _follows_another_tie(prepared: Prepared, accuracy: Accuracy, output: Array) -> bool:
+    """Whether a wrong gradient of maxima is right under another rule for ties, plane by plane.
+
+    The rules are those of the convention ``tie``, and that each of the tied maxima gets it all.
+    """
+    case = prepared.case
+    operator = OPERATORS[case.operator]
+    if not isinstance(operator, MaxPoolGrad) or case.data in ("nan", "inf"):
         return False
-    tied = operator.tied(prepared.case, prepared.inputs[1])
-    assert prepared.reference.magnitude is not None
-    large = off > (prepared.reference.magnitude + np.abs(got)) / 8
-    return bool(not (wrong & ~tied).any() and (wrong & large).any())
+    if not operator.tied(case, prepared.inputs[1]).any():
+        return False
+    first = operator.reference(case, prepared.inputs)
+    others = {
+        tie: tied(operator, replace(prepared, reference=first), replace(accuracy, tie=tie), output)
+        for tie in ("any", "split")
+    }
+    others["each"] = replace(prepared, reference=operator.each(case, prepared.inputs), _bounds={})
+    spatial = tuple(range(2, output.ndim))
+    right = np.zeros(output.shape[:2], bool)
+    for other in others.values():
+        wrong = _errors(other, accuracy, output).wrong
+        # What the search for a choice leaves open is not explained.
+        wrong |= np.isinf(np.broadcast_to(other.reference.error, wrong.shape))
+        right |= ~wrong.any(axis=spatial)
+    return bool(right.all())
 
 
 @np.errstate(all="ignore")
@@ -119,16 +167,30 @@ def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Pr
 
     If zeros of both signs are the largest elements of a window, either one is right.
     """
+    case = prepared.case
+    wrong, exact = _unequal(prepared, accuracy, output)
+    if not wrong.any():
+        return None
+    got = output.astype(np.float64)
+    at = worst_index(wrong, np.abs(got - exact.astype(np.float64)))
+    if case.dtype in INTEGERS:
+        requirement = "INTEGER-2" if case.operator == "max_pool" else "INTEGER-1"
+        text = _describe(prepared, wrong, output, at, "allowed: no difference")
+        return Problem(requirement, text, at)
+    allows = "allowed: no difference (the result is an element of its window)"
+    text = _describe(prepared, wrong, got, at, allows)
+    return Problem(_no_maximum(prepared, output, at), text, at)
+
+
+def _unequal(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Array, Array]:
+    """Return which elements differ from the exact result without arithmetic, and that result."""
     case, reference = prepared.case, prepared.reference
     exact = reference.exact
     skips_nan = accuracy.ignore_nan and case.data == "nan"
     if output.tobytes() == exact.tobytes() and not skips_nan:
-        return None
+        return np.zeros(exact.shape, bool), exact
     if case.dtype in INTEGERS:
-        at = worst_index(output != exact, np.abs(output.astype(np.float64) - exact))
-        requirement = "INTEGER-2" if case.operator == "max_pool" else "INTEGER-1"
-        text = _describe(prepared, output != exact, output, at, "allowed: no difference")
-        return Problem(requirement, text, at)
+        return output != exact, exact
     same = np.signbit(output) == np.signbit(exact)
     same = (output == exact) & (same | ~np.asarray(reference.single_valued))
     wrong = ~(same | (np.isnan(output) & np.isnan(exact)))
@@ -138,17 +200,21 @@ def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Pr
         wrong = (output != tame) & ~(np.isnan(output) & (tame == -np.inf))
         exact = tame
     if accuracy.flush and case.data == "subnormal":
-        # If subnormal numbers count as zero, they tie, and any of them is right.
+        # If subnormal numbers count as zero, they tie, and any of them is right, and zero itself.
         normal = FORMATS[case.dtype].smallest_normal
         values = np.maximum(np.abs(output.astype(np.float64)), np.abs(exact.astype(np.float64)))
-        wrong &= values >= normal
-    if not wrong.any():
-        return None
-    got = output.astype(np.float64)
-    at = worst_index(wrong, np.abs(got - exact.astype(np.float64)))
-    allows = "allowed: no difference (the result is an element of its window)"
-    text = _describe(prepared, wrong, got, at, allows)
-    return Problem(_no_maximum(prepared, output, at), text, at)
+        wrong &= (values >= normal) | ~((output == 0) | _in_window(prepared, output))
+    return wrong, exact
+
+
+def _in_window(prepared: Prepared, output: Array) -> Array:
+    """Return which elements of max_pool's ``output`` are an element of their window."""
+    case, (x,) = prepared.case, prepared.inputs
+    operator = OPERATORS[case.operator]
+    assert isinstance(operator, MaxPool)
+    windows = with_padding_slot(x, np.nan)[..., operator.taps(case)]  # (N, C, P, K)
+    found: Array = (windows == output.reshape(*output.shape[:2], -1, 1)).any(axis=3)
+    return found.reshape(output.shape)
 
 
 def _no_maximum(prepared: Prepared, output: Array, at: Shape) -> str:

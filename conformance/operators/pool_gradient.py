@@ -84,6 +84,12 @@ class MaxPoolGrad(Gradient):
         taps, extra_roundings = self.forward.taps(case), 2 * case.dims - 1  # as for avg_pool_grad
         return scatter_quotients(case, grad, hits * ties, taps, ties > 1, extra_roundings)
 
+    def each(self, case: Case, inputs: Inputs) -> Reference:
+        """Return the gradient if each tied maximum gets all of it, which no convention allows."""
+        grad, x = inputs
+        shares = self.hits(case, x) * 1
+        return scatter_quotients(case, grad, shares, self.forward.taps(case), None, 0)
+
     def tied(self, case: Case, x: Array) -> Array:
         """Return which elements of x are one of several maxima of some window, (N, C, *S)."""
         hits = self.hits(case, x)

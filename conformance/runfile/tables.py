@@ -161,11 +161,12 @@ class Convention(Row):
     dims: int
     dtype: str
     declared: str
-    followed: Annotated[str, "An alternative | mixed | neither | not applicable."]
+    followed: Annotated[str, "An alternative | either | mixed | neither | not asked."]
     agrees: Annotated[bool, "Whether declared allows what is followed."]
     probes: Annotated[int, "Cases that could tell."]
     case: Annotated[str, "The one that decided, or nothing."]
     message: Lines
+    by_default: Annotated[bool, "Whether nothing is declared: that is the default then."] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,5 +22,5 @@ STALE, NOT_JUDGED = "stale", "not judged"
 OTHER_VERSION, OTHER_MACHINE = "other version", "other machine"
 """An entry of that list: its case shows nothing any more, was not called, or is for others."""
 
-MIXED, NEITHER, NOT_APPLICABLE = "mixed", "neither", "not applicable"
-"""What is followed of a convention, if not one alternative: several, none, or none applies."""
+MIXED, NEITHER, NOT_ASKED = "mixed", "neither", "not asked"
+"""What is followed of a convention, if not one alternative: several, none, or no probe answered."""

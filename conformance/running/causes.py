@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conformance.case import Case
+from conformance.checks.conventions import judge_convention
+from conformance.checks.histories import NAMES
 from conformance.checks.relations import relate
 from conformance.checks.repeat import judge_named_history
+from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of
-from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, Verdict
+from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, VIOLATES, Verdict
 from conformance.judging.attribution import WRONG_RESULT
 from conformance.known.difference import KnownDifference
 from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
-from conformance.requirements import check_of
+from conformance.requirements import check_of, requirements
 from conformance.running.citing import cited_requirement, deviations
 from conformance.running.known_in_run import matching_entry
 from conformance.running.shrink import shrink
@@ -91,9 +94,9 @@ def shrink_to_violations(
             with caller.while_shrinking():
                 if caller.given_up_because is None and fails(failure.case):
                     smallest = shrink(failure.case, fails, seconds=seconds)
-        if smallest != failure.case:
+        if smallest != failure.case or failure.requirement == "DECLARE-5":
             with caller.while_shrinking(short_limits=False):
-                final_verdict = judge_again(implementation, smallest, failure)
+                final_verdict = judge_again(implementation, smallest, failure, in_full=True)
             if final_verdict.failed:
                 verdict = final_verdict
             elif failure.ended:  # the call does return, but later than the search waited for
@@ -111,15 +114,22 @@ def shrink_to_violations(
             found=failure.case,
             count=len(same),
             message=verdict.message,
-            replay=replay_command(implementation, smallest),
+            replay=replay_command(implementation, smallest, way_of(failure)),
             script=script_of(implementation, smallest, failure),
             engine_script=engine_script_of(implementation, smallest, failure, verdict),
         )
         unexplained = [other for other in unexplained if other not in same]
 
 
-def judge_again(implementation: Implementation, case: Case, failure: Verdict) -> Verdict:
-    """Judge a case again, in the way that showed a failure."""
+def judge_again(
+    implementation: Implementation, case: Case, failure: Verdict, *, in_full: bool = False
+) -> Verdict:
+    """Judge a case again, in the way that showed a failure.
+
+    With ``in_full`` a convention that is not followed is probed in its other cases, too.
+    """
+    if failure.requirement == "DECLARE-5":
+        return judge_convention(implementation, case, in_full=in_full)
     if not failure.history:
         return judge_any(implementation, case)
     if failure.history == HISTORY_OF_RELATIONS:
@@ -128,6 +138,42 @@ def judge_again(implementation: Implementation, case: Case, failure: Verdict) ->
     else:
         verdict = judge_named_history(implementation, case, failure.history)
     return verdict or Verdict(implementation.name, case, CONFORMS)
+
+
+def way_of(failure: Verdict) -> str:
+    """Return how a failure was shown, if not by one call; `as_shown` reads it.
+
+    It is the name of a history, the requirement of a relation, or ``conventions``.
+    """
+    if failure.requirement == "DECLARE-5":
+        return CONVENTIONS
+    if failure.history == HISTORY_OF_RELATIONS:
+        return failure.requirement or ""
+    return failure.history
+
+
+def as_shown(implementation: Implementation, case: Case, way: str) -> Verdict:
+    """Judge a case in the way in which a run showed a failure of it, as `way_of` names it.
+
+    Raises `ConformanceError` for a way that does not exist.
+    """
+    shown = Verdict(implementation.name, case, VIOLATES)
+    if way == CONVENTIONS:
+        shown = replace(shown, requirement="DECLARE-5")
+    elif way in NAMES:
+        shown = replace(shown, history=way)
+    elif way in requirements() and check_of(way) == "relations":
+        shown = replace(shown, requirement=way, history=HISTORY_OF_RELATIONS)
+    else:
+        known = ", ".join((*NAMES, CONVENTIONS))
+        raise ConformanceError(
+            f"a case is not judged as '{way}'; allowed: {known}, or a relation such as RELATE-1"
+        )
+    return judge_again(implementation, case, shown, in_full=True)
+
+
+CONVENTIONS = "conventions"
+"""The way in which probes show a convention that is not followed."""
 
 
 def kind_of(verdict: Verdict) -> str:

@@ -125,11 +125,15 @@ class CellJudge:
             return
         affords = _budget(implementation, self.plan, PROBING_SHARE, warm=True).affords_case
         cell.conventions = probe(implementation, cell.operator, cell.dims, cell.dtype, affords)
-        shown = {verdict.requirement for verdict in self.failures}
+        shown = {(verdict.requirement, verdict.case) for verdict in self.failures}
+        accepted = {requirement for requirement, case in shown if case.invalid}
         self.failures += [
             verdict
-            for verdict in mismatches(implementation, cell.conventions)
-            if verdict.requirement == "DECLARE-5" or verdict.requirement not in shown
+            # What is accepted violates REJECT: that is not said again as a declaration.
+            for observed in cell.conventions
+            if observed.declared != "reject" or observed.requirement not in accepted
+            for verdict in mismatches(implementation, [observed])
+            if (verdict.requirement, verdict.case) not in shown
         ]
 
     def concerns(self, verdict: Verdict) -> bool:

@@ -31,7 +31,7 @@ from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.runfile.tables import Known, Violation, Witness
 from conformance.running.causes import judge_again
-from conformance.running.citing import named_requirement
+from conformance.running.citing import cited_requirement
 from conformance.running.known_in_run import Example, Key, Subject, matching_entry
 from conformance.scripts.engine import engine_script, engine_script_of
 from conformance.scripts.standalone import script_of
@@ -116,7 +116,7 @@ def _witness(
         operator=operator,
         case=prepared.case.id,
         status=verdict.status,
-        cited=named_requirement(verdict, prepared.case) if verdict.failed else "",
+        cited=cited_requirement(implementation, verdict, prepared.case) if verdict.failed else "",
         message=verdict.message,
         engine_script="" if unsupported else engine_script(implementation, prepared, verdict),
     )

@@ -111,12 +111,15 @@ def large_script(implementation: Implementation, case: Case) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replay_command(implementation: Implementation, case: Case) -> str:
+def replay_command(implementation: Implementation, case: Case, way: str = "") -> str:
     """Return the command that judges ``case`` again; it loads a file that no entry point names.
 
-    The case id is quoted even if a POSIX shell does not need it, so that other shells read it, too.
+    ``way`` is how it is judged if not by one call (`conformance.running.causes.way_of`). The case
+    id is quoted even if a POSIX shell does not need it, so that other shells read it, too.
     """
     words = ["convformance", "replay", f"'{case.id}'", shlex.quote(implementation.name)]
+    if way:
+        words += ["--as", way]
     if implementation.module not in entry_points.modules():
         words += ["--plugin", shlex.quote(implementation.origin)]
     if implementation.place is not None and implementation.place.python != sys.executable:
