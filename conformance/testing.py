@@ -30,7 +30,10 @@ from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find
 from conformance.requirements import CHECKS
+from conformance.runfile.asked import too_few
+from conformance.runfile.words import INCONCLUSIVE
 from conformance.running.causes import shrink_to_violations
+from conformance.running.cell import Cell
 from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
@@ -59,7 +62,7 @@ class Check:
         """Judge ``implementation`` and raise AssertionError with the smallest failing cases.
 
         A case that the implementation does not support is passed over. If it supports no case, the
-        test is skipped.
+        test is skipped. If it supports so few that they prove nothing, AssertionError is raised.
         """
         implementation = isolated(find(implementation), self.isolate, Limits())
         if not implementation.installed:
@@ -71,13 +74,20 @@ class Check:
             warnings.simplefilter("ignore")
             verdicts = [verdict for verdict, _ in judge_each(implementation, cases)]
         subject = Subject.of(implementation, {})
-        new, _ = subject.separate_known(verdict for verdict in verdicts if verdict.failed)
+        new, known = subject.separate_known(verdict for verdict in verdicts if verdict.failed)
         if new:  # `convformance run` reports the known ones
             raise AssertionError(_explain(implementation, new, len(verdicts), subject.entries))
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]
         if all(verdict.status == UNSUPPORTED for verdict in valid):
             reason = caller_of(implementation).given_up_because or "no case to judge"
             _skip(f"{implementation.name}: {valid[0].message if valid else reason}")
+        cell = Cell(implementation.name, self.operator, self.dims, self.dtype, covered=known)
+        cell.plan(p.case for p in cases)
+        for p, verdict in zip(cases, verdicts, strict=False):
+            exact = p.reference.exact
+            cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
+        if cell.verdict == INCONCLUSIVE:
+            raise AssertionError(_too_little(cell))
 
     def __repr__(self) -> str:
         return f"<Check {self.name}>"
@@ -164,6 +174,16 @@ def _block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         _blocks.clear()  # items come operator by operator, so one block is enough
         _blocks[key] = prepare_block(plan, operator, dims)
     return _blocks[key]
+
+
+def _too_little(cell: Cell) -> str:
+    """Return why a check that found nothing wrong does not pass."""
+    few = [f"{name} ({done} of {due})" for name, (due, done) in too_few(cell.counts).items()]
+    text = (
+        f"{cell.implementation}: nothing was proved: {cell.compared} of {cell.planned} cases were "
+        f"compared, {cell.nonzero} of them with a result that is not zero; ask for more examples"
+    )
+    return f"{text}, or see why these were not compared: {', '.join(few)}" if few else text
 
 
 def _explain(

@@ -46,7 +46,11 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def _cell(cell: Cell, violations: list[Violation]) -> dict[str, Any]:
     return as_data(cell, given=("implementation",)) | {
-        "violations": [as_data(violation, given=Cell.key) for violation in violations]
+        "classes": {
+            name: {"due": due, "compared": compared}
+            for name, (due, compared) in cell.by_class.items()
+        },
+        "violations": [as_data(violation, given=Cell.key) for violation in violations],
     }
 
 

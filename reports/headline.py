@@ -32,6 +32,25 @@ def headline(report: Report) -> str:
     return f"{parts[0]}; {', '.join(parts[1:])}."
 
 
+def not_asked(report: Report) -> str:
+    """Return what the implementations were not asked, in one sentence, or nothing.
+
+    Such as ``Not asked: reversed arrays, NaN, invalid calls.``
+    """
+    names: dict[tuple[str, ...], list[str]] = {}
+    for name, classes in report.not_asked.items():
+        names.setdefault(classes, []).append(name)
+    if not names:
+        return ""
+    if len(names) == 1 and len(report.not_asked) == len(report.judged):
+        return f"Not asked: {', '.join(*names)}."
+    parts = []
+    for classes, some in names.items():
+        who = ", ".join(some) if len(some) <= _NAMED else plural(len(some), "implementation")
+        parts.append(f"of {who}: {', '.join(classes)}")
+    return f"Not asked {'; '.join(parts)}."
+
+
 def overall(report: Report) -> str:
     """Return the verdict on the whole run.
 
@@ -42,6 +61,8 @@ def overall(report: Report) -> str:
         return words.ADAPTER_WRONG
     if any(verdicts[verdict] for verdict in words.FAILED) or failed_timings(report) or report.stale:
         return words.VIOLATES
+    if verdicts[words.INCONCLUSIVE]:
+        return words.INCONCLUSIVE
     if verdicts[words.KNOWN_DIFFERENCE] and report.complete:
         return words.KNOWN_DIFFERENCE
     return words.CONFORMS if verdicts[words.CONFORMS] and report.complete else words.INCONCLUSIVE

@@ -17,7 +17,14 @@ from markupsafe import Markup, escape
 from conformance.reports import chart, text
 from conformance.reports.alike import MANY
 from conformance.reports.differences import choices
-from conformance.reports.headline import INCOMPLETE, baseline, environment, headline, overall
+from conformance.reports.headline import (
+    INCOMPLETE,
+    baseline,
+    environment,
+    headline,
+    not_asked,
+    overall,
+)
 from conformance.reports.large import NOTE, counts, outcome
 from conformance.reports.model import Report, Summary
 from conformance.reports.order import by_dtype
@@ -38,6 +45,7 @@ def html(report: Report) -> str:
         .render(
             report=report,
             headline=headline(report),
+            not_asked=not_asked(report),
             overall=overall(report),
             incomplete=None if report.complete else INCOMPLETE,
             tiles=list(_tiles(report)),

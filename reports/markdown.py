@@ -13,7 +13,14 @@ from tabulate import tabulate
 
 from conformance.reports import tables
 from conformance.reports.alike import MANY, identical_groups
-from conformance.reports.headline import INCOMPLETE, baseline, environment, headline, overall
+from conformance.reports.headline import (
+    INCOMPLETE,
+    baseline,
+    environment,
+    headline,
+    not_asked,
+    overall,
+)
 from conformance.reports.large import NOTE, outcome
 from conformance.reports.model import Finding, Report
 from conformance.reports.tables import Table
@@ -47,6 +54,8 @@ def markdown(report: Report) -> str:
     """Return the report; the first line is the outcome in one sentence."""
     symbol = _SYMBOLS[overall(report)]
     parts = [f"{symbol} **{escaped(headline(report))}**"]
+    if sentence := not_asked(report):
+        parts.append(escaped(sentence))
     if not report.complete:
         parts.append(f"> [!WARNING]\n> {INCOMPLETE} What follows was judged until then.")
     parts += _agreement(report)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from conformance.reports.order import by_cell, by_operator, grouped, largest, natural, worst_verdict
+from conformance.runfile import asked
 from conformance.runfile.reading import read
 from conformance.runfile.tables import (
     Cell,
@@ -123,6 +124,32 @@ class Report:
     def verdicts(self) -> Counter[str]:
         """Return how many implementations have each verdict."""
         return Counter(implementation.verdict for implementation in self.implementations)
+
+    @property
+    def not_asked(self) -> dict[str, tuple[str, ...]]:
+        """What too little was asked of each implementation, in plain words, by its name.
+
+        It is a class of cases, with the number of those compared unless that is none, or what a
+        check looks at that the run left out.
+        """
+        checks = self.facts.get("checks")
+        listed = checks if isinstance(checks, list) else list(asked.OF_CHECK)
+        left_out = [text for check, text in asked.OF_CHECK.items() if check not in listed]
+        gaps: dict[str, tuple[str, ...]] = {}
+        for implementation in self.judged:
+            counts = [c.by_class for c in self.cells if c.implementation == implementation.name]
+            few: dict[str, tuple[int, int]] = {}
+            for by_class in counts:
+                for name, (due, compared) in asked.too_few(by_class).items():
+                    earlier = few.get(name, (0, 0))
+                    few[name] = (earlier[0] + due, earlier[1] + compared)
+            words = [
+                f"{name} ({compared} of {due})" if compared else name
+                for name, (due, compared) in few.items()
+            ]
+            if any(counts) and (words or left_out):
+                gaps[implementation.name] = (*words, *left_out)
+        return gaps
 
     def summaries(self) -> tuple[Summary, ...]:
         """Return a summary of the cells of each implementation and operator."""
@@ -239,7 +266,7 @@ def _with_missing_cells(
     counts = ("planned", "reached", "compared", "unsupported", "violating", "known", "elements")
     zeros = dict.fromkeys((*counts, "nonzero", "seconds"), 0)
     return cells + tuple(
-        Cell.of(v, **zeros, worst=None, worst_case=None, verdict=v.status)
+        Cell.of(v, **zeros, worst=None, worst_case=None, verdict=v.status, classes="{}")
         for key, v in missing.items()
         if key not in present
     )

@@ -10,8 +10,8 @@ from conformance.runfile import words
 from conformance.runfile.tables import Cell
 from conformance.signatures import SIGNATURES
 
-_WORST_FIRST: tuple[str, ...] = (words.ADAPTER_WRONG, *words.FAILED, words.KNOWN_DIFFERENCE)
-_WORST_FIRST += (words.INCONCLUSIVE, words.CONFORMS, words.UNSUPPORTED)
+_WORST_FIRST: tuple[str, ...] = (words.ADAPTER_WRONG, *words.FAILED, words.INCONCLUSIVE)
+_WORST_FIRST += (words.KNOWN_DIFFERENCE, words.CONFORMS, words.UNSUPPORTED)
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -22,7 +22,7 @@ _DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16"
 def worst_verdict(verdicts: Iterable[str]) -> str:
     """Return the worst of ``verdicts``, which stands for all of them.
 
-    A wrong adapter is the worst, then a failure, a known difference, inconclusive and conforms;
+    A wrong adapter is the worst, then a failure, inconclusive, a known difference and conforms;
     unsupported stands only for cells that are all unsupported. An unknown word comes right after
     the failures.
     """

@@ -16,7 +16,13 @@ from rich.text import Text
 
 from conformance.reports import tables
 from conformance.reports.alike import MANY, identical_groups
-from conformance.reports.headline import INCOMPLETE, baseline, environment, headline
+from conformance.reports.headline import (
+    INCOMPLETE,
+    baseline,
+    environment,
+    headline,
+    not_asked,
+)
 from conformance.reports.large import NOTE
 from conformance.reports.model import Finding, Report
 from conformance.reports.text import (
@@ -72,6 +78,8 @@ def print_headline(report: Report, console: Console) -> None:
     if not report.complete:
         console.print(Text(INCOMPLETE, style="bold yellow"))
     console.print(Text(headline(report), style="bold"))
+    if sentence := not_asked(report):
+        console.print(Text(sentence, style="yellow"))
 
 
 def agreement(report: Report) -> RenderableType | None:

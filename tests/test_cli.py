@@ -193,7 +193,20 @@ def test_list_imports_no_engine() -> None:
 
 
 def test_run_exits_with_0_where_all_conform(call: Any) -> None:
-    assert 0 == call("run", "--plugin", plugin("right", RIGHT), *TINY).status
+    assert 0 == call("run", "--plugin", plugin("right", RIGHT), *TINY, "-n", "40").status
+
+
+def test_run_exits_with_3_where_too_little_was_compared(call: Any) -> None:
+    status, out, _ = call("run", "--plugin", plugin("few", RIGHT), *TINY)
+
+    assert 3 == status
+    assert "few is inconclusive" in out
+
+
+def test_run_exits_with_3_where_nothing_was_compared(call: Any) -> None:
+    file = plugin("declines-all", 'raise Unsupported("no time")')
+
+    assert 3 == call("run", "--plugin", file, *TINY).status
 
 
 def test_run_exits_with_1_where_something_violates(call: Any) -> None:
@@ -339,7 +352,7 @@ def test_replay_says_why_a_case_is_not_computed(call: Any) -> None:
     file = plugin("declines-replay", 'raise Unsupported("no time")')
     status, out, _ = call("replay", CASE, "--plugin", file)
 
-    assert 0 == status
+    assert 3 == status
     assert "no time" in out
 
 

@@ -189,3 +189,11 @@ def test_many_violations_are_counted_not_printed(mine: object) -> None:
     assert 1 + 8 * 3 == len(told)
     assert last.startswith("and ")
     assert last.endswith(" more; `convformance run` shows all")
+
+
+def test_an_item_that_compared_too_little_does_not_pass(pytester: pytest.Pytester) -> None:
+    few = 'if x.shape[:2] != (1, 1):\n        raise Unsupported("one channel")\n    '
+    result = run(pytester, "few", few + RIGHT, "-k", "conv2d")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*few: nothing was proved: * cases were compared*"])

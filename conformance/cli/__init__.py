@@ -64,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status.
 
     0: all conform; 1: something violates; 2: the call itself was wrong, or the result could not be
-    shown, as one line on stderr says; 130: interrupted; 141: whoever read the output has closed the
-    pipe, as for a program that SIGPIPE ends.
+    shown, as one line on stderr says; 3: too little was compared to say that all conform;
+    130: interrupted; 141: whoever read the output has closed the pipe, as for a program that
+    SIGPIPE ends.
     """
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:

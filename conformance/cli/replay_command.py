@@ -60,7 +60,8 @@ def command(
 ) -> int:
     """Show inputs, exact result, each output, the bound and the verdict; print a script.
 
-    Without IMPLEMENTATION those of the plugins are called, else all that are installed.
+    Without IMPLEMENTATION those of the plugins are called, else all that are installed. Exit
+    status: 0, what computes it conforms; 1, one violates; 3, none computes it.
     """
     selection = options.selection(**chosen)
     with options.keep_stdout():
@@ -91,7 +92,10 @@ def command(
         click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))
     else:
         _print(prepared, results, explicit=bool(names or plugins))
-    return 1 if any(verdict.failed for _, _, verdict in results) else 0
+    verdicts = [verdict for _, _, verdict in results]
+    if any(verdict.failed for verdict in verdicts):
+        return 1
+    return 0 if any(verdict.status == CONFORMS for verdict in verdicts) else 3
 
 
 def _replay(

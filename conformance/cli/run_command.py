@@ -72,7 +72,11 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 )
 @options.as_json
 def command(jobs: int, as_json: bool, **chosen: Any) -> int:
-    """Judge implementations on generated and curated cases; exit with 1 if one violates."""
+    """Judge implementations on generated and curated cases.
+
+    Exit status: 0, all conform; 1, one violates; 2, the call itself was wrong; 3, too little was
+    compared to say that all conform.
+    """
     folder: Path = chosen["output"]
     before = _state(folder / "run.sqlite")
     try:
@@ -105,7 +109,7 @@ def command(jobs: int, as_json: bool, **chosen: Any) -> int:
         )
     if not as_json:
         click.echo(f"written: {', '.join(map(str, written))}")
-    return 0 if result.conforms else 1
+    return result.exit_status
 
 
 def _state(path: Path) -> tuple[int, int] | None:

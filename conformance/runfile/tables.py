@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+from conformance.runfile import asked
 from conformance.runfile.row import NOT_IN_JSON, Lines, Row
 from conformance.runfile.words import CONFORMS
 
@@ -71,6 +72,16 @@ class Cell(Row):
     worst_case: Annotated[str | None, NOT_IN_JSON]
     seconds: Annotated[float, NOT_IN_JSON]
     verdict: str
+    classes: Annotated[
+        str,
+        "JSON: of each class of cases how many were due (planned, and supported) and compared.",
+        NOT_IN_JSON,
+    ] = "{}"
+
+    @property
+    def by_class(self) -> dict[str, tuple[int, int]]:
+        """The cases due and the cases compared, by class (`conformance.runfile.asked`)."""
+        return asked.read(self.classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from conformance.isolation.remote_plugins import ask_ahead
 from conformance.judging import UNSUPPORTED, Prepared, Verdict
 from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
+from conformance.runfile.asked import LARGE
 from conformance.runfile.tables import Pair
 from conformance.running import adapter_check, layers, pairwise
 from conformance.running.cell import Cell
@@ -161,6 +162,7 @@ class _BlockJudge:
                 cells[name] = Cell(name, self.operator, self.dims, layers.DTYPE)
                 block.cells.append(cells[name])
             cells[name].planned += len(large_cases)
+            cells[name].due[LARGE] += len(large_cases)
         failures: dict[str, list[Verdict]] = {name: [] for name in subjects}
         judges = [subject.careful for subject in subjects.values()]
         share = LAYER_SHARE * len(large_cases)
@@ -173,7 +175,7 @@ class _BlockJudge:
                 verdict = layer_verdict.verdict
                 name = verdict.implementation
                 elements = math.prod(OPERATORS[self.operator].output_shape(verdict.case))
-                cells[name].count(verdict, elements=elements, nonzero=True)
+                cells[name].count(verdict, elements=elements, nonzero=True, kind=LARGE)
                 cells[name].seconds += layer_verdict.seconds
                 if verdict.status == UNSUPPORTED:
                     block.gaps[name, verdict.message] += 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from conformance.case import Case
 from conformance.checks.conventions import Probe
 from conformance.judging import Verdict
-from conformance.runfile import tables
+from conformance.runfile import asked, tables
 from conformance.runfile.words import (
     ADAPTER_WRONG,
     CONFORMS,
@@ -23,6 +23,34 @@ from conformance.running.known_in_run import Subject
 
 MIN_COMPARED = 10
 """A cell that compared fewer cases than this proves too little to be called conforming."""
+
+_LAYOUTS = {
+    "fortran": "Fortran-ordered arrays",
+    "strided": "strided arrays",
+    "reversed": "reversed arrays",
+    "broadcast": "broadcast arrays",
+    "offset": "arrays at an offset",
+    "unaligned": "unaligned arrays",
+    "readonly": "read-only arrays",
+    "byteswapped": "byte-swapped arrays",
+}
+_SPECIAL = {
+    "nan": "NaN",
+    "inf": "infinities",
+    "zeros": "zeros of both signs",
+    "subnormal": "subnormal numbers",
+    "huge": "huge numbers",
+}
+
+
+def class_of(case: Case) -> str:
+    """Return the class of a case (`conformance.runfile.asked`), in plain words."""
+    if case.invalid:
+        return "invalid calls"
+    if case.memory != "contiguous":
+        return _LAYOUTS[case.memory.partition("-")[0]]
+    return _SPECIAL.get(case.data, "ordinary calls")
+
 
 MIN_NONZERO = 0.1
 """A cell needs a result that is not all zero in this share of its cases to be called conforming."""
@@ -54,6 +82,10 @@ class Cell:
     """The alternative of each convention that the implementation follows."""
     stopped: bool = False
     """Whether the clock ended the cell, so that another run may judge other cases."""
+    due: Counter[str] = field(default_factory=Counter)
+    """Of each class of cases, how many are planned and supported."""
+    asked: Counter[str] = field(default_factory=Counter)
+    """Of each class of cases, how many were compared."""
     adapter_wrong: bool = False
     """Whether nothing was judged, because the adapter fails the simplest cases."""
 
@@ -66,34 +98,60 @@ class Cell:
     def verdict(self) -> str:
         """One of the verdicts of `conformance.runfile.words`.
 
-        It is inconclusive if too little was compared.
+        It is inconclusive if too little was compared, in all or of one class of cases.
         """
         if self.adapter_wrong:
             return ADAPTER_WRONG
         if self.violating:
             return VIOLATES
-        if self.known:
-            return KNOWN_DIFFERENCE
-        if self.unsupported and not self.nonzero:  # only invalid calls were compared
+        if self.unsupported and not (self.nonzero or self.known):  # only invalid calls compared
             return UNSUPPORTED
-        if self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
+        if not self.known and self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
             return INCONCLUSIVE
-        return CONFORMS
+        if not asked.enough(self.counts):
+            return INCONCLUSIVE
+        return KNOWN_DIFFERENCE if self.known else CONFORMS
+
+    @property
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """The cases due and the cases compared, by class."""
+        return {name: (due, self.asked[name]) for name, due in self.due.items() if due > 0}
+
+    @property
+    def classes(self) -> str:
+        """The counts as the run file has them."""
+        return asked.written(self.counts)
 
     def row(self) -> tables.Cell:
         """Return the cell as a row of the run file."""
         return tables.Cell.of(self, worst_case=self.worst_case.id if self.worst_case else None)
 
-    def count(self, verdict: Verdict, *, elements: int, nonzero: bool) -> None:
+    def plan(self, cases: Iterable[Case]) -> None:
+        """Plan ``cases``, as far as they turn out to be supported."""
+        new = [class_of(case) for case in cases]
+        self.planned += len(new)
+        self.due.update(new)
+
+    def leave_out(self, cases: Iterable[Case]) -> None:
+        """Note that ``cases``, which are planned, are not due."""
+        self.due.subtract(map(class_of, cases))
+
+    def count(
+        self, verdict: Verdict, *, elements: int, nonzero: bool, kind: str | None = None
+    ) -> None:
         """Count a verdict on a case whose exact result has so many ``elements``.
 
-        ``nonzero`` says whether one of them is not zero.
+        ``nonzero`` says whether one of them is not zero; ``kind`` is the class of the case, if not
+        that of `class_of`.
         """
         self.reached += 1
+        kind = kind or class_of(verdict.case)
         if verdict.status == UNSUPPORTED:
             self.unsupported += 1
+            self.due[kind] -= 1
             return
         self.compared += 1
+        self.asked[kind] += 1
         self.elements += elements
         self.nonzero += nonzero
         if verdict.worst > self.worst:

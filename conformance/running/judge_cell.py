@@ -20,6 +20,7 @@ from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
+from conformance.runfile import asked
 from conformance.running.budget import Budget
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.known_in_run import Subject
@@ -52,7 +53,9 @@ class CellJudge:
         self.fatal = subject.fatal_cases(p.case for _, p in cases)
         self.called = [(position, p) for position, p in cases if p.case not in self.fatal]
         name = self.implementation.name
-        self.cell = Cell(name, first.operator, first.dims, first.dtype, planned=len(cases))
+        self.cell = Cell(name, first.operator, first.dims, first.dtype)
+        self.cell.plan(p.case for _, p in cases)
+        self.cell.leave_out(self.fatal)
         self.gaps = Counter[tuple[str, str]]()
         """How many cases the implementation does not compute, by (name, reason)."""
         self.outputs: dict[int, Array | None] = {}
@@ -78,7 +81,8 @@ class CellJudge:
         )
 
     def judge_histories(self) -> None:
-        for verdict in judge_histories(self.implementation, [p for _, p in self.called], self.plan):
+        called = [p for _, p in self.called]
+        for verdict in judge_histories(self.implementation, called, self.plan, self.cell):
             if self.concerns(verdict):
                 self.failures.append(verdict)
 
@@ -103,17 +107,15 @@ class CellJudge:
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
                     break
         cell.stopped = budget.stopped
+        unreached = (p.case for _, p in self.called[cell.reached :])
+        cell.leave_out(case for case in unreached if implementation.gap(case) is not None)
 
     def judge_relations(self) -> None:
         implementation, cell = self.implementation, self.cell
         operator, dims, dtype = cell.operator, cell.dims, cell.dtype
         # Relations say little about results that are wrong already.
-        if (
-            not self.failures
-            and not cell.stopped
-            and caller_of(implementation).given_up_because is None
-        ):
-            for verdict in judge_relations(implementation, operator, dims, dtype, self.plan):
+        if not self.failures and caller_of(implementation).given_up_because is None:
+            for verdict in judge_relations(implementation, operator, dims, dtype, self.plan, cell):
                 if verdict.failed:
                     self.failures.append(verdict)
         cell.seconds = time.perf_counter() - self.started
@@ -150,11 +152,15 @@ class CellJudge:
 
 
 def judge_histories(
-    implementation: Implementation, prepared: Sequence[Prepared], plan: Plan
+    implementation: Implementation,
+    prepared: Sequence[Prepared],
+    plan: Plan,
+    cell: Cell | None = None,
 ) -> Iterator[Verdict]:
     """Judge series of calls on a few of a cell's ordinary cases, and yield the failures.
 
     The first history has every dtype, so that the state which one dtype leaves meets the others.
+    The ``cell`` counts how many are planned, and how many are made.
     """
     ordinary = [
         p.case
@@ -164,11 +170,16 @@ def judge_histories(
     if not {"repeat", "purity", "reject", "declare"} & {*plan.checks} or not ordinary:
         return
     budget = _budget(implementation, plan, HISTORIES_SHARE)
-    for number, (name, case) in enumerate(histories_of(ordinary)):
+    planned = list(histories_of(ordinary))
+    if cell is not None:
+        cell.due[asked.HISTORIES] += len(planned)
+    for number, (name, case) in enumerate(planned):
         afforded = budget.affords_history(case)
         if caller_of(implementation).given_up_because is not None or (number and not afforded):
             break
         verdict = judge_named_history(implementation, case, name, seconds=plan.clock)
+        if cell is not None:
+            cell.asked[asked.HISTORIES] += 1
         if verdict is not None:
             yield verdict
 
@@ -188,15 +199,36 @@ def histories_of(ordinary: Sequence[Case]) -> Iterator[tuple[str, Case]]:
 
 
 def judge_relations(
-    implementation: Implementation, operator: str, dims: int, dtype: str, plan: Plan
+    implementation: Implementation,
+    operator: str,
+    dims: int,
+    dtype: str,
+    plan: Plan,
+    cell: Cell | None = None,
 ) -> Iterator[Verdict]:
-    """Judge the relations of a cell, most of them on shapes too large for a reference."""
+    """Judge the relations of a cell, most of them on shapes too large for a reference.
+
+    The first case is judged whatever it costs. The ``cell`` counts how many are planned, and how
+    many are judged.
+    """
     if "relations" not in plan.checks:
         return
     cases = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
     budget = _budget(implementation, plan, RELATIONS_SHARE, warm=True)
-    own = [case for case in cases if case.dtype == dtype]
-    yield from relations.judge_cases(implementation, own, budget.affords_relations)
+    own = [c for c in cases if c.dtype == dtype and implementation.gap(c) is None]
+    judged = 0
+
+    def afford(case: Case) -> bool:
+        nonlocal judged
+        if not budget.affords_relations(case) and judged:
+            return False
+        judged += 1
+        return True
+
+    yield from relations.judge_cases(implementation, own, afford)
+    if cell is not None:
+        cell.due[asked.RELATIONS] += len(own)
+        cell.asked[asked.RELATIONS] += judged
 
 
 def _budget(

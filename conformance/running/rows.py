@@ -56,7 +56,7 @@ def overall(implementation: Implementation, cells: Sequence[Cell]) -> str:
     if not implementation.installed:
         return NOT_INSTALLED
     verdicts = {cell.verdict for cell in cells if cell.implementation == implementation.name}
-    worst_first = (ADAPTER_WRONG, VIOLATES, KNOWN_DIFFERENCE, INCONCLUSIVE, CONFORMS)
+    worst_first = (ADAPTER_WRONG, VIOLATES, INCONCLUSIVE, KNOWN_DIFFERENCE, CONFORMS)
     return next((verdict for verdict in worst_first if verdict in verdicts), UNSUPPORTED)
 
 

@@ -21,7 +21,13 @@ from conformance.judging import VIOLATES
 from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Known, Pair, Violation, Witness
-from conformance.runfile.words import ADAPTER_WRONG, KNOWN_DIFFERENCE, STALE
+from conformance.runfile.words import (
+    ADAPTER_WRONG,
+    CONFORMS,
+    INCONCLUSIVE,
+    KNOWN_DIFFERENCE,
+    STALE,
+)
 from conformance.running import rows
 from conformance.running.block import Block, run_block
 from conformance.running.cell import Cell
@@ -49,11 +55,23 @@ class Run:
 
     @property
     def conforms(self) -> bool:
-        """Whether no implementation violates a requirement, and no known difference is stale.
+        """Whether enough was compared, and nothing is wrong: the exit status is 0."""
+        return self.exit_status == 0
 
-        A wrong adapter does not conform.
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the command.
+
+        1: an implementation violates a requirement, an adapter is wrong, or a known difference is
+        stale. 3: else, if too little was compared to say that an implementation conforms, or
+        nothing at all. 0: all conform, but for known differences.
         """
-        return not {VIOLATES, ADAPTER_WRONG} & {*self.verdicts.values()} and not self.stale
+        verdicts = {*self.verdicts.values()}
+        if {VIOLATES, ADAPTER_WRONG} & verdicts or self.stale:
+            return 1
+        if INCONCLUSIVE in verdicts or not {CONFORMS, KNOWN_DIFFERENCE} & verdicts:
+            return 3
+        return 0
 
 
 @options_of(Selection)

@@ -52,6 +52,13 @@ class Timings:
         """Whether every output that was verified is correct."""
         return all(timing.is_verified for timing in self.timings)
 
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the command: 1 if an output is wrong, 3 if no call was timed."""
+        if not self.conforms:
+            return 1
+        return 0 if any(timing.calls for timing in self.timings) else 3
+
 
 @options_of(TimingSelection)
 def time(selection: TimingSelection) -> Timings:

@@ -1,0 +1,67 @@
+"""What was asked of a cell, class by class, and how much of it is enough for a verdict.
+
+A class is a kind of case that other kinds do not stand for: each memory layout, each recipe of
+special values, invalid calls, histories of calls, relations between calls. Its counts are how many
+of its cases were due (planned, and supported by the implementation) and how many were compared.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TypeAlias
+
+Counts: TypeAlias = Mapping[str, tuple[int, int]]
+"""The cases due and the cases compared, by the name of their class."""
+
+HISTORIES, RELATIONS = "histories of calls", "relations between calls"
+LARGE = "large cases"
+
+SHARE, SMALL_SHARE, SMALL = 0.5, 0.2, 100
+"""A verdict needs half of the cases that are due; where these are fewer than 100, a fifth."""
+CLASS_SHARE = 0.1
+"""And of each class this share, but at least one; of histories and of relations one."""
+
+OF_CHECK = {
+    "layout": "memory layouts",
+    "special": "special values",
+    "reject": "invalid calls",
+    "repeat": HISTORIES,
+    "relations": RELATIONS,
+}
+"""What a run that leaves out a check does not ask, by the check."""
+
+
+def enough(counts: Counts) -> bool:
+    """Whether so many cases were compared, in all and of each class, that a verdict is due."""
+    pairs = [counts[name] for name in counts if name not in (HISTORIES, RELATIONS, LARGE)]
+    due, compared = sum(due for due, _ in pairs), sum(compared for _, compared in pairs)
+    share = SHARE if due >= SMALL else SMALL_SHARE
+    return compared >= share * due and not too_few(counts)
+
+
+def too_few(counts: Counts) -> dict[str, tuple[int, int]]:
+    """Return the classes of which too few cases were compared, with their counts."""
+    return {
+        name: (due, compared)
+        for name, (due, compared) in counts.items()
+        if due and name != LARGE and compared < _needed(name, due)
+    }
+
+
+def _needed(name: str, due: int) -> int:
+    return 1 if name in (HISTORIES, RELATIONS) else math.ceil(CLASS_SHARE * due)
+
+
+def written(counts: Counts) -> str:
+    """Return the counts as text for the run file."""
+    return json.dumps({name: list(pair) for name, pair in counts.items()})
+
+
+def read(text: str) -> dict[str, tuple[int, int]]:
+    """Return the counts that `written` wrote; none for any other text."""
+    try:
+        return {str(name): (int(due), int(done)) for name, (due, done) in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

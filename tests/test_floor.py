@@ -1,0 +1,131 @@
+"""No verdict on next to nothing: what must be compared before anything is said to conform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import Run, run
+from conformance.isolation.dispatch import close_all
+from conformance.judging import Prepared
+from conformance.registration.implementation import Implementation
+from conformance.reports import load
+from conformance.reports.headline import headline, not_asked, overall
+from conformance.reports.html import html
+from conformance.reports.markdown import markdown
+from conformance.runfile import asked
+from conformance.runfile.words import CONFORMS, INCONCLUSIVE, UNSUPPORTED
+from conformance.running import judge_cell
+from conformance.running.cell import class_of
+from tests.defects import kernels, unregistered
+
+CHOSEN: dict[str, Any] = {"operators": ["conv"], "dims": [1], "dtypes": ["float32"]}
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Any:
+    def judge(*implementations: Implementation, **chosen: Any) -> Run:
+        close_all()
+        return run(implementations, **CHOSEN | chosen, output=tmp_path / "run")
+
+    return judge
+
+
+def right(**declared: Any) -> Implementation:
+    return unregistered("right", {"conv": kernels.conv}, {"dtypes": "float32"} | declared)
+
+
+def without(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let a run end before it comes to the cases of one class, which stay planned."""
+    judge_each = judge_cell.judge_each
+
+    def leaving_out(implementation: Implementation, prepared: Any) -> Any:
+        listed: list[Prepared] = list(prepared)
+        return judge_each(implementation, (p for p in listed if class_of(p.case) != name))
+
+    init = judge_cell.CellJudge.__init__
+
+    def sorted_init(self: Any, *arguments: Any) -> None:
+        init(self, *arguments)
+        self.called.sort(key=lambda pair: class_of(pair[1].case) == name)
+
+    monkeypatch.setattr(judge_cell, "judge_each", leaving_out)
+    monkeypatch.setattr(judge_cell.CellJudge, "__init__", sorted_init)
+
+
+def test_a_correct_implementation_is_asked_of_every_class(judged: Any) -> None:
+    found = judged(right())
+    (cell,) = found.cells
+
+    assert (CONFORMS, 0, True) == (cell.verdict, found.exit_status, found.conforms)
+    assert {asked.HISTORIES, asked.RELATIONS, "invalid calls", "NaN"} < {*cell.counts}
+    assert "reversed arrays" in cell.counts
+    assert "" == not_asked(load(found.path))
+
+
+@pytest.mark.parametrize("name", ["reversed arrays", "NaN", "invalid calls"])
+def test_a_class_that_was_not_asked_is_named_and_nothing_conforms(
+    judged: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    without(monkeypatch, name)
+    found = judged(right())
+    report = load(found.path)
+
+    assert (INCONCLUSIVE, 3, False) == (found.verdicts["right"], found.exit_status, found.conforms)
+    assert INCONCLUSIVE == overall(report)
+    assert {"right": (name,)} == report.not_asked
+    assert f"Not asked: {name}." == not_asked(report)
+    for page in (markdown(report), html(report)):
+        assert f"Not asked: {name}." in page
+
+
+def test_what_an_implementation_declines_is_not_due(judged: Any) -> None:
+    found = judged(right(supports=lambda case: not case.memory.startswith("reversed")))
+    (cell,) = found.cells
+
+    assert CONFORMS == cell.verdict
+    assert "reversed arrays" not in cell.counts
+
+
+def test_a_run_of_an_implementation_that_supports_nothing_proves_nothing(judged: Any) -> None:
+    found = judged(right(supports=lambda case: "never"))
+
+    assert (UNSUPPORTED, 3, False) == (
+        found.verdicts["right"],
+        found.exit_status,
+        found.conforms,
+    )
+
+
+def test_one_inconclusive_implementation_makes_the_run_inconclusive(judged: Any) -> None:
+    few = unregistered("few", {"conv": kernels.conv}, {"dtypes": "float32", "shape_seconds": 0.1})
+    found = judged(right(), few)
+
+    assert {"right": CONFORMS, "few": INCONCLUSIVE} == found.verdicts
+    assert 3 == found.exit_status
+    assert INCONCLUSIVE == overall(load(found.path))
+    assert "1 of 2 implementations conforms, 1 inconclusive" in headline(load(found.path))
+
+
+def test_a_check_that_is_left_out_is_named(judged: Any) -> None:
+    report = load(judged(right(), tier="smoke").path)
+
+    assert not_asked(report).startswith("Not asked: memory layouts, special values, invalid calls")
+
+
+def test_half_of_the_cases_are_needed_and_a_tenth_of_each_class() -> None:
+    assert asked.enough({"ordinary calls": (400, 200), "NaN": (20, 10)})
+    assert not asked.enough({"ordinary calls": (400, 199), "NaN": (20, 10)})
+    assert not asked.enough({"ordinary calls": (400, 400), "NaN": (20, 1)})
+    assert not asked.enough({"ordinary calls": (400, 400), asked.HISTORIES: (20, 0)})
+    assert asked.enough({"ordinary calls": (400, 400), asked.LARGE: (20, 0)})
+    assert asked.enough({"ordinary calls": (50, 10)})
+
+
+def test_counts_are_read_as_they_were_written() -> None:
+    counts = {"NaN": (20, 1)}
+
+    assert counts == asked.read(asked.written(counts))
+    assert {} == asked.read("[]") == asked.read("{") == asked.read('{"NaN": "no"}')
