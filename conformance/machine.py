@@ -5,6 +5,7 @@ A run records them, and a known difference may hold on some machines alone (`con
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -15,6 +16,15 @@ from pathlib import Path
 def system() -> str:
     """Return the operating system's name, as `platform.system` has it: Linux, Darwin, Windows."""
     return platform.system()
+
+
+@cache
+def memory() -> int:
+    """Return the bytes of memory that the machine has; a large number where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on every system
+        return 2**40
 
 
 @cache

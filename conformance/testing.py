@@ -37,7 +37,7 @@ from conformance.running.cell import Cell
 from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
-from conformance.running.selection import Selection
+from conformance.running.selection import OneOrMore, Selection
 
 _SHOWN = 8
 """The number of violations that the message of a failed check shows."""
@@ -98,8 +98,8 @@ def checks(
     *,
     examples: int = 100,
     seed: int = 0,
-    suites: Iterable[str] = ("edge",),
-    dtypes: Iterable[str] | None = None,
+    suites: OneOrMore[str] = ("edge",),
+    dtypes: OneOrMore[str] | None = None,
     isolate: bool = False,
 ) -> tuple[Check, ...]:
     """Return the checks of the operators that ``implementation`` has.
@@ -134,8 +134,8 @@ def parametrize_with_checks(
     *,
     examples: int = 100,
     seed: int = 0,
-    suites: Iterable[str] = ("edge",),
-    dtypes: Iterable[str] | None = None,
+    suites: OneOrMore[str] = ("edge",),
+    dtypes: OneOrMore[str] | None = None,
     isolate: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Parametrize a test with arguments ``implementation`` and ``check``, one item for each check.

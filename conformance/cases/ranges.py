@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_EXAMPLES = 1_000_000
+"""The most cases that are generated for an operator and dimension."""
+EXAMPLE_BYTES = 30_000
+"""The memory that an example takes, with what is derived from it, about: all of them are held."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ranges:

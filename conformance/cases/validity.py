@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from conformance.case import Case
 from conformance.cases import invalid
+from conformance.cases.limits import check_size
 from conformance.errors import CaseError
 from conformance.operators.validity import validate_call
 
 
 def validate(case: Case) -> None:
-    """Raise `CaseError`, naming the field, if ``case`` is not a valid case."""
+    """Raise `CaseError`, naming the field, if ``case`` is not a valid case, or is too large."""
     validate_call(case)
+    check_size(case)
     if case.invalid and not invalid.applies(case):
         raise CaseError(
             f"case {case.operator}: invalid={case.invalid!r}; allowed: the name of a mistake that "

@@ -41,9 +41,9 @@ class _Whole(click.IntRange):
     name = "integer"  # click's own is "integer range", in messages too
 
 
-def whole(minimum: int) -> click.IntRange:
-    """Return the type of an option that takes whole numbers from ``minimum`` on."""
-    return _Whole(minimum)
+def whole(minimum: int, maximum: int | None = None) -> click.IntRange:
+    """Return the type of an option that takes whole numbers from ``minimum`` to ``maximum``."""
+    return _Whole(minimum, maximum)
 
 
 class _Seconds(click.FloatRange):

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from conformance.cases.ranges import MOST_EXAMPLES
 from conformance.cli import options, progress
 from conformance.dtypes import DTYPES
 from conformance.operators import OPERATORS
@@ -45,7 +46,12 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @options.many(
     "--suite", "suites", read=_suites, help="Curated suites to judge on; 'none' for no suite."
 )
-@click.option("--examples", "-n", type=options.whole(0), help="Cases an operator and dimension.")
+@click.option(
+    "--examples",
+    "-n",
+    type=options.whole(0, MOST_EXAMPLES),
+    help=f"Cases an operator and dimension, at most {MOST_EXAMPLES}.",
+)
 @click.option("--seconds", type=options.seconds(), help="Time budget of a cell.")
 @options.seed
 @click.option("--tier", default="default", show_default=True, help="smoke, default or full.")
@@ -124,6 +130,7 @@ def _state(path: Path) -> tuple[int, int] | None:
 @contextlib.contextmanager
 def _executor(jobs: int) -> Iterator[Executor | None]:
     """Start ``jobs`` processes whose engines share the cores, instead of taking all cores each."""
+    jobs = min(jobs, 3 * len(OPERATORS))  # there are no more blocks to judge
     if jobs == 1:
         yield None
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from conformance.cases.ranges import MOST_EXAMPLES
 from conformance.cli import options
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ _IN = " " * 21
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(1),
+    type=options.whole(1, MOST_EXAMPLES),
     default=500,
     show_default=True,
     metavar="N",
-    help="Cases an operator, for --coverage.",
+    help=f"Cases an operator, for --coverage, at most {MOST_EXAMPLES}.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@options.seed
 @options.as_json
 def command(spec: str | None, coverage: bool, count: int, seed: int, as_json: bool) -> None:
     """Show ranges, tiers and suites; with --coverage, the pairs and triples of classes reached.

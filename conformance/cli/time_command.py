@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from conformance.cli import options, progress
+from conformance.timing import LIMITS
 from conformance.timing import threads as thread_pools
 
 
@@ -15,9 +16,9 @@ from conformance.timing import threads as thread_pools
 @click.argument("layers", nargs=-1, metavar="[LAYER]...")
 @options.implementations
 @click.option("--baseline", metavar="NAME", help="What ratios are to; default: the fastest.")
-@click.option("--rounds", type=options.whole(1), default=20, show_default=True)
-@click.option("--warmup", type=options.whole(0), default=2, show_default=True)
-@click.option("--threads", type=options.whole(1), default=1, show_default=True)
+@click.option("--rounds", type=options.whole(*LIMITS["rounds"]), default=20, show_default=True)
+@click.option("--warmup", type=options.whole(*LIMITS["warmup"]), default=2, show_default=True)
+@click.option("--threads", type=options.whole(*LIMITS["threads"]), default=1, show_default=True)
 @click.option(
     "--seconds",
     type=options.seconds(),

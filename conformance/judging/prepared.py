@@ -9,6 +9,7 @@ import numpy as np
 from conformance.calling import Array, Inputs
 from conformance.case import Case
 from conformance.cases.data import make_inputs
+from conformance.cases.limits import check_windows
 from conformance.judging.bound import Accuracy, bound
 from conformance.operators import OPERATORS, nonfinite
 from conformance.operators.base import Reference
@@ -25,7 +26,8 @@ class Prepared:
 
     @classmethod
     def of(cls, case: Case) -> Prepared:
-        """Make the inputs and the reference of a valid case."""
+        """Make the inputs and the reference of a valid case; `CaseError` if it is too large."""
+        check_windows(case)
         with np.errstate(all="ignore"):  # an implementation may have turned warnings into errors
             inputs = make_inputs(case)
             if case.invalid:

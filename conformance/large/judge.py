@@ -14,6 +14,7 @@ import numpy as np
 from conformance.calling import Array, Inputs, Observation, Request
 from conformance.case import Case
 from conformance.cases.data import make_inputs
+from conformance.cases.limits import check_window, check_windows
 from conformance.dtypes import FLOATS
 from conformance.isolation.dispatch import call_once
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation, judge_prepared
@@ -35,6 +36,14 @@ def is_large(case: Case) -> bool:
     return case.data == "integers" and work(case) >= WORK
 
 
+def check_judgeable(case: Case) -> None:
+    """Raise `CaseError` if a valid case is too large for the way in which it would be judged."""
+    if is_large(case):
+        check_window(case)
+    else:
+        check_windows(case)
+
+
 @dataclass(frozen=True, slots=True)
 class Large:
     """A large case with its inputs and its verifier, made once for all implementations."""
@@ -45,7 +54,8 @@ class Large:
 
     @classmethod
     def of(cls, case: Case) -> Large:
-        """Make the inputs and the verifier of a case on whole numbers."""
+        """Make the inputs and the verifier of a case on whole numbers; `CaseError` if too large."""
+        check_window(case)
         inputs = make_inputs(case)
         return cls(case, inputs, verifier(case, inputs, case.seed))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+
+from conformance.machine import memory
 
 _SECONDS_OF_WORK = 2e-5
 """Seconds allowed for a multiply-accumulate: a loop in plain Python takes a tenth of that."""
@@ -47,7 +48,7 @@ class Limits:
     @property
     def bytes(self) -> int:
         """Return the memory limit in bytes."""
-        return self.memory or _physical_memory() // 2
+        return self.memory or memory() // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,3 @@ class Place:
     name: str
     """The name under which it is registered there."""
     limits: Limits
-
-
-def _physical_memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return 2**40

@@ -14,6 +14,7 @@ from conformance.isolation.remote_plugins import Supports
 from conformance.judging import Verdict
 from conformance.judging.attribution import WRONG_RESULT, citable
 from conformance.known.difference import KnownDifference
+from conformance.large.judge import check_judgeable
 from conformance.registration.implementation import Implementation
 from conformance.runfile.tables import Known
 from conformance.runfile.words import (
@@ -129,12 +130,13 @@ def _declining_fatal_cases(
 
 
 def check(implementation: Implementation, known: Iterable[KnownDifference]) -> None:
-    """Raise `RegistrationError` for an entry whose case is not valid, or not covered by it."""
+    """Raise `RegistrationError` for an entry whose case is not valid, too large or not covered."""
     origin = f"{implementation.origin}: implementation '{implementation.name}'"
     for entry in known:
         head = f"{origin}: known difference {entry.requirement}"
         try:
             case = parse_valid(entry.case)
+            check_judgeable(case)
         except CaseError as problem:
             raise RegistrationError(f"{head}: {problem}") from None
         if not entry.holds(case):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.cases.ranges import EXAMPLE_BYTES, MOST_EXAMPLES
 from conformance.dtypes import DTYPES, available
 from conformance.errors import ConformanceError
 from conformance.known.difference import KnownDifference
 from conformance.known.reading import read_known
+from conformance.machine import memory
 from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.registration.registry import get
 from conformance.requirements import CHECKS
 from conformance.running import known_in_run
-from conformance.running.selection import Selection
+from conformance.running.selection import OneOrMore, Selection, check_seconds, check_whole, several
 from conformance.spec import Spec, Tier, load
 
 
@@ -66,7 +68,8 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         )
     tier = spec.tiers[selection.tier]
     _check_known(implementations, known)
-    suites = tier.suites if selection.suites is None else tuple(dict.fromkeys(selection.suites))
+    suites = several(tier.suites if selection.suites is None else selection.suites)
+    suites = tuple(dict.fromkeys(suites))
     for name in suites:
         spec.suite(name)
     dtypes = _choose("dtype", selection.dtypes, spec.ranges.dtypes, DTYPES)
@@ -77,10 +80,14 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         if any(dtype in implementation.dtypes for implementation in implementations)
     )
     examples = tier.examples if selection.examples is None else selection.examples
-    if examples < 0:
-        raise ConformanceError(f"examples={examples}; a whole number, 0 or more")
-    if selection.seconds is not None and not selection.seconds > 0:
-        raise ConformanceError(f"seconds={selection.seconds}; a number above 0")
+    check_whole("examples", examples, 0, MOST_EXAMPLES)
+    if examples * EXAMPLE_BYTES > memory():
+        raise ConformanceError(
+            f"examples={examples}; their cases take about {examples * EXAMPLE_BYTES / 2**30:.0f} "
+            f"GiB of memory, of {memory() / 2**30:.0f}: choose fewer, or another seed for more"
+        )
+    check_whole("seed", selection.seed, 0)
+    check_seconds(selection.seconds)
     checks = _choose("check", selection.checks, tier.checks, CHECKS)
     if not examples and not suites and not _WITHOUT_EXAMPLES & {*checks}:
         raise ConformanceError(
@@ -132,12 +139,12 @@ def _check_known(
 
 
 def _choose(
-    name: str, chosen: Iterable[Any] | None, default: Sequence[Any], known: Sequence[Any]
+    name: str, chosen: OneOrMore[Any] | None, default: Sequence[Any], known: Sequence[Any]
 ) -> tuple[Any, ...]:
     """Return the ``chosen`` values in the order of the ``known`` values, or the default."""
     if chosen is None:
         return tuple(default)
-    values = set(chosen)
+    values = set(several(chosen))
     for value in values - set(known):
         raise ConformanceError(
             f"{name} '{value}' is unknown; known are {', '.join(map(str, known))}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import isolated
@@ -23,35 +23,49 @@ from conformance.spec import Spec
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with (steps done, steps planned, current activity)."""
 
+Given = TypeVar("Given")
+OneOrMore: TypeAlias = Given | Iterable[Given]
+"""What may be given alone, or several in a list."""
+
 Options = ParamSpec("Options")
 Chosen = TypeVar("Chosen")
 Result = TypeVar("Result")
 
 
+def several(given: Any) -> tuple[Any, ...]:
+    """Return what is given as a tuple, whether it is one thing or an iterable of them."""
+    if isinstance(given, (str, Path)) or not isinstance(given, Iterable):
+        return (given,)
+    return tuple(given)
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The choice of what is judged, and how. None means all there are, or what the tier says."""
+    """The choice of what is judged, and how. None means all there are, or what the tier says.
 
-    implementations: Iterable[object] | None = None
+    What may be several may also be given alone: ``operators="conv"``, ``dims=2``.
+    """
+
+    implementations: OneOrMore[object] | None = None
     """Names, registered functions, modules or `Implementation` objects. None means those of the
     plugins, or else all that are registered."""
     _: KW_ONLY
-    plugins: Iterable[str | Path] = ()
+    plugins: OneOrMore[str | Path] = ()
     """Files that register implementations; they are loaded first."""
-    environments: Iterable[Environment] = ()
+    environments: OneOrMore[Environment] = ()
     """Implementations in other interpreters."""
     isolate: bool | None = None
     """Whether calls are made in worker processes. None means that they are for plugins and for
     implementations that need a package."""
     limits: Limits | None = None
     """The limits of a worker; None means the default limits."""
-    operators: Iterable[str] | None = None
-    dims: Iterable[int] | None = None
+    operators: OneOrMore[str] | None = None
+    dims: OneOrMore[int] | None = None
     """Spatial dimensions; None means all of the spec's ranges."""
-    dtypes: Iterable[str] | None = None
+    dtypes: OneOrMore[str] | None = None
     """None means all of the spec's ranges, and those that an implementation declares besides."""
-    checks: Iterable[str] | None = None
-    suites: Iterable[str] | None = None
+    checks: OneOrMore[str] | None = None
+    suites: OneOrMore[str] | None = None
     """Curated suites; None means those of the tier, and its layers of networks."""
     examples: int | None = None
     """How many cases are generated for an operator and dimension; a third for a gradient."""
@@ -83,9 +97,9 @@ class Selection:
         """
         limits = self.limits or Limits()
         plugins = itertools.chain.from_iterable(
-            load_for(file, self.isolate, limits) for file in self.plugins
+            load_for(file, self.isolate, limits) for file in several(self.plugins)
         )
-        return tuple(plugins), tuple(other.load(limits) for other in self.environments)
+        return tuple(plugins), tuple(other.load(limits) for other in several(self.environments))
 
     def isolated(self, implementation: Implementation) -> Implementation:
         """Return an implementation whose calls are made in a worker, if that is chosen.
@@ -105,12 +119,12 @@ def implementations_of(selection: Selection) -> tuple[Implementation, ...]:
     if chosen is None:
         judges = choose_implementations(None, (*plugins, *remote) if plugins else ())
     else:
-        judges = choose_implementations((*chosen, *remote), ())
+        judges = choose_implementations((*several(chosen), *remote), ())
     return tuple(map(selection.isolated, judges))
 
 
 def choose_implementations(
-    chosen: Iterable[object] | None, loaded: Sequence[Implementation]
+    chosen: OneOrMore[object] | None, loaded: Sequence[Implementation]
 ) -> tuple[Implementation, ...]:
     """Return the ``chosen`` implementations, or else those that were ``loaded``, or else all.
 
@@ -123,7 +137,7 @@ def choose_implementations(
             if implementation.installed or implementation.package
         ]
     else:
-        selected = [find(implementation) for implementation in chosen]
+        selected = [find(implementation) for implementation in several(chosen)]
         for implementation in selected:
             if not implementation.installed:
                 raise ConformanceError(
@@ -132,6 +146,20 @@ def choose_implementations(
     if not selected:
         raise ConformanceError("no implementation is registered; see `convformance list`")
     return tuple(dict.fromkeys(selected))
+
+
+def check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raise `ConformanceError` unless ``value`` is a whole number from ``least`` to ``most``."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        end = "or more" if most is None else f"to {most}"
+        raise ConformanceError(f"{name}={value!r}; a whole number, {least} {end}")
+
+
+def check_seconds(value: object) -> None:
+    """Raise `ConformanceError` unless ``value`` is a positive number; None stands for a default."""
+    if value is not None and not (isinstance(value, (int, float)) and value > 0):  # NaN is not
+        raise ConformanceError(f"seconds={value!r}; a number above 0")
 
 
 def options_of(

@@ -14,7 +14,7 @@ from typing import Any
 
 from conformance.case import RECIPES
 from conformance.cases.draft import least_work
-from conformance.cases.ranges import LIMITS, Ranges
+from conformance.cases.ranges import LIMITS, MOST_EXAMPLES, Ranges
 from conformance.dtypes import FLOATS
 from conformance.errors import SpecError
 from conformance.requirements import CHECKS
@@ -183,7 +183,7 @@ def _read_tiers(table: Table, tiers: dict[str, Tier], suites: Suites) -> dict[st
 def _read_tier(table: Table, suites: Suites) -> dict[str, Any]:
     """Return the fields that the table of one tier has."""
     readers: dict[str, Callable[[str], Any]] = {
-        "examples": lambda field: table.whole(field, 0, 1_000_000),
+        "examples": lambda field: table.whole(field, 0, MOST_EXAMPLES),
         "seconds": lambda field: table.number(field, 0.001, 100_000),
         "total": lambda field: table.number(field, 0.001, 10_000_000),
         "suites": lambda field: table.names(field, suites, least=0),

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conformance.case import Case
+from conformance.cases.limits import check_window
 from conformance.cases.validity import is_valid, parse_valid
 from conformance.dtypes import FLOATS
 from conformance.errors import ConformanceError
@@ -64,6 +65,7 @@ def choose(names: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) ->
                     f"case {pattern}: only valid calls of {', '.join(TIMED)} in a floating-point "
                     f"dtype are timed"
                 )
+            check_window(case)
             case = case.replace(data="integers", seed=seed, memory="contiguous")
             matches = [Layer(case.id, case)]
         else:

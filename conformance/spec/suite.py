@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +21,6 @@ FIELDS = ("name", "operator", "x", "w", *_TUPLES, "padding", "groups", *_FLAGS, 
 
 _LARGEST = 1_000_000
 """The largest number in a case: a larger one is a typo."""
-_ELEMENTS = 2**28
-"""The most elements that an array of a case may have: 2 GiB in float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +128,6 @@ def _read_case(table: Table) -> SuiteCase:
         validate(case)
     except CaseError as problem:
         raise table.failure(str(problem).partition(": ")[2]) from None
-    output = FORWARD[case.operator].output_shape(case)
-    for field, shape in {"x": case.x, "w": case.w or (), "output": output}.items():
-        if math.prod(shape) > _ELEMENTS:
-            raise table.failure(f"{field} {shape} is too large; allowed: {_ELEMENTS} elements")
     return SuiteCase(table.text("name"), case, table.values.get("why", ""))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
@@ -12,19 +11,27 @@ from conformance.errors import ConformanceError
 from conformance.registration.implementation import Implementation
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import find
-from conformance.running.selection import Progress, choose_implementations
+from conformance.running.selection import (
+    OneOrMore,
+    Progress,
+    check_seconds,
+    check_whole,
+    choose_implementations,
+    several,
+)
 from conformance.spec import Spec, load
 from conformance.spec.layers import Layer, choose
+from conformance.timing import LIMITS
 
 
 @dataclass(frozen=True, slots=True)
 class TimingSelection:
     """The choice of what is timed, and for how long."""
 
-    implementations: Iterable[object] | None = None
+    implementations: OneOrMore[object] | None = None
     """Names, registered functions, modules or `Implementation` objects. None means those of the
     plugins, or else all that are installed."""
-    layers: Iterable[str] | None = None
+    layers: OneOrMore[str] | None = None
     """Names of network layers, globs of them, or case ids. None means a few small layers."""
     _: KW_ONLY
     baseline: object | None = None
@@ -40,7 +47,7 @@ class TimingSelection:
     """The dtype of layers that are chosen by name."""
     spec: Spec | str | Path | None = None
     """A spec, or a file that overrides parts of the packaged one."""
-    plugins: Iterable[str | Path] = ()
+    plugins: OneOrMore[str | Path] = ()
     """Files that register implementations; they are loaded first."""
     output: str | Path = "convformance-time"
     """The folder that run.sqlite is written into."""
@@ -66,20 +73,19 @@ def resolve(selection: TimingSelection) -> TimingPlan:
 
     Raises `ConformanceError` for an unknown name, and for a number that is out of its range.
     """
-    loaded = list(itertools.chain.from_iterable(map(load_plugin, selection.plugins)))
-    for name, least in (("rounds", 1), ("warmup", 0), ("threads", 1)):
-        value = getattr(selection, name)
-        if value < least:
-            raise ConformanceError(f"{name}={value}; a whole number, {least} or more")
-    if not selection.seconds > 0:
-        raise ConformanceError(f"seconds={selection.seconds}; a positive number")
+    loaded = list(itertools.chain.from_iterable(map(load_plugin, several(selection.plugins))))
+    for name, (least, most) in LIMITS.items():
+        check_whole(name, getattr(selection, name), least, most)
+    check_whole("seed", selection.seed, 0)
+    check_seconds(selection.seconds)
     dtype = selection.dtype
     if dtype not in FLOATS:
         raise ConformanceError(f"dtype '{dtype}' cannot be timed; choose {', '.join(FLOATS)}")
     numpy_dtype(dtype)  # raises where its package is missing
     spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
     implementations = choose_implementations(selection.implementations, loaded)
-    layers = choose(selection.layers, spec, dtype=dtype, seed=selection.seed)
+    chosen = None if selection.layers is None else several(selection.layers)
+    layers = choose(chosen, spec, dtype=dtype, seed=selection.seed)
     timed = [implementation for implementation in implementations if implementation.installed]
     baseline = None if selection.baseline is None else find(selection.baseline)
     if baseline is not None and baseline not in timed:
