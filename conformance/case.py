@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from conformance.dtypes import DTYPES
-from conformance.errors import CaseError
+from conformance.dtypes import DTYPES, meant_dtype
+from conformance.errors import CaseError, did_you_mean
 from conformance.signatures import SIGNATURES
 
 Shape: TypeAlias = tuple[int, ...]
@@ -185,6 +185,7 @@ def _pairs(values: Padding) -> str:
 
 # --- parsing ------------------------------------------------------------------------------------
 
+_HEADS = tuple(f"{operator}{dims}d" for operator in SIGNATURES for dims in (1, 2, 3))
 _HEAD = re.compile(r"([a-z_]+?)([123])d")
 _DATA = re.compile(r"([a-z]+)@(\d+)")
 
@@ -222,12 +223,14 @@ def _parse(text: str) -> Case:
     match = _HEAD.fullmatch(head)
     if match is None or match[1] not in SIGNATURES:
         raise CaseError(
-            f"case id '{text}': '{head}' is not an operator with its dimensions; allowed: "
+            f"case id '{text}': '{head}' is not an operator with its dimensions; "
+            f"{did_you_mean(head, _HEADS)}allowed: "
             f"{', '.join(SIGNATURES)} followed by 1d, 2d or 3d, such as conv2d"
         )
     if not parts or parts[0] not in DTYPES:
+        hint = did_you_mean(parts[0], DTYPES, meant_dtype(parts[0])) if parts else ""
         raise CaseError(
-            f"case id '{text}': the second field is the dtype; allowed: {', '.join(DTYPES)}"
+            f"case id '{text}': the second field is the dtype; {hint}allowed: {', '.join(DTYPES)}"
         )
     values: dict[str, Any] = {"operator": match[1], "dtype": parts[0]}
     for part in parts[1:]:
@@ -266,7 +269,9 @@ def _parse_field(part: str, text: str) -> tuple[str, dict[str, Any]]:
     match = _DATA.fullmatch(part)
     if match is not None and match[1] in (*RECIPES, *SPECIAL_RECIPES):
         return "data", {"data": match[1], "seed": int(match[2])}
+    hint = did_you_mean(name.split("@")[0], (*_VALUES, *_FLAGS, *RECIPES, *SPECIAL_RECIPES))
     raise CaseError(
-        f"case id '{text}': '{part}' is not a field; allowed: {', '.join((*_VALUES, *_FLAGS))} "
+        f"case id '{text}': '{part}' is not a field; {hint}"
+        f"allowed: {', '.join((*_VALUES, *_FLAGS))} "
         f"and the data, one of {', '.join(f'{recipe}@SEED' for recipe in RECIPES)}"
     )

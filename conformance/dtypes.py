@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,31 @@ DEFAULT_ACCUMULATOR = {name: own.accumulate for name, own in TRAITS.items() if o
 """What an implementation is expected to accumulate in, where that is not the dtype itself."""
 
 
+_CALLED_OTHERWISE = {
+    "half": "float16",
+    "single": "float32",
+    "float": "float32",
+    "double": "float64",
+    "bfloat": "bfloat16",
+    "char": "int8",
+    "byte": "uint8",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+}
+"""The names that languages and frameworks have for some dtypes."""
+_ABBREVIATED = re.compile(r"(bf|fp|f|float|bfloat|i|s|int|u|uint)(8|16|32|64)(?:_t)?")
+_KINDS = {"b": "bfloat", "f": "float", "i": "int", "s": "int", "u": "uint"}
+
+
+def meant_dtype(name: object) -> str:
+    """Return the dtype that another name of it, such as fp32 or torch.half, stands for, or ""."""
+    plain = str(name).rpartition(".")[2].casefold()
+    match = _ABBREVIATED.fullmatch(plain)
+    full = f"{_KINDS[match[1][0]]}{match[2]}" if match else _CALLED_OTHERWISE.get(plain, "")
+    return full if full in DTYPES else ""
+
+
 def available(name: str) -> bool:
     """Whether arrays of this dtype can be made here: the package that it needs is installed."""
     package = TRAITS[name].package
@@ -128,16 +154,14 @@ def available(name: str) -> bool:
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return the NumPy dtype called ``name``; raise `ConformanceError` for an unknown one."""
     if name not in DTYPES:
-        raise ConformanceError(f"dtype '{name}' is unknown; known are {', '.join(DTYPES)}")
+        raise ConformanceError(unknown("dtype", name, DTYPES, meant=meant_dtype(name)))
     package = TRAITS[name].package
     if package is None:
         return np.dtype(name)
     try:
         module = importlib.import_module(package)
     except ImportError:
-        raise ConformanceError(
-            f"dtype '{name}' needs {package}: pip install 'convformance[half]'"
-        ) from None
+        raise ConformanceError(f"dtype '{name}' needs {package}: pip install {package}") from None
     dtype: np.dtype[Any] = np.dtype(getattr(module, name))
     return dtype
 

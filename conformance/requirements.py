@@ -10,7 +10,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Literal
 
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, did_you_mean
 
 _HEADING = re.compile(
     r"### (?P<id>[A-Z]+-[1-9][0-9]*): (?P<title>.+) "
@@ -50,7 +50,8 @@ def requirement(id: str) -> Requirement:
     if id not in by_id:
         group = id.partition("-")[0].upper()
         near = [key for key in by_id if key.startswith(f"{group}-")] or by_id
-        raise ConformanceError(f"requirement '{id}' is unknown; known are {', '.join(near)}")
+        hint = did_you_mean(id, (), id.upper() if id.upper() in by_id else "")  # numbers alone
+        raise ConformanceError(f"requirement '{id}' is unknown; {hint}known are {', '.join(near)}")
     return by_id[id]
 
 

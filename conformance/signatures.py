@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from conformance.dtypes import DTYPES, FLOATS
@@ -57,3 +58,34 @@ SIGNATURES: dict[str, Signature] = {
     "avg_pool_grad": Signature(("grad", "input_shape"), _AVG_POOL),
 }
 """Every operator by name, in the order in which tables list them."""
+
+_CALLED_OTHERWISE = {
+    "convolution": "conv",
+    "correlation": "conv",
+    "crosscorrelation": "conv",
+    "depthwiseconv": "conv",
+    "deconv": "conv_transpose",
+    "deconvolution": "conv_transpose",
+    "transposedconv": "conv_transpose",
+    "transposeconv": "conv_transpose",
+    "transposedconvolution": "conv_transpose",
+    "maxpooling": "max_pool",
+    "averagepool": "avg_pool",
+    "averagepooling": "avg_pool",
+    "avgpooling": "avg_pool",
+    "meanpool": "avg_pool",
+}
+"""The names that frameworks have for some operators, without "_" and in small letters."""
+_WITH_DIMS = re.compile(r"([123])d?(?=[a-z]|$)")
+
+
+def meant_operator(name: object) -> str:
+    """Return what another name of an operator, such as conv2d or MaxPool, stands for, or ""."""
+    plain = re.sub("[_-]", "", str(name).casefold())
+    dims = _WITH_DIMS.search(plain)
+    plain = _WITH_DIMS.sub("", plain)
+    names = {operator.replace("_", ""): operator for operator in SIGNATURES}
+    operator = (names | _CALLED_OTHERWISE).get(plain, "")
+    if operator and dims:
+        return f"{operator} in {dims[1]} dimensions (-o {operator} --dims {dims[1]})"
+    return operator

@@ -170,7 +170,10 @@ def test_a_seed_too_long_to_read_is_refused() -> None:
         (ID.replace("w=6", "w=six"), "'w=six,2,3,2' cannot be read; write it like w=4,3,3,3"),
         (ID.replace("groups=2", "groups"), "'groups' cannot be read; write it like groups=2"),
         (ID.replace("groups=2", "padding=1,1"), "write it like padding=1/0,0/0"),
-        (ID.replace("groups=2", "group=2"), "'group=2' is not a field; allowed: x, w"),
+        (
+            ID.replace("groups=2", "group=2"),
+            "'group=2' is not a field; did you mean groups? allowed: x, w",
+        ),
         (ID.replace("integers", "random"), "'random@0' is not a field"),
         (ID + ":normal@1", "'data' is given twice"),
         (ID + ":groups=2", "'groups' is given twice"),

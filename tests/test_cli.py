@@ -479,8 +479,22 @@ MISTAKES = [
     (["run", "--frobnicate"], ["--frobnicate"]),
     (["run", "extra"], ["extra"]),
     (["run", "-i", "nope"], ["implementation 'nope' is unknown", "im2col"]),
+    (["run", "-i", "im2coll"], ["did you mean im2col?", "`convformance list` lists them"]),
+    (["run", "-i", "im2col@old"], ["did you mean --python im2col@old=/path/to/python?"]),
     (["run", "-i", "naive,"], ["an empty name"]),
     (["run", "--operator", "nope"], ["operator 'nope' is unknown", "conv_transpose"]),
+    (["run", "-o", "conv2d"], ["operator 'conv2d' is unknown", "-o conv --dims 2"]),
+    (["run", "-o", "ConvTranspose3d"], ["-o conv_transpose --dims 3"]),
+    (["run", "-o", "conv2d_input_grad"], ["-o conv_input_grad --dims 2"]),
+    (["run", "-o", "MaxPool"], ["did you mean max_pool?"]),
+    (["run", "-o", "deconvolution"], ["did you mean conv_transpose?"]),
+    (["run", "--dtype", "fp32"], ["dtype 'fp32' is unknown", "did you mean float32?"]),
+    (["run", "--dtype", "torch.half"], ["did you mean float16?"]),
+    (["run", "--dtype", "bf16"], ["did you mean bfloat16?"]),
+    (["run", "--check", "layouts"], ["did you mean layout?"]),
+    (["run", "--suite", "egde"], ["did you mean edge?"]),
+    (["run", "--tier", "ful"], ["did you mean full?"]),
+    (["run", "--python", "im2cool@old=python3"], ["did you mean im2col?"]),
     (["run", "--dims", "4"], ["--dims", "'4'", "1, 2, 3"]),
     (["run", "--dtype", "nope"], ["dtype 'nope' is unknown", "float32"]),
     (["run", "--suite", "nope"], ["suite 'nope' is unknown", "edge"]),
@@ -501,6 +515,12 @@ MISTAKES = [
     (["replay"], ["CASE_ID"]),
     (["replay", ""], ["case id ''"]),
     (["replay", "nonsense"], ["case id 'nonsense'", "conv2d"]),
+    (["replay", "Conv2d:float32:x=1,1,1"], ["'Conv2d'", "did you mean conv2d?"]),
+    (["replay", "conv1d:fp32:x=1,1,1"], ["dtype", "did you mean float32?"]),
+    (["replay", f"{SHORT}:integer@0"], ["'integer@0'", "did you mean integers?"]),
+    (["replay", f"{SHORT}:stirde=2:integers@0"], ["'stirde=2'", "did you mean stride?"]),
+    (["replay", f"{SHORT}:memory=reverse:integers@0"], ["did you mean reversed?"]),
+    (["replay", f"{SHORT}:invalid=stride-zeros:integers@0"], ["did you mean stride-zero?"]),
     (["replay", SHORT], ["the data is missing", "integers@SEED"]),
     (["replay", f"{SHORT}:stride=x:integers@0"], ["stride=x", "write it like stride=2,1"]),
     (["replay", f"{SHORT}:nope=1:integers@0"], ["nope=1", "not a field"]),
@@ -511,6 +531,7 @@ MISTAKES = [
     (["report", "missing.sqlite"], ["missing.sqlite", "no such file"]),
     (["report", "."], ["run file ."]),
     (["time", "--output", ""], ["--output"]),
+    (["time", "resnet50/conv12"], ["did you mean resnet50/", "--list-layers` lists them"]),
     (["time", "-i", "nope"], ["implementation 'nope' is unknown"]),
     (["spec", "--spec", "missing.toml"], ["missing.toml", "no such file"]),
 ]
@@ -580,6 +601,15 @@ def test_a_wrong_spec_file_is_one_line(call: Any, text: str, words: list[str]) -
     assert_one_line(call("run", "--spec", "mine.toml"), "mine.toml", *words)
 
     assert {Path("mine.toml")} == files()
+
+
+def test_an_unknown_name_is_told_the_names_of_the_plugin_first(call: Any) -> None:
+    Path("mine.py").write_text(PLUGIN.format(name="my-own-conv", body="return x"))
+
+    assert_one_line(
+        call("run", "--plugin", "mine.py", "-i", "my-conv"),
+        "'my-conv' is unknown; yours are my-own-conv; did you mean my-own-conv? known are im2col",
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 100, b"SQLite format 3\0"])

@@ -150,11 +150,11 @@ def test_a_plugin_alone_is_judged(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"operators": ["convolution"]}, "operator 'convolution' is unknown; known are conv, "),
+        ({"operators": ["convolution"]}, "operator 'convolution' is unknown; did you mean conv? "),
         ({"dims": [4]}, "dims '4' is unknown; known are 1, 2, 3"),
-        ({"dtypes": ["float8"]}, "dtype 'float8' is unknown; known are "),
-        ({"checks": ["results"]}, "check 'results' is unknown; known are result, "),
-        ({"suites": ["edges"]}, "suite 'edges' is unknown; known are "),
+        ({"dtypes": ["float8"]}, "dtype 'float8' is unknown; did you mean "),
+        ({"checks": ["results"]}, "check 'results' is unknown; did you mean result"),
+        ({"suites": ["edges"]}, "suite 'edges' is unknown; did you mean edge"),
         ({"tier": "quick"}, "tier 'quick' is unknown; known are "),
         ({"examples": -1}, "examples=-1; a whole number, 0 or more"),
         ({"seconds": 0.0}, "seconds=0.0; a number above 0"),

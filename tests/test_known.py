@@ -363,7 +363,10 @@ def test_versions_are_compared_by_their_numbers(
         ({"requirement": "CONV-99"}, "'CONV-99': no such requirement"),
         ({"reason": " "}, "reason is empty; say why"),
         ({"where": {}}, "where={}; say which cases"),
-        ({"where": {"dilations": 2}}, "where has no 'dilations'; known are operator, dims"),
+        (
+            {"where": {"dilations": 2}},
+            "where has no 'dilations'; did you mean dilation? known are oper",
+        ),
         ({"where": {"dilation": ">x"}}, "where dilation='>x'; a value, several, or a comparison"),
         ({"where": {"dilation": 1.5}}, "where dilation=1.5; a value, several, or a comparison"),
         ({"versions": "2.14"}, "versions='2.14'; write comparisons"),

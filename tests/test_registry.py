@@ -217,7 +217,8 @@ def test_a_plugin_can_be_loaded_into_a_registry(write: Write) -> None:
     [
         ({"layout": "NCHWc"}, "layout='NCHWc'; allowed: NCHW, NHWC"),
         ({"error": "relative"}, "error='relative'; allowed: componentwise, normwise"),
-        ({"dtypes": ("float8",)}, "dtypes='float8'; allowed: float32,"),
+        ({"dtypes": "fp32"}, "dtypes='fp32'; did you mean float32? allowed: float32,"),
+        ({"dtypes": ("float8",)}, "dtypes='float8'; did you mean float64? allowed: float32,"),
         ({"dtypes": ()}, "dtypes=(); name at least one of float32,"),
         ({"accumulate": "fp16"}, "accumulate='fp16'; allowed: bfloat16, float16, tf32,"),
         ({"multiply": ["tf32"]}, "multiply=['tf32']; allowed: bfloat16, float16, tf32,"),

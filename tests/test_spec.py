@@ -146,7 +146,8 @@ def test_an_unknown_suite_is_refused_with_those_known() -> None:
     with pytest.raises(SpecError) as caught:
         load().suite("edges")
 
-    assert str(caught.value) == "suite 'edges' is unknown; known are smoke, edge, networks"
+    told = "suite 'edges' is unknown; did you mean edge? known are smoke, edge, networks"
+    assert told == str(caught.value)
 
 
 # --- the digest ---------------------------------------------------------------------------------

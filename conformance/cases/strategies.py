@@ -23,8 +23,9 @@ from conformance.case import RECIPES, Case, Padding, Shape
 from conformance.cases.draft import Draft, fit, pool_padding
 from conformance.cases.ranges import Ranges
 from conformance.dtypes import FLOATS
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, unknown
 from conformance.operators import GRADIENTS, OPERATORS
+from conformance.signatures import meant_operator
 
 T = TypeVar("T")
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
@@ -41,7 +42,7 @@ def cases(
     """
     if operator not in OPERATORS:
         raise ConformanceError(
-            f"operator '{operator}' is unknown; known are {', '.join(OPERATORS)}"
+            unknown("operator", operator, OPERATORS, meant=meant_operator(operator))
         )
     ranges = ranges or Ranges()
     if operator in GRADIENTS:

@@ -16,7 +16,7 @@ from typing import TextIO
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, unknown
 
 _COMMANDS = {
     "list": "list every implementation, whether it is installed, and what it has",
@@ -42,9 +42,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            raise click.UsageError(
-                f"command '{cmd_name}' is unknown; known are {', '.join(_COMMANDS)}"
-            )
+            raise click.UsageError(unknown("command", cmd_name, _COMMANDS))
         module = __import__(f"conformance.cli.{cmd_name}_command", fromlist=["command"])
         command: click.Command = module.command
         return command

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from conformance.case import Case
-from conformance.errors import did_you_mean
+from conformance.errors import unknown
 
 Condition: TypeAlias = Callable[[Case], bool]
 
@@ -142,5 +142,4 @@ def complaint(condition: object) -> str:
     name = condition.removeprefix("not ") if isinstance(condition, str) else ""
     if name in CONDITIONS:
         return ""
-    hint = did_you_mean(name, CONDITIONS)
-    return f"condition {condition!r} is unknown; {hint}known are {', '.join(CONDITIONS)}"
+    return unknown("condition", condition, CONDITIONS)

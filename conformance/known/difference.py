@@ -190,7 +190,8 @@ class KnownDifference:
             )
         for name, criterion in self.where.items() if isinstance(self.where, Mapping) else ():
             if name not in _FIELDS:
-                yield f"where has no {name!r}; known are {', '.join(_FIELDS)}"
+                hint = did_you_mean(name, _FIELDS)
+                yield f"where has no {name!r}; {hint}known are {', '.join(_FIELDS)}"
             alternatives = criterion if isinstance(criterion, (tuple, list)) else [criterion]
             if not all(map(_is_criterion, alternatives)):
                 yield f"where {name}={criterion!r}; a value, several, or a comparison like '>1'"
@@ -203,7 +204,7 @@ class KnownDifference:
             )
         for name, criterion in self.machine.items():
             if name not in _MACHINE:
-                hint = did_you_mean(str(name), _MACHINE)
+                hint = did_you_mean(name, _MACHINE)
                 yield f"machine has no {name!r}; {hint}known are {', '.join(_MACHINE)}"
             pattern, example = _MACHINE[name]
             values = _several(criterion) if isinstance(criterion, (str, list, tuple)) else ()

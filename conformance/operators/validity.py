@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from conformance.case import MEMORY_LAYOUTS, RECIPES, SPECIAL_RECIPES, Case
 from conformance.dtypes import INTEGERS
-from conformance.errors import CaseError
+from conformance.errors import CaseError, did_you_mean
 from conformance.operators import OPERATORS
 from conformance.signatures import SIGNATURES
 
@@ -46,8 +46,9 @@ def _check_fields(case: Case) -> None:
     layout, _, argument = case.memory.partition("-")
     arrays = ("x", "w", "bias", "grad")
     if layout not in MEMORY_LAYOUTS or case.memory.endswith("-") or argument not in ("", *arrays):
+        hint = "" if layout in MEMORY_LAYOUTS else did_you_mean(layout, MEMORY_LAYOUTS)
         layouts = ", ".join(MEMORY_LAYOUTS)
-        raise _error(case, "memory", f"one of {layouts}, or one of an array: reversed-w")
+        raise _error(case, "memory", f"one of {layouts}, or one of an array: reversed-w", hint)
     if not _is_int(case.seed) or case.seed < 0:
         raise _error(case, "seed", "a whole number, 0 or more")
     for name in ("bias", "ceil_mode", "count_include_pad"):
@@ -89,5 +90,6 @@ def _is_shape(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(map(_is_int, value))
 
 
-def _error(case: Case, field: str, allowed: str) -> CaseError:
-    return CaseError(f"case {case.operator}: {field}={getattr(case, field)!r}; allowed: {allowed}")
+def _error(case: Case, field: str, allowed: str, hint: str = "") -> CaseError:
+    given = f"{field}={getattr(case, field)!r}"
+    return CaseError(f"case {case.operator}: {given}; {hint}allowed: {allowed}")

@@ -17,8 +17,8 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
-from conformance.dtypes import DTYPES, FORMATS
-from conformance.errors import RegistrationError
+from conformance.dtypes import DTYPES, FORMATS, meant_dtype
+from conformance.errors import RegistrationError, did_you_mean
 from conformance.known.listed import FromFile
 from conformance.requirements import conventions as known_conventions
 
@@ -53,8 +53,11 @@ def declares(
 def _dtypes(name: str, value: Sequence[str]) -> str | None:
     if not value:
         return f"{name}=(); name at least one of {', '.join(DTYPES)}"
-    check = _among(*DTYPES)
-    return next(filter(None, (check(name, dtype) for dtype in value)), None)
+    for dtype in value:
+        if dtype not in DTYPES:
+            hint = did_you_mean(dtype, DTYPES, meant_dtype(dtype))
+            return f"{name}={dtype!r}; {hint}allowed: {', '.join(DTYPES)}"
+    return None
 
 
 def _meeting(right: Callable[[Any], bool], text: str) -> Check:
@@ -83,10 +86,12 @@ def _function_of(argument: str) -> Check:
 def _conventions(name: str, value: Mapping[str, str]) -> str | None:
     for convention, alternative in value.items():
         if convention not in known_conventions():
-            return f"{name}={convention!r}; known are {', '.join(known_conventions())}"
+            hint = did_you_mean(convention, known_conventions())
+            return f"{name}={convention!r}; {hint}known are {', '.join(known_conventions())}"
         allowed = known_conventions()[convention].alternatives
         if alternative not in allowed:
-            return f"{name}[{convention!r}]={alternative!r}; allowed: {', '.join(allowed)}"
+            hint = did_you_mean(alternative, allowed)
+            return f"{name}[{convention!r}]={alternative!r}; {hint}allowed: {', '.join(allowed)}"
     return None
 
 

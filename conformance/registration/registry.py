@@ -16,7 +16,13 @@ from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
-from conformance.errors import ConformanceError, PluginError, RegistrationError, did_you_mean
+from conformance.errors import (
+    ConformanceError,
+    PluginError,
+    RegistrationError,
+    did_you_mean,
+    unknown,
+)
 from conformance.registration import entry_points
 from conformance.registration.declarations import Arguments, taking
 from conformance.registration.implementation import Implementation
@@ -84,8 +90,18 @@ class Registry:
             return by_name[name]
         if name in self._broken:
             raise PluginError(f"implementation '{name}' could not be loaded: {self._broken[name]}")
-        names = ", ".join(by_name)
-        raise ConformanceError(f"implementation '{name}' is unknown; known are {names}")
+        own = [each.name for each in by_name.values() if _is_own(each)]
+        elsewhere = name.partition("@")[0] in by_name and name not in own and "@" in name
+        raise ConformanceError(
+            unknown(
+                "implementation",
+                name,
+                by_name,
+                own=own,
+                meant=f"--python {name}=/path/to/python" if elsewhere and not own else "",
+                listing="convformance list",
+            )
+        )
 
     def find(self, thing: object) -> Implementation:
         """Return the implementation meant by a name, a registered function, a module or itself.
@@ -126,6 +142,12 @@ class Registry:
         except BaseException:
             self._implementations = before
             raise
+
+
+def _is_own(implementation: Implementation) -> bool:
+    """Whether it is of a plugin or of another interpreter, and no entry point's."""
+    elsewhere = implementation.place is not None and implementation.place.python != sys.executable
+    return elsewhere or implementation.module not in entry_points.modules()
 
 
 _in_use = Registry(entry_points=True)

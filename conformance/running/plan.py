@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.cases.ranges import EXAMPLE_BYTES, MOST_EXAMPLES
-from conformance.dtypes import DTYPES, available
-from conformance.errors import ConformanceError
+from conformance.dtypes import DTYPES, available, meant_dtype
+from conformance.errors import ConformanceError, unknown
 from conformance.known.difference import KnownDifference
 from conformance.known.reading import read_known
 from conformance.machine import memory
@@ -18,6 +18,7 @@ from conformance.registration.registry import get
 from conformance.requirements import CHECKS
 from conformance.running import known_in_run
 from conformance.running.selection import OneOrMore, Selection, check_seconds, check_whole, several
+from conformance.signatures import meant_operator
 from conformance.spec import Spec, Tier, load
 
 
@@ -63,9 +64,7 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
     spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
     known = read_known(selection.known) if selection.known is not None else {}
     if selection.tier not in spec.tiers:
-        raise ConformanceError(
-            f"tier '{selection.tier}' is unknown; known are {', '.join(spec.tiers)}"
-        )
+        raise ConformanceError(unknown("tier", selection.tier, spec.tiers))
     tier = spec.tiers[selection.tier]
     _check_known(implementations, known)
     suites = several(tier.suites if selection.suites is None else selection.suites)
@@ -146,7 +145,6 @@ def _choose(
         return tuple(default)
     values = set(several(chosen))
     for value in values - set(known):
-        raise ConformanceError(
-            f"{name} '{value}' is unknown; known are {', '.join(map(str, known))}"
-        )
+        meant = {"operator": meant_operator, "dtype": meant_dtype}.get(name, lambda value: "")
+        raise ConformanceError(unknown(name, value, known, meant=meant(value)))
     return tuple(value for value in known if value in values)

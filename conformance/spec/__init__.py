@@ -16,7 +16,7 @@ from conformance.case import RECIPES
 from conformance.cases.draft import least_work
 from conformance.cases.ranges import LIMITS, MOST_EXAMPLES, Ranges
 from conformance.dtypes import FLOATS
-from conformance.errors import SpecError
+from conformance.errors import SpecError, unknown
 from conformance.requirements import CHECKS
 from conformance.spec.suite import Suite, SuiteCase, Suites, read_suite
 from conformance.toml import Table, parse, read
@@ -66,11 +66,13 @@ class Spec:
     """The file, or ``default``."""
     digest: str
     """The digest of everything that influences cases: specs with equal digests have equal cases."""
+    own: tuple[str, ...] = ()
+    """The suites that the user's file has added, or replaced."""
 
     def suite(self, name: str) -> Suite:
         """Return the suite called ``name``; raise `SpecError` if there is none or it is wrong."""
         if name not in self.suites:
-            raise SpecError(f"suite '{name}' is unknown; known are {', '.join(self.suites)}")
+            raise SpecError(unknown("suite", name, self.suites, own=self.own))
         return self.suites[name]
 
 
@@ -79,7 +81,7 @@ def load(path: str | Path | None = None) -> Spec:
 
     Raises `SpecError`, in one line that names file, entry, field, value and the allowed values.
     """
-    ranges, tiers, suites = Ranges(), dict[str, Tier](), Suites()
+    ranges, tiers, suites, added = Ranges(), dict[str, Tier](), Suites(), tuple[str, ...]()
     for file in (DEFAULT,) if path is None else (DEFAULT, Path(path)):
         document = parse(read(file), str(file))
         document.only(("ranges", "tiers", "suites", "case"), "table")
@@ -105,7 +107,8 @@ def load(path: str | Path | None = None) -> Spec:
     for part in suites.contents():
         digest.update(part)
     source = "default" if path is None else str(path)
-    return Spec(ranges, tiers, suites, source, digest.hexdigest()[:16])
+    own = () if path is None else (*added, *((OWN,) if OWN in suites else ()))
+    return Spec(ranges, tiers, suites, source, digest.hexdigest()[:16], own)
 
 
 def _read_ranges(table: Table, base: Ranges) -> Ranges:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from conformance.case import Case
 from conformance.cases.limits import check_window
 from conformance.cases.validity import is_valid, parse_valid
 from conformance.dtypes import FLOATS
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, did_you_mean
 from conformance.operators import OPERATORS
 from conformance.spec import NETWORKS, Spec
 
@@ -82,10 +81,9 @@ def choose(names: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) ->
 
 
 def _no_layer(pattern: str, names: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.5)
-    near = near or [name for name in names if pattern.strip("*/") in name][:3]
-    hint = f"did you mean {', '.join(near)}?" if near else "see `convformance time --list-layers`"
-    return f"layer '{pattern}' is unknown; {hint}"
+    inside = [name for name in names if pattern.strip("*/") in name][:3]
+    hint = did_you_mean(pattern, names, ", ".join(inside), most=3)
+    return f"layer '{pattern}' is unknown; {hint}`convformance time --list-layers` lists them"
 
 
 def smaller(case: Case, share: float) -> Case:

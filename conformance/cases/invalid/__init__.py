@@ -22,7 +22,7 @@ from conformance.cases.data import make_inputs
 from conformance.cases.invalid import arrays, gradients, parameters
 from conformance.cases.invalid.bases import bases
 from conformance.cases.invalid.mistake import Mistake, Parameters
-from conformance.errors import CaseError
+from conformance.errors import CaseError, did_you_mean
 from conformance.operators.validity import is_valid_call
 
 __all__ = ["MISTAKES", "Mistake", "applies", "apply", "cases", "describe"]
@@ -99,8 +99,10 @@ def _find(case: Case) -> Mistake:
     if case.invalid in MISTAKES:
         return MISTAKES[case.invalid]
     near = difflib.get_close_matches(case.invalid, MISTAKES, n=4, cutoff=0)
+    hint = did_you_mean(case.invalid, MISTAKES)
     raise CaseError(
-        f"case {case}: invalid={case.invalid!r} is unknown; among the known are {', '.join(near)}"
+        f"case {case}: invalid={case.invalid!r} is unknown; {hint}"
+        f"among the known are {', '.join(near)}"
     )
 
 
