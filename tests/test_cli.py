@@ -162,7 +162,7 @@ def test_list_says_how_to_install_what_is_missing(
     (row,) = (index for index, line in enumerate(lines) if line.startswith("torch "))
 
     assert "torch - torch not installed:" == " ".join(lines[row].split())
-    assert "pip install 'convformance[torch]'" == lines[row + 1].strip()
+    assert "pip install torch" == lines[row + 1].strip()
 
 
 def test_list_has_the_implementations_of_plugins(call: Any) -> None:
@@ -623,7 +623,7 @@ def test_what_is_not_installed_cannot_be_asked_for(
     call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registered, "_version_of", lambda name: None if name == "torch" else "1.0")
-    hint = "pip install 'convformance[torch]'"
+    hint = "pip install torch"
 
     assert_one_line(call("run", "-i", "torch", *TINY), "'torch' is not installed", hint)
     assert_one_line(call("replay", CASE, "torch"), "'torch' is not installed", hint)

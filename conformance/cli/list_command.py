@@ -66,7 +66,8 @@ def _fitted(table: Sequence[tuple[str, str, str, str]], columns: int) -> Iterato
         widths[widths.index(max(widths))] -= 1
     room = max(_OPERATORS, columns - sum(widths) - 2 * len(widths))
     for *names, text in table:
-        text = text.replace("pip install ", "pip\xa0install\xa0")  # a command stays on one line
+        before, pip, command = text.partition("pip install")
+        text = before + (pip + command).replace(" ", "\xa0")  # a command stays on one line
         folded = map(textwrap.wrap, names, widths)
         parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
         for *cells, part in itertools.zip_longest(*folded, parts, fillvalue=""):

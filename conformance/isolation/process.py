@@ -166,7 +166,8 @@ class Process:
         if kind == "refused":
             raise StartError(f"interpreter {python}: {detail}")
         if kind == "failed":
-            raise StartError(str(detail))
+            where = "" if python == sys.executable else f"interpreter {python}: "
+            raise StartError(f"{where}{detail}")
         if kind != "hello" or detail != PROTOCOL:
             raise StartError(
                 f"interpreter {python}: its worker speaks protocol {detail}, this run {PROTOCOL}"

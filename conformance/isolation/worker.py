@@ -10,6 +10,7 @@ import importlib
 import mmap
 import os
 import platform
+import shlex
 import sys
 import time
 import warnings
@@ -60,7 +61,7 @@ def serve(requests: int, answers: int, page: int) -> NoReturn:
     if path is not None:
         sys.path[:] = path
     warnings.simplefilter("ignore")  # given once a process at most: no part of an answer
-    implementations = _load(target, name, pipe)
+    implementations = _load(target, name, pipe, there=path is None)
     declared = [declarations(implementation) for implementation in implementations]
     versions = platform.python_version(), np.__version__
     pipe.send(Frame().packed("hello", PROTOCOL, os.getpid(), *versions, declared))
@@ -108,8 +109,13 @@ class _Pipe:
             view = view[os.write(self.answers, view) :]
 
 
-def _load(target: tuple[str, str], name: str | None, pipe: _Pipe) -> list[Implementation]:
-    """Return the implementations of a module or file, or the one of that name."""
+def _load(
+    target: tuple[str, str], name: str | None, pipe: _Pipe, *, there: bool
+) -> list[Implementation]:
+    """Return the implementations of a module or file, or the one of that name.
+
+    ``there`` says that the run has another interpreter, whose user must be told which lacks what.
+    """
     registered = Registry()  # for this module alone: others may need missing packages
     registry.use(registered)
     kind, location = target
@@ -129,7 +135,11 @@ def _load(target: tuple[str, str], name: str | None, pipe: _Pipe) -> list[Implem
     if not named:
         _end(pipe, "failed", f"{location}: registers no implementation called '{name}'")
     if not named[0].installed:
-        _end(pipe, "failed", f"implementation '{name}' is {named[0].hint}")
+        hint, lacking = named[0].hint, ", ".join(named[0].missing)
+        if there:
+            install = f"{shlex.quote(sys.executable)} -m pip install {named[0].to_install}"
+            hint = f"not installed there: {sys.executable} has no {lacking}: {install}"
+        _end(pipe, "failed", f"implementation '{name}' is {hint}")
     return named
 
 

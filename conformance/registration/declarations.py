@@ -115,7 +115,12 @@ class Declarations:
         "The engine behind it (default: ``package``, else its name).", default=""
     )
     package: str | None = declares("The distribution that must be installed.", default=None)
-    extra: str | None = declares("The extra of convformance that installs it.", default=None)
+    needs: Sequence[str] = declares(
+        "Further distributions, one or several, that must be installed.",
+        convert=lambda given: (given,) if isinstance(given, str) else tuple(given),
+        default=(),
+    )
+    extra: str | None = declares("The extra of convformance that installs them.", default=None)
     layout: str = declares(
         'How the arrays lie that it takes and returns: "NHWC" is channels-last.',
         _among("NCHW", "NHWC"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
+import sys
 from functools import cache
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 
 GROUP = "conformance.implementations"
 
@@ -21,12 +23,37 @@ def modules() -> frozenset[str]:
 
 
 def version_of(module: str) -> str:
-    """Return the version of the distribution that registers ``module``, "" where none does.
+    """Return the version of the distribution that registers ``module``, "" where none does."""
+    distribution = _distribution_of(module)
+    return "" if distribution is None else distribution.version
 
-    That is the one whose entry point loads the module, else another module of its package.
+
+def requirements(module: str, extra: str | None) -> dict[str, str]:
+    """Return what ``extra`` of the distribution that registers ``module`` installs on this system.
+
+    It is what to tell pip, without versions, by name in small letters: ``{"mlx": "mlx[cpu]"}``.
     """
+    distribution = _distribution_of(module)
+    lines = (distribution.requires if distribution is not None and extra else None) or ()
+    wanted = {}
+    for line in lines:
+        requirement, _, marker = line.partition(";")
+        conditions = dict(_CONDITION.findall(marker))
+        here = conditions.get("sys_platform", sys.platform) == sys.platform
+        named = _REQUIREMENT.match(requirement)
+        if named and here and conditions.get("extra") == extra:
+            wanted[named[1].lower()] = named[0]
+    return wanted
+
+
+def _distribution_of(module: str) -> Distribution | None:
+    """Return the one whose entry point loads the module, else another module of its package."""
     package = module.partition(".")[0]
     exact = (entry for entry in installed() if entry.module == module)
     near = (entry for entry in installed() if entry.module.partition(".")[0] == package)
     entry = next(exact, None) or next(near, None)
-    return entry.dist.version if entry is not None and entry.dist is not None else ""
+    return None if entry is None else entry.dist
+
+
+_REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^]]*])?")
+_CONDITION = re.compile(r"(extra|sys_platform) == [\"']([^\"']+)[\"']")

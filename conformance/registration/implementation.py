@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -115,10 +116,16 @@ class Implementation(Declarations):
 
     @property
     def installed(self) -> bool:
-        """Whether the package that it needs is installed (the package is not imported)."""
+        """Whether the packages that it needs are installed (they are not imported)."""
+        return not self.missing
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The distributions that it needs and that are not installed."""
         if self.place is not None and self.place.python != sys.executable:
-            return True  # its interpreter has loaded it
-        return self.package is None or _version_of(self.package) is not None
+            return ()  # its interpreter has loaded it
+        needed = self.needs if self.package is None else (self.package, *self.needs)
+        return tuple(name for name in needed if _version_of(name) is None)
 
     @property
     def version(self) -> str:
@@ -131,9 +138,14 @@ class Implementation(Declarations):
 
     @property
     def hint(self) -> str:
-        """What to type where `installed` is false."""
-        target = f"convformance[{self.extra}]" if self.extra else str(self.package)
-        return f"not installed: pip install '{target}'"
+        """What to type where `installed` is false. It does not need this suite in an index."""
+        return f"not installed: pip install {self.to_install}"
+
+    @property
+    def to_install(self) -> str:
+        """The `missing` distributions as arguments of pip."""
+        wanted = entry_points.requirements(self.module, self.extra)
+        return shlex.join(wanted.get(name.lower(), name) for name in self.missing)
 
     def gap(self, case: Case) -> str | None:
         """The declared reason why it does not compute ``case``, or None where it does.

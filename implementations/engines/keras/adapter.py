@@ -56,7 +56,7 @@ BACKEND = "numpy"
 
 def _supports(case: Case) -> bool | str:
     if importlib.util.find_spec("jax") is None:
-        return "Keras's NumPy backend needs JAX: pip install 'convformance[keras]'"
+        return "Keras's NumPy backend needs JAX: pip install jax"
     if case.operator == "conv_transpose" and case.groups > 1:
         return "keras.ops.conv_transpose has no groups"
     if case.operator == "max_pool" and max(case.dilation) > 1:

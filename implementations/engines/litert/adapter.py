@@ -134,6 +134,7 @@ for _name, (_resolver, _conventions) in _RESOLVERS.items():
             _name,
             family="xnnpack" if _resolver == "AUTO" else "litert",
             package="ai-edge-litert",
+            needs="flatbuffers",
             extra="litert",
             layout="NHWC",
             dtypes=("float32",),

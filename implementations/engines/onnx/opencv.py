@@ -51,6 +51,7 @@ def _net(node: Node) -> Any:
 opencv = implementation(
     "opencv",
     package="opencv-python-headless",
+    needs="onnx",
     extra="opencv",
     dtypes=("float32",),
     settings="cv2.dnn's default engine, Winograd as by default; weights are constants",

@@ -67,6 +67,7 @@ _session = lru_cache(MAX_SESSIONS)(_new_session)
 onnxruntime = implementation(
     "onnxruntime",
     package="onnxruntime",
+    needs="onnx",
     extra="onnxruntime",
     dtypes=("float32", "float64", "float16", "int8", "uint8"),
     settings="CPU provider, all rewriting of graphs as by default; weights are inputs",
@@ -78,6 +79,7 @@ constant = implementation(
     "onnxruntime[constant]",
     family="onnxruntime",
     package="onnxruntime",
+    needs="onnx",
     extra="onnxruntime",
     dtypes=("float32", "float64", "float16"),
     settings="CPU provider, all rewriting of graphs as by default; weights are constants",
