@@ -68,7 +68,7 @@ def unknown(
     nearest name, then the other names: all of them, or some where the command ``listing`` shows
     all.
     """
-    names, own = [str(each) for each in known], [each for each in own]
+    names, own = [str(each) for each in known], list(own)
     own = own if len(own) < len(names) else []
     others = [each for each in names if each not in own]
     shown = others[:_MOST_LISTED] if listing else others

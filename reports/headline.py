@@ -154,6 +154,9 @@ def environment(report: Report) -> list[tuple[str, str]]:
     if isinstance(machine, dict):
         shown = {key: value for key, value in machine.items() if key not in _TOO_LONG}
         rows += _ordered(shown, _MACHINE)
+    for implementation in report.implementations:
+        if implementation.environment and len(report.twins(implementation.name)) > 1:
+            rows.append((implementation.name, implementation.environment))
     return [*rows, ("run file", report.path)]
 
 

@@ -73,9 +73,14 @@ def markdown(report: Report) -> str:
 
 
 def _settings(report: Report) -> list[str]:
-    rows = [(i.name, i.version, _short(i.settings)) for i in report.implementations if i.settings]
-    header = ("implementation", "version", "set to")
-    return folded("Settings of the engines", table(Table(header, "lll", rows))) if rows else []
+    rows = [
+        (i.name, i.version, i.environment, _short(i.settings))
+        for i in report.implementations
+        if i.version or i.environment or i.settings
+    ]
+    header = ("implementation", "version", "with", "set to")
+    lines = table(Table(header, "llll", rows))
+    return folded("Versions and settings of the implementations", lines) if rows else []
 
 
 def _agreement(report: Report) -> list[str]:
@@ -167,12 +172,13 @@ def _pairwise(report: Report) -> list[str]:
         cells = [
             f"{share(p.identical, p.elements)}, {multiple(p.largest)}" if p else "" for p in pairs
         ]
-        rows.append((name, *cells))
+        rows.append((report.label(name), *cells))
     note = (
         "Share of output elements that are identical bit for bit, and the largest difference as "
         "a multiple of the bound."
     )
-    lines = table(Table(("", *names), "l" + "r" * len(names), rows))
+    labels = [report.label(name) for name in names]
+    lines = table(Table(("", *labels), "l" + "r" * len(names), rows))
     return ["### Agreement with one another", lines, note]
 
 
@@ -193,7 +199,7 @@ def _large(report: Report) -> list[str]:
     if not report.large:
         return []
     rows = [
-        (row.layer, row.implementation, outcome(row), seconds(row.seconds))
+        (row.layer, report.label(row.implementation), outcome(row), seconds(row.seconds))
         for row in report.large[:_MOST_LARGE]
     ]
     listed = table(Table(("layer or shape", "implementation", "outcome", "time"), "lllr", rows))
@@ -206,7 +212,8 @@ def _large(report: Report) -> list[str]:
 def _cells(report: Report) -> list[str]:
     rows = [
         (
-            *(c.implementation, c.operator, f"{c.dims}-D", c.dtype, f"{c.compared:,}"),
+            *(report.label(c.implementation), c.operator, f"{c.dims}-D", c.dtype),
+            f"{c.compared:,}",
             f"{max(0, c.compared - c.violating - c.known):,}",
             f"{c.violating:,}" + (f" + {c.known:,} known" if c.known else ""),
             f"{c.unsupported:,}",
@@ -223,7 +230,7 @@ def _timings(report: Report) -> list[str]:
     rows = [
         (
             layer,
-            t.implementation,
+            report.label(t.implementation),
             seconds(t.median),
             f"{seconds(t.lower)} to {seconds(t.upper)}",
             number(t.ratio),

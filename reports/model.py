@@ -87,6 +87,24 @@ class Report:
     witnesses: tuple[Witness, ...] = ()
     conventions: tuple[Convention, ...] = ()
 
+    def twins(self, name: str) -> tuple[Implementation, ...]:
+        """Return the implementation, and what it is in other interpreters: torch, torch@old."""
+        base = name.partition("@")[0]
+        return tuple(i for i in self.implementations if i.name.partition("@")[0] == base)
+
+    def label(self, name: str) -> str:
+        """Return the name for a table: with what tells it from its twins, such as the version."""
+        twins = self.twins(name)
+        own = next((i for i in twins if i.name == name), None)
+        if own is None or len(twins) < 2:
+            return name
+        if any(i.version != own.version for i in twins):
+            return f"{name} ({own.version})" if own.version else name
+        others = [{*i.environment.split(", ")} for i in twins if i is not own]
+        parts = (p for p in own.environment.split(", ") if any(p not in other for other in others))
+        different = next(parts, "")
+        return f"{name} ({different})" if different else name
+
     @property
     def stale(self) -> tuple[Known, ...]:
         """The known differences that no longer occur, and are to be taken off their lists."""

@@ -27,7 +27,7 @@ def agreement(report: Report) -> Table:
     header = ("implementation", "operator", "compared", "gaps", "reached", "worst", "verdict")
     rows = [
         (
-            s.implementation,
+            report.label(s.implementation),
             s.operator,
             f"{s.compared:,}",
             f"{s.unsupported:,}" if s.unsupported else NONE,
@@ -44,10 +44,10 @@ def most_and_least_alike(report: Report) -> Table:
     """Return which implementations each one is most and least like."""
     rows = [
         (
-            row.implementation,
-            row.nearest,
+            report.label(row.implementation),
+            report.label(row.nearest),
             share(row.same.identical, row.same.elements),
-            row.farthest,
+            report.label(row.farthest),
             multiple(row.apart.largest),
             row.apart.largest_case or "",
         )
@@ -61,7 +61,7 @@ def large(report: Report, zero: str = "0") -> Table:
     header = ("implementation", "operator", "in full", "in part", "gaps", "failed")
     rows = [
         (
-            c.implementation,
+            report.label(c.implementation),
             c.operator,
             *(str(count or zero) for count in (c.full, c.parts, c.unsupported, c.failed)),
         )
@@ -80,7 +80,7 @@ def conventions(report: Report, declares: str) -> Table:
     for choice in choices(report):
         for word, followers in choice.by_alternative:
             names = [
-                f.implementation + ("" if f.agrees else declares.format(f.declared))
+                report.label(f.implementation) + ("" if f.agrees else declares.format(f.declared))
                 for f in followers
             ]
             rows.append((choice.name, choice.requirement, word, ", ".join(names)))

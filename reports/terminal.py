@@ -127,7 +127,7 @@ def _overview(report: Report) -> RenderableType:
         table.add_column(str(index + 1), no_wrap=True, width=_LONGEST_WORD)
     summaries = {(s.implementation, s.operator): s for s in report.summaries()}
     for implementation in report.judged:
-        row = [Text(implementation.name)]
+        row = [Text(report.label(implementation.name))]
         for operator in report.operators:
             s = summaries.get((implementation.name, operator))
             word = _verdict(s.verdict) if s else Text("")
@@ -162,7 +162,7 @@ def pairwise(report: Report) -> RenderableType | None:
         for column in columns:
             table.add_column(str(column + 1), justify="right", no_wrap=True, min_width=6)
         for line, name in enumerate(names):
-            row = [Text(f"{line + 1:>2} {name}")]
+            row = [Text(f"{line + 1:>2} {report.label(name)}")]
             for column in columns:
                 pair = totals.get((name, names[column]))
                 if column == line:
@@ -195,7 +195,7 @@ def _most_and_least_alike(report: Report) -> RenderableType:
 def layers(report: Report) -> RenderableType | None:
     """Return the timing table: a block for each layer, with the fastest implementation first."""
     blocks: list[RenderableType] = []
-    widest = max((len(timing.implementation) for timing in report.timings), default=0)
+    widest = max((len(report.label(timing.implementation)) for timing in report.timings), default=0)
     widths = {"median": 8, "quartiles": 18, "ratio": 6, "GFLOP/s": 7, "peak": 5}
     for layer, timings in report.layers():
         table = _table("", width=max(16, min(widest, 26)))
@@ -206,7 +206,8 @@ def layers(report: Report) -> RenderableType | None:
             measured = t.lower is not None and t.upper is not None
             quartiles = f"{seconds(t.lower)}..{seconds(t.upper)}" if measured else NONE
             rates = (number(t.ratio), number(t.gflops), percentage(t.peak))
-            table.add_row(*map(Text, (t.implementation, seconds(t.median), quartiles, *rates)))
+            name = report.label(t.implementation)
+            table.add_row(*map(Text, (name, seconds(t.median), quartiles, *rates)))
         heading = f"{layer}, {plural(timings[0].threads, 'thread')}"
         blocks += [Text(heading, style="bold"), table]
         blocks += [

@@ -160,6 +160,7 @@ def declarations(implementation: Implementation) -> dict[str, Any]:
         "origin": implementation.origin,
         "module": implementation.module,
         "declared_version": implementation.version,
+        "packages_there": dict(implementation.packages),
         "known": _plain_known(implementation.known),
         "supports": implementation.supports is not None,
         "snippet": None,

@@ -51,9 +51,9 @@ def judge_prepared(
     The output is channels-first, whatever the implementation's layout. ``caller`` makes the call;
     by default a worker makes it if the implementation is isolated, else this process.
     """
+    caller = caller or caller_of(implementation)
     for answer in judge_each(implementation, [prepared], caller):
         return answer
-    assert caller is not None
     observation = Observation(ended=CRASH, how=caller.given_up_because or "")
     return judge_seen(implementation, prepared, observation)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import platform
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -40,6 +41,8 @@ class Implementation(Declarations):
     known: Sequence[KnownDifference] = ()
     """The differences that are expected: as declared, or read from the declared file."""
     declared_version: str | None = None
+    packages_there: Mapping[str, str] | None = None
+    """What `packages` returned in the worker that has declared it, if one has."""
     functions: dict[str, Function] = field(default_factory=dict)
     place: Place | None = None
     """Where a worker finds it, if its calls are made in one."""
@@ -124,8 +127,27 @@ class Implementation(Declarations):
         """The distributions that it needs and that are not installed."""
         if self.place is not None and self.place.python != sys.executable:
             return ()  # its interpreter has loaded it
-        needed = self.needs if self.package is None else (self.package, *self.needs)
-        return tuple(name for name in needed if _version_of(name) is None)
+        return tuple(name for name in self._needed if _version_of(name) is None)
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        return (*self.needs,) if self.package is None else (self.package, *self.needs)
+
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """The versions of Python, NumPy and the distributions that it needs, where it runs."""
+        if self.packages_there is not None:
+            return self.packages_there
+        versions = {name: _version_of(name) for name in ("numpy", *self._needed)}
+        installed = {name: version for name, version in versions.items() if version}
+        return {"python": platform.python_version(), **installed}
+
+    @property
+    def environment(self) -> str:
+        """Its `packages` in one line, with the interpreter if that is another one."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.packages.items())
+        is_here = self.place is None or self.place.python == sys.executable
+        return versions if is_here or self.place is None else f"{versions}, {self.place.python}"
 
     @property
     def version(self) -> str:

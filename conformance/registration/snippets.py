@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 
@@ -49,6 +49,8 @@ class SnippetCall:
     parameters: Mapping[str, Any]
     memory: Mapping[str, str]
     """How each argument lies in memory, by name: ``contiguous``, ``reversed``, ..."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """The versions of the packages that the implementation needs, where it runs."""
     invalid: str = ""
     """What makes the call invalid (`conformance.cases.invalid`), empty for a valid one."""
 

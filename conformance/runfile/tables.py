@@ -27,6 +27,9 @@ class Implementation(Row):
     settings: Annotated[
         str, "How its engine was told to compute, where its users may have it otherwise."
     ] = ""
+    environment: Annotated[
+        str, "The versions of Python, NumPy and the packages that it needs, where it runs."
+    ] = ""
     verdict: Annotated[
         str,
         "conforms | violates | known difference | unsupported | inconclusive | not installed | "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -100,19 +99,22 @@ def machine(implementations: Iterable[Implementation]) -> dict[str, Any]:
     """Return what results depend on besides the code: the machine, interpreter and packages."""
     from threadpoolctl import threadpool_info
 
-    packages = {name: version(name) for name in ("convformance", "numpy", "hypothesis")}
+    packages = {name: [version(name)] for name in ("convformance", "numpy", "hypothesis")}
+    pythons = [platform.python_version()]
     for implementation in implementations:
-        if implementation.package and implementation.installed:
-            packages[implementation.package] = implementation.version
+        for name, found in implementation.packages.items() if implementation.installed else ():
+            versions = pythons if name == "python" else packages.setdefault(name, [])
+            if found not in versions:  # one of another interpreter is told with its implementation
+                versions.append(f"{found} ({implementation.name})" if versions else found)
     pools = {f"{pool['internal_api']}": pool["num_threads"] for pool in threadpool_info()}
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "system": system(),
         "platform": platform.platform(),
-        "python": sys.version.split()[0],
+        "python": ", ".join(pythons),
         "threads": pools,
-        "packages": packages,
+        "packages": {name: ", ".join(versions) for name, versions in packages.items()},
         "cpu_features": list(cpu_features()),
     }
 

@@ -79,7 +79,14 @@ def engine_script(
     arguments = dict(zip(signature.arguments, arrays, strict=True))
     memory = dict(zip(signature.arguments, memory_ways(case), strict=True))
     call = SnippetCall(
-        case.operator, case.dims, case.dtype, arguments, parameters, memory, case.invalid
+        case.operator,
+        case.dims,
+        case.dtype,
+        arguments,
+        parameters,
+        memory,
+        versions=implementation.packages,
+        invalid=case.invalid,
     )
     try:
         snippet = implementation.snippet(call)

@@ -8,18 +8,29 @@ None, and take its default.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from conformance import Unsupported
 from conformance.implementations._arguments import Array, native
 from conformance.registration.implementation import Implementation
 
-OPSET, IR_VERSION = 22, 10
+OPSET = 22
 """The first set of operators with bfloat16, and with ceil_mode's windows in the padding dropped."""
+_RELEASES = {
+    "onnx": {17: 22, 16: 21, 15: 20, 14: 19, 13: 18},
+    "onnxruntime": {21: 22, 18: 21, 17: 20, 15: 19, 14: 18},
+}
+"""The newest set of operators, up to `OPSET`, of release 1.N of each package and of those after."""
+_IR_VERSIONS = {22: 10, 21: 10, 20: 9, 19: 9, 18: 8}
+"""The version of ONNX's format in which a set of operators was released."""
 
 OPERATORS = {
     "conv": "Conv",
@@ -37,6 +48,23 @@ _ATTRIBUTES = {
     "groups": "group",
 }
 """ONNX's name of a parameter, where it is another one."""
+
+
+def opset_and_ir_version(versions: Mapping[str, str]) -> tuple[int, int]:
+    """Return the newest set of operators that these packages know, and its version of the format.
+
+    Packages that do not limit the set are passed over. Raises Unsupported for one that is too old.
+    """
+    opset = OPSET
+    for package, found in versions.items():
+        major, minor, *_ = *map(int, re.findall(r"\d+", found)), 0, 0
+        sets = _RELEASES.get(package, {})
+        known = [number for release, number in sets.items() if (1, release) <= (major, minor)]
+        if sets and not known:
+            raise Unsupported(f"{package} {found}: the models here need 1.{min(sets)} or later")
+        opset = min([opset, *known[:1]])
+    return opset, _IR_VERSIONS[opset]
+
 
 Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 
@@ -72,10 +100,21 @@ class Node:
         _, dtype, shape = self.inputs[0]
         outputs = [tensor("y", dtype, (None,) * len(shape))]
         graph = helper.make_graph([node], self.operator, inputs, outputs, constants)
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+        opset, ir_version = _installed()
+        imports = [helper.make_opsetid("", opset)]
+        model = helper.make_model(graph, opset_imports=imports, ir_version=ir_version)
         serialized: bytes = model.SerializeToString()
         return serialized
+
+
+@cache
+def _installed() -> tuple[int, int]:
+    """Return the newest set of operators that what is installed knows, and its format's version."""
+    versions = {}
+    for package in _RELEASES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return opset_and_ir_version(versions)
 
 
 Run: TypeAlias = Callable[[Node, dict[str, Array]], Array]

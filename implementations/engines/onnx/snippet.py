@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.implementations.engines.onnx.model import IR_VERSION, OPERATORS, OPSET, attributes
+from conformance.implementations.engines.onnx.model import (
+    OPERATORS,
+    attributes,
+    opset_and_ir_version,
+)
 from conformance.registration.snippets import SnippetCall, plain
 
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "float"}
@@ -53,7 +57,8 @@ def _model(
     initializers = [name for name in names if name in constants]
     inputs = ", ".join(_tensor(call, name, fixed) for name in names if name not in initializers)
     result = f"{_type(call.dtype)}[{_axes('y', call.arguments['x'].ndim)}] y"
-    header = f'<ir_version: {IR_VERSION}, opset_import: ["": {OPSET}]>'
+    opset, ir_version = opset_and_ir_version(call.versions)
+    header = f'<ir_version: {ir_version}, opset_import: ["": {opset}]>'
     graph = f"g ({inputs}) => ({result}) {{ {_nodes(call, names)} }}"
     line = f"model = onnx.parser.parse_model('{header} {graph}')"
     for name in initializers:

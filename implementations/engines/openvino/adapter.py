@@ -22,6 +22,8 @@ family), which computes convolutions of PyTorch and TensorFlow as well: they are
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -148,9 +150,9 @@ def _compile(
 
     The second of them is the constant ``weight``, if there is one.
     """
-    import openvino.opset15 as ops
-    from openvino import Model, Type, op
+    from openvino import Model, Type
 
+    ops, op = _operators()
     nodes = [
         ops.parameter(list(shape), Type.bf16 if dtype == "bfloat16" else np.dtype(dtype))
         for dtype, shape in shapes
@@ -176,6 +178,20 @@ def _compile(
 
 
 _compiled = lru_cache(MAX_MODELS)(_compile)
+
+
+@lru_cache(1)
+def _operators() -> tuple[Any, Any]:
+    """Return the newest set of operators that there is, and the module of constants.
+
+    Before 2025 both are in openvino.runtime. Raises Unsupported where there is no such set.
+    """
+    for module in ("openvino", "openvino.runtime"):
+        for name in ("opset15", "opset14"):
+            with contextlib.suppress(ImportError):
+                operators = importlib.import_module(f"{module}.{name}")
+                return operators, importlib.import_module(f"{module}.op")
+    raise Unsupported("OpenVINO has no operator set 14, the first whose pools know ceil_torch")
 
 
 @lru_cache(1)

@@ -25,6 +25,8 @@ def as_it_stands(call: SnippetCall) -> list[str] | None:
 
 def _script(call: SnippetCall, constants: tuple[str, ...], options: str) -> list[str]:
     """Return the lines of a call; bfloat16 numbers are the upper halves of float32 ones."""
+    old = call.versions.get("openvino", "").startswith("2024.")
+    module = "openvino.runtime" if old else "openvino"
     names = [name for name, value in call.arguments.items() if value is not None]
     inputs = [name for name in names if name not in constants]
     arrays = ", ".join(_array(call, name) for name in inputs)
@@ -36,7 +38,7 @@ def _script(call: SnippetCall, constants: tuple[str, ...], options: str) -> list
     model = f"ov.Model([{_node(call, constants)}.output(0)], p, 'm')"
     run = f"ov.Core().compile_model({model}, 'CPU'{options})([{bits} for a in given])[0]"
     return [
-        "import openvino as ov, openvino.opset15 as ops",
+        f"import openvino as ov, {module}.opset15 as ops",
         f"given = [{arrays}]; p = [ops.parameter(list(a.shape), {type_}) for a in given]",
         f"got = ({run}{result})",
     ]
