@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import NamedTuple
 
 from conformance.calling import CRASH, ENDINGS, HANG, MEMORY, Observation
@@ -32,7 +33,7 @@ class Problem(NamedTuple):
     """The index of the worst element, channels-first; None where no element is to blame."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
     """The verdict on one implementation for one case."""
 
@@ -70,6 +71,24 @@ class Verdict:
         if self.requirement:
             head += f" {self.requirement}"
         return f"{head}: {self.message}" if self.message else head
+
+    def __repr__(self) -> str:
+        return f"<Verdict {shortened(str(self))} [{self.case}]>"
+
+    def _repr_html_(self) -> str:
+        head = f"{self.implementation}: {self.status} {self.requirement or ''}".rstrip()
+        parts = (
+            f"<b>{escape(head)}</b>",
+            escape(self.message),
+            f"<code>{escape(str(self.case))}</code>",
+        )
+        return "<br>".join(filter(None, parts))
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text on one line, and cut if it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 4]} ..."
 
 
 def without_result(name: str, case: Case, observation: Observation) -> Verdict | None:

@@ -44,6 +44,10 @@ class Implementation(Declarations):
     packages_there: Mapping[str, str] | None = None
     """What `packages` returned in the worker that has declared it, if one has."""
     functions: dict[str, Function] = field(default_factory=dict)
+    typed: bool = False
+    """Whether it was typed into a notebook or at a prompt, where definitions replace others."""
+    execution: tuple[int, int] = (0, 0)
+    """What tells two executions of its file from one another: a module may be reloaded."""
     place: Place | None = None
     """Where a worker finds it, if its calls are made in one."""
 
@@ -72,7 +76,7 @@ class Implementation(Declarations):
         if problem := _wrong_signature(operator, function):
             raise RegistrationError(f"{where}: {problem}")
         earlier = self.functions.get(operator)
-        if earlier is not None and not _redefines(earlier, function):
+        if earlier is not None and not (self.typed or _redefines(earlier, function)):
             raise RegistrationError(
                 f"{where} already has '{operator}', from {_location(earlier)}; "
                 f"remove one, or register it under another name"
@@ -82,14 +86,17 @@ class Implementation(Declarations):
     def again(self, earlier: Implementation) -> Implementation:
         """Return the implementation that this second declaration of a name stands for.
 
-        ``earlier`` is the first one. In a notebook a cell is run again, perhaps with other
-        declarations, which replace the first ones. Raises `RegistrationError` where another file
+        ``earlier`` is the first one. In a notebook a cell is edited and run again: what it declares
+        replaces what it declared, and functions of other cells stay. A file that is executed again,
+        as by a reload, replaces all of the first one. Raises `RegistrationError` where another file
         has the name, or where one file has two different declarations of it.
         """
+        if self.typed and earlier.typed:
+            return replace(self, functions=earlier.functions)
         if earlier.origin != self.origin:
             raise self.name_taken_by(earlier)
-        if _interactive(self.origin):
-            return replace(self, functions=earlier.functions)
+        if earlier.execution != self.execution:
+            return self
         if self._comparable != earlier._comparable:
             raise RegistrationError(
                 f"{self.origin}: implementation '{self.name}' is declared twice, differently; "

@@ -199,9 +199,16 @@ def implementation(*given: object, **declared: object) -> Implementation:
             name=arguments.name,
             origin=origin,
             module=frame.f_globals.get("__name__", ""),
+            typed=_typed(frame.f_globals.get("__file__"), origin),
+            execution=(id(frame.f_globals), id(frame.f_globals.get("__spec__"))),
             declared_version=arguments.version,
         )
     )
+
+
+def _typed(module_file: str | None, origin: str) -> bool:
+    """Whether code is no part of its module's file: a cell of a notebook, or a line at a prompt."""
+    return module_file is None or str(Path(module_file).resolve()) != origin
 
 
 def implementations() -> Mapping[str, Implementation]:

@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from conformance.errors import RunFileError
+from conformance.errors import RunFileError, did_you_mean
 from conformance.runfile.file import FORMAT
 from conformance.runfile.row import Row, columns
 from conformance.runfile.tables import TABLES
@@ -33,6 +33,15 @@ class Contents:
     def rows(self, table: type[Kind]) -> tuple[Kind, ...]:
         """Return the rows of one table, in the order of the file."""
         return cast("tuple[Kind, ...]", self.tables[table])
+
+    def dicts(self, table: str) -> list[dict[str, Any]]:
+        """Return the rows of the table of that name as dicts; `RunFileError` if there is none."""
+        named = {row_type.table: row_type for row_type in self.tables}
+        if table not in named:
+            hint = did_you_mean(table, named)
+            raise RunFileError(f"table '{table}' is unknown; {hint}known are {', '.join(named)}")
+        names = [column.name for column in columns(named[table])]
+        return [{name: getattr(row, name) for name in names} for row in self.tables[named[table]]]
 
 
 def read(path: str | Path, tables: Sequence[type[Row]] = TABLES) -> Contents:

@@ -87,7 +87,7 @@ class Cell(Row):
         return asked.read(self.classes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Violation(Row):
     """The smallest case of each violated requirement of a cell."""
 
@@ -110,6 +110,9 @@ class Violation(Row):
         "A reproducer in ten lines at most that uses the engine alone; empty where there is none.",
         NOT_IN_JSON,
     ] = ""
+
+    def __repr__(self) -> str:
+        return f"<Violation of {self.requirement} by {self.implementation}: {self.case}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,9 +54,14 @@ def overall(implementation: Implementation, cells: Sequence[Cell]) -> str:
     """Return the verdict on an implementation, which is the worst of its cells."""
     if not implementation.installed:
         return NOT_INSTALLED
-    verdicts = {cell.verdict for cell in cells if cell.implementation == implementation.name}
+    return worst(cell.verdict for cell in cells if cell.implementation == implementation.name)
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """Return the worst of the verdicts on cells."""
+    given = set(verdicts)
     worst_first = (ADAPTER_WRONG, VIOLATES, INCONCLUSIVE, KNOWN_DIFFERENCE, CONFORMS)
-    return next((verdict for verdict in worst_first if verdict in verdicts), UNSUPPORTED)
+    return next((verdict for verdict in worst_first if verdict in given), UNSUPPORTED)
 
 
 def of_implementations(

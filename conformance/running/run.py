@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from conformance.case import Case
 from conformance.isolation.dispatch import Reference, close_all, in_pool, to_pool
 from conformance.judging import VIOLATES
 from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
+from conformance.runfile.reading import read
 from conformance.runfile.tables import Known, Pair, Violation, Witness
 from conformance.runfile.words import (
     ADAPTER_WRONG,
@@ -28,7 +30,7 @@ from conformance.runfile.words import (
     KNOWN_DIFFERENCE,
     STALE,
 )
-from conformance.running import rows
+from conformance.running import notebook, rows
 from conformance.running.block import Block, run_block
 from conformance.running.cell import Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
@@ -41,9 +43,16 @@ _STEPS = 1000
 """The number of progress steps in a block."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
-    """A finished run: the path of its file, and the results of every implementation."""
+    """A finished run: the path of its file, and the results of every implementation.
+
+    A notebook shows it as a table. As a data frame it is two lines; the names of the tables are
+    those of the run file::
+
+        import pandas
+        pandas.DataFrame(run.rows("cell"))
+    """
 
     path: Path
     seed: int
@@ -52,6 +61,20 @@ class Run:
     cells: tuple[Cell, ...]
     stale: tuple[str, ...] = ()
     """Known differences that no longer occur, one line for each."""
+    violations: Sequence[Violation] = ()
+    """The smallest case of each violation: ``requirement``, ``case``, ``message``, ``replay``,
+    ``script``, and the other columns of its table."""
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Return a table of the run file, a dict for each row; `RunFileError` if there is none."""
+        return read(self.path).dicts(table)
+
+    def __repr__(self) -> str:
+        text = notebook.sentence(self.verdicts)
+        return f"<Run {self.path}: {text}; {len(self.violations)} violations>"
+
+    def _repr_html_(self) -> str:
+        return notebook.html(self.verdicts, self.cells, self.violations)
 
     @property
     def conforms(self) -> bool:
@@ -163,7 +186,8 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         for implementation in plan.implementations
     }
     occurring = (entry for entry in entries if entry.status == KNOWN_DIFFERENCE)
-    failures: list[Known | Violation] = [*rows.violations(cells), *occurring]
+    violations = list(rows.violations(cells))
+    failures: list[Known | Violation] = [*violations, *occurring]
     if failures and len(plan.implementations) > 1:
         tell(len(blocks), "asking every implementation about each difference")
         file.add(_ask_all(plan, smallest(failures), executor))
@@ -175,7 +199,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         for entry in entries
         if entry.status == STALE
     )
-    return Run(file.path, plan.seed, verdicts, tuple(cells), stale)
+    return Run(file.path, plan.seed, verdicts, tuple(cells), stale, violations)
 
 
 def _judge_blocks(
