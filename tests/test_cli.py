@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import conformance
 from conformance.cli import main
+from conformance.errors import ConformanceError
 from conformance.registration import implementation as registered
 from conformance.registration import registry
 from conformance.registration.registry import Registry
@@ -284,6 +286,33 @@ def test_the_case_of_a_violation_replays_to_the_same_failure(call: Any) -> None:
     assert (found["status"], found["message"]) == (again["status"], again["message"])
 
 
+def test_a_random_seed_is_printed_and_stored(call: Any) -> None:
+    file = plugin("drawn")
+    status, out, err = call("run", "--plugin", file, *TINY, "--seed", "random", "--json")
+    drawn = re.search(r"^seed (\d+) was drawn; --seed \1 repeats it$", err, re.MULTILINE)
+
+    assert 1 == status
+    assert drawn is not None
+    assert int(drawn[1]) == strict(out)["seed"]
+
+
+def test_a_library_run_draws_a_seed_too_and_refuses_another_word() -> None:
+    options = {
+        "operators": ["conv"],
+        "dims": [1],
+        "suites": (),
+        "examples": 3,
+        "checks": ["result"],
+    }
+    seeds = {conformance.run(["im2col"], seed="random", **options).seed for _ in range(2)}
+
+    assert 2 == len(seeds)
+    with pytest.raises(
+        ConformanceError, match="seed='rnd'; a whole number, 0 or more, or 'random'"
+    ):
+        conformance.run(["im2col"], seed="rnd", **options)
+
+
 def test_a_seed_gives_the_same_run_again(call: Any) -> None:
     file = plugin("seeded")
     first, again, other = (judged(call, "--plugin", file, "--seed", s) for s in ("3", "3", "4"))
@@ -428,6 +457,21 @@ def test_report_where_it_cannot_write_is_one_line(call: Any, folder: Path) -> No
 
 
 # --- spec and time ------------------------------------------------------------------------------
+
+
+def test_spec_as_toml_is_a_spec_file(call: Any) -> None:
+    status, out, err = call("spec", "--toml")
+    Path("mine.toml").write_text(out)
+
+    assert (0, "") == (status, err)
+    assert 0 == call("spec", "--spec", "mine.toml").status
+
+
+@pytest.mark.parametrize("other", ["--coverage", "--json", "--spec=mine.toml"])
+def test_spec_as_toml_goes_alone(call: Any, other: str) -> None:
+    assert (2, "", "convformance: error: --toml prints the packaged spec; give it alone\n") == (
+        call("spec", "--toml", other)
+    )
 
 
 def test_spec_shows_ranges_tiers_and_suites(call: Any) -> None:

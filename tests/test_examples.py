@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+from conformance.cli import main
+from conformance.registration.registry import Registry
+from conformance.spec import OWN, load
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
 
 
 def test_a_layer_learns_the_edge_detecting_kernel() -> None:
@@ -47,3 +56,58 @@ def test_the_example_prints_the_kernel() -> None:
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert output.splitlines()[-1] == "kernel: [ 1. -1.] bias: [0.]"
+
+
+# --- The commands of the examples, as their files say them ---------------------------------------
+
+
+def commands(document: str) -> list[str]:
+    """Return the commands in a file: lines that are indented, after a comment's mark if any."""
+    text = (EXAMPLES / document).read_text(encoding="utf-8")
+    return re.findall(r"^(?:#   |    )convformance (run .*)$", text, re.MULTILINE)
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache_folder: Path, copied_registry: Registry
+) -> Callable[..., int]:
+    """Run a command of the examples on a few cases, and return its exit status."""
+    monkeypatch.chdir(ROOT)
+
+    def run(command: str, *options: str) -> int:
+        few = ("--dims", "2", "--dtype", "float32", "--output", str(tmp_path / "run"), *options)
+        return main([*command.split(), *few])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), list(zip(commands("README.md"), (0, 1, 0, 0), strict=True))
+)
+def test_the_commands_of_the_examples_exit_as_they_say(run: Any, command: str, status: int) -> None:
+    assert status == run(command, "--tier", "smoke", "--operator", "conv")
+
+
+def test_layers_of_ones_own_can_be_judged_alone(run: Any, capsys: Any) -> None:
+    _, alone = commands("my_network.toml")
+    status = run(alone, "--json")
+    cells = json.loads(capsys.readouterr().out)["implementations"][0]["cells"]
+    planned = {cell["operator"]: cell["planned"] for cell in cells}
+
+    assert 0 == status
+    assert {"conv", "max_pool", "conv_transpose", "avg_pool"} <= {*planned}
+    assert 4 == planned["conv"]  # two layers, each on two kinds of data
+
+
+def test_the_example_of_a_suite_says_what_it_has() -> None:
+    suite = load(EXAMPLES / "my_network.toml").suite(OWN)
+
+    assert ["stem", "depthwise", "shrink", "grow", "head"] == [case.name for case in suite.cases]
+
+
+def test_without_its_known_difference_the_example_violates(run: Any) -> None:
+    (command, *_) = commands("my_known.toml")
+    few = ("--tier", "smoke", "--operator", "conv")
+
+    assert 0 == run(command, *few)
+    assert 1 == run(command.partition(" --known ")[0], *few)

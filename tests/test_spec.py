@@ -10,7 +10,7 @@ import pytest
 from conformance.case import Case
 from conformance.cases.ranges import LIMITS
 from conformance.errors import SpecError
-from conformance.spec import Ranges, Spec, load
+from conformance.spec import Ranges, Spec, load, packaged_text
 
 CASE = """
 [[case]]
@@ -28,6 +28,20 @@ def write(folder: Path, text: str, name: str = "my.toml") -> Path:
 
 
 # --- the packaged spec --------------------------------------------------------------------------
+
+
+def test_the_packaged_spec_as_text_reads_as_the_packaged_spec(tmp_path: Path) -> None:
+    packaged, own = load(), load(write(tmp_path, packaged_text()))
+
+    assert own == replace(packaged, source=own.source, suites=own.suites)
+    assert {*packaged.suites} == {*own.suites}
+
+
+def test_what_is_changed_in_the_packaged_spec_as_text_is_changed(tmp_path: Path) -> None:
+    changed = packaged_text().replace("\nkernel = [1, 2, 3, 4, 5]\n", "\nkernel = [3]\n")
+    own = load(write(tmp_path, changed))
+
+    assert own.ranges == replace(load().ranges, kernel=(3,))
 
 
 def test_the_packaged_ranges_are_the_defaults_in_code() -> None:

@@ -84,6 +84,18 @@ def output(default: str, help: str) -> Callable[[Any], Any]:
     )
 
 
+def new_file(ctx: click.Context, option: click.Parameter, name: str | None) -> Path | None:
+    """Return the path of a file that is to be written; it is an error if it is there."""
+    if name is None:
+        return None
+    path = Path(name)
+    if not name or path.exists() or path.is_symlink():
+        problem = f"{name}: is there already; name another file" if name else "'' names no file"
+        raise click.BadParameter(problem, param_hint=option.opts[0])
+    make_folder(path.parent)
+    return path
+
+
 def write(path: Path, text: str) -> None:
     """Write ``text`` into a file, all of it or nothing; raise `click.FileError` where that fails.
 
@@ -162,7 +174,27 @@ plugins = click.option(
     help="Python file that registers implementations (repeatable).",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-seed = click.option("--seed", type=whole(0), default=0, show_default=True)
+
+
+class _Seed(_Whole):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value != "random":
+            return int(super().convert(value, param, ctx))
+        from conformance.running.plan import draw_seed
+
+        drawn = draw_seed()
+        click.echo(f"seed {drawn} was drawn; --seed {drawn} repeats it", err=True)
+        return drawn
+
+
+seed = click.option(
+    "--seed",
+    type=_Seed(0),
+    default=0,
+    show_default=True,
+    metavar="INTEGER|random",
+    help="What cases and data are made from; 'random' draws and prints one.",
+)
 spec_file = click.option("--spec", metavar="FILE", help="Spec file that replaces the defaults.")
 
 

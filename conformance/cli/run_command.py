@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,11 @@ from conformance.dtypes import DTYPES
 from conformance.operators import OPERATORS
 from conformance.requirements import CHECKS
 from conformance.timing import threads
+from conformance.toml import plural
+
+if TYPE_CHECKING:
+    from conformance.running.run import Run
+    from conformance.running.selection import Selection
 
 
 def _dims(texts: tuple[str, ...]) -> tuple[int, ...]:
@@ -59,6 +65,12 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @click.option(
     "--known", metavar="FILE", help="TOML file of known differences, which are reported apart."
 )
+@click.option(
+    "--write-known",
+    metavar="FILE",
+    callback=options.new_file,
+    help="Write the failures as a file for --known; takes a second run.",
+)
 @options.output("convformance-run", "Where run.sqlite, report.md and report.html are written.")
 @click.option(
     "--jobs",
@@ -77,7 +89,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     help="Neither read nor write the cache of cases.",
 )
 @options.as_json
-def command(jobs: int, as_json: bool, **chosen: Any) -> int:
+def command(jobs: int, as_json: bool, write_known: Path | None, **chosen: Any) -> int:
     """Judge implementations on generated and curated cases.
 
     Exit status: 0, all conform; 1, one violates; 2, the call itself was wrong; 3, too little was
@@ -115,6 +127,12 @@ def command(jobs: int, as_json: bool, **chosen: Any) -> int:
         )
     if not as_json:
         click.echo(f"written: {', '.join(map(str, written))}")
+    if write_known is not None:
+        with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
+            again = replace(selection, progress=tell, executor=executor)
+            lines = _write_known(write_known, again, result)
+        for line in lines:
+            click.echo(line, err=as_json)
     return result.exit_status
 
 
@@ -125,6 +143,24 @@ def _state(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
+
+
+def _write_known(file: Path, selection: Selection, result: Run) -> list[str]:
+    """Write the failures of a run into a file of known differences, and return what to say."""
+    from conformance.known.writing import as_toml
+    from conformance.running.known_today import known_today
+
+    today = known_today(selection, result)
+    left = [f"not covered: {line}" for line in today.uncovered]
+    if not today.entries:
+        return [*left, f"{file}: not written, there is nothing for it"]
+    comment = (
+        f"Known differences, begun with the failures of\n{selection.command}\n"
+        f"Each entry is to be explained, or taken off once it no longer occurs."
+    )
+    options.write(file, as_toml(today.entries, comment))
+    count = plural(len(today.entries), "known difference")
+    return [*left, f"written: {file}, {count} to be explained; judge with --known {file}"]
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ _IN = " " * 21
 
 @click.command("spec")
 @options.spec_file
+@click.option("--toml", is_flag=True, help="Print the packaged spec, for a file to start from.")
 @click.option("--coverage", is_flag=True, help="Measure which combinations N cases reach.")
 @click.option(
     "-n",
@@ -34,14 +35,22 @@ _IN = " " * 21
 )
 @options.seed
 @options.as_json
-def command(spec: str | None, coverage: bool, count: int, seed: int, as_json: bool) -> None:
+def command(
+    spec: str | None, toml: bool, coverage: bool, count: int, seed: int, as_json: bool
+) -> None:
     """Show ranges, tiers and suites; with --coverage, the pairs and triples of classes reached.
 
-    A class is what a parameter is like: stride one, the same on every axis, different, and so on.
-    Shares are of the combinations that some valid case has.
+    'convformance spec --toml > my_spec.toml' makes a file to change, which --spec reads. A class is
+    what a parameter is like: stride one, the same on every axis, different, and so on. Shares are
+    of the combinations that some valid case has.
     """
-    from conformance.spec import load
+    from conformance.spec import load, packaged_text
 
+    if toml:
+        if spec is not None or coverage or as_json:
+            raise click.UsageError("--toml prints the packaged spec; give it alone")
+        click.echo(packaged_text(), nl=False)
+        return
     loaded = load(spec)
     if coverage:
         from conformance.cases.coverage import measure_generated

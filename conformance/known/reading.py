@@ -78,6 +78,20 @@ def read_known(path: str | Path) -> Entries:
     return entries
 
 
+def read_tables(path: str | Path) -> list[dict[str, Any]]:
+    """Return the tables of a file, each with the fields that the top of the file has for all."""
+    document = parse(read(Path(path)), str(path))
+    top = {name: document.values[name] for name in (*_WHOSE, "versions") if name in document.values}
+    whose = {name: value for name, value in top.items() if name in _WHOSE}
+    tables = document.tables("known", "[[known]]")
+    for table in tables:
+        if not any(name in table for name in _WHOSE):
+            table.update(whose)
+        if "versions" in top:
+            table.setdefault("versions", top["versions"])
+    return tables
+
+
 def entries_of(name: str, path: Path) -> tuple[KnownDifference, ...]:
     """Return the entries of an implementation; raise `SpecError` if the file ``path`` has none."""
     entries = _read_once(path, path.stat().st_mtime_ns if path.is_file() else 0)

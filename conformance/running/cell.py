@@ -78,6 +78,8 @@ class Cell:
     covered: Counter[int] = field(default_factory=Counter)
     """How many failures each known difference covers, by its index in the implementation's list.
     They are not counted as violating."""
+    uncovered: list[Verdict] = field(default_factory=list)
+    """The failures that no known difference covers."""
     conventions: list[Probe] = field(default_factory=list)
     """The alternative of each convention that the implementation follows."""
     stopped: bool = False
@@ -166,6 +168,7 @@ class Cell:
         new, covered = subject.separate_known(failures)
         self.covered += covered
         self.violating += len(new)
+        self.uncovered += new
         shown = {(violation.requirement, violation.case) for violation in self.violations}
         violations = shrink_to_violations(
             subject.implementation, new, subject.entries, shrinking=not interrupted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,12 +115,23 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         examples=examples,
         seconds=seconds_of_cell(tier, cells) if selection.seconds is None else selection.seconds,
         clock=tier.seconds if selection.seconds is None else selection.seconds,
-        seed=selection.seed,
+        seed=draw_seed() if selection.seed == "random" else _checked_seed(selection.seed),
         tier=selection.tier,
         spec=spec,
         cache=selection.cache,
         known=known,
     )
+
+
+def draw_seed() -> int:
+    """Return a seed that nobody knows, which a run file and the command line can still hold."""
+    return random.SystemRandom().randrange(2**31)
+
+
+def _checked_seed(seed: int | str) -> int:
+    if not isinstance(seed, int) or seed < 0:
+        raise ConformanceError(f"seed={seed!r}; a whole number, 0 or more, or 'random'")
+    return seed
 
 
 def seconds_of_cell(tier: Tier, cells: int) -> float:

@@ -71,7 +71,8 @@ class Selection:
     """How many cases are generated for an operator and dimension; a third for a gradient."""
     seconds: float | None = None
     """Time budget of a cell; None means that of the tier, whose ``total`` all cells share."""
-    seed: int = 0
+    seed: int | str = 0
+    """What cases are generated from: a number from 0 on, or "random" for one that is drawn."""
     tier: str = "default"
     spec: Spec | str | Path | None = None
     """A spec, or a file that overrides parts of the packaged one."""

@@ -111,6 +111,15 @@ def load(path: str | Path | None = None) -> Spec:
     return Spec(ranges, tiers, suites, source, digest.hexdigest()[:16], own)
 
 
+def packaged_text() -> str:
+    """Return the packaged spec as TOML, for a file of one's own to start from.
+
+    Its suites, whose files lie beside it, are comments: they are there whatever a file says.
+    """
+    head, mark, suites = DEFAULT.read_text(encoding="utf-8").partition("[suites]\n")
+    return head + "".join(f"# {line}" for line in (mark + suites).splitlines(keepends=True))
+
+
 def _read_ranges(table: Table, base: Ranges) -> Ranges:
     """Return ``base`` with the values of the fields that ``table`` has."""
     table.only(field.name for field in fields(Ranges))
