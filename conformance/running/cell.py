@@ -108,7 +108,8 @@ class Cell:
             return VIOLATES
         if self.unsupported and not (self.nonzero or self.known):  # only invalid calls compared
             return UNSUPPORTED
-        if not self.known and self.nonzero < max(MIN_COMPARED, MIN_NONZERO * self.compared):
+        least = min(MIN_COMPARED, self.planned)  # a suite of one's own may have a few layers
+        if not self.known and self.nonzero < max(least, MIN_NONZERO * self.compared):
             return INCONCLUSIVE
         if not asked.enough(self.counts):
             return INCONCLUSIVE
