@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from conformance.errors import ConformanceError, did_you_mean
+from conformance.runfile.words import CRASHED, TIMED_OUT
 
 _HEADING = re.compile(
     r"### (?P<id>[A-Z]+-[1-9][0-9]*): (?P<title>.+) "
@@ -126,3 +127,50 @@ def check_of(requirement: str) -> str:
     group = requirement.partition("-")[0]
     check = _OTHERWISE_CALLED.get(group, group.lower())
     return check if check in CHECKS else "result"
+
+
+def numbered(requirement: str) -> tuple[str, int]:
+    """Sort key: the group of a requirement, then its number (REJECT-3 before REJECT-10)."""
+    group, _, digits = requirement.partition("-")
+    return group, int(digits) if digits.isdecimal() else 0
+
+
+SEVERITIES = ("values", "state", "layouts", "declarations", "invalid")
+"""How bad a finding is, the worst first; `run --fail-on` names the last one that fails.
+
+- ``values``: a wrong value, a crash, a hang or memory beyond the limit on a valid call;
+- ``state``: an answer that depends on earlier calls, an input that is changed, memory that is
+  shared, output that is printed;
+- ``layouts``: a wrong value or an exception that only a memory layout or special values show;
+- ``declarations``: something else is declared than is done;
+- ``invalid``: an invalid call that is not rejected. One that crashes or hangs comes before one that
+  is accepted: nobody is meant to make it, but it is not survived.
+"""
+
+_SEVERITY = {"purity": "state", "repeat": "state", "layout": "layouts", "special": "layouts"}
+_SEVERITY |= {"declare": "declarations"}
+"""The severity of each check whose findings on valid calls are not wrong values."""
+_OTHERWISE_SEVERE = {
+    "GRAD-14": "declarations",  # another alternative of a convention, or none of them
+    "PROCESS-4": "state",
+    "REJECT-2": "state",  # on a valid call: it was answered differently after a rejected one
+}
+
+
+def severity(requirement: str, status: str, valid: bool) -> str:
+    """Return how bad a finding is: one of `SEVERITIES`.
+
+    ``status`` is how the call ended, as the run file says; ``valid`` whether it was a valid one.
+    """
+    if not valid:
+        return "invalid"
+    check = check_of(requirement)
+    if status in (CRASHED, TIMED_OUT) and check == "declare":
+        return "values"
+    return _OTHERWISE_SEVERE.get(requirement) or _SEVERITY.get(check, "values")
+
+
+def by_severity(severity: str, status: str, requirement: str) -> tuple[int, bool, tuple[str, int]]:
+    """Sort key of findings: the worst first, those of equal severity by requirement."""
+    accepted = severity == "invalid" and status not in (CRASHED, TIMED_OUT)
+    return SEVERITIES.index(severity), accepted, numbered(requirement)

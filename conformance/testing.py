@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,10 @@ from conformance.known.difference import KnownDifference
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find
-from conformance.requirements import CHECKS
+from conformance.requirements import CHECKS, SEVERITIES, by_severity
 from conformance.runfile.asked import too_few
 from conformance.runfile.words import INCONCLUSIVE
-from conformance.running.causes import shrink_to_violations
+from conformance.running.causes import Violation, shrink_to_violations
 from conformance.running.cell import Cell
 from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan, resolve
@@ -193,16 +193,41 @@ def _explain(
     known: Sequence[KnownDifference],
 ) -> str:
     text = [f"{implementation.name} fails {len(failures)} of {total} cases"]
-    violations = list(shrink_to_violations(implementation, failures, known))
-    for violation in violations[:_SHOWN]:
+    violations = sorted(shrink_to_violations(implementation, failures, known), key=_order)
+    rejections = [v for v in violations if v.severity == SEVERITIES[-1]]
+    others = [v for v in violations if v.severity != SEVERITIES[-1]]
+    for violation in others[:_SHOWN]:
         text += [
             f"{violation.requirement} (cases: {violation.count}): {violation.message}",
-            f"  smallest case: {violation.case.id}",
-            f"  replay: {violation.replay}",
+            *_reproducer(violation),
         ]
-    if len(violations) > _SHOWN:
-        text.append(f"and {len(violations) - _SHOWN} more; `convformance run` shows all")
+    if len(others) > _SHOWN:
+        text.append(f"and {len(others) - _SHOWN} more; `convformance run` shows all")
+    if rejections:
+        text += [
+            'invalid calls are not rejected; if callers check them, declare arguments="unchecked":',
+            *_by_requirement(rejections),
+            *_reproducer(rejections[0]),
+        ]
     return "\n".join(text)
+
+
+def _order(violation: Violation) -> tuple[Any, ...]:
+    """Sort key: by severity and requirement, the smallest case first."""
+    v = violation
+    return (*by_severity(v.severity, v.status, v.requirement), len(v.case.id), v.case.id)
+
+
+def _by_requirement(rejections: Sequence[Violation]) -> Iterator[str]:
+    """Yield a line for each requirement on invalid calls, with the mistakes that are accepted."""
+    for requirement in dict.fromkeys(v.requirement for v in rejections):
+        same = [v for v in rejections if v.requirement == requirement]
+        mistakes = ", ".join(dict.fromkeys(v.case.invalid for v in same))
+        yield f"  {requirement} (cases: {sum(v.count for v in same)}): {mistakes}"
+
+
+def _reproducer(violation: Violation) -> list[str]:
+    return [f"  smallest case: {violation.case.id}", f"  replay: {violation.replay}"]
 
 
 def _skip(reason: str) -> None:

@@ -13,7 +13,7 @@ from conformance.errors import ConformanceError
 from conformance.reports.model import Report
 from conformance.reports.order import T, by_operator, grouped, largest
 from conformance.reports.text import plural
-from conformance.requirements import requirement
+from conformance.requirements import numbered, requirement
 from conformance.runfile.tables import Convention, Known, Violation, Witness
 from conformance.runfile.text import one_line
 from conformance.runfile.words import FAILED, KNOWN_DIFFERENCE, MIXED, NEITHER
@@ -81,7 +81,7 @@ def differences(report: Report) -> tuple[Difference, ...]:
     """Return the differences of a run, by requirement and operator; see `choices`, too."""
     keys = {(v.requirement, v.operator) for v in report.violations if v.status in FAILED}
     keys |= {(k.requirement, k.operator) for k in report.known if k.status == KNOWN_DIFFERENCE}
-    ordered = sorted(keys, key=lambda key: (_group(key[0]), by_operator(key[1])))
+    ordered = sorted(keys, key=lambda key: (numbered(key[0]), by_operator(key[1])))
     return tuple(_difference(report, *key) for key in ordered)
 
 
@@ -234,7 +234,9 @@ def choices(report: Report) -> tuple[ConventionUse, ...]:
     groups = grouped(probed, lambda row: (_name(row), row.requirement))
     return tuple(
         ConventionUse(name, number, *_title_and_rule(number), tuple(_followers(report, rows)))
-        for (name, number), rows in sorted(groups.items(), key=lambda g: (_group(g[0][1]), g[0][0]))
+        for (name, number), rows in sorted(
+            groups.items(), key=lambda g: (numbered(g[0][1]), g[0][0])
+        )
     )
 
 
@@ -284,8 +286,3 @@ def _title_and_rule(number: str) -> tuple[str, str]:
         return requirement(number).title, requirement(number).rule
     except ConformanceError:  # a run may cite a later text
         return "", ""
-
-
-def _group(number: str) -> tuple[str, int]:
-    group, _, digits = number.partition("-")
-    return group, int(digits) if digits.isdigit() else 0

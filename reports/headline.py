@@ -11,10 +11,9 @@ from conformance.runfile import words
 from conformance.runfile.tables import Implementation
 from conformance.runfile.text import one_line
 
-INCOMPLETE = "The run is incomplete: it ended before its closing record."
-
 _NAMED = 6
-"""A sentence names this many violated requirements, and counts the others."""
+"""A sentence names this many implementations, and counts more."""
+INCOMPLETE = "The run is incomplete: it ended before its closing record."
 
 
 def headline(report: Report) -> str:
@@ -30,6 +29,14 @@ def headline(report: Report) -> str:
     if report.stale:
         parts.append(f"{plural(len(report.stale), 'known difference')} no longer occurring")
     return f"{parts[0]}; {', '.join(parts[1:])}."
+
+
+def violated(report: Report, implementation: str) -> str:
+    """Return the worst requirement that it violates, and how many more: ``CONV-5 and 3 more``."""
+    own = [v for v in report.violations if v.implementation == implementation]
+    numbers = list(dict.fromkeys(v.requirement for v in own if v.status in words.FAILED))
+    more = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
+    return numbers[0] + more if numbers else "the requirements"
 
 
 def not_asked(report: Report) -> str:
@@ -92,10 +99,7 @@ def _one(report: Report, implementation: Implementation) -> str:
     if implementation.verdict == words.ADAPTER_WRONG:
         return f"The adapter {name} is wrong"
     if implementation.verdict in words.FAILED:
-        numbers = sorted({v.requirement for v in report.violations if v.status in words.FAILED})
-        named = ", ".join(numbers[:_NAMED]) or "the requirements"
-        more = len(numbers) - _NAMED
-        return f"{name} violates {named}" + (f" and {more} more" if more > 0 else "")
+        return f"{name} violates {violated(report, name)}"
     if implementation.verdict == words.CONFORMS:
         worst = largest(cell.worst for cell in report.cells)
         return f"{name} conforms, worst error {multiple(worst)} of the bound"

@@ -17,6 +17,8 @@ from markupsafe import Markup, escape
 from conformance.reports import chart, text
 from conformance.reports.alike import MANY
 from conformance.reports.differences import choices
+from conformance.reports.findings import advice, reach, title, where
+from conformance.reports.gaps import ranged
 from conformance.reports.headline import (
     INCOMPLETE,
     baseline,
@@ -51,6 +53,8 @@ def html(report: Report) -> str:
             tiles=list(_tiles(report)),
             matrix=[] if _only_timed(report) else list(_matrix(report)),
             findings=report.findings(),
+            advice=advice,
+            gaps=list(ranged(report.unsupported)),
             choices=choices(report),
             many=MANY,
             heat_maps=list(_heat_maps(report)),
@@ -196,7 +200,9 @@ def environment_of_templates() -> Environment:
         "number": text.number,
         "percentage": text.percentage,
         "plural": text.plural,
-        "requirement": text.requirement_title,
+        "title": title,
+        "where": where,
+        "reach": reach,
         "breakable": lambda name: Markup("<wbr>[").join(map(escape, str(name).split("["))),
         "message": lambda value: text.shorten(value, _LONGEST_MESSAGE),
     }

@@ -13,6 +13,8 @@ from tabulate import tabulate
 
 from conformance.reports import tables
 from conformance.reports.alike import MANY, identical_groups
+from conformance.reports.findings import advice, mistake, reach, title, where
+from conformance.reports.gaps import ranged
 from conformance.reports.headline import (
     INCOMPLETE,
     baseline,
@@ -29,8 +31,6 @@ from conformance.reports.text import (
     multiple,
     number,
     percentage,
-    plural,
-    requirement_title,
     seconds,
     share,
     shorten,
@@ -107,24 +107,29 @@ def _violations(report: Report) -> list[str]:
         return []
     parts = ["### Violations"]
     for finding in findings[:_MOST_FINDINGS]:
-        parts += _finding(finding)
+        parts += _finding(report, finding)
     if len(findings) > _MOST_FINDINGS:
         parts.append(f"{len(findings) - _MOST_FINDINGS} more are in the run file.")
     return parts
 
 
-def _finding(finding: Finding) -> list[str]:
+def _finding(report: Report, finding: Finding) -> list[str]:
     smallest = finding.smallest
-    title = (
+    summary = (
         f"{verdict_of(smallest.status)}: <b>{escaped(smallest.implementation)}</b>, "
-        f"{escaped(smallest.operator)}: {escaped(requirement_title(smallest.requirement))}"
+        f"{escaped(where(finding))}: {escaped(title(finding))}"
     )
-    reach = f"The smallest of {plural(finding.count, 'case')}"
-    if finding.further:
-        reach += f", the same in {plural(finding.further, 'further cell')}"
+    rows = [
+        (title(one), ", ".join(one.operators), one.smallest.status, f"{one.count:,}", mistake(one))
+        for one in finding.rejections
+    ]
+    header = ("requirement", "operators", "does", "cases", "mistake")
+    shown = fenced(shorten(smallest.message, _LONGEST_MESSAGE), "text")
+    advised = escaped(advice(report, finding))
     parts = [
-        fenced(shorten(smallest.message, _LONGEST_MESSAGE), "text"),
-        f"{reach}:",
+        table(Table(header, "lllrl", rows)) if rows else shown,
+        *([f"{advised[0].upper()}{advised[1:]}."] if advised else []),
+        f"{reach(finding).capitalize()}:",
         fenced(smallest.case, "text"),
         fenced(smallest.replay, "sh"),
     ]
@@ -132,7 +137,7 @@ def _finding(finding: Finding) -> list[str]:
         parts.append("The standalone script is too long for this page; it is in the HTML report.")
     elif smallest.script:
         parts += folded("Standalone script", fenced(smallest.script, "python"))
-    return folded(title, *parts)
+    return folded(summary, *parts)
 
 
 def _known(report: Report) -> list[str]:
@@ -255,7 +260,7 @@ def _timings(report: Report) -> list[str]:
 def _gaps(report: Report) -> list[str]:
     rows = [
         (gap.implementation, gap.operator, f"{gap.count:,}", _short(gap.reason))
-        for gap in report.unsupported
+        for gap in ranged(report.unsupported)
     ]
     lines = table(Table(("implementation", "operator", "cases", "reason"), "llrl", rows))
     return folded("Not computed", lines) if rows else []

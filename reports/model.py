@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from conformance.reports.order import by_cell, by_operator, grouped, largest, natural, worst_verdict
+from conformance.requirements import SEVERITIES, by_severity, severity
 from conformance.runfile import asked
 from conformance.runfile.reading import read
 from conformance.runfile.tables import (
@@ -51,7 +52,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One requirement that an implementation violates in one operator, smallest case first."""
+    """What an implementation violates: a requirement in one operator, or any of invalid calls.
+
+    All invalid calls that an implementation does not reject are one finding. The violations come
+    in the order of `_order`, the one to show first.
+    """
 
     violations: tuple[Violation, ...]
 
@@ -60,9 +65,24 @@ class Finding:
         return self.violations[0]
 
     @property
+    def operators(self) -> tuple[str, ...]:
+        return tuple(sorted({v.operator for v in self.violations}, key=by_operator))
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(violation.requirement for violation in self.violations))
+
+    @property
+    def rejections(self) -> tuple[Finding, ...]:
+        """The same by requirement, where several on invalid calls are violated; else nothing."""
+        if len(self.requirements) == 1:
+            return ()
+        return tuple(map(_finding, grouped(self.violations, lambda v: v.requirement).values()))
+
+    @property
     def further(self) -> int:
-        """The number of further cells (dims and dtype) that violate the same requirement."""
-        return len({(v.dims, v.dtype) for v in self.violations}) - 1
+        """The number of further cells (operator, dims and dtype) that violate the same."""
+        return len({(v.operator, v.dims, v.dtype) for v in self.violations}) - 1
 
     @property
     def count(self) -> int:
@@ -180,14 +200,19 @@ class Report:
         )
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return the violations, grouped by implementation, operator and requirement."""
-        groups = grouped(self.violations, lambda v: (v.implementation, v.operator, v.requirement))
-        positions = {i.name: position for position, i in enumerate(self.implementations)}
-        order = sorted(groups, key=lambda key: (positions[key[0]], by_operator(key[1]), key[2]))
-        return tuple(
-            Finding(tuple(sorted(groups[key], key=lambda v: (v.dims, len(v.case), v.case))))
-            for key in order
-        )
+        """Return the violations by implementation, operator and requirement, the worst first."""
+
+        def key(v: Violation) -> tuple[str, str, str]:
+            together = v.severity == SEVERITIES[-1]
+            return (v.implementation, *(("", "") if together else (v.operator, v.requirement)))
+
+        found = map(_finding, grouped(self.violations, key).values())
+        return _sorted(found, lambda finding: _order(finding.smallest))
+
+    def invalid_calls(self, implementation: str) -> tuple[int, int]:
+        """Return how many invalid calls an implementation did not reject, and how many it got."""
+        cells = [cell for cell in self.cells if cell.implementation == implementation]
+        return sum(cell.accepted for cell in cells), sum(cell.invalid for cell in cells)
 
     def pair_totals(self, operator: str | None = None) -> dict[tuple[str, str], Pair]:
         """Return the numbers of each pair, in one or all operators, under both orders of names."""
@@ -211,7 +236,7 @@ class Report:
 def load(path: str | Path) -> Report:
     """Read a run file; raise `RunFileError`, in one line, if it is missing or not one."""
     contents = read(path)
-    violations = contents.rows(Violation)
+    violations = _sorted(map(_with_severity, contents.rows(Violation)), _order)
     cells = tuple(c if c.compared else replace(c, worst=None) for c in contents.rows(Cell))
     cells = _with_missing_cells(cells, violations)
     large, pairs, timings = contents.rows(Layer), contents.rows(Pair), contents.rows(Timing)
@@ -243,6 +268,26 @@ def load(path: str | Path) -> Report:
             lambda c: (c.convention, c.implementation, by_operator(c.operator), c.dims),
         ),
     )
+
+
+def _finding(violations: Iterable[Violation]) -> Finding:
+    return Finding(_sorted(violations, _order))
+
+
+def _order(violation: Violation) -> tuple[Any, ...]:
+    """Sort key of violations: by severity and requirement, the smallest case first."""
+    v = violation
+    size = (v.dims, len(v.case), v.case)
+    return (*by_severity(v.severity, v.status, v.requirement), *size, by_operator(v.operator))
+
+
+def _with_severity(violation: Violation) -> Violation:
+    """Return a violation with its severity, which older run files do not say."""
+    if violation.severity in SEVERITIES:
+        return violation
+    valid = not any(part.startswith("invalid=") for part in violation.case.split(":"))
+    level = severity(violation.requirement, violation.status, valid)
+    return replace(violation, severity=level)
 
 
 def _sorted(rows: Iterable[T], key: Callable[[T], Any]) -> tuple[T, ...]:
@@ -281,8 +326,8 @@ def _with_missing_cells(
     missing: dict[tuple[str, str, int, str], Violation] = {}
     for v in violations:
         missing.setdefault((v.implementation, v.operator, v.dims, v.dtype), v)
-    counts = ("planned", "reached", "compared", "unsupported", "violating", "known", "elements")
-    zeros = dict.fromkeys((*counts, "nonzero", "seconds"), 0)
+    counts = ("planned", "reached", "compared", "unsupported", "violating", "known", "invalid")
+    zeros = dict.fromkeys((*counts, "accepted", "elements", "nonzero", "seconds"), 0)
     return cells + tuple(
         Cell.of(v, **zeros, worst=None, worst_case=None, verdict=v.status, classes="{}")
         for key, v in missing.items()

@@ -10,12 +10,14 @@ from collections.abc import Container
 from typing import Literal
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from conformance.reports import tables
 from conformance.reports.alike import MANY, identical_groups
+from conformance.reports.gaps import ranged
 from conformance.reports.headline import (
     INCOMPLETE,
     baseline,
@@ -24,7 +26,9 @@ from conformance.reports.headline import (
     not_asked,
 )
 from conformance.reports.large import NOTE
-from conformance.reports.model import Finding, Report
+from conformance.reports.model import Report
+from conformance.reports.printing import ALL, finding_lines, put, put_table, verdict_text
+from conformance.reports.printing import console as stdout
 from conformance.reports.text import (
     NONE,
     multiple,
@@ -40,17 +44,13 @@ from conformance.runfile import words
 from conformance.runfile.tables import Cell
 from conformance.runfile.text import one_line
 
-_STYLES = dict.fromkeys((words.INCONCLUSIVE, words.KNOWN_DIFFERENCE), "yellow")
-_STYLES |= {words.CONFORMS: "green"}
-_STYLES |= dict.fromkeys((words.ADAPTER_WRONG, *words.FAILED), "bold red")
-_LONGEST_MESSAGE = 1200
 _PAIR_COLUMNS = 7
 """The columns of the pairwise matrix that fit into 80 characters; further ones need a block."""
 
 
 def show(report: Report, console: Console | None = None) -> None:
     """Print the whole report. Failures come last, where the reader looks when the run ends."""
-    console = console or Console(highlight=False)
+    console = console or stdout()
     for title, part in (
         ("Agreement with the reference", agreement(report)),
         ("Agreement with one another", pairwise(report)),
@@ -62,7 +62,7 @@ def show(report: Report, console: Console | None = None) -> None:
     ):
         if part is not None:
             console.print(Text(title, style="bold"))
-            console.print(part)
+            put_table(console, part)
             console.print()
     print_violations(report, console)
     print_headline(report, console)
@@ -122,7 +122,7 @@ _LONGEST_WORD = 5
 
 def _overview(report: Report) -> RenderableType:
     """Return a matrix of words: a row for each implementation, a column for each operator."""
-    table = _table("", width=20, gap=1)
+    table = _table("", width=max(cell_len(i.name) for i in report.judged), gap=1)
     for index in range(len(report.operators)):
         table.add_column(str(index + 1), no_wrap=True, width=_LONGEST_WORD)
     summaries = {(s.implementation, s.operator): s for s in report.summaries()}
@@ -130,7 +130,7 @@ def _overview(report: Report) -> RenderableType:
         row = [Text(report.label(implementation.name))]
         for operator in report.operators:
             s = summaries.get((implementation.name, operator))
-            word = _verdict(s.verdict) if s else Text("")
+            word = verdict_text(s.verdict) if s else Text("")
             short = _WORDS.get(word.plain, word.plain[:_LONGEST_WORD])
             row.append(Text(short, style=word.style))
         table.add_row(*row)
@@ -158,7 +158,7 @@ def pairwise(report: Report) -> RenderableType | None:
     blocks: list[RenderableType] = []
     for start in range(0, len(names), _PAIR_COLUMNS):
         columns = range(start, min(start + _PAIR_COLUMNS, len(names)))
-        table = _table("")
+        table = _table("", width=3 + max(map(cell_len, names)))
         for column in columns:
             table.add_column(str(column + 1), justify="right", no_wrap=True, min_width=6)
         for line, name in enumerate(names):
@@ -198,7 +198,7 @@ def layers(report: Report) -> RenderableType | None:
     widest = max((len(report.label(timing.implementation)) for timing in report.timings), default=0)
     widths = {"median": 8, "quartiles": 18, "ratio": 6, "GFLOP/s": 7, "peak": 5}
     for layer, timings in report.layers():
-        table = _table("", width=max(16, min(widest, 26)))
+        table = _table("", width=max(16, widest))
         table.show_header = not blocks
         for title, width in widths.items():
             table.add_column(title, justify="right", no_wrap=True, min_width=width)
@@ -227,10 +227,13 @@ def large(report: Report) -> RenderableType | None:
 
 
 def gaps(report: Report) -> RenderableType | None:
-    """Return the reasons why cases were not computed, with counts."""
+    """Return the reasons why cases were not computed, with counts and ranges of their numbers."""
     lines = [
-        Text(f"{gap.implementation}, {gap.operator}: {gap.count:,} x {one_line(gap.reason)[:200]}")
-        for gap in report.unsupported
+        Text(
+            f"{gap.implementation}, {gap.operator}: {one_line(gap.reason)[:200]}: "
+            f"{plural(gap.count, 'case')}"
+        )
+        for gap in ranged(report.unsupported)
     ]
     return Group(*lines) if lines else None
 
@@ -261,38 +264,15 @@ def followed(report: Report) -> RenderableType | None:
 
 
 def print_violations(report: Report, console: Console) -> None:
-    """Print each violated requirement with its smallest case and the command that replays it."""
+    """Print each finding, the worst first, with its smallest case and the command to replay it."""
     for finding in report.findings():
-        _print_finding(finding, console)
+        put(console, [*finding_lines(report, finding, console.width, ALL), Text()])
     for entry in report.stale:
         text = f"stale  {entry.implementation}, {entry.operator}: "
         console.print(Text(text + requirement_title(entry.requirement), style="bold red"))
         console.print(Text(f"  no longer occurs where {entry.covers}; take it off the list:"))
         console.print(Text(entry.case), soft_wrap=True)
         console.print()
-
-
-def _print_finding(finding: Finding, console: Console) -> None:
-    smallest = finding.smallest
-    title = _verdict(smallest.status) + Text(
-        f"  {smallest.implementation}, {smallest.operator}: "
-        f"{requirement_title(smallest.requirement)}",
-        style="bold",
-    )
-    reach = f"smallest of {plural(finding.count, 'case')}"
-    if finding.further:
-        reach += f"; the same in {plural(finding.further, 'further cell')}"
-    console.print(title)
-    for line in Text(shorten(smallest.message, _LONGEST_MESSAGE)).wrap(console, console.width - 2):
-        line.rstrip()
-        console.print(Text("  ") + line, soft_wrap=True)
-    console.print(Text(f"  {reach}:", style="dim"))
-    # These lines are never wrapped or cropped, whatever the width: they are there to be copied.
-    console.print(Text(smallest.case), soft_wrap=True)
-    console.print(Text("  replay:", style="dim"))
-    command = smallest.replay
-    console.print(Text(command, style="cyan"), soft_wrap=True)
-    console.print()
 
 
 def _too_little(cell: Cell) -> str:
@@ -302,7 +282,7 @@ def _too_little(cell: Cell) -> str:
 
 
 def _table(label: str, *, width: int | None = None, gap: int = 2) -> Table:
-    """Return a table whose first column holds names, which are folded instead of cut."""
+    """Return a table whose first column holds names, which stay whole."""
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -310,7 +290,7 @@ def _table(label: str, *, width: int | None = None, gap: int = 2) -> Table:
         padding=(0, gap - 1, 0, 0),
         header_style="bold",
     )
-    table.add_column(Text(label), overflow="fold", min_width=width)
+    table.add_column(Text(label), no_wrap=True, min_width=width)
     return table
 
 
@@ -321,15 +301,20 @@ def _printed(
 
     Text beyond the first column is folded if ``wraps`` is true; numbers are never folded.
     """
-    table = _table(content.header[0], gap=gap)
+    table = _table(content.header[0], width=_width(content, 0), gap=gap)
     shown = [
         column for column, title in enumerate(content.header) if column and title not in hidden
     ]
     for column in shown:
         right = content.align[column] == "r"
         justify: Literal["left", "right"] = "right" if right else "left"
+        kept = right or not wraps
         table.add_column(
-            content.header[column], justify=justify, no_wrap=right or not wraps, overflow="fold"
+            content.header[column],
+            justify=justify,
+            no_wrap=kept,
+            min_width=_width(content, column) if kept else None,
+            overflow="fold",
         )
     previous = None
     for row in content.rows:
@@ -339,12 +324,13 @@ def _printed(
     return table
 
 
+def _width(content: tables.Table, column: int) -> int:
+    """Return the width that a column needs to keep its cells whole."""
+    return max(cell_len(row[column]) for row in (content.header, *content.rows))
+
+
 def _cell(title: str, text: str) -> Text:
     if title == "verdict":
-        return _verdict(text)
+        return verdict_text(text)
     failed = title == "failed" and text != NONE
     return Text(text, style="cyan" if title == "apart" else "bold red" if failed else "")
-
-
-def _verdict(verdict: str) -> Text:
-    return Text(verdict, style=_STYLES.get(verdict, "dim"))

@@ -149,7 +149,7 @@ def test_list_names_implementations_with_version_and_operators(
     assert re.search(r" \d+\.\d+\S* +numpy +conv, conv_transpose, max_pool,", lines["naive"])
 
 
-@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("columns", [50, 80, 120])
 def test_list_fits_the_terminal(call: Any, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
 
@@ -161,10 +161,21 @@ def test_list_says_how_to_install_what_is_missing(
 ) -> None:
     monkeypatch.setattr(registered, "_version_of", lambda name: None if name == "torch" else "1.0")
     lines = call("list").out.splitlines()
-    (row,) = (index for index, line in enumerate(lines) if line.startswith("torch "))
+    (row,) = (line for line in lines if line.startswith("torch "))
 
-    assert "torch - torch not installed:" == " ".join(lines[row].split())
-    assert "pip install torch" == lines[row + 1].strip()
+    assert "torch not installed: pip install torch" == " ".join(row.split())
+
+
+@pytest.mark.parametrize("columns", ["80", "40", "0", "many"])
+def test_list_has_a_line_for_each_implementation_with_its_name_whole(
+    call: Any, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    header, *lines = call("list").out.splitlines()
+    names = [row["name"] for row in strict(call("list", "--json").out)["implementations"]]
+
+    assert header.startswith("implementation")
+    assert names == [line.split()[0] for line in lines]
 
 
 def test_list_has_the_implementations_of_plugins(call: Any) -> None:

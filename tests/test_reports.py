@@ -84,6 +84,7 @@ def write(tmp_path: Path) -> Write:
     """Return a function that writes a run of the given rows and loads it."""
 
     def write(finished: bool = True, **tables: Sequence[Row]) -> Report:
+        (tmp_path / "run.sqlite").unlink(missing_ok=True)
         file = RunFile(tmp_path / "run.sqlite")
         file.record(seed=17, tier="default", started="2025-03-14T09:26:53+00:00", machine=MACHINE)
         for rows in tables.values():
@@ -390,6 +391,7 @@ class TestJson:
                 {
                     "requirement": "RESULT-1",
                     "status": "violates",
+                    "severity": "values",
                     "case": CASE,
                     "found": CASE,
                     "count": 3,

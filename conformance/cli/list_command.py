@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from conformance.cli import options
+from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from conformance.registration.implementation import Implementation
-
-_OPERATORS, _NAMES = 20, 12
-"""The least widths of the last column, and of each other one."""
 
 
 @click.command("list")
@@ -48,39 +44,57 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"implementations": rows, "broken": dict(broken())}, indent=2))
         return
-    header = ("implementation", "version", "family", "operators")
-    table = [
-        (i.name, i.version if i.installed else "-", i.family, _has(i))
-        for i in implementations().values()
-    ]
-    for line in _fitted([header, *table], shutil.get_terminal_size().columns):
+    columns = shutil.get_terminal_size().columns
+    for line in _fitted(list(implementations().values()), columns):
         click.echo(line)
     for name, reason in broken().items():
         print(f"convformance: warning: entry point '{name}': {reason}", file=sys.stderr)
 
 
-def _fitted(table: Sequence[tuple[str, str, str, str]], columns: int) -> Iterator[str]:
-    """Yield the lines of a table, at most ``columns`` long; a cell that does not fit is folded."""
-    widths = [max(map(len, cells)) for cells in list(zip(*table, strict=True))[:3]]
-    while columns - sum(widths) - 2 * len(widths) < _OPERATORS and max(widths) > _NAMES:
-        widths[widths.index(max(widths))] -= 1
-    room = max(_OPERATORS, columns - sum(widths) - 2 * len(widths))
-    for *names, text in table:
-        before, pip, command = text.partition("pip install")
-        text = before + (pip + command).replace(" ", "\xa0")  # a command stays on one line
-        folded = map(textwrap.wrap, names, widths)
-        parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
-        for *cells, part in itertools.zip_longest(*folded, parts, fillvalue=""):
-            left = "".join(cell.ljust(width + 2) for cell, width in zip(cells, widths, strict=True))
-            if not left.strip():  # a command that is too long for its column begins further left
-                left = " " * min(len(left), max(0, columns - len(part)))
-            yield (left + part.replace("\xa0", " ")).rstrip()
+def _fitted(listed: Sequence[Implementation], columns: int) -> Iterator[str]:
+    """Yield a line for each implementation; what does not fit into ``columns`` is left out.
+
+    First "all 9 operators" stands for their names, then there is no family, then the operators are
+    counted, and at last there is no version. Names stay whole, and so does the command that
+    installs what is missing.
+    """
+    names = ["implementation", *(i.name for i in listed)]
+    version = ["version", *(i.version if i.installed else "-" for i in listed)]
+    family = ["family", *(i.family for i in listed)]
+    for shown, says in (
+        ([names, version, family], _named),
+        ([names, version, family], _shortly),
+        ([names, version], _shortly),
+        ([names, version], _counted),
+        ([names], _counted),
+    ):
+        operators = ["operators", *map(says, listed)]
+        widths = [max(map(len, cells)) + 2 for cells in shown]
+        if sum(widths) + max(map(len, operators)) <= columns:
+            break
+    for row, text in enumerate(operators):
+        missing = row > 0 and not listed[row - 1].installed
+        cells = shown[:1] if missing else shown  # how to install it needs the room
+        left = "".join(c[row].ljust(w) for c, w in zip(cells, widths, strict=False))
+        yield left + (listed[row - 1].hint if missing else text)
 
 
-def _has(implementation: Implementation) -> str:
-    """Return the forward operators and the number of gradients, or how to install it."""
-    if not implementation.installed:
-        return implementation.hint
+def _named(implementation: Implementation) -> str:
+    """Return the forward operators and the number of gradients."""
     gradients = [operator for operator in implementation.operators if operator.endswith("_grad")]
     names = [operator for operator in implementation.operators if operator not in gradients]
-    return ", ".join(names) + (f" and {len(gradients)} gradients" if gradients else "")
+    parts = [", ".join(names)] if names else []
+    return " and ".join(parts + ([_plural(len(gradients), "gradient")] if gradients else []))
+
+
+def _shortly(implementation: Implementation) -> str:
+    complete = len(implementation.operators) == len(SIGNATURES)
+    return f"all {len(SIGNATURES)} operators" if complete else _named(implementation)
+
+
+def _counted(implementation: Implementation) -> str:
+    return f"{len(implementation.operators)} of {len(SIGNATURES)}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun if count == 1 else noun + 's'}"

@@ -139,15 +139,18 @@ def make_folder(path: Path) -> None:
         raise click.FileError(str(path), hint=problem.strerror or str(problem)) from None
 
 
-def print_report(report: Report, as_json: bool) -> None:
-    """Print the tables of a report, or all of it as JSON."""
+def print_report(report: Report, *, as_json: bool, verbose: bool) -> None:
+    """Print a report on one screen, with all its tables if ``verbose``, or as JSON."""
     from conformance.reports.as_json import as_json as to_json
+    from conformance.reports.screen import show_screen
     from conformance.reports.terminal import show
 
     if as_json:
         click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
-    else:
+    elif verbose:
         show(report)
+    else:
+        show_screen(report)
 
 
 def typed() -> str:
@@ -174,6 +177,9 @@ plugins = click.option(
     help="Python file that registers implementations (repeatable).",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+verbose = click.option(
+    "--verbose", "-v", is_flag=True, help="Print all tables, reasons and messages in full."
+)
 
 
 class _Seed(_Whole):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +34,8 @@ from conformance.scripts.standalone import large_script, relation_script, script
 if TYPE_CHECKING:
     from conformance.calling import Array
 
-_SHOWN = 400
-"""Arrays of more elements are printed abridged."""
+_SHOWN, _LINES = 64, 12
+"""Arrays of more elements, or lines, are printed abridged."""
 _WRITTEN = 1_000_000
 """JSON has only dtype and shape of arrays of more elements."""
 
@@ -41,6 +45,7 @@ _WRITTEN = 1_000_000
 @click.argument("names", nargs=-1, metavar="[IMPLEMENTATION]...")
 @options.plugins
 @options.isolation
+@options.verbose
 @options.as_json
 @click.option("--script", "scripts", is_flag=True, help="Print only the standalone scripts.")
 @click.option(
@@ -53,12 +58,13 @@ _WRITTEN = 1_000_000
 def command(
     case_id: str,
     names: tuple[str, ...],
+    verbose: bool,
     as_json: bool,
     scripts: bool,
     way: str | None,
     **chosen: Any,
 ) -> int:
-    """Show inputs, exact result, each output, the bound and the verdict; print a script.
+    """Show the verdict, the inputs, the exact result, the bound and each output; print a script.
 
     Without IMPLEMENTATION those of the plugins are called, else all that are installed. Exit
     status: 0, what computes it conforms; 1, one violates; 3, none computes it.
@@ -91,7 +97,7 @@ def command(
     if as_json:
         click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))
     else:
-        _print(prepared, results, explicit=bool(names or plugins))
+        _print(prepared, results, explicit=bool(names or plugins), whole=verbose)
     verdicts = [verdict for _, _, verdict in results]
     if any(verdict.failed for verdict in verdicts):
         return 1
@@ -152,14 +158,19 @@ def _print(
     results: list[tuple[Implementation, Any, Verdict]],
     *,
     explicit: bool,
+    whole: bool,
 ) -> None:
-    case = prepared.case
-    click.echo(f"case      {case.id}")
-    keywords = ", ".join(f"{name}={value}" for name, value in case.parameters.items())
+    """Print the verdicts first, then the call, and last a script; arrays in full if ``whole``."""
+    case, show = prepared.case, functools.partial(_show, whole=whole)
+    for _, _, verdict in results:
+        click.echo(str(verdict))
+    click.echo(f"\ncase      {case.id}")
+    inputs, parameters = _handed_over(prepared)
+    keywords = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
     arguments = OPERATORS[case.operator].arguments
     click.echo(f"call      {case.operator}({', '.join(arguments)}, {keywords})")
-    for name, value in zip(arguments, prepared.inputs, strict=True):
-        _show(name, value)
+    for name, value in zip(arguments, inputs, strict=True):
+        show(name, value)
     if case.invalid:
         click.echo(f"invalid   {invalid.describe(case)}: the call must raise")
     elif isinstance(prepared, Large):
@@ -168,17 +179,24 @@ def _print(
             "          corners, edges and some others are compared with their exact values"
         )
     else:
-        _show("exact", prepared.reference.exact)
-        _print_allowed(prepared)
-    for implementation, output, verdict in results:
-        click.echo("")
-        _show(implementation.name, output) if output is not None else None
-        click.echo(str(verdict))
+        show("exact", prepared.reference.exact)
+        _print_allowed(prepared, show)
+    for implementation, output, _ in results:
+        if output is not None:
+            show(implementation.name, output)
     failing = [result for result in results if result[2].failed]
     for implementation, _, verdict in failing[:1] or (results[:1] if explicit else []):
         if case.operator in implementation.functions:
             text = _script(implementation, prepared, verdict)
             click.echo(f"\nstandalone script for {implementation.name}:\n\n{text}", nl=False)
+
+
+def _handed_over(prepared: Prepared | Large) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Return the arguments of the call, channels-first, with the mistake of an invalid one made."""
+    case = prepared.case
+    if case.invalid:
+        return invalid.apply(case, prepared.inputs, case.parameters)
+    return prepared.inputs, case.parameters
 
 
 def _script(
@@ -192,7 +210,7 @@ def _script(
     return script(implementation, prepared, history=verdict is not None and bool(verdict.history))
 
 
-def _print_allowed(prepared: Prepared) -> None:
+def _print_allowed(prepared: Prepared, show: Callable[[str, Any], None]) -> None:
     if prepared.reference.magnitude is None:
         click.echo("allowed   no difference: the result involves no arithmetic")
         return
@@ -200,17 +218,23 @@ def _print_allowed(prepared: Prepared) -> None:
     if bits:
         click.echo("allowed   no difference: every order of summation is exact here")
     else:
-        _show("allowed", bound)
+        show("allowed", bound)
 
 
-def _show(name: str, value: Any) -> None:
+def _show(name: str, value: Any, *, whole: bool) -> None:
+    """Print an array with dtype and shape: its ends alone where it is large, unless ``whole``."""
     if not isinstance(value, np.ndarray):
         click.echo(f"{name:9} {value!r}")
         return
     click.echo(f"{name:9} {value.dtype} {value.shape}")
-    with np.printoptions(threshold=_SHOWN, linewidth=76, precision=9, edgeitems=2):
-        text = str(value)
-    click.echo("\n".join(f"    {line}" for line in text.splitlines() if line))
+    ends = 3 if value.ndim < 3 else 2 if value.ndim < 5 else 1
+    threshold = sys.maxsize if whole else _SHOWN
+    with np.printoptions(threshold=threshold, linewidth=76, precision=9, edgeitems=ends):
+        lines = [line for line in str(value).splitlines() if line]
+    if len(lines) > _LINES and not whole:
+        left_out = len(lines) - _LINES + 1
+        lines[_LINES // 2 : _LINES // 2 + left_out] = [f" ... ({left_out} lines: --verbose)"]
+    click.echo("\n".join(f"    {line}" for line in lines))
 
 
 def _as_json(
@@ -218,13 +242,11 @@ def _as_json(
 ) -> dict[str, Any]:
     case = prepared.case
     arguments = OPERATORS[case.operator].arguments
+    inputs, _ = _handed_over(prepared)
     exact = None if isinstance(prepared, Large) else prepared.reference.exact
     return {
         "case": case.id,
-        "inputs": {
-            name: _array(value) if isinstance(value, np.ndarray) else value
-            for name, value in zip(arguments, prepared.inputs, strict=True)
-        },
+        "inputs": {name: _argument(value) for name, value in zip(arguments, inputs, strict=True)},
         "exact": None if exact is None else _array(exact),
         "results": [
             {
@@ -244,12 +266,26 @@ def _array(array: Array) -> Any:
     """Return nested lists; of a very large array only dtype and shape."""
     if array.size > _WRITTEN:
         return {"dtype": str(array.dtype), "shape": list(array.shape)}
-    return _nested(array)
+    return _nested(array.tolist())
 
 
-def _nested(array: Array) -> Any:
-    """Return nested lists of numbers; NaN and infinities, which JSON lacks, become strings."""
-    if array.ndim:
-        return [_nested(part) for part in array]
-    value = float(array)
-    return value if np.isfinite(value) else str(value)
+def _nested(value: Any) -> Any:
+    """Return lists of numbers; NaN, infinities and what is no number, in text."""
+    if isinstance(value, list):
+        return [_nested(part) for part in value]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return number if math.isfinite(number) and not isinstance(value, str) else str(value)
+
+
+def _argument(value: Any) -> Any:
+    """Return an argument for JSON; an invalid call may have anything in its place."""
+    if isinstance(value, np.ndarray):
+        return _array(value)
+    if isinstance(value, (tuple, list)):
+        return list(map(_argument, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, (int, float, str)) else str(value)

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     metavar="FILE|FOLDER",
     help="Write where implementations differ, as .md or .html, or both into a FOLDER.",
 )
+@options.verbose
 @options.as_json
 def command(
     run_file: str,
     markdown: str | None,
     html: str | None,
     differences: str | None,
+    verbose: bool,
     as_json: bool,
 ) -> int:
-    """Print the tables of RUN_FILE (default: convformance-run/run.sqlite)."""
+    """Print the outcome of RUN_FILE (default: convformance-run/run.sqlite)."""
     from conformance.reports import load
     from conformance.reports.html import html as to_html
     from conformance.reports.markdown import markdown as to_markdown
@@ -44,7 +46,7 @@ def command(
     if differences is not None:
         _write_differences(report, differences)
     if as_json or (markdown, html, differences) == (None, None, None):
-        options.print_report(report, as_json)
+        options.print_report(report, as_json=as_json, verbose=verbose)
     return 0
 
 

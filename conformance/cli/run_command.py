@@ -18,7 +18,7 @@ from conformance.cases.ranges import MOST_EXAMPLES
 from conformance.cli import options, progress
 from conformance.dtypes import DTYPES
 from conformance.operators import OPERATORS
-from conformance.requirements import CHECKS
+from conformance.requirements import CHECKS, SEVERITIES
 from conformance.timing import threads
 from conformance.toml import plural
 
@@ -88,8 +88,24 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     callback=lambda ctx, option, given: not given,
     help="Neither read nor write the cache of cases.",
 )
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    default=SEVERITIES[-1],
+    show_default=True,
+    metavar="SEVERITY",
+    help=f"Exit with 1 for violations of this severity and worse ones: {', '.join(SEVERITIES)}.",
+)
+@options.verbose
 @options.as_json
-def command(jobs: int, as_json: bool, write_known: Path | None, **chosen: Any) -> int:
+def command(
+    jobs: int,
+    fail_on: str,
+    verbose: bool,
+    as_json: bool,
+    write_known: Path | None,
+    **chosen: Any,
+) -> int:
     """Judge implementations on generated and curated cases.
 
     Exit status: 0, all conform; 1, one violates; 2, the call itself was wrong; 3, too little was
@@ -117,7 +133,7 @@ def command(jobs: int, as_json: bool, write_known: Path | None, **chosen: Any) -
     report = load(result.path)
     written: list[Path] = [result.path]
     try:
-        options.print_report(report, as_json)
+        options.print_report(report, as_json=as_json, verbose=verbose)
     finally:  # a closed pipe does not keep the reports from being written
         written += options.write_all(
             {
@@ -133,7 +149,7 @@ def command(jobs: int, as_json: bool, write_known: Path | None, **chosen: Any) -
             lines = _write_known(write_known, again, result)
         for line in lines:
             click.echo(line, err=as_json)
-    return result.exit_status
+    return result.status_from(fail_on)
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -51,7 +51,7 @@ def command(layers: tuple[str, ...], as_json: bool, list_layers: bool, **chosen:
             TimingSelection(layers=layers or None, progress=tell, command=options.typed(), **chosen)
         )
     report = load(timings.path)
-    options.print_report(report, as_json)
+    options.print_report(report, as_json=as_json, verbose=True)
     if not as_json:
         click.echo(f"\nwritten: {timings.path}")
     return timings.exit_status

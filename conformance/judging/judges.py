@@ -14,7 +14,6 @@ from conformance.calling import CRASH, Array, Caller, NotAnArray, Observation, R
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
-from conformance.cases.invalid import Mistake
 from conformance.cases.validity import parse_valid, validate
 from conformance.dtypes import numpy_dtype
 from conformance.isolation.dispatch import caller_of
@@ -101,7 +100,7 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
     if case.invalid:
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
         # A call that must raise needs no room for a result; one that a convention accepts is small.
-        room = _ACCEPTED if _accepts(implementation, invalid.MISTAKES[case.invalid]) else 0
+        room = _ACCEPTED if implementation.accepts(case.invalid) else 0
         layout, macs = implementation.layout, work(case)
         return Request(case.operator, inputs, parameters, layout, nbytes=room, work=macs)
     inputs, parameters, layout = prepared.inputs, case.parameters, implementation.layout
@@ -188,7 +187,7 @@ def _judge_rejection(
     if observation.changed:
         text = f"a call that is invalid ({description}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
-    if mistake.convention is not None and _accepts(implementation, mistake):
+    if mistake.convention is not None and implementation.accepts(case.invalid):
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
         accepted = result_of_accepted_call(case, mistake.convention[0], inputs, parameters)
         if accepted is None:
@@ -207,14 +206,6 @@ def _judge_rejection(
 
 _ACCEPTED = 2**20
 """The largest result, in bytes, of a call that a convention accepts."""
-
-
-def _accepts(implementation: Implementation, mistake: Mistake) -> bool:
-    """Whether a declared convention lets an implementation accept a mistake."""
-    if mistake.convention is None:
-        return False
-    convention, alternative = mistake.convention
-    return implementation.conventions.get(convention) == alternative
 
 
 def _judge_byteswapped(

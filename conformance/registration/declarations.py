@@ -154,6 +154,12 @@ class Declarations:
         convert=lambda given: dict(given or {}),
         default_factory=dict,
     )
+    arguments: str = declares(
+        'Who checks the arguments of a call: "unchecked" says that its callers do, so that no '
+        "invalid call is made.",
+        _among("checked", "unchecked"),
+        default="checked",
+    )
     supports: Supports | None = declares(
         "A function of a case: False, or a reason, for one that it does not compute.",
         _function_of("case"),

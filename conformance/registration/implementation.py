@@ -15,6 +15,7 @@ from conformance.errors import RegistrationError
 from conformance.registration import entry_points
 from conformance.registration.declarations import Declarations
 from conformance.registration.place import Place
+from conformance.runfile.words import UNCHECKED
 from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
@@ -176,6 +177,15 @@ class Implementation(Declarations):
         wanted = entry_points.requirements(self.module, self.extra)
         return shlex.join(wanted.get(name.lower(), name) for name in self.missing)
 
+    def accepts(self, mistake: str) -> bool:
+        """Whether a declared convention makes a call with this mistake a valid one."""
+        if not self.conventions:
+            return False
+        from conformance.cases.invalid import MISTAKES  # loads NumPy, which `list` does without
+
+        convention, alternative = MISTAKES[mistake].convention or ("", "")
+        return self.conventions.get(convention) == alternative
+
     def gap(self, case: Case) -> str | None:
         """The declared reason why it does not compute ``case``, or None where it does.
 
@@ -185,6 +195,8 @@ class Implementation(Declarations):
             return f"has no {case.operator}"
         if case.dtype not in self.dtypes:
             return f"declares no {case.dtype}"
+        if case.invalid and self.arguments == "unchecked" and not self.accepts(case.invalid):
+            return UNCHECKED
         if self.supports is None:
             return None
         try:

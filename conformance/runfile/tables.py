@@ -65,6 +65,8 @@ class Cell(Row):
     known: Annotated[
         int, "Further failures, which a known difference covers; the table known has the reasons."
     ] = 0
+    invalid: Annotated[int, "Invalid calls among those compared."] = 0
+    accepted: Annotated[int, "Those of them that were not rejected."] = 0
     elements: Annotated[int, "Output elements compared.", NOT_IN_JSON]
     nonzero: Annotated[int, "Cases compared whose exact result is not all zero.", NOT_IN_JSON]
     worst: Annotated[
@@ -99,6 +101,11 @@ class Violation(Row):
     dtype: str
     requirement: str
     status: str
+    severity: Annotated[
+        str,
+        "How bad it is: values | state | layouts | declarations | invalid. Empty in older files: "
+        "then it follows from requirement, status and case.",
+    ] = ""
     case: str
     found: Annotated[str, "The case that first showed it, before it was shrunk."]
     count: Annotated[int, "How many of the cell's cases violate the requirement."]

@@ -24,3 +24,6 @@ OTHER_VERSION, OTHER_MACHINE = "other version", "other machine"
 
 MIXED, NEITHER, NOT_ASKED = "mixed", "neither", "not asked"
 """What is followed of a convention, if not one alternative: several, none, or no probe answered."""
+
+UNCHECKED = "does not check its arguments, as declared"
+"""The gap of an implementation that declares ``arguments="unchecked"``: invalid calls."""

@@ -19,6 +19,7 @@ from conformance.judging import CRASHED, Prepared, Verdict, judge_prepared
 from conformance.known.difference import KnownDifference
 from conformance.operators import GRADIENTS
 from conformance.registration.implementation import Implementation
+from conformance.requirements import SEVERITIES
 from conformance.runfile.words import ADAPTER_WRONG
 from conformance.running.budget import Budget
 from conformance.running.causes import Violation
@@ -112,6 +113,7 @@ def violation(implementation: Implementation, verdict: Verdict) -> Violation:
     return Violation(
         requirement=verdict.requirement or "RESULT-1",
         status=ADAPTER_WRONG,
+        severity=SEVERITIES[0],
         case=case,
         found=case,
         count=1,

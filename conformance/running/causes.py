@@ -19,7 +19,7 @@ from conformance.judging.attribution import WRONG_RESULT
 from conformance.known.difference import KnownDifference
 from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
-from conformance.requirements import check_of, requirements
+from conformance.requirements import check_of, requirements, severity
 from conformance.running.citing import cited_requirement, deviations
 from conformance.running.known_in_run import matching_entry
 from conformance.running.shrink import shrink
@@ -42,6 +42,8 @@ class Violation:
 
     requirement: str
     status: str
+    severity: str
+    """How bad it is: one of `conformance.requirements.SEVERITIES`."""
     case: Case
     found: Case
     count: int
@@ -107,9 +109,12 @@ def shrink_to_violations(
             for other in unexplained
             if kind_of(other) == kind and needed <= deviations(other.case)
         ] or [failure]
+        requirement = cited_requirement(implementation, verdict, smallest)
+        valid = not smallest.invalid or implementation.accepts(smallest.invalid)
         yield Violation(
-            requirement=cited_requirement(implementation, verdict, smallest),
+            requirement=requirement,
             status=verdict.status,
+            severity=severity(requirement, verdict.status, valid),
             case=smallest,
             found=failure.case,
             count=len(same),

@@ -69,6 +69,8 @@ class Cell:
     compared: int = 0
     unsupported: int = 0
     violating: int = 0
+    invalid: int = 0
+    accepted: int = 0
     elements: int = 0
     nonzero: int = 0
     worst: float = 0.0
@@ -154,6 +156,8 @@ class Cell:
             self.due[kind] -= 1
             return
         self.compared += 1
+        self.invalid += bool(verdict.case.invalid)
+        self.accepted += bool(verdict.case.invalid) and verdict.failed
         self.asked[kind] += 1
         self.elements += elements
         self.nonzero += nonzero

@@ -20,6 +20,7 @@ from conformance.case import Case
 from conformance.isolation.dispatch import Reference, close_all, in_pool, to_pool
 from conformance.judging import VIOLATES
 from conformance.registration.implementation import Implementation
+from conformance.requirements import SEVERITIES
 from conformance.runfile.file import RunFile
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Known, Pair, Violation, Witness
@@ -89,12 +90,29 @@ class Run:
         stale. 3: else, if too little was compared to say that an implementation conforms, or
         nothing at all. 0: all conform, but for known differences.
         """
-        verdicts = {*self.verdicts.values()}
-        if {VIOLATES, ADAPTER_WRONG} & verdicts or self.stale:
+        return self.status_from(SEVERITIES[-1])
+
+    def status_from(self, severity: str) -> int:
+        """Return the exit status if only what is of this severity, or worse, fails the run.
+
+        A known difference that is stale is of the mildest severity: it is the list that is wrong.
+        """
+        verdicts, worst = {*self.verdicts.values()}, self.severity
+        if worst is not None and SEVERITIES.index(worst) <= SEVERITIES.index(severity):
             return 1
-        if INCONCLUSIVE in verdicts or not {CONFORMS, KNOWN_DIFFERENCE} & verdicts:
+        if INCONCLUSIVE in verdicts or not {CONFORMS, KNOWN_DIFFERENCE, VIOLATES} & verdicts:
             return 3
         return 0
+
+    @property
+    def severity(self) -> str | None:
+        """The worst severity of what is wrong, None if nothing is."""
+        found = {violation.severity for cell in self.cells for violation in cell.violations}
+        if not found and {VIOLATES, ADAPTER_WRONG} & {*self.verdicts.values()}:
+            found.add(SEVERITIES[0])
+        if self.stale:
+            found.add(SEVERITIES[-1])
+        return min(found, key=SEVERITIES.index, default=None)
 
 
 @options_of(Selection)
