@@ -32,8 +32,7 @@ def main(packages, *numbers):
     guardian = by_location("convformance_guardian", os.path.join(folder, "guardian.py"))
     guardian.guard(control, status, (requests, answers, page))
     os.pwrite(page, b"\1", 8)  # from here on it is the implementation that may end the process
-    for package, folder in sorted(json.loads(packages).items()):
-        by_location(package, os.path.join(folder, "__init__.py"), run=False)
+    make_importable(packages)
     try:
         import numpy  # noqa: F401
     except ImportError as problem:
@@ -41,6 +40,15 @@ def main(packages, *numbers):
     from conformance.isolation import worker
 
     worker.serve(requests, answers, page)
+
+
+def make_importable(packages):
+    """Let the suite be imported from where it lies: JSON of the folders of its packages, by name.
+
+    Standalone scripts for an interpreter without the suite call this, too.
+    """
+    for package, folder in sorted(json.loads(packages).items()):
+        by_location(package, os.path.join(folder, "__init__.py"), run=False)
 
 
 def by_location(name, path, run=True):

@@ -30,7 +30,8 @@ from conformance.isolation.wire import Frame, Inbox, WireError
 from conformance.registration import entry_points
 from conformance.registration.place import Place
 
-_ENTRY = Path(__file__).with_name("entry.py")
+ENTRY = Path(__file__).with_name("entry.py")
+"""What an interpreter runs first."""
 _CHUNK = 1 << 20
 _TICK = 0.02
 """Seconds between looks at memory, while an answer is waited for."""
@@ -116,7 +117,7 @@ class Process:
         page.truncate(mmap.PAGESIZE)
         self._page = mmap.mmap(page.fileno(), mmap.PAGESIZE)
         theirs = (requests, answers, control, status, page.fileno())
-        command = [python, "-u", "-E", str(_ENTRY), _packages()]
+        command = [python, "-u", "-E", str(ENTRY), packages()]
         try:
             self._guardian = subprocess.Popen(
                 [*command, *map(str, theirs)],
@@ -396,7 +397,7 @@ def _deepest(stderr: str) -> str:
 
 
 @cache
-def _packages() -> str:
+def packages() -> str:
     """Return the folders of this project's packages, by name, as JSON for a worker.
 
     They are the package of this module, and those packages below it that have entry points and lie

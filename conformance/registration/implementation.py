@@ -247,9 +247,13 @@ def _interactive(where: str) -> bool:
 
 
 def names_of(operator: str, function: Function) -> tuple[str, str]:
-    """Return the module and the name that the function of an operator goes by."""
+    """Return the module of an operator's function, and its name there, "" where it has none.
+
+    A name that several functions share, as those made in a loop do, is that of the last of them.
+    """
     module = getattr(function, "__module__", None) or ""
-    return module, getattr(function, "__name__", operator)
+    name = getattr(function, "__name__", operator)
+    return module, name if getattr(sys.modules.get(module), name, None) is function else ""
 
 
 def _location(function: object) -> str:

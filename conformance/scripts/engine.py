@@ -6,6 +6,7 @@ adds its arrays, the exact result, and a line that prints both results.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,7 +105,8 @@ def engine_script(
     script = [
         "import numpy as np",
         *imports,
-        f"# {implementation.package or implementation.name} {implementation.version}: {case.id}",
+        f"# {implementation.package or implementation.name} {implementation.version}"
+        f"{_where(implementation)}: {case.id}",
         *(line for line in assignments if line),
         *calls,
         *result,
@@ -112,6 +114,12 @@ def engine_script(
     if len(script) > MOST_LINES or None in assignments:
         return ""
     return "\n".join(script) + "\n"
+
+
+def _where(implementation: Implementation) -> str:
+    """Return the interpreter that it runs in, if that is another one."""
+    there = implementation.place
+    return "" if there is None or there.python == sys.executable else f" in {there.python}"
 
 
 def _assignment(name: str, value: Any, way: str) -> str | None:

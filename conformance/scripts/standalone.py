@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 import sys
 from pathlib import Path
@@ -11,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from conformance.calling import Array, Inputs, to_layout
+from conformance.calling.memory import place
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
 from conformance.dtypes import TRAITS
+from conformance.isolation.dispatch import RemoteFunction
+from conformance.isolation.process import ENTRY, packages
 from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration import entry_points
-from conformance.registration.implementation import Implementation
+from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.plugins import is_plugin
 from conformance.registration.snippets import plain
 from conformance.signatures import SIGNATURES
@@ -50,14 +52,12 @@ def script(implementation: Implementation, prepared: Prepared, *, history: bool 
     names = SIGNATURES[case.operator].arguments
     keywords = "".join(f", {name}={plain(value)}" for name, value in parameters.items())
     call = f"{case.operator}({', '.join(names)}{keywords})"
-    lines = ["import numpy as np", *_imports(implementation, case.operator)]
+    lines = [*_interpreter(implementation), "import numpy as np"]
     if package := TRAITS[case.dtype].package:
-        lines.insert(1, f"import {package}")
+        lines.append(f"import {package}")
+    lines += _imports(implementation, case.operator)
     lines += ["", f"# {case.id}", *_arrays(implementation, prepared, inputs)]
-    for name, way, value in zip(names, memory_ways(case), inputs, strict=True):
-        if value is None:
-            continue
-        lines += [line.replace("x", name) if name != "x" else line for line in _PLACED[way]]
+    lines += _placing(implementation, case, inputs)
     if case.invalid:
         lines += [f"# invalid: {invalid.describe(case)}", f"got = {call}  # must raise"]
         return "\n".join((*lines, 'print("accepted:", got)')) + "\n"
@@ -65,9 +65,11 @@ def script(implementation: Implementation, prepared: Prepared, *, history: bool 
     if history:
         other = Prepared.of(case.replace(seed=case.seed + 1))
         lines += ["first = got.copy()", "", "# other data of the same shapes"]
-        lines += [*_arrays(implementation, other, other.inputs), f"got = {call}", *_SHOW]
+        lines += _arrays(implementation, other, other.inputs)
+        lines += [*_placing(implementation, case, other.inputs), f"got = {call}", *_SHOW]
         lines += ["", "# the first data again and again"]
         lines += _arrays(implementation, prepared, inputs)
+        lines += _placing(implementation, case, inputs)
         lines += [
             "for number in range(3, 104):",
             f"    if not np.array_equal({call}, first, equal_nan=True):",
@@ -80,12 +82,13 @@ def script(implementation: Implementation, prepared: Prepared, *, history: bool 
 def relation_script(implementation: Implementation, case: Case, requirement: str) -> str:
     """Return a Python script that computes both sides of a relation, and compares them."""
     lines = [
+        *_interpreter(implementation),
         "from conformance.case import Case",
         "from conformance.checks.relations import relate",
         *_loading(implementation),
         "",
         f"case = Case.parse({case.id!r})",
-        f"for verdict in relate(get({implementation.name!r}), case, {requirement!r}):",
+        f"for verdict in relate(get({_name_there(implementation)!r}), case, {requirement!r}):",
         "    print(verdict)\n",
     ]
     return "\n".join(lines)
@@ -96,6 +99,7 @@ def large_script(implementation: Implementation, case: Case) -> str:
     layout, signature = implementation.layout, SIGNATURES[case.operator]
     keywords = ", ".join(f"{name}={plain(value)}" for name, value in case.parameters.items())
     lines = [
+        *_interpreter(implementation),
         *_imports(implementation, case.operator),
         "from conformance.calling import from_layout, to_layout",
         "from conformance.case import Case",
@@ -133,28 +137,49 @@ _SHOW = (
     '    print("differs by", np.max(np.abs(np.asarray(got, np.float64) - exact), initial=0))',
 )
 
+_POISON = "np.iinfo({x}.dtype).max if {x}.dtype.kind in 'iu' else np.nan"
+"""What lies between the elements of a view, so that reading past it shows."""
+
 _PLACED: dict[str, tuple[str, ...]] = {
     "contiguous": (),
-    "fortran": ("x = np.asfortranarray(x)",),
+    "fortran": ("{x} = np.asfortranarray({x})",),
     "strided": (
-        "buffer = np.zeros([2 * size + 1 for size in x.shape], x.dtype)",
-        "view = buffer[tuple(slice(1, 2 * size + 1, 2) for size in x.shape)]",
-        "view[...] = x; x = view",
+        "shape, poison = [2 * size + 1 for size in {x}.shape], " + _POISON,
+        "view = np.full(shape, poison, {x}.dtype)[tuple(slice(1, size, 2) for size in shape)]",
+        "view[...] = {x}; {x} = view",
     ),
-    "reversed": ("flip = (slice(None, None, -1),) * x.ndim", "x = np.array(x[flip])[flip]"),
-    "broadcast": ("from conformance.calling.memory import place", 'x, _ = place(x, "broadcast")'),
+    "reversed": ("flip = (slice(None, None, -1),) * {x}.ndim", "{x} = np.array({x}[flip])[flip]"),
+    "broadcast": ("{x} = np.broadcast_to({x}[{equal}].copy(), {x}.shape)",),
     "offset": (
-        "view = np.zeros(x.size + 6, x.dtype)[3 : 3 + x.size].reshape(x.shape)",
-        "view[...] = x; x = view",
+        "view = np.full({x}.size + 6, " + _POISON + ", {x}.dtype)",
+        "view = view[3 : 3 + {x}.size].reshape({x}.shape)",
+        "view[...] = {x}; {x} = view",
     ),
     "unaligned": (
-        "view = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)",
-        "view[...] = x; x = view",
+        "view = np.zeros({x}.nbytes + 1, np.uint8)[1:].view({x}.dtype).reshape({x}.shape)",
+        "view[...] = {x}; {x} = view",
     ),
-    "readonly": ("x.flags.writeable = False",),
-    "byteswapped": ("x = x.astype(x.dtype.newbyteorder())",),
+    "readonly": ("{x}.flags.writeable = False",),
+    "byteswapped": ("{x} = {x}.astype({x}.dtype.newbyteorder())",),
 }
-"""The lines that put x into each memory layout (`conformance.calling.memory`)."""
+"""The lines that put an array into each memory layout (`conformance.calling.memory`)."""
+
+
+def _placing(implementation: Implementation, case: Case, inputs: Inputs) -> list[str]:
+    """Return the lines that put every array into the memory layout of the case."""
+    signature, lines = SIGNATURES[case.operator], []
+    arrays = to_layout(inputs, implementation.layout, signature.roles)
+    ways = memory_ways(case)
+    for name, way, value in zip(signature.arguments, ways, arrays, strict=True):
+        if not isinstance(value, np.ndarray):
+            continue
+        if way == "byteswapped" and (value.dtype.isbuiltin != 1 or value.dtype.itemsize == 1):
+            continue  # it has no other byte order
+        kept = place(value, way)[1].shape if way == "broadcast" else ()
+        whole = zip(kept, value.shape, strict=True) if kept else ()
+        equal = ", ".join(":" if size == full else ":1" for size, full in whole)
+        lines += [line.format(x=name, equal=equal) for line in _PLACED[way]]
+    return lines
 
 
 def _arrays(implementation: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:
@@ -183,27 +208,32 @@ def _arrays(implementation: Implementation, prepared: Prepared, inputs: Inputs) 
 
 
 def _imports(implementation: Implementation, operator: str) -> list[str]:
-    function = inspect.unwrap(implementation.functions[operator])
-    name = getattr(function, "__name__", operator)
+    """Return the lines that import the function of an operator, under the operator's name."""
+    function, file = implementation.functions[operator], Path(implementation.origin)
+    module, name = names_of(operator, function)
+    if isinstance(function, RemoteFunction):
+        module, name = function.__module__, function.__name__
     alias = "" if name == operator else f" as {operator}"
-    module = getattr(function, "__module__", "") or ""
-    place, file = implementation.place, Path(implementation.origin)
-    in_worker = place is not None and place.target[0] == "file" and module == implementation.module
-    if in_worker or is_plugin(module):
-        if module == file.stem:
-            path = f"sys.path.insert(0, {str(file.parent)!r})"
-            return ["import sys", path, f"from {module} import {name}{alias}"]
-        return [
-            "import runpy",
-            f"{operator} = runpy.run_path({str(file)!r})[{name!r}]",
-        ]
-    loaded = sys.modules.get(module)
-    if loaded is not None and not hasattr(
-        loaded, name
-    ):  # a method, which its module has no name for
-        getting = f"{operator} = get({implementation.name!r}).functions[{operator!r}]"
-        return [*_loading(implementation), getting]
-    return [f"from {module} import {name}{alias}"]
+    if not name:
+        own = _name_there(implementation)
+        return [*_loading(implementation), f"{operator} = get({own!r}).functions[{operator!r}]"]
+    if implementation.module in entry_points.modules():
+        return [f"from {module} import {name}{alias}"]
+    if module == implementation.module != file.stem:  # not a name that Python finds it by
+        return ["import runpy", f"{operator} = runpy.run_path({str(file)!r})[{name!r}]"]
+    if not (_in_worker(implementation) or is_plugin(implementation.module)):
+        return [f"from {module} import {name}{alias}"]
+    path = f"sys.path.insert(0, {str(file.parent)!r})"
+    return ["import sys", path, f"from {module} import {name}{alias}"]
+
+
+def _name_there(implementation: Implementation) -> str:
+    """Return the name under which its own interpreter registers it: torch, for torch@old."""
+    return implementation.name if implementation.place is None else implementation.place.name
+
+
+def _in_worker(implementation: Implementation) -> bool:
+    return implementation.place is not None and implementation.place.target[0] == "file"
 
 
 def _loading(implementation: Implementation) -> list[str]:
@@ -213,6 +243,19 @@ def _loading(implementation: Implementation) -> list[str]:
         return [getting]
     plugins = "from conformance.registration.plugins import load_plugin"
     return [plugins, getting, f"load_plugin({implementation.origin!r})"]
+
+
+def _interpreter(implementation: Implementation) -> list[str]:
+    """Return the lines that name another interpreter, and let it import the suite where it lies."""
+    there = implementation.place
+    if there is None or there.python == sys.executable:
+        return []
+    return [
+        f"#!{there.python}",
+        f"# {implementation.name}: run it with {shlex.quote(there.python)}",
+        "import runpy",
+        f"runpy.run_path({str(ENTRY)!r})['make_importable']({packages()!r})",
+    ]
 
 
 def _literal(value: Any) -> str:
