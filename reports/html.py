@@ -203,6 +203,7 @@ def environment_of_templates() -> Environment:
         "title": title,
         "where": where,
         "reach": reach,
+        "sentence": text.sentence,
         "breakable": lambda name: Markup("<wbr>[").join(map(escape, str(name).split("["))),
         "message": lambda value: text.shorten(value, _LONGEST_MESSAGE),
     }

@@ -32,6 +32,7 @@ from conformance.reports.text import (
     number,
     percentage,
     seconds,
+    sentence,
     share,
     shorten,
 )
@@ -128,7 +129,7 @@ def _finding(report: Report, finding: Finding) -> list[str]:
     advised = escaped(advice(report, finding))
     parts = [
         table(Table(header, "lllrl", rows)) if rows else shown,
-        *([f"{advised[0].upper()}{advised[1:]}."] if advised else []),
+        *filter(None, [sentence(advised)]),
         f"{reach(finding).capitalize()}:",
         fenced(smallest.case, "text"),
         fenced(smallest.replay, "sh"),

@@ -83,9 +83,13 @@ def _table(report: Report, width: int) -> Iterator[Text]:
         groups = grouped(summaries, lambda s: s.implementation)
         verdicts = {i.name: i.verdict for i in report.judged}
     header = (head, "version", "compared", "asked", "gaps", "known", "worst", "verdict")
-    content = [_row(name, versions, verdicts, groups[name]) for name in verdicts if name in groups]
+    content = [
+        (report.label(name), *_row(name, versions, verdicts, groups[name]))
+        for name in verdicts
+        if name in groups
+    ]
     shown = [0, *(c for c in range(1, 7) if any(row[c] != _NOTHING[c] for row in content)), 7]
-    for dropped in (0, 3, 4, 1, 5, 6, 2):  # what a narrow terminal does without, in this order
+    for dropped in (0, 4, 5, 3, 1, 6, 2):  # what a narrow terminal does without, in this order
         shown = [column for column in shown if column == 0 or column != dropped]
         widths = {c: max(cell_len(row[c]) for row in (header, *content)) for c in shown}
         gap = next(
@@ -116,7 +120,6 @@ def _row(
     gaps = sum(s.unsupported for s in summaries)
     known = sum(cell.known for s in summaries for cell in s.cells)
     return (
-        name,
         versions.get(name, NONE),
         f"{sum(s.compared for s in summaries):,}",
         share(reached, planned) if reached < planned else "all",
@@ -134,6 +137,10 @@ def _padded(text: str, width: int, *, right: bool) -> str:
 
 def _notes(report: Report, width: int) -> Iterator[list[Text]]:
     """Yield what a table cannot say: cells with too little, who ended early, gaps."""
+    for entry in report.stale:
+        text = f"stale: {entry.implementation}, {entry.operator}: {entry.requirement} no longer "
+        text += f"occurs; take it off the list: {entry.case}"
+        yield wrapped(text, width, "  ", "bold red")
     for name, summaries in grouped(report.summaries(), lambda s: s.implementation).items():
         cells = [cell for s in summaries for cell in s.inconclusive]
         if cells:
@@ -141,10 +148,6 @@ def _notes(report: Report, width: int) -> Iterator[list[Text]]:
             yield wrapped(text, width, "  ", "yellow", most=2)
     for one in report.ended:
         yield wrapped(f"{one.name}: {one_line(one.note)}", width, "  ", "yellow", most=3)
-    for entry in report.stale:
-        text = f"stale: {entry.implementation}, {entry.operator}: {entry.requirement} no longer "
-        text += f"occurs; take it off the list: {entry.case}"
-        yield wrapped(text, width, "  ", "bold red")
     known = Counter(e.implementation for e in report.known if e.status == KNOWN_DIFFERENCE)
     if known:
         text = ", ".join(f"{name} {count}" for name, count in known.items())
@@ -221,6 +224,8 @@ def _findings(report: Report, findings: Sequence[Finding], width: int, most: int
         if form == SHORT or used + needed + (not complete) <= most:
             forms[number] = lines
             used += needed
+        elif form == FULL and number:  # the worst ones are shown in full, without a gap
+            break
     for number in sorted(forms):
         yield from forms[number]
     more = len(ordered) - len(forms)

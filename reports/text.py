@@ -26,6 +26,11 @@ def requirement_title(number: str) -> str:
         return number
 
 
+def sentence(text: str) -> str:
+    """Return text with a capital letter and a full stop; empty text as it is."""
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
 def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
     """Return ``1 case``, ``2 cases``, ``1,000 cases``."""
     return f"{count:,} {noun if count == 1 else plural_noun or noun + 's'}"
