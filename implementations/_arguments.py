@@ -109,9 +109,8 @@ def pool_size(
 ) -> tuple[Shape, Padding]:
     """Check a call of a pool; return the output's spatial shape and the padding that it reads.
 
-    The padding that it reads is ``padding``, or more after the input where a window that
-    ``ceil_mode`` adds reaches further. A window that would start beyond the input and the padding
-    before it is dropped.
+    That is ``padding``, or more after the input where a window that ``ceil_mode`` adds reaches
+    further; one that would start beyond the input and the padding before it is dropped.
     """
     _check_rank(x)
     size = x.shape[1:-1] if channels_last else x.shape[2:]
@@ -242,10 +241,9 @@ def check_grad(grad: Array) -> None:
 
 
 def like(array: Array, shape: Shape) -> Array:
-    """Return zeros of ``shape`` with the dtype of ``array``, to be checked; they take no memory.
+    """Return read-only zeros of ``shape`` with the dtype of ``array``, which take no memory.
 
-    All elements share one place in memory, and are read-only. Raises ValueError or TypeError where
-    ``shape`` is not a shape.
+    Raises ValueError or TypeError where ``shape`` is not a shape.
     """
     if not isinstance(shape, (tuple, list)):
         raise TypeError(f"{shape!r}: a shape must be a tuple of whole numbers")

@@ -56,16 +56,15 @@ class Frame:
     def __call__(self, idea: Operator) -> Operator:
         """Register and return the operator that ``idea`` is named after.
 
-        Raises KeyError for a name that is not in the table, and `RegistrationError` for one that
-        the implementation already has.
+        Raises KeyError for another name, and `RegistrationError` for an operator that is there
+        already.
         """
         return self.implementation(self.operator(idea.__name__, idea))
 
     def operator(self, name: str, idea: Operator) -> Operator:
         """Return the operator ``name`` that ``idea`` makes, without registering it.
 
-        Its docstring is that of the idea, followed by that of `_operators`. Raises KeyError for a
-        name that is not in the table.
+        Its docstring is the idea's, then that of `_operators`. Raises KeyError for an unknown name.
         """
         operator = self._bind(name, idea)
         text = operator.__doc__

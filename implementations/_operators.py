@@ -1,8 +1,8 @@
 """The operators of the course, each around an idea: checks, dtypes, bias, rounding, and a text.
 
-Each function here is named after its operator. It takes an idea, then the operator's arguments,
-with the parameters ``p`` by name. It checks them first, and raises what that check raises
-(``_arguments.py``). Its docstring becomes part of the operator's; shapes have the channels first.
+Each takes an idea, then the arguments of the operator that it is named after, with the parameters
+``p`` by name, and raises what their check raises (``_arguments.py``). Its docstring becomes part of
+the operator's; shapes have the channels first.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from conformance.implementations._arguments import Array, Padding, Shape, check_
 def padded(x: Array, padding: Padding, fill: float, dtype: np.dtype[Any], first: int = 2) -> Array:
     """Return ``x`` in ``dtype`` with ``fill`` around the spatial axes, which start at ``first``.
 
-    Never write to the result: without padding and conversion it is ``x`` itself. Raises ValueError
-    for padding that is not a pair of numbers of 0 or more for each spatial axis.
+    Never write to the result, which may be ``x`` itself. Raises ValueError for padding that is not
+    a pair of numbers of 0 or more for each spatial axis.
     """
     if any(map(any, padding)):
         check_padding(x.ndim - 2, padding)

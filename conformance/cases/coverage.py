@@ -1,11 +1,10 @@
 """Coverage: which pairs and triples of labels a set of cases brings together.
 
-Nearly every fault shows where few conditions meet. Kuhn, Wallace and Gallo studied four systems
-("Software fault interactions and implications for software testing", IEEE Transactions on Software
-Engineering 30(6), 2004): at most two conditions set off 70 to 97 per cent of the failures, at most
-three conditions 89 to 99 per cent. So coverage is the share of the pairs and triples that *can*
-meet. These are found without the strategies: every spatial axis that the ranges allow is
-enumerated, and axes are combined.
+Nearly every fault shows where few conditions meet: in four systems at most two conditions set off
+70 to 97 per cent of the failures, at most three 89 to 99 per cent (Kuhn, Wallace, Gallo, "Software
+fault interactions and implications for software testing", IEEE Transactions on Software
+Engineering 30(6), 2004). So coverage is the share of the pairs and triples that *can* meet. These
+are found without the strategies, by enumerating every spatial axis that the ranges allow.
 """
 
 from __future__ import annotations
@@ -67,10 +66,9 @@ def measure_generated(
 def measure(
     operator: str, cases: Iterable[Case], ranges: Ranges | None = None, *, sample: int = 20
 ) -> Coverage:
-    """Return the coverage of the ``cases`` that belong to ``operator``.
+    """Return the coverage of the ``cases`` that belong to ``operator``, which is no gradient.
 
-    At most ``sample`` missing pairs, and as many triples, are listed. A gradient has no features of
-    its own: its cases are those of its forward operator.
+    At most ``sample`` missing pairs, and as many triples, are listed. Raises `ConformanceError`.
     """
     if operator not in FEATURES:
         raise ConformanceError(
@@ -158,8 +156,8 @@ def _channel_labels(operator: str, ranges: Ranges) -> list[dict[str, str]]:
 class _Geometry:
     """The labels that spatial axes allow, all of them enumerated.
 
-    An axis is stored as an integer with one bit for each (feature, value) that it has. So the
-    values of several axes together are the union of their bits.
+    An axis is an integer with one bit for each (feature, value) that it has: several axes together
+    have the union of their bits.
     """
 
     def __init__(self, operator: str, ranges: Ranges) -> None:
@@ -204,8 +202,8 @@ def _unions(left: set[int], right: set[int]) -> set[int]:
 def axes(operator: str, ranges: Ranges) -> Iterator[Axis]:
     """Yield every axis within the ranges.
 
-    The padding alone may make more outputs than the ranges ask for (or, transposed, crop more than
-    there is). Then the smallest valid sizes belong to the ranges, too.
+    Where padding alone makes more outputs than they ask for (or, transposed, crops more than there
+    is), the smallest valid sizes belong to the ranges, too.
     """
     pooling = not FORWARD[operator].has_weight
     for kernel, stride, dilation in itertools.product(

@@ -40,9 +40,9 @@ READABLE = 9
 def make_inputs(case: Case) -> Inputs:
     """Return the positional arguments of ``case``: C-contiguous arrays, None for no bias, shapes.
 
-    x is (N, C, *S), w as in the operator's signature, bias (O,), and grad has the shape of the
-    forward result. The arrays depend on nothing but the case; NumPy's ``Generator`` streams may
-    change between NumPy releases.
+    x is (N, C, *S), w as in the operator's signature, bias (O,), grad of the forward result's
+    shape. They depend on the case alone, but for NumPy's streams, which may change between its
+    releases.
     """
     rng = np.random.default_rng(case.seed)
     operator = OPERATORS[case.operator]
@@ -115,8 +115,8 @@ def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) ->
 def _whole(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
     """Return integers of an integer dtype, as large as they can be if no sum may overflow.
 
-    They show a computation that goes through floating-point numbers or narrower integers. max_pool
-    gets the whole range of the dtype, including its ends.
+    They show a detour through floating-point numbers or narrower integers. max_pool gets the whole
+    range of the dtype, including its ends.
     """
     limits = np.iinfo(case.dtype)
     if not OPERATORS[case.operator].has_weight:
@@ -179,10 +179,10 @@ def _beside(case: Case, values: Array, index: int) -> Array:
 def _planted(case: Case, values: Array, index: int, special: tuple[float, ...]) -> Array:
     """Put ``special`` at positions in x, in w or in the bias, which move with the seed.
 
-    A convolution gets one position in each sample, a pooling one in each channel. So each lane of a
-    vector meets it at each position of a window within as many seeds as there are positions.
-    A transposed convolution's weight stays finite: some implementations put zeros between inputs,
-    and whether the weight meets those zeros is unspecified, as it is for padding.
+    A convolution gets one position in each sample, a pooling one in each channel: each lane of a
+    vector meets it at each position of a window within as many seeds as there are positions. A
+    transposed convolution's weight stays finite: whether it meets the zeros that some
+    implementations put between inputs is unspecified, as it is for padding.
     """
     if index != _target(case) or not values.size:
         return values
@@ -240,9 +240,8 @@ def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool
     """Whether every partial sum of ``case``, in every order, is exact in dtype and accumulator.
 
     It is so for whole multiples of a unit if ``magnitude``, the sum of their magnitudes for each
-    element of the result, is at most 2**p units. For avg_pool it is that sum over the divisor,
-    which is at most the window; the terms of avg_pool_grad are whole multiples of one over the
-    divisor.
+    element of the result, is at most 2**p units (for avg_pool that sum over the divisor). The terms
+    of avg_pool_grad are whole multiples of one over the divisor.
     """
     accumulator = FORMATS[accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)]
     digits = min(FORMATS[case.dtype].digits, accumulator.digits)

@@ -1,7 +1,7 @@
 """A draft: the drawn values of a case, from which the arrays' sizes follow, so that it is valid.
 
-Input sizes are computed from output sizes. So no draw has to be thrown away, and every output is as
-small as the ranges ask for. A draft that costs too much is cut down within the ranges (`fit`).
+Input sizes are computed from output sizes: no draw is thrown away, and outputs are as small as the
+ranges ask for. A draft that costs too much is cut down within the ranges (`fit`).
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Draft:
 def cost(case: Case) -> int:
     """Return what judging ``case`` costs, in multiply-accumulates.
 
-    Each input element costs as much as one of them, and each output element as much as eight: this
-    was measured, and includes making, bounding and comparing the output element.
+    An input element costs as much as one of them, an output element, which is made, bounded and
+    compared, as much as eight (measured).
     """
     operator = FORWARD[case.operator]
     output = math.prod(operator.output_shape(case))
@@ -90,8 +90,8 @@ def cost(case: Case) -> int:
 def fit(draft: Draft, ranges: Ranges) -> Case:
     """Return the case of ``draft``, cut down within ``ranges`` until it costs at most their work.
 
-    The reader of the spec has made sure that this is possible (`least_work`). Outputs are cut
-    first, then batch and channels, and parameters last, so that a case seldom loses those.
+    That is possible (`least_work`). Outputs are cut first, then batch and channels, and parameters
+    last, so that a case seldom loses those.
     """
     case = draft.case()
     while cost(case) > ranges.work:
@@ -106,8 +106,8 @@ def fit(draft: Draft, ranges: Ranges) -> Case:
 def least_work(ranges: Ranges) -> int:
     """Return a ``work`` that lets `fit` succeed for every draft drawn from ``ranges``.
 
-    Each of the three parts of a cost is a product over axes, so the largest value of one axis over
-    all kernel sizes bounds it. The largest dims, and the dearest of the least channels, are taken.
+    Each of the three parts of a cost is a product over axes, and is bounded by the dearest axis of
+    all kernel sizes, the largest dims, and the dearest of the least channels.
     """
     groups = min((g for g in ranges.groups if g > 1), default=1)
     batch = min(_positive(ranges.batch), default=0)

@@ -1,7 +1,6 @@
 """Features of a case: each feature gives a case one label.
 
-For example, a stride is one, the same on every axis, or different; a padding is none, symmetric or
-asymmetric. `conformance.cases.coverage` counts which labels some cases bring together.
+A stride is one, the same on every axis, or different; a padding is none, symmetric or asymmetric.
 """
 
 from __future__ import annotations

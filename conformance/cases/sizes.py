@@ -1,9 +1,9 @@
 """Sizes at which kernels block and count: each axis has sizes at, one below and one above them.
 
 Kernels handle eight, sixteen or sixty-four elements at a time and the remaining ones separately,
-and index with integers of 8 or 16 bits. Here every axis of an operator crosses those sizes, alone
-while all others are small, and some axes together. The data is exact, so that the reference is one
-matrix product.
+and index with integers of 8 or 16 bits. Every axis of an operator crosses those sizes, alone while
+all others are small, and some axes together. The data is exact: one matrix product is the
+reference.
 """
 
 from __future__ import annotations

@@ -13,12 +13,11 @@ An implementation's file lists them, or a TOML file does (`conformance.known.rea
         ),
     ])
 
-Failures that an entry covers are counted, and reported apart, with the reason; they are no
-violations, and are not shrunk again. ``case`` is the smallest case that a run found. It is judged
-in every run that has its operator and dimension. If neither this case nor any other one shows the
-difference, the entry is stale, and fails the run until it is taken off the list. An entry for other
-versions, or other machines, covers nothing and is never stale. Of a ``fatal`` entry only the
-smallest case is called; its other cases are counted.
+Failures that an entry covers are counted, and reported apart; they are no violations, and are not
+shrunk again. ``case``, the smallest that a run found, is judged in every run of its operator and
+dimension. If neither it nor any other case shows the difference, the entry is stale, and fails the
+run until it is taken off the list. An entry for other versions, or other machines, covers nothing
+and is never stale. Of a ``fatal`` entry only the smallest case is called.
 """
 
 from __future__ import annotations

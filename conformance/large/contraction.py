@@ -101,9 +101,9 @@ def project(
     rounding changes cannot be a result; numbers above 2**36, infinities and NaN never can.
     ``trusted`` says that all elements are small whole numbers.
 
-    ``bound`` is a bound on the elements of a right ``y``. If the sums of a tile are then at most
-    2**23, the elements' sizes are not checked: only a wrong element makes a sum round, and by less
-    than 2**-8 of the largest error (`conformance.large.projection`).
+    If the sums of a tile, by a ``bound`` on the elements of a right ``y``, are at most 2**23, sizes
+    are not checked: only a wrong element makes a sum round, and by less than 2**-8 of the largest
+    error (`conformance.large.projection`).
     """
     images, groups, channels, size = y.shape
     values = np.zeros((images, groups, size))
@@ -153,9 +153,9 @@ def project(
 def convolve(case: Case, x: Array, kernels: Array, peak: float) -> NDArray[np.float64]:
     """Return the result of ``case``'s operator with one output channel a group: (N, G, *out).
 
-    ``kernels`` is (G, C/G, K) and ``peak`` the largest magnitude in ``x``. First one matrix product
-    (K, C/G) @ (C/G, S), which reads x once, contracts the channels for all kernel positions. Then
-    the plane of each position is added where the operator reads or writes it.
+    ``kernels`` is (G, C/G, K), ``peak`` the largest magnitude in ``x``. One matrix product
+    (K, C/G) @ (C/G, S), which reads x once, contracts the channels for all kernel positions; the
+    plane of each is added where the operator reads or writes it.
     """
     n, c, *size = x.shape
     groups = len(kernels)

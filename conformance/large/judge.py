@@ -1,8 +1,7 @@
-"""Judging a large case: one call, checked by projection and at sampled positions.
+"""Judging a large case, whose full reference would cost much more than the call.
 
-A case is large if its full reference would cost much more than the call. A projection then checks
-every element (`conformance.large.projection`), and the elements at corners, edges and the positions
-that the projection points at are compared with their exact results.
+A projection checks every element of one call (`conformance.large.projection`); the elements at
+corners, edges and where the projection points are compared with their exact results.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Comparing a pool's output with the exact one, some channels at a time.
 
-A pool does so little work that its exact result costs about as much as the call. It is computed in
-full, but in blocks of channels, which bound the memory of the table of windows.
+A pool's exact result costs about as much as the call: it is computed in full, in blocks of
+channels, which bound the memory of the table of windows.
 """
 
 from __future__ import annotations

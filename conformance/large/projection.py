@@ -78,11 +78,11 @@ def check(
 ) -> str | None:
     """Say what is wrong with ``output``, the result of ``case`` for ``inputs``, or return None.
 
-    ``inputs`` are those that `make_inputs` makes for whole-number data; ``output`` is
-    channels-first, in any memory layout; ``seed`` draws the coefficients. If ``accuracy`` (default:
-    sums in the dtype, in float32 for half types) makes every order of summation exact, the elements
-    must equal the exact ones. Otherwise the sums of the rounded output only show where to look, and
-    the judge's bound decides there. Raises `ConformanceError` for other data.
+    ``inputs`` are those of `make_inputs` for whole-number data; ``output`` is channels-first, in
+    any memory layout; ``seed`` draws the coefficients. If ``accuracy`` (default: sums in the dtype,
+    in float32 for half types) makes every order of summation exact, the elements must equal the
+    exact ones. Otherwise the sums of the rounded output only show where the judge's bound has to
+    look. Raises `ConformanceError` for other data.
     """
     problem = array_problem(case, output)
     if problem is None:

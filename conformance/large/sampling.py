@@ -1,7 +1,7 @@
 """The exact result of a convolution at a few output positions, which names a wrong element.
 
-One output position of one group is computed by the definition, which costs next to nothing beside a
-large layer. Corners and edges, where padding and strides go wrong, are always among the positions.
+A position of one group costs next to nothing beside a large layer. Corners and edges, where padding
+and strides go wrong, are always among them.
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ class Sample:
     def of(cls, case: Case, inputs: Inputs, group: int, rows: Rows, positions: Positions) -> Sample:
         """Compute conv or conv_transpose exactly at ``positions`` for ``rows`` of one group.
 
-        The inputs' products and their sums must be exact in float64, as those of small integers
-        are.
+        Products and sums must be exact in float64, as those of small integers are.
         """
         part, (x, w, bias) = _part(case, inputs, group, rows)
         taps = _taps(part, positions)  # (T, K) flat input positions, or -1

@@ -26,9 +26,8 @@ Inputs: TypeAlias = tuple[Any, ...]
 class Reference:
     """The exact result of a case, and what its error bound is made of.
 
-    ``exact + residual`` is the exact result up to ``error``, and ``exact`` is the exact result,
-    correctly rounded to float64. If ``magnitude`` is None, the result involves no arithmetic, and
-    ``exact`` is of the case's dtype.
+    ``exact + residual`` is the exact result up to ``error``; ``exact`` is correctly rounded to
+    float64. Without arithmetic ``magnitude`` is None, and ``exact`` of the case's dtype.
     """
 
     exact: Array

@@ -77,8 +77,7 @@ class Term(NamedTuple):
 def sums_of_elements(add: Callable[[Float64], Float64], array: Array, depth: int) -> list[Term]:
     """Return the exact sums that ``add`` makes of a finite array, computed in float64.
 
-    ``add`` multiplies elements by whole numbers, whose magnitudes add up to at most ``depth`` in
-    each sum.
+    ``add`` multiplies by whole numbers, of at most ``depth`` in the sum of magnitudes.
     """
     bits = 53 - math.ceil(math.log2(max(depth, 1)))
     parts, exponent, _ = cut(array, bits)
@@ -106,9 +105,9 @@ def sums_of_products(
 ) -> tuple[list[Term], Float64]:
     """Return the exact sums of products of two finite arrays, and the sums of their magnitudes.
 
-    ``multiply`` returns sums of at most ``depth`` products, computed in float64, for arrays of the
-    shapes of ``left`` and ``right`` with two axes of slices before them. The magnitudes are rounded
-    ``depth`` times each.
+    ``multiply`` returns sums of at most ``depth`` products, computed in float64, for arrays shaped
+    as ``left`` and ``right`` with two axes of slices before. Magnitudes are rounded ``depth``
+    times.
     """
     bits = slice_bits(depth)
     a, b = left.astype(np.float64), right.astype(np.float64)

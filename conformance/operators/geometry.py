@@ -1,7 +1,6 @@
 """Integer tables of the input position that each kernel position of each output position reads.
 
-Stride, padding, dilation and transposition are all in these tables. With them an operator is just a
-sum or a maximum over the rows of a table.
+With stride, padding, dilation and transposition in them, an operator is a sum or a maximum of rows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The gradients of convolution: each is the exact derivative of ``sum(grad * y)``.
 
-A gradient's case has the fields of the forward call: x is the shape of the forward input, w that
-of the forward weight. The argument ``grad`` has the shape of the forward result.
+A gradient's case has the fields of the forward call; ``grad`` has the shape of its result.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """References for inputs that hold NaN or infinities, as IEEE 754 arithmetic makes them.
 
 A sum of products is NaN if a product is NaN (NaN times anything, zero times infinity) or if
-infinities of both signs meet. Otherwise it is infinite if a product is, and else it is the sum of
-finite products. Each operator says where its result is special (`Operator.special`). Most of them
-apply the operator itself to masks, which are one where the numbers are of some kind, else zero.
+infinities of both signs meet. Otherwise it is infinite if a product is, and else finite. Most
+operators find these elements (`Operator.special`) by applying themselves to masks of the inputs.
 """
 
 from __future__ import annotations
@@ -66,8 +65,8 @@ def special_of_products(
 ) -> Special:
     """Return the special elements of sums of products of ``a`` and ``b``.
 
-    ``meets`` takes a mask of ``a`` and one of ``b``, and returns where the product of an element in
-    the one and an element in the other is added. ``unspecified`` is that of the result.
+    ``meets`` returns where the product of an element in a mask of ``a`` and one in a mask of ``b``
+    is added. ``unspecified`` is that of the result.
     """
     nan = meets(np.isnan(a), np.ones(b.shape, bool)) | meets(np.ones(a.shape, bool), np.isnan(b))
     nan |= meets(np.isinf(a), b == 0) | meets(a == 0, np.isinf(b))

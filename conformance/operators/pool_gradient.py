@@ -104,8 +104,8 @@ def scatter_quotients(
     """Return the reference in which position taps[p, k] gets grad[n, c, p] / shares[n, c, p, k].
 
     ``shares`` are whole numbers, 0 for positions that get nothing. ``rounds`` says which quotients
-    may round (None: none). Both broadcast to (N, C, P, K). ``extra_roundings`` is the number of
-    roundings of an element besides those of its sum.
+    may round (None: none). Both broadcast to (N, C, P, K). An element has ``extra_roundings``
+    besides those of its sum.
     """
     added, k = partial(added_at, case, taps), taps.shape[1]
     flat = grad.reshape(*grad.shape[:2], len(taps), 1).astype(np.float64)

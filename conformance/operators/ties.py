@@ -1,8 +1,8 @@
 """Tied maxima in max_pool_grad under the conventions that are not the default (SPEC.md, GRAD-14).
 
 Under ``split``, as under ``first``, there is one right result. Under ``any`` each window with
-several maxima may choose one of them, so that every way to choose has a right result. A search
-looks for the choices that explain a result; if it finds them, they define the reference.
+several maxima may choose one of them: a search looks for the choices that explain a result, and if
+it finds them, they define the reference.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def chosen(
 ) -> Reference:
     """Return the reference of the choice that explains ``output`` (N, C, *S), plane by plane.
 
-    ``first`` is the reference of the first maxima, ``accumulate`` the declared format of the
-    accumulator, or None. ``flush`` says that subnormal numbers may count as zero. A plane that no
-    choice explains is compared with the first maxima.
+    ``first`` is the reference of the first maxima, which a plane that no choice explains is
+    compared with; ``accumulate`` the declared format of the accumulator, or None; with ``flush``
+    subnormal numbers may count as zero.
     """
     arithmetic = Arithmetic.of(case.dtype, accumulate, flush=flush)
     whole = case.data in ("integers", "impulse", "zeros")
@@ -77,9 +77,8 @@ def explain(
     """Return the choice among its ``positions`` of each window, so that the sums are ``got``.
 
     The result is empty if no choices explain ``got``, and None if the search gives up. ``slack``
-    returns how far an implementation's sum of some shares may be off. A position is compared as
-    soon as the last window that reads it has chosen. Windows come in the order of their outputs,
-    so that few positions are open at any time.
+    returns how far an implementation's sum of some shares may be off. Windows come in the order of
+    their outputs, and a position is compared as soon as the last window that reads it has chosen.
     """
     last = {q: p for p, options in enumerate(positions) for q in options}
     closed: list[list[int]] = [[] for _ in positions]
@@ -111,8 +110,7 @@ def explain(
 class _Slack:
     """How far a sum of gradients may be off: the judge's bound, and nothing on exact data.
 
-    With more slack the search could find choices that the judge calls wrong, and with less it could
-    miss the right ones.
+    With more the search finds choices that the judge calls wrong, with less it misses right ones.
     """
 
     arithmetic: Arithmetic

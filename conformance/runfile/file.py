@@ -1,8 +1,8 @@
 """Writing a run file: all results of one run, in one SQLite database.
 
-Rows are written as they are judged, each block in one transaction; the row ``finished`` of the
-table ``run`` is the closing record, without which a run is known to be incomplete. Values of the
-table ``run`` are JSON; everything else is plain SQL types, so that any SQLite client reads it.
+Each block is written in one transaction; the row ``finished`` of the table ``run`` is the closing
+record, without which a run is known to be incomplete. Values of the table ``run`` are JSON;
+everything else is plain SQL types, so that any SQLite client reads it.
 """
 
 from __future__ import annotations

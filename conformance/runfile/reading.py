@@ -47,8 +47,8 @@ class Contents:
 def read(path: str | Path, tables: Sequence[type[Row]] = TABLES) -> Contents:
     """Return what a run file says.
 
-    Raises `RunFileError`, in one line, if the file is missing or is no run file. It is also raised,
-    with the table and the column, for a value whose type is not the column's: SQLite stores any.
+    Raises `RunFileError`, in one line, if the file is missing or is no run file, and with the table
+    and the column for a value whose type is not the column's: SQLite stores any.
     """
     file = Path(path)
     if not file.is_file():

@@ -1,7 +1,7 @@
 """Engine scripts: a case in at most ten lines that need only NumPy and the engine.
 
-The call itself comes from the implementation (`conformance.registration.snippets`). This module
-adds its arrays, the exact result, and a line that prints both results.
+The call is the implementation's (`conformance.registration.snippets`). This module adds its arrays,
+the exact result, and a line that prints both.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def engine_script(
 ) -> str:
     """Return a script of at most ten lines that makes the prepared call with the engine alone.
 
-    Of a large result it prints the element that is the worst according to the ``verdict``. The
-    script is empty if the implementation has no snippet for the call, or its arrays are too large.
+    Of a large result it prints the worst element, by the ``verdict``. It is empty if the
+    implementation has no snippet for the call, or its arrays are too large.
     """
     if implementation.snippet is None:
         return ""

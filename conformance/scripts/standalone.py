@@ -41,9 +41,9 @@ def script_of(implementation: Implementation, case: Case, failure: Verdict) -> s
 def script(implementation: Implementation, prepared: Prepared, *, history: bool = False) -> str:
     """Return a Python script that makes the prepared call and prints what is wrong.
 
-    Arrays are written out in the implementation's layout. Arrays that are too large for that are
-    made by the case's recipe, and then the script needs convformance as well. With ``history`` the
-    script continues with other data of the same shapes, and then with the first data many times.
+    Arrays are written out in the implementation's layout; too large ones are made by the case's
+    recipe, and then the script needs convformance. With ``history`` it continues with other data of
+    the same shapes, and then with the first data many times.
     """
     case = prepared.case
     inputs, parameters = prepared.inputs, case.parameters

@@ -48,9 +48,9 @@ def known(spec: Spec) -> tuple[Layer, ...]:
 def choose(names: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) -> tuple[Layer, ...]:
     """Return the layers that ``names`` lists: names, globs such as resnet50/*, or case ids.
 
-    They get whole-number data from ``seed``, and ``dtype`` unless a case id has another. If
-    ``names`` is None, a handful of small layers is returned. Raises `ConformanceError` for a name
-    that matches no layer.
+    They get whole-number data from ``seed``, and ``dtype`` unless a case id has another. None
+    stands for a handful of small layers. Raises `ConformanceError` for a name that matches no
+    layer.
     """
     patterns = DEFAULT if names is None else tuple(names)
     named = any(":" not in pattern for pattern in patterns)

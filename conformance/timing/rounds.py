@@ -1,8 +1,8 @@
 """Timing implementations on one layer in interleaved rounds, with nothing but the call timed.
 
-Every round times one call of each implementation, in random order. So if the machine slows down or
-speeds up, all of them are affected, and the ratio of two is taken within a round. The arguments
-have the same address in every call, and other data than in the call before.
+Every round times one call of each implementation, in random order: if the machine slows down, all
+are affected, and the ratio of two is taken within a round. The arguments have the same address in
+every call, and other data than in the call before.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ class Bench:
 def admit(contender: Contender, case: Case, seconds: float) -> None:
     """Skip a contender that does not compute ``case``, or whose call would exceed ``seconds``.
 
-    Smaller versions of the layer are called first, which also loads the engine. If a call takes t
-    for the work w, the next one is expected to take t * w'/w for its work w'. Each has a quarter of
-    the work of the next one, so even a quadratic cost is noticed in time.
+    Smaller versions of the layer, a quarter of the work each, are called first, which also loads
+    the engine. If a call takes t for the work w, the next one is expected to take t * w'/w for its
+    work w'; even a quadratic cost is noticed in time.
     """
     implementation = contender.implementation
     contender.skipped = implementation.gap(case)
@@ -140,8 +140,7 @@ def _rough(seconds: float) -> str:
 def _try(implementation: Implementation, case: Case, enough: float) -> float | None:
     """Return the seconds of a call of ``case``, None if the implementation does not compute it.
 
-    A call that takes more than ``enough`` may have imported or compiled something, so a second call
-    decides then.
+    After more than ``enough``, perhaps for an import or a compilation, a second call decides.
     """
     inputs = to_layout(make_inputs(case), implementation.layout, SIGNATURES[case.operator].roles)
     function = implementation.functions[case.operator]

@@ -1,8 +1,7 @@
 """One thread count for every engine, set by environment variables and by threadpoolctl.
 
-A library reads its environment variable once, when it is loaded. For BLAS and OpenMP runtimes that
-are loaded already, threadpoolctl sets the count. The count of an engine that was imported before
-and has threads of its own cannot be changed: start a new process for it.
+A library reads its variable once, when it is loaded. For BLAS and OpenMP runtimes that are loaded
+already, threadpoolctl sets the count; that of an engine with threads of its own cannot be changed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Timing implementations on layers of real networks, and verifying what was timed.
 
-Each layer is warmed up, and then timed in interleaved rounds (`conformance.timing.rounds`). After
-that every element of the outputs of timed calls is verified (`conformance.large.projection`). The
-data changes from call to call, so a kernel that drifts, caches, or does less work while it is timed
-is detected.
+Each layer is warmed up, and then timed in interleaved rounds (`conformance.timing.rounds`). Then
+every element of the outputs of timed calls is verified (`conformance.large.projection`). The data
+changes from call to call: a kernel that drifts, caches, or skips work while it is timed is found.
 """
 
 from __future__ import annotations

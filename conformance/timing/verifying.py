@@ -19,8 +19,8 @@ _RESULT = "image"
 def verify(bench: Bench, contender: Contender, verifiers: Sequence[Verifier]) -> str:
     """Return ``conforms``, or the requirement that a contender's calls violate, and how.
 
-    ``verifiers`` has one for each set of data of the bench, in the same order. The first output of
-    a contender is from its warm-up: if that is correct, a later wrong output is due to the timing.
+    ``verifiers`` has one for each of the bench's sets of data, in order. The first output is from
+    the warm-up: if that is correct, a later wrong output is due to the timing.
     """
     problem = _behaviour(bench, contender)
     if problem is None:

@@ -1,13 +1,11 @@
 """What adapters share: arrays become tensors, the engine computes, tensors become arrays.
 
 `Adapter` is for engines that compute with NumPy arrays, `Engine` for those that have tensors of
-their own, and `Differentiable` for those that differentiate as well. Their methods take the
-parameters of a call as one object (`conformance.implementations.engines.parameters`);
-`Adapter.public` alone gives an operator the signature that the suite calls.
+their own, and `Differentiable` for those that differentiate as well. `Adapter.public` alone gives
+an operator the signature that the suite calls.
 
 The engine judges the arguments, which are handed on as they come. One thing is computed here, and
-raises where it cannot be computed: how far the windows of ``ceil_mode`` reach. Further checks of
-adapters are in `conformance.implementations.engines.padding`.
+raises where it cannot be computed: how far the windows of ``ceil_mode`` reach.
 """
 
 from __future__ import annotations
@@ -43,8 +41,8 @@ _PARAMETERS: dict[tuple[str, ...], Callable[..., Any]] = {
 class Adapter:
     """Operators over NumPy arrays, each a method with the operator's name.
 
-    A method takes the arrays and shapes of the operator's signature (`conformance.signatures`),
-    and then its parameters as one object: ``conv(x, w, bias, p)``, ``max_pool(x, p)``.
+    A method takes the operator's arrays and shapes (`conformance.signatures`), then its parameters
+    as one object (``parameters.py``): ``conv(x, w, bias, p)``, ``max_pool(x, p)``.
     """
 
     operators: tuple[str, ...] = ("conv", "conv_transpose", "max_pool", "avg_pool")
@@ -72,8 +70,7 @@ class Adapter:
 class Engine(Adapter, ABC):
     """An engine's operators over its own tensors; the operators over NumPy arrays follow from them.
 
-    Tensors have the axes of the arrays: channels first, or with ``channels_last`` as in
-    ``layout="NHWC"``.
+    Tensors have the axes of the arrays: channels first, or last with ``channels_last``.
     """
 
     channels_last = False

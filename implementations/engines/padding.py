@@ -1,8 +1,8 @@
 """What adapters compute and check of padding, windows, groups and bias.
 
-Padding is one pair (before, after) a spatial axis. An adapter checks only mistakes that its engine
-cannot see, because the adapter would make them valid: where it pads the input first, adds the bias
-by a second operator, or crops the result. Sizes, kernels and outputs have the spatial axes alone.
+Padding is one pair (before, after) a spatial axis; sizes, kernels and outputs have the spatial axes
+alone. Checked are only mistakes that an engine cannot see, because the adapter would make them
+valid: where it pads the input first, adds the bias by a second operator, or crops the result.
 """
 
 from __future__ import annotations
@@ -102,10 +102,9 @@ def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padd
 
 
 def check_groups(groups: int, channels: int, per_group: int) -> None:
-    """Check groups for an engine that computes them from the shapes.
+    """Raise ValueError where an engine that computes groups from the shapes would compute others.
 
-    The weight reads ``per_group`` of the input's ``channels``. Raises ValueError where the engine
-    would compute another number of groups.
+    The weight reads ``per_group`` of the input's ``channels``.
     """
     if groups < 1 or channels != per_group * groups:
         raise ValueError(
@@ -117,8 +116,7 @@ def check_groups(groups: int, channels: int, per_group: int) -> None:
 def add_bias(y: Tensor, bias: Tensor | None, *, channels_last: bool = False) -> Tensor:
     """Return ``y`` plus the bias, which a second operator of the engine adds.
 
-    Raises ValueError where that would broadcast or promote the bias, and Unsupported where it
-    rounds a second time: in the half formats.
+    Raises ValueError where that would broadcast or promote it, Unsupported where it rounds again.
     """
     if bias is None:
         return y

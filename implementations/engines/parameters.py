@@ -43,8 +43,7 @@ class Pool:
         """Return how many windows an input of ``size`` has, and the padding that they read.
 
         Both have one entry a spatial axis. The padding is that of the call, or more after the input
-        where a window that ``ceil_mode`` adds reaches further. Nothing is checked: where this
-        cannot be computed, Python's own exception is raised.
+        where a window of ``ceil_mode`` reaches further. Raises Python's own exceptions.
         """
         return window_reach(
             size, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode

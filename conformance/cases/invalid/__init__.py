@@ -1,10 +1,9 @@
 """Invalid calls: a valid case, and one named mistake in its arguments.
 
 Each mistake is one that a user can make, and for which a requirement of SPEC.md (REJECT) says that
-the call must raise. Calls are small: they need little memory and time.
-
-``MISTAKES`` has the mistakes by name, ``apply`` makes the invalid call of a case that names one,
-``describe`` says in one line what is wrong with it, and ``cases`` lists the default tier's.
+the call must raise. ``MISTAKES`` has the mistakes by name, ``apply`` makes the invalid call of a
+case that names one, ``describe`` says in one line what is wrong with it, and ``cases`` lists the
+default tier's, which need little memory and time.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ MISTAKES: Mapping[str, Mistake] = MappingProxyType(
 def apply(case: Case, inputs: Inputs, parameters: Parameters) -> tuple[Inputs, dict[str, Any]]:
     """Return the arguments of the invalid call ``case``, made from those of its valid base case.
 
-    ``inputs`` are channels-first; they and ``parameters`` are not changed. Raises `CaseError` for
-    a mistake that is unknown, or that does not apply to this case.
+    ``inputs`` are channels-first; nothing given is changed. Raises `CaseError` for a mistake that
+    is unknown, or that does not apply to this case.
     """
     changed = _find(case).apply(case, inputs, parameters)
     if changed is None:
@@ -70,8 +69,8 @@ def describe(case: Case) -> str:
 def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
     """Return the invalid calls of the default tier: every mistake, on each of two base cases.
 
-    Each mistake is made once in the first of ``dtypes`` that the operator takes, so that an
-    implementation of that dtype alone gets every mistake. Then the other dtypes take turns.
+    Each is made once in the first of ``dtypes`` that the operator takes, for implementations of
+    that dtype alone. Then the other dtypes take turns.
     """
     calls: dict[Case, None] = {}
     names = set()

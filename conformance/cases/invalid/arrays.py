@@ -1,7 +1,7 @@
 """Mistakes in the arrays: axes, channels, groups, bias and dtypes that do not fit or do not exist.
 
-The mistakes are chosen so that an implementation without checks can broadcast, truncate or convert:
-one channel for many, a weight for two groups, a bias of one element.
+Without checks, an implementation can broadcast, truncate or convert them: one channel for many, a
+weight for two groups, a bias of one element.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The valid cases that the invalid calls of the default tier are made from.
 
 Only the mistake may prevent a result. So channels and filters are even, kernels fit with room to
-spare, and padding makes up for an empty axis. The input has as many channels as
-positions on its first spatial axis: then an input without its batch axis is (C, *S) as well as,
-channels-last, (*S, C).
+spare, and padding makes up for an empty axis. The input has as many channels as positions on its
+first spatial axis: an input without its batch axis fits channels-last as well.
 """
 
 from __future__ import annotations

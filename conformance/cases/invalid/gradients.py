@@ -1,7 +1,6 @@
 """Mistakes in the arguments that only gradients take: grad, input_shape and weight_shape.
 
-The shape of the forward result follows from the other arguments. Here grad, or the shape of the
-array for which the gradient is computed, does not fit them.
+grad, or the shape of the array whose gradient it is, does not fit the forward call.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 - conv: `lax.conv_general_dilated` takes everything a case has, asymmetric padding included.
 - conv_transpose: `lax.conv_transpose` with the kernel transposed; its padding is that of the
   dilated input, dilation * (K - 1) less than what is cropped. It has no groups.
-- max_pool: `lax.reduce_window` with `lax.max` over windows padded with -inf, as far as the last
-  window of ceil_mode reaches.
+- max_pool: `lax.reduce_window` with `lax.max` over windows padded with -inf.
 - avg_pool: lax has none. As in Flax and Keras, the sum of `lax.reduce_window` with `lax.add` is
   divided by the size of the window, here by the divisor of the case.
 - gradients: `jax.vjp` through these.
@@ -15,10 +14,8 @@ but for padding and output_padding of conv_transpose, which it does not see.
 
 Every call is made under `jax.enable_x64`, without which JAX turns float64 into float32 and int64
 into int32. XLA (the family, which TensorFlow's jit_compile shares) compiles each new shape, which
-takes 30 to 300 ms and 1 to 3 MiB: tables of a short run compare few cases, and `jax.clear_caches`
-drops all that is compiled after every 128 new calls. Called eagerly, each operator is compiled by
-itself; under jit XLA also optimizes across them, so that a gradient or a convolution with its bias
-is other code.
+takes 30 to 300 ms and 1 to 3 MiB; `jax.clear_caches` drops what is compiled after every 128 new
+calls. Under jit XLA also optimizes across operators: a gradient, or a bias, is other code there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """JAX's own call of a case as source text (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``adapter.py`` and writes an expression of the script's
-arrays, which an earlier line has converted to JAX's.
+Each function mirrors its namesake in ``adapter.py``, on arrays that an earlier line has converted.
 """
 
 from __future__ import annotations

@@ -1,25 +1,19 @@
 """Keras 3's operators, `keras.ops.conv`, `conv_transpose`, `max_pool` and `average_pool`.
 
-They run on Keras's NumPy backend, which no other adapter covers: its convolutions and pools are
-those of `jax.lax`, called by Keras's own code for shapes, padding and divisors. So the family is
-`xla`: agreement with JAX is not the word of two witnesses. Keras has one backend a process, chosen
-when it is imported; where that is another one already, every case is Unsupported.
+They run on Keras's NumPy backend, whose convolutions and pools are those of `jax.lax`, called by
+Keras's own code for shapes, padding and divisors. So the family is `xla`: Keras and JAX are not two
+witnesses. Keras has one backend a process, chosen when it is imported; where that is another one
+already, every case is Unsupported.
 
 Arrays are channels last. Keras pads "valid" (nothing) or "same" (by its own rule), never by a given
-amount, and has no ceil_mode. So this happens around the call:
+amount, and has no ceil_mode. So inputs are padded first, and a slice crops what conv_transpose
+computes; avg_pool counts that padding, so that other cases are Unsupported.
 
-- conv: zeros pad the input first. Groups follow from the shape of the kernel.
-- conv_transpose: computes the whole result ("valid", with the case's output_padding), and a slice
-  crops it. It has no groups.
-- max_pool: the input is padded with -inf first, as far as the last window of ceil_mode reaches. It
-  has no dilation.
-- avg_pool: the input is padded with zeros first, which then count; where padding does not count, or
-  a window of ceil_mode reaches beyond it, the case is Unsupported.
-
-Keras takes no dilation together with a stride. It has no bias: a second operator adds it, which
-would round a second time in float16 and bfloat16, and is Unsupported there. Every call is made
-under `jax.enable_x64`, without which JAX turns float64 into float32. Keras judges the arguments,
-but for padding, groups, and the dilation of max_pool. The NumPy backend has no gradients.
+Keras has no groups in conv_transpose, no dilation in max_pool, and none together with a stride. It
+has no bias: a second operator adds it, which would round a second time in float16 and bfloat16, and
+is Unsupported there. Every call is made under `jax.enable_x64`, without which JAX turns float64
+into float32. Keras judges the arguments, but for padding, groups (of conv, they follow from the
+kernel's shape), and the dilation of max_pool. The NumPy backend has no gradients.
 """
 
 from __future__ import annotations

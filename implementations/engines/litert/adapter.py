@@ -4,23 +4,20 @@ The operators are CONV_2D, DEPTHWISE_CONV_2D where each group has one channel, C
 TRANSPOSE_CONV, CONV_3D_TRANSPOSE, MAX_POOL_2D and AVERAGE_POOL_2D, in float32. One dimension is
 computed as two with a height of 1, as TensorFlow's converter does; pools of three dimensions do not
 exist. Weights are constants of the model: an interpreter, of one thread, is built for parameters
-and weights that are new, and the last of them are kept, so that a repeated call only runs it.
+and weights that are new, and the last of them are kept.
 
 Padding is "SAME" where that places the windows as the case does, and "VALID" otherwise, after
 padding with zeros, or for max_pool with -inf, as far as the last window of ceil_mode reaches. The
 transposed convolutions compute the whole output, and a slice crops it.
 
-- conv: the number of groups is that of the input's channels in the weight's; none in three
-  dimensions. A missing bias is zeros, as TensorFlow's converter writes it: without, the optimized
-  DEPTHWISE_CONV_2D ends the process.
+- conv: no groups in three dimensions. A missing bias is zeros, as TensorFlow's converter writes it:
+  without, the optimized DEPTHWISE_CONV_2D ends the process.
 - conv_transpose: no groups; dilation in three dimensions only; output_padding less than the stride.
 - max_pool: no dilation. avg_pool: padding that does not count only with "SAME", and zeros that
   count only where no window reaches beyond them. XNNPACK's pools of an empty batch read the size of
-  their result from memory that was never written, so that it differs from run to run: `litert`
-  declines them.
+  their result from memory that was never written: `litert` declines them.
 
-Arguments are LiteRT's to judge, or its schema's, but what it has no parameter for and what is done
-here: groups, padding, output_padding, and the dilation of all but convolutions.
+Arguments are LiteRT's to judge, but groups, padding, output_padding, and all dilation but conv's.
 
 The same model runs with three sets of kernels: `litert`, as it comes, hands the operators that the
 library XNNPACK knows to it (family `xnnpack`); `litert[xnnpack=off]` has its own optimized kernels,

@@ -1,7 +1,6 @@
-"""Models of LiteRT's format with one operator, written in memory with the format's own schema.
+"""Models of LiteRT's format with one operator, written with its `schema_py_generated`.
 
 A model is a flatbuffer: a table of operators, of tensors and of buffers with the constants' bytes.
-`ai_edge_litert.schema_py_generated` has a class for each table.
 """
 
 from __future__ import annotations

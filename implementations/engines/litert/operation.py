@@ -1,8 +1,7 @@
 """The one operator of LiteRT that computes a call, with its options and constants.
 
-The adapter runs it, and a script writes it out. Checked here, with a ValueError, is what LiteRT has
-no parameter for: groups are in the shapes, padding is in the input unless it is "SAME", and one
-dimension is two with a height of 1. What LiteRT cannot do is Unsupported.
+Checked here, with a ValueError, is what LiteRT has no parameter for: groups are in the shapes,
+padding is in the input unless it is "SAME". What LiteRT cannot do is Unsupported.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """LiteRT's own calls as source text, for the scripts of reports.
 
 A script writes a model of one operator with the classes of LiteRT's schema, as ``model.py`` does:
-a line with its tensors and its operator, and one that serializes and runs it. Which operator it
-is, with which options, and what is padded, is in ``operation.py``.
+a line with its tensors and its operator, and one that serializes and runs it.
 """
 
 from __future__ import annotations

@@ -4,16 +4,13 @@ MLX is lazy: a call builds a graph of arrays, which is computed before the resul
 Arrays are channels-last; the weight of a convolution is (O, *K, C/groups), a transposed view of the
 suite's (*K, C/groups, O). Its kernels are its own: family `mlx`.
 
-- conv: `conv_general` takes both ends of the padding, stride, dilation and groups (no groups in
-  three dimensions). A second operator adds the bias, as in `mlx.nn.Conv2d`: in half formats that
-  would round a second time and is Unsupported.
-- conv_transpose: `conv_transpose1d`, `conv_transpose2d`, `conv_transpose3d`, whose padding crops
-  both ends alike; a slice crops the rest. A documented limit to one group is not enforced, and
-  groups work.
-- max_pool, avg_pool: `mlx.nn.MaxPool1d` and its siblings, which pad both ends alike. Otherwise, or
-  where `ceil_mode` reaches further, `mlx.core.pad` pads first: with -inf, or the smallest value of
-  an integer dtype, which the pools of MLX would pad with -inf too; with zeros that count for
-  avg_pool. No dilation, no padding out of the divisor.
+- conv, conv_transpose: no groups in three dimensions. A second operator adds the bias, as in
+  `mlx.nn.Conv2d`: in half formats that would round a second time and is Unsupported. The padding
+  of conv_transpose crops both ends alike, a slice the rest; its documented limit to one group is
+  not enforced, and groups work.
+- max_pool, avg_pool: they pad both ends alike. Otherwise, or where `ceil_mode` reaches further,
+  `mlx.core.pad` pads first, and with the smallest value of an integer dtype, which the pools would
+  pad with -inf too. No dilation, no padding out of the divisor.
 - gradients: `mlx.core.vjp`. The gradient of a maximum is split among equal elements (`tie`).
 
 float64 exists on the CPU alone, and some convolutions decline it. Every call runs in a stream of

@@ -1,7 +1,6 @@
 """MLX's own call of a case as source text (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``adapter.py``: it writes the same operator, with the same
-padding around it.
+Each function mirrors its namesake in ``adapter.py``.
 """
 
 from __future__ import annotations

@@ -1,24 +1,22 @@
 """MNN's expressions: `MNN.expr.conv2d`, `conv2d_transpose`, `max_pool` and `avg_pool`, on the CPU.
 
-Each call builds an expression, which takes tenths of a millisecond, and reads it: one whose
-placeholder is written anew was not computed anew (measured with 3.6). MNN lists the axes of a
-parameter from the last to the first (width, then height), and computes in its own layout NC4HW4, to
-which inputs are converted. float32 alone. Its own kernels: family `mnn`.
+Each call builds an expression, which takes tenths of a millisecond: one whose placeholder is
+written anew was not computed anew (measured with 3.6). MNN lists the axes of a parameter from the
+last to the first, and computes in its own layout NC4HW4, to which inputs are converted. float32
+alone. Its own kernels: family `mnn`.
 
-There are operators of two spatial dimensions only. One dimension is computed as two with a height
-of 1, as MNN's converter does; three are declined. Arguments are MNN's to judge, but for what is
-computed here: padding of which the two ends differ, crops, output_padding, dilation of the pools.
+There are operators of two spatial dimensions only: one dimension gets a height of 1, as MNN's
+converter does; three are declined. Arguments are MNN's to judge, but for what is computed here:
+padding of which the two ends differ, crops, output_padding, dilation of the pools.
 
-- conv: padding is one number an axis, in the mode CAFFE. Where the two ends of an axis differ, the
-  input is padded with zeros first. A missing bias is zeros: the operator wants one.
-- conv_transpose: MNN crops what both ends of the padding share, a slice the rest. No
-  output_padding.
+- conv: one number of padding an axis, in the mode CAFFE; else zeros pad the input first. A missing
+  bias is zeros: the operator wants one.
+- conv_transpose: MNN crops what both ends share, a slice the rest. No output_padding.
 - max_pool, avg_pool: the mode CAFFE rounds the output up, and is called where that is what is due;
-  otherwise VALID, after padding with -inf or with zeros, which count. No dilation, and no padding
-  that does not count.
+  otherwise VALID, after padding, which counts. No dilation, no padding that does not count.
 
 These operators do not use Winograd, as MNN's models of converted networks may: results of 3x3
-convolutions are within the bound of the direct sum (`convformance run` shows how far).
+convolutions are within the bound of the direct sum.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The layer of ncnn that computes a call, with its parameters by key, for adapter and scripts.
 
-Nothing is checked but what ncnn's formats do not say: how many numbers a bias has, and that
-parameters are whole numbers. Raises ValueError or TypeError there.
+Raises ValueError or TypeError for what ncnn's formats do not say: how many numbers a bias has, and
+that parameters are whole numbers.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """ONNX's operators, each a model of one node, made in memory: what engines that read ONNX run.
 
-The nodes are Conv, ConvTranspose, MaxPool and AveragePool, whose attributes are the suite's
-parameters under other names; padding is one list, the beginnings of all axes and then their ends.
-Nothing is padded, cropped or checked here but for None: ONNX would leave an attribute out that is
-None, and take its default.
+The attributes are the suite's parameters under other names; padding is one list, the beginnings of
+all axes and then their ends. Nothing is padded, cropped or checked here but for None: ONNX would
+leave an attribute out that is None, and take its default.
 """
 
 from __future__ import annotations
@@ -130,7 +129,7 @@ def register(
 ) -> None:
     """Register ``operators``, or all four, as nodes that ``run`` runs.
 
-    The arguments named by ``constants`` are stored in the model. The others are its inputs: of any
+    Arguments named by ``constants`` are stored in the model; the others are its inputs, of any
     shape, or with ``fixed`` of that of the call.
     """
     for operator in operators or OPERATORS:

@@ -6,10 +6,8 @@ ends the process.
 
 `cv2.dnn.readNetFromONNX` reads it with the default engine of OpenCV 5; its classic engine and its
 new one gave the same bits in 1 to 3 dimensions, with and without `Net.enableWinograd`. Weights are
-constants of the model, as in any model that OpenCV runs: a network is built for parameters, shapes
-and weights that are new, and the last `MAX_NETS` are kept, so that a repeated call only runs it.
-float32 alone is claimed: other dtypes are converted on the way. Its own kernels, with matrix
-products of the library MLAS: family `opencv`.
+constants of the model; the last `MAX_NETS` networks are kept. float32 alone is claimed: other
+dtypes are converted on the way. Its own kernels, with matrix products of MLAS: family `opencv`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """ONNX's own reference evaluator: the operators as `onnx.reference` defines them, in NumPy.
 
-It runs the models of one node that ONNX Runtime runs (``model.py``). Nothing is padded, cropped or
-checked here; up to `MAX_EVALUATORS` evaluators are kept by the parameters and the dtype of a call.
-The evaluator checks no types: it computes whatever NumPy computes. Claimed here is what the
-operators are defined for, float16 to float64 and bfloat16, in MaxPool int8 and uint8 too. It has no
-gradients, and its family is its own.
+It runs the models of one node that ONNX Runtime runs (``model.py``). It checks no types, and
+computes whatever NumPy computes. Claimed here is what the operators are defined for, float16 to
+float64 and bfloat16, in MaxPool int8 and uint8 too. It has no gradients; its family is its own.
 """
 
 from __future__ import annotations

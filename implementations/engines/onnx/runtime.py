@@ -1,14 +1,13 @@
 """ONNX Runtime, its CPU execution provider: a model of one node (``model.py``).
 
-Nothing is padded, cropped or checked here. A session is made for the parameters and the dtype of a
-call and serves every shape; up to `MAX_SESSIONS` are kept. What the session says that it has no
-kernel for is Unsupported: with 1.32 float64 in all but MaxPool; so is an output_padding of stride
-or more, which ONNX has and the session refuses by name. There are no gradients (they are in a build
-of their own, for training).
+A session is made for the parameters and the dtype of a call and serves every shape; up to
+`MAX_SESSIONS` are kept. What the session says that it has no kernel for is Unsupported: with 1.32
+float64 in all but MaxPool; so is an output_padding of stride or more, which ONNX has and the
+session refuses by name. There are no gradients (they are in a build of their own, for training).
 
-As it stands, ONNX Runtime rewrites graphs as far as it can, and uses a thread a core. Here it is
-told how many by OMP_NUM_THREADS, else one, since each session has threads of its own. float16 is
-converted to float32 and back by the graph's rewriting where there is no kernel for it.
+As it stands, ONNX Runtime rewrites graphs as far as it can, and uses a thread a core; here as many
+as OMP_NUM_THREADS says, else one. float16 is converted to float32 and back by the graph's rewriting
+where there is no kernel for it.
 
 Weights are an input of the model in `onnxruntime`. `onnxruntime[constant]` has them as constants,
 as a trained model does: then weights are packed in advance and, where a channel count allows,

@@ -1,18 +1,15 @@
 """TensorFlow's own operators, called eagerly on the CPU, channels last.
 
 TensorFlow pads "VALID" (nothing) or "SAME" (as much as its own rule says); only conv2d pads by a
-given amount. It has no ceil_mode. So the adapter does this around the call:
-
-- conv: in two dimensions TensorFlow pads; in one and three tf.pad does so first, with zeros.
-- conv_transpose: TensorFlow computes the whole output ("VALID") and a slice crops it.
-- max_pool: tf.pad first, with -inf, as far as the last window of ceil_mode reaches.
-- avg_pool: tf.pad first, with zeros, which then count. Where padding does not count, or a window of
-  ceil_mode reaches beyond it, only "SAME" divides rightly: it is called where it places the
-  windows as the case does, and everything else is Unsupported.
+given amount. It has no ceil_mode. So tf.pad pads the inputs of other operators first, for max_pool
+with -inf as far as the last window of ceil_mode reaches, and a slice crops conv_transpose's whole
+output. Where avg_pool's padding does not count, or a window of ceil_mode reaches beyond it, only
+"SAME" divides rightly: it is called where it places the windows as the case does, and everything
+else is Unsupported.
 
 TensorFlow judges the parameters, except for padding and groups, which it does not get: groups
 follow from the shape of the weight. An error that matches `_GAPS` means that TensorFlow lacks the
-case, and becomes Unsupported; any other is raised as it is. Measured with 2.21 on an x86 CPU:
+case, and becomes Unsupported. Measured with 2.21 on an x86 CPU:
 
 - conv: no groups in three dimensions; there dilation in float32 and bfloat16 only.
 - conv_transpose: groups and dilation in float32 and bfloat16 only, groups not in three dimensions;
@@ -21,7 +18,7 @@ case, and becomes Unsupported; any other is raised as it is. Measured with 2.21 
 - pools: no dilation together with a stride; in three dimensions no float64, float16 or integers.
 
 What only float32 and bfloat16 have is computed by oneDNN, which computes PyTorch's convolutions as
-well: if the two agree, that is not the word of two witnesses.
+well: the two are not two witnesses.
 """
 
 from __future__ import annotations

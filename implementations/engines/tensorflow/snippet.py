@@ -1,7 +1,6 @@
 """TensorFlow's own call of a case as source text (`conformance.registration.snippets`).
 
-Each function mirrors its namesake in ``eager.py``: the same operator, the same padding around it.
-Arrays are channels-last.
+Each function mirrors its namesake in ``eager.py``. Arrays are channels-last.
 """
 
 from __future__ import annotations

@@ -1,14 +1,10 @@
 """TensorFlow's operators compiled by XLA: the calls of ``eager.py`` in a `tf.function`.
 
-`tf.function(jit_compile=True)` surrounds the whole call: the padding with tf.pad, the operator, the
-bias, and in a gradient the backward pass. XLA compiles it for each combination of shapes and
-parameters (10 to 60 ms), and the latest functions are kept; about 0.2 MiB of each shape stay in the
-process even when it is dropped. The operators are XLA's own, on the CPU Eigen's contractions and
-loops that LLVM compiled. The family is `xla`, which JAX uses as well: if the two agree, that is not
-the word of two witnesses.
-
-Cases that TensorFlow's operators cannot express are declined as in ``eager.py``. XLA has kernels
-where TensorFlow has none, such as dilated and grouped convolutions in every dtype.
+`tf.function(jit_compile=True)` surrounds the whole call, in a gradient with the backward pass. XLA
+compiles it for each combination of shapes and parameters (10 to 60 ms), and the latest functions
+are kept; about 0.2 MiB of each shape stay in the process even when it is dropped. On the CPU the
+operators are Eigen's contractions and loops that LLVM compiled, in every dtype, dilated and grouped
+too. The family is `xla`, which JAX uses as well: the two are not two witnesses.
 """
 
 from __future__ import annotations

@@ -2,14 +2,12 @@
 
 In spite of their names all four work in one, two and three dimensions, channels first, with padding
 for each end of an axis: nothing is emulated. tinygrad is lazy and has no convolution kernel: a call
-becomes movements, products and sums, fused into C that clang compiles (Debian's package clang;
-version 14 has no bfloat16) for shapes and parameters that are new; tinygrad caches the kernels
-itself. Family `tinygrad`.
+becomes movements, products and sums, fused into C that clang compiles (Debian's version 14 has no
+bfloat16) for shapes and parameters that are new; it caches the kernels itself. Family `tinygrad`.
 
 Winograd is off (`WINO=0`). Sums of half formats are accumulated in float32, the products in the
-half format itself. Gradients are those of `Tensor.gradient`, which differentiates the graph.
-Arguments are tinygrad's to judge, which has assertions alone for that; it accepts an empty batch
-and integers.
+half format itself. Arguments are tinygrad's to judge, which has assertions alone for that; it
+accepts an empty batch and integers.
 """
 
 from __future__ import annotations

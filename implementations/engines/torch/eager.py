@@ -1,29 +1,23 @@
 """PyTorch's own operators, `torch.nn.functional`, called eagerly on the CPU.
 
-This file only translates calls. Arrays are handed over without a copy, except where PyTorch cannot
-take them: read-only or unaligned memory, negative strides, foreign byte order. An array of
-bfloat16, which NumPy borrows from ml_dtypes, is handed over as the int16 of the same bits.
+Arrays are handed over without a copy, except where PyTorch cannot take them: read-only or unaligned
+memory, negative strides, foreign byte order. bfloat16, which NumPy borrows from ml_dtypes, is
+handed over as the int16 of the same bits.
 
-PyTorch pads both ends of an axis alike. If the two ends of a case differ, the adapter helps:
+PyTorch pads both ends of an axis alike. If the two ends of a case differ, the adapter pads first:
+with zeros, which avg_pool then counts (without count_include_pad the case is Unsupported), or for
+max_pool with -inf, as far as the last window of ceil_mode reaches. conv_transpose's result is
+cropped by a slice, as is a window of avg_pool that starts in the padding after the input.
 
-- conv: the input is padded with zeros first.
-- conv_transpose: padding crops, so the call crops what both ends share and a slice the rest.
-- max_pool: the input is padded with -inf first, as far as the last window of ceil_mode reaches.
-- avg_pool: the input is padded with zeros first, which then count. A window of ceil_mode that
-  starts in the padding after the input would no longer be dropped by PyTorch; a slice drops it.
-  Without count_include_pad the case is Unsupported.
-
-PyTorch judges the arguments. The adapter does so only where it pads the input first, since that
-would make empty axes and too much padding valid. PyTorch accepts more than the suite's operators
-do: a tuple of one number, or of none, for all axes, and in a gradient a ``grad`` of any dtype.
+PyTorch judges the arguments, but where padding first would make empty axes and too much padding
+valid. It accepts a tuple of one number, or of none, for all axes, and a ``grad`` of any dtype.
 
 Measured with 2.13 on an x86 CPU: no integer max_pool in one dimension, no int32 convolution, no
 float16 and bfloat16 avg_pool in three dimensions (for these PyTorch raises NotImplementedError),
 and no avg_pool in three dimensions with a kernel that fits the padded input but not the input.
 In the gradient of max_pool, the index of a window of padding alone lies outside of its plane: its
 gradient is added to the next plane, or past the end of the array. Such cases are declined.
-Convolutions in float32 run in oneDNN, as TensorFlow's do: if the two agree, that is not the word of
-two witnesses.
+Convolutions in float32 run in oneDNN, as TensorFlow's do: the two are not two witnesses.
 """
 
 from __future__ import annotations

@@ -1,17 +1,14 @@
 """Convolutions by `torch.nn.functional.unfold`, `fold` and a matrix product: im2col in PyTorch.
 
-`unfold` copies every window of an image into a column, `fold` adds columns back into an image;
-PyTorch documents both as building blocks for operators of one's own. A convolution is a product of
-weights and columns; a transposed one is a product whose columns are folded; a pool reduces columns.
-Both functions take images of two spatial dimensions: a case of one dimension gets a height of 1,
-and three dimensions are declined. The library behind `torch.matmul` computes the matrix product
-(MKL on x86), without oneDNN's convolutions: the family is `torch`.
+`unfold` copies every window of an image into a column, `fold` adds columns back into an image. A
+convolution is a product of weights and columns; a transposed one is a product whose columns are
+folded; a pool reduces columns. Both take images of two spatial dimensions: a case of one gets a
+height of 1, and three are declined. `torch.matmul` computes the product (by MKL on x86), without
+oneDNN's convolutions: the family is `torch`.
 
-- conv, conv_transpose: all parameters; the input is padded with zeros first where the two ends
-  differ, and for conv_transpose the whole result is folded and a slice crops it. float32 and
-  float64: `unfold` has no integers, and a half format would be rounded before the bias is added.
-- max_pool, avg_pool: the input is padded first, with -inf as far as the last window of ceil_mode
-  reaches, or with zeros, which count. No padding that does not count.
+- conv, conv_transpose: float32 and float64: `unfold` has no integers, and a half format would be
+  rounded before the bias is added.
+- max_pool, avg_pool: the input is padded first; zeros count. No padding that does not count.
 - gradients: autograd through all of it. `torch.amax` splits a gradient among equal maxima.
 
 PyTorch sees images, columns and matrices, but no convolution: the arguments are checked here.

@@ -1,16 +1,12 @@
 """PyTorch's operators by other code paths: the calls of ``eager.py``, made another way.
 
 - `torch[channels_last]`: images and weights are in the memory format channels_last, or
-  channels_last_3d, before the call: other kernels, in oneDNN as well. One dimension has no such
-  format, and is declined.
-- `torch[mkldnn=off]`: without oneDNN, and without NNPACK, which would only be used for batches of
-  16 or more: PyTorch's own kernels, im2col and a matrix product. Not oneDNN's.
-- `torch[compile]`: `torch.compile`, of the whole call and, in a gradient, of its backward pass as
-  well. Pools become loops in C++ that the compiler wrote; convolutions stay the library calls that
-  `torch` makes, and are left out. Shapes and parameters are constants of the compiled code: what is
-  new is compiled, in float32 alone, since that takes 0.5 to 4 s (a C++ compiler is needed), and the
-  last of it kept. The gradient of avg_pool in three dimensions, whose taps it writes out one by
-  one, would take minutes and is declined.
+  channels_last_3d, before the call, which has other kernels, in oneDNN as well.
+- `torch[mkldnn=off]`: PyTorch's own kernels, im2col and a matrix product, without oneDNN, and
+  without NNPACK, which would be used for batches of 16 or more.
+- `torch[compile]`: `torch.compile` of the whole call, in a gradient with its backward pass. Pools
+  become loops in C++; convolutions stay the library calls of `torch`, and are left out. Each new
+  shape and parameter takes 0.5 to 4 s (a C++ compiler is needed), hence float32 alone.
 - `torch[cuda]`, `torch[cuda-tf32=off]`, `torch[cuda-cudnn=off]`: on an NVIDIA GPU, by default with
   convolutions in TF32, then in full float32, then without cuDNN.
 - `torch[mps]`: on an Apple GPU.
