@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -18,29 +19,42 @@ A weight or a bias that the call does not have is empty.
 """
 
 
-def gradient_at(
-    call: SnippetCall,
-    writers: Mapping[str, Writer],
-    array: Callable[[SnippetCall, str], str],
-    zeros: str,
-) -> tuple[str, str]:
-    """Return the tensor at which a gradient is taken, and the forward call of a tensor ``t``.
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """How an engine's forward calls are written, and an array of the script as its tensor."""
 
-    ``array`` writes an argument of the call as a tensor; ``zeros`` is source text that makes a
-    tensor of zeros, with braces in place of its shape. Raises NotImplementedError for
-    conv_bias_grad, which each engine computes with another function.
-    """
-    if call.operator == "conv_input_grad":
-        at = zeros.format(call.text("input_shape"))
-        return at, writers["conv"](call, "t", array(call, "w"), "")
-    if call.operator == "conv_weight_grad":
-        at = zeros.format(call.text("weight_shape"))
-        return at, writers["conv"](call, array(call, "x"), "t", "")
-    if call.operator == "max_pool_grad":
-        return array(call, "x"), writers["max_pool"](call, "t", "", "")
-    if call.operator == "avg_pool_grad":
-        return zeros.format(call.text("input_shape")), writers["avg_pool"](call, "t", "", "")
-    raise NotImplementedError("the gradient of a bias needs more lines")
+    array: Callable[[SnippetCall, str], str]
+    conv: Writer
+    conv_transpose: Writer
+    max_pool: Writer
+    avg_pool: Writer
+
+    def forward(self, call: SnippetCall) -> str | None:
+        """Return a forward call of the script's arrays; None for a gradient."""
+        if call.operator.endswith("_grad"):
+            return None
+        names = ("x", "w", "bias")
+        arrays = ("" if call.arguments.get(n) is None else self.array(call, n) for n in names)
+        text: str = getattr(self, call.operator)(call, *arrays)
+        return text
+
+    def gradient_at(self, call: SnippetCall, zeros: str) -> tuple[str, str]:
+        """Return the tensor at which a gradient is taken, and the forward call of a tensor ``t``.
+
+        ``zeros`` is source text that makes a tensor of zeros, with braces in place of its shape.
+        Raises NotImplementedError for conv_bias_grad, for which engines have other functions.
+        """
+        if call.operator == "conv_input_grad":
+            at = zeros.format(call.text("input_shape"))
+            return at, self.conv(call, "t", self.array(call, "w"), "")
+        if call.operator == "conv_weight_grad":
+            at = zeros.format(call.text("weight_shape"))
+            return at, self.conv(call, self.array(call, "x"), "t", "")
+        if call.operator == "max_pool_grad":
+            return self.array(call, "x"), self.max_pool(call, "t", "", "")
+        if call.operator == "avg_pool_grad":
+            return zeros.format(call.text("input_shape")), self.avg_pool(call, "t", "", "")
+        raise NotImplementedError("the gradient of a bias needs more lines")
 
 
 def spatial_size(call: SnippetCall, *, channels_last: bool = False) -> Shape:

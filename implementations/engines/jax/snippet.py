@@ -10,7 +10,7 @@ import numpy as np
 from conformance.implementations._arguments import Padding
 from conformance.implementations._windows import divisors
 from conformance.implementations.engines.parameters import pooling
-from conformance.implementations.engines.snippets import Writer, gradient_at, spatial_size
+from conformance.implementations.engines.snippets import Writers, spatial_size
 from conformance.registration.snippets import SnippetCall, plain
 
 _IMPORT = "import jax; from jax import lax; jax.config.update('jax_enable_x64', True)"
@@ -41,15 +41,14 @@ def _arrays(call: SnippetCall) -> list[str]:
 
 def _expression(call: SnippetCall) -> str:
     """Return the call as an expression of its arrays; a gradient is jax.vjp of the forward call."""
-    if call.operator in _FORWARD:
-        bias = "" if call.arguments.get("bias") is None else "bias"
-        return _FORWARD[call.operator](call, "x", "w", bias)
+    if (y := _WRITERS.forward(call)) is not None:
+        return y
     zeros = f"lax.full({{}}, 0, '{call.dtype}')"
     if call.operator == "conv_bias_grad":
         at = zeros.format(plain(call.arguments["grad"].shape[1:2]))
         y = f"0 * grad{_bias_term(call, 't')}"
     else:
-        at, y = gradient_at(call, _FORWARD, lambda _call, name: name, zeros)
+        at, y = _WRITERS.gradient_at(call, zeros)
     return f"jax.vjp(lambda t: {y}, {at})[1](grad)[0]"
 
 
@@ -92,16 +91,11 @@ def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     return f"{_windows(call, t, '0', 'add', reach)}) / np.array({count}, '{call.dtype}')"
 
 
-_FORWARD: dict[str, Writer] = {
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-}
-
-
 def _windows(call: SnippetCall, t: str, start: str, operation: str, padding: Padding) -> str:
     windows = ", ".join(plain((1, 1, *call.parameters[name])) for name in ("kernel", "stride"))
     pads = plain(((0, 0), (0, 0), *padding))
     first = f"np.array({start}, '{call.dtype}')"
     return f"lax.reduce_window({t}, {first}, lax.{operation}, {windows}, {pads}"
+
+
+_WRITERS = Writers(lambda call, name: name, _conv, _conv_transpose, _max_pool, _avg_pool)

@@ -16,22 +16,15 @@ from conformance.implementations.engines.padding import (
     no_padding,
     symmetric_part,
 )
-from conformance.implementations.engines.snippets import (
-    Writer,
-    checked_windows,
-    gradient_at,
-    numpy_copy,
-)
+from conformance.implementations.engines.snippets import Writers, checked_windows, numpy_copy
 from conformance.registration.snippets import SnippetCall, plain
 
 
 def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with MLX on the CPU."""
-    if call.operator in _FORWARD:
-        arrays = (_array(call, name) for name in ("x", "w", "bias"))
-        y = _FORWARD[call.operator](call, *arrays)
-    else:
-        at, y = gradient_at(call, _FORWARD, _array, f"mx.zeros({{}}, dtype=mx.{call.dtype})")
+    y = _WRITERS.forward(call)
+    if y is None:
+        at, y = _WRITERS.gradient_at(call, f"mx.zeros({{}}, dtype=mx.{call.dtype})")
         y = f"mx.vjp(lambda t: {y}, [{at}], [{_array(call, 'grad')}])[1][0]"
     back = f"({y}).astype(mx.float32)" if call.dtype == "bfloat16" else y
     return [
@@ -82,14 +75,6 @@ def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     return _pool(call, "AvgPool", t, padding, "0", False)
 
 
-_FORWARD: dict[str, Writer] = {
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-}
-
-
 def _pool(
     call: SnippetCall, name: str, t: str, padding: Padding, fill: str, pad_first: bool
 ) -> str:
@@ -106,6 +91,7 @@ def _axes(values: Shape) -> str:
 
 
 def _array(call: SnippetCall, name: str) -> str:
-    if call.arguments.get(name) is None:
-        return ""
     return f"mx.array({numpy_copy(call, name)}, dtype=mx.{call.dtype})"
+
+
+_WRITERS = Writers(_array, _conv, _conv_transpose, _max_pool, _avg_pool)

@@ -10,7 +10,7 @@ import re
 from conformance.implementations._arguments import Padding, Shape
 from conformance.implementations.engines.padding import any_padding
 from conformance.implementations.engines.parameters import pooling
-from conformance.implementations.engines.snippets import Writer, gradient_at, spatial_size
+from conformance.implementations.engines.snippets import Writers, spatial_size
 from conformance.registration.snippets import SnippetCall, plain
 
 _IMPORT = "import tensorflow as tf"
@@ -20,10 +20,8 @@ _TENSOR = re.compile(r"tf\.constant\((?:(\w+)|np\.ascontiguousarray\((\w+), [\w.
 
 def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with tf.nn."""
-    if call.operator in _FORWARD:
-        arrays = (_tensor(call, name) for name in ("x", "w", "bias"))
-        return [_IMPORT, f"got = {_back(call, _FORWARD[call.operator](call, *arrays))}"]
-    return _gradient(call)
+    y = _WRITERS.forward(call)
+    return _gradient(call) if y is None else [_IMPORT, f"got = {_back(call, y)}"]
 
 
 def compiled(call: SnippetCall) -> list[str] | None:
@@ -99,21 +97,13 @@ def _gradient(call: SnippetCall) -> list[str]:
         shape = call.arguments["grad"].shape
         at, y = zeros.format(shape[-1:]), _with_bias(zeros.format(shape), "t")
     else:
-        at, y = gradient_at(call, _FORWARD, _tensor, zeros)
+        at, y = _WRITERS.gradient_at(call, zeros)
     gradient = f"tape.gradient(y, t, {_tensor(call, 'grad')})"
     return [
         _IMPORT,
         f"with tf.GradientTape() as tape: t = {at}; tape.watch(t); y = {y}",
         f"got = {_back(call, gradient)}",
     ]
-
-
-_FORWARD: dict[str, Writer] = {
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-}
 
 
 def _reach(call: SnippetCall) -> Padding:
@@ -130,9 +120,7 @@ def _pad(call: SnippetCall, t: str, padding: Padding, fill: str) -> str:
 
 
 def _tensor(call: SnippetCall, name: str) -> str:
-    """Return an array of the script as a tensor of the case's dtype, or "" for no array."""
-    if call.arguments.get(name) is None:
-        return ""
+    """Return an array of the script as a tensor of the case's dtype."""
     array = name
     if call.memory[name] != "contiguous":
         array = f"np.ascontiguousarray({name}, np.{call.dtype})"
@@ -148,3 +136,6 @@ def _back(call: SnippetCall, tensor: str) -> str:
 def _steps(values: Shape) -> list[int]:
     """Return strides or dilations as TensorFlow takes them: in three dimensions with N and C."""
     return [1, *values, 1] if len(values) == 3 else list(values)
+
+
+_WRITERS = Writers(_tensor, _conv, _conv_transpose, _max_pool, _avg_pool)

@@ -6,19 +6,17 @@ Each function mirrors its namesake in ``adapter.py``.
 from __future__ import annotations
 
 from conformance.implementations.engines.padding import last_axis_first
-from conformance.implementations.engines.snippets import Writer, gradient_at, numpy_copy
+from conformance.implementations.engines.snippets import Writers, numpy_copy
 from conformance.registration.snippets import SnippetCall, plain
 
 
 def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with tinygrad's device CPU."""
     lines = ["from tinygrad import Tensor, dtypes"]
-    if call.operator in _FORWARD:
-        arrays = (_array(call, name) for name in ("x", "w", "bias"))
-        y = _FORWARD[call.operator](call, *arrays)
-    else:
+    y = _WRITERS.forward(call)
+    if y is None:
         zeros = f"Tensor.zeros({{}}, dtype=dtypes.{call.dtype}, device='CPU').contiguous()"
-        at, y = gradient_at(call, _FORWARD, _array, zeros)
+        at, y = _WRITERS.gradient_at(call, zeros)
         lines.append(f"t = {at}.realize()")
         y = f"({y}).gradient(t, gradient={_array(call, 'grad')})[0]"
     cast = ".cast(dtypes.float32)" if call.dtype == "bfloat16" else ""
@@ -44,14 +42,6 @@ def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
     return f"{t}.avg_pool2d({_texts(call, 'kernel', 'stride')}, 1, {values})"
 
 
-_FORWARD: dict[str, Writer] = {
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-}
-
-
 def _texts(call: SnippetCall, *names: str) -> str:
     """Return parameters as source text, padding as tinygrad takes it."""
     pads = plain(last_axis_first(call.parameters["padding"]))
@@ -59,7 +49,8 @@ def _texts(call: SnippetCall, *names: str) -> str:
 
 
 def _array(call: SnippetCall, name: str) -> str:
-    if call.arguments.get(name) is None:
-        return ""
     tensor = f"Tensor({numpy_copy(call, name)}, device='CPU')"
     return f"{tensor}.cast(dtypes.bfloat16)" if call.dtype == "bfloat16" else tensor
+
+
+_WRITERS = Writers(_array, _conv, _conv_transpose, _max_pool, _avg_pool)

@@ -14,7 +14,7 @@ from conformance.implementations.engines.padding import (
     last_axis_first,
     symmetric_part,
 )
-from conformance.implementations.engines.snippets import Writer, checked_windows, gradient_at
+from conformance.implementations.engines.snippets import Writers, checked_windows
 from conformance.registration.snippets import SnippetCall, plain
 
 _IMPORT = "import torch, torch.nn.functional as F"
@@ -24,10 +24,8 @@ _HANDED_OVER = ("contiguous", "fortran", "strided", "offset")
 
 def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with torch.nn.functional."""
-    if call.operator in _FORWARD:
-        arrays = (_tensor(call, name) for name in ("x", "w", "bias"))
-        return [_IMPORT, f"got = {_back(call, _FORWARD[call.operator](call, *arrays))}"]
-    return _gradient(call)
+    y = _WRITERS.forward(call)
+    return _gradient(call) if y is None else [_IMPORT, f"got = {_back(call, y)}"]
 
 
 def without_mkldnn(call: SnippetCall) -> list[str] | None:
@@ -54,9 +52,9 @@ def compiled(call: SnippetCall) -> list[str] | None:
     lines = snippet(call)
     if lines is None or "pool" not in call.operator:
         return None
-    y = _FORWARD[call.operator.removesuffix("_grad")](call, "t", "", "")
+    y = getattr(_WRITERS, call.operator.removesuffix("_grad"))(call, "t", "", "")
     function = f"torch.compile(lambda t: {y}, fullgraph=True, dynamic=False)"
-    if call.operator in _FORWARD:
+    if not call.operator.endswith("_grad"):
         x = _tensor(call, "x")
         return [_IMPORT, f"got = {_back(call, f'{function}({x})')}"]
     return [line.replace(y, f"{function}(t)") for line in lines]
@@ -150,19 +148,11 @@ def _gradient(call: SnippetCall) -> list[str]:
         x, w = (f"torch.zeros({shape}, {dtype})" for shape in shapes)
         at, y = zeros.format((o,)), f"F.conv{call.dims}d({x}, {w}, t)"
     else:
-        at, y = gradient_at(call, _FORWARD, _tensor, zeros)
+        at, y = _WRITERS.gradient_at(call, zeros)
     if call.operator == "max_pool_grad":
         at += ".requires_grad_()"
     gradient = f"torch.autograd.grad({y}, t, {_tensor(call, 'grad')})[0]"
     return [_IMPORT, f"t = {at}", f"got = {_back(call, gradient)}"]
-
-
-_FORWARD: dict[str, Writer] = {
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-}
 
 
 def _keywords(call: SnippetCall, *names: str, padding: Shape) -> str:
@@ -180,9 +170,7 @@ def _keywords(call: SnippetCall, *names: str, padding: Shape) -> str:
 
 
 def _tensor(call: SnippetCall, name: str) -> str:
-    """Return an array of the script as a tensor of the case's dtype, or "" for no array."""
-    if call.arguments.get(name) is None:
-        return ""
+    """Return an array of the script as a tensor of the case's dtype."""
     if call.dtype == "bfloat16":
         return f"torch.from_numpy({name}).bfloat16()"
     if call.memory[name] in _HANDED_OVER:
@@ -201,3 +189,6 @@ def _ends(padding: Padding) -> Shape:
 
 def _pad(t: str, padding: Padding, value: str = "") -> str:
     return f"F.pad({t}, {list(last_axis_first(padding))}{value})"
+
+
+_WRITERS = Writers(_tensor, _conv, _conv_transpose, _max_pool, _avg_pool)
