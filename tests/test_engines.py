@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from conformance.implementations import engines
 from conformance.implementations.engines.adapter import Adapter
 from conformance.implementations.engines.parameters import pooling
 from conformance.signatures import SIGNATURES
@@ -45,7 +44,7 @@ class Echo(Adapter):
 
 @pytest.mark.usefixtures("empty_registry")
 def test_the_guide_registers_an_adapter_that_conforms() -> None:
-    failed, tried = doctest.testmod(engines)
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "engines.md"), module_relative=False)
 
     assert (0, True) == (failed, tried > 10)
 

@@ -1,7 +1,4 @@
-"""Features of a case: each feature gives a case one label.
-
-A stride is one, the same on every axis, or different; a padding is none, symmetric or asymmetric.
-"""
+"""Features of a case: each gives one label, such as a stride that is the same on every axis."""
 
 from __future__ import annotations
 

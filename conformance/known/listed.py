@@ -1,7 +1,4 @@
-"""An implementation's list in a TOML file, which is read only when the list is used.
-
-A module that registers implementations pays nothing for their lists until one is judged.
-"""
+"""An implementation's list in a TOML file, which is read only when the list is used."""
 
 from __future__ import annotations
 

@@ -92,10 +92,7 @@ def check(
 
 
 def verifier(case: Case, inputs: Inputs, seed: int = 0) -> Verifier:
-    """Return the verifier of outputs of ``case`` for ``inputs``, which `check` uses.
-
-    Raises `ConformanceError` for an operator that is not one of `VERIFIED`, and for other data.
-    """
+    """Return the verifier of outputs for ``inputs``; raise `ConformanceError` if it has none."""
     if case.operator in _PROJECTED:
         return Projection.of(case, inputs, seed)
     if case.operator in _POOLED:

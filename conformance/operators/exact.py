@@ -48,10 +48,7 @@ def slice_bits(terms: int) -> int:
 
 
 def cut(array: Array, bits: int) -> Slices:
-    """Cut a finite array into integer slices of ``bits`` bits; their sum is the array, exactly.
-
-    The slices of a number have its sign, so that their magnitudes add up to its own.
-    """
+    """Cut a finite array, exactly, into integer slices of ``bits`` bits that have its signs."""
     remainder = array.astype(np.float64)
     largest = float(np.max(np.abs(remainder))) if remainder.size else 0.0
     if not math.isfinite(largest):

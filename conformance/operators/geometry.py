@@ -1,7 +1,4 @@
-"""Integer tables of the input position that each kernel position of each output position reads.
-
-With stride, padding, dilation and transposition in them, an operator is a sum or a maximum of rows.
-"""
+"""Tables of the input position that each kernel position of each output position reads."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Reading a run file: its facts and its rows, each value with the type of its column.
-
-Every string is free of control characters, whoever wrote the file.
-"""
+"""Reading a run file: facts and rows of checked types, every string without control characters."""
 
 from __future__ import annotations
 

@@ -48,10 +48,7 @@ def last_axis_first(padding: Padding) -> Shape:
 
 
 def crop_slices(size: Shape, padding: Padding) -> tuple[slice, ...]:
-    """Return the slices that crop ``padding`` from axes of ``size``.
-
-    Raises ValueError for padding below 0, and where nothing would be left.
-    """
+    """Return the slices that crop ``padding``; raise ValueError if it is negative or crops all."""
     check_padding(len(size), padding)
     if any(before + after >= s for s, (before, after) in zip(size, padding, strict=True)):
         raise ValueError(f"padding={padding!r}: crops the whole output {tuple(size)}")

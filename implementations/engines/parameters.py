@@ -1,7 +1,4 @@
-"""The parameters of a call as one object, which adapters call ``p``.
-
-Nothing is checked here. In an invalid call a parameter may be anything; the engine judges it.
-"""
+"""The parameters of a call as one object, which adapters call ``p``; the engine judges them."""
 
 from __future__ import annotations
 

@@ -65,10 +65,7 @@ def spatial_size(call: SnippetCall, *, channels_last: bool = False) -> Shape:
 
 
 def checked_windows(call: SnippetCall, *, channels_last: bool = False) -> tuple[Shape, Padding]:
-    """Return how many windows a pool has, and the padding that they read.
-
-    Raises ValueError where the call is invalid.
-    """
+    """Return the windows of a pool, and the padding that they read; raise ValueError if invalid."""
     p, x = pooling(call.parameters), call.arguments.get("x")
     if x is None:
         x = np.broadcast_to(np.float32(0), call.arguments["input_shape"])

@@ -1,7 +1,4 @@
-"""Mistakes in the arguments that only gradients take: grad, input_shape and weight_shape.
-
-grad, or the shape of the array whose gradient it is, does not fit the forward call.
-"""
+"""Mistakes that only gradients allow: a grad, or a shape, that does not fit the forward call."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""JAX's own call of a case as source text (`conformance.registration.snippets`).
-
-Each function mirrors its namesake in ``adapter.py``, on arrays that an earlier line has converted.
-"""
+"""JAX's own call of a case as source text, on arrays that an earlier line of it has converted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Keras's own call of a case as source text (`conformance.registration.snippets`).
-
-Each operator of keras.ops has the same padding around it as in ``adapter.py``.
-"""
+"""Keras's own call of a case as source text, padded as in ``adapter.py``."""
 
 from __future__ import annotations
 

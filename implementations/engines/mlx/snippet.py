@@ -1,7 +1,4 @@
-"""MLX's own call of a case as source text (`conformance.registration.snippets`).
-
-Each function mirrors its namesake in ``adapter.py``.
-"""
+"""MLX's own call of a case as source text; functions mirror their namesakes in ``adapter.py``."""
 
 from __future__ import annotations
 

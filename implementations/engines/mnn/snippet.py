@@ -1,7 +1,4 @@
-"""MNN's own calls as source text, for the scripts of reports.
-
-They mirror ``adapter.py``: one dimension is two, and padding that MNN has not is around x.
-"""
+"""MNN's own calls as source text, which mirror ``adapter.py``, for the scripts of reports."""
 
 from __future__ import annotations
 

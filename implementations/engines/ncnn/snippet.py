@@ -1,7 +1,4 @@
-"""ncnn's own calls as source text, for the scripts of reports.
-
-Each call is a net of one layer, the one that the adapter runs (``layers.py``).
-"""
+"""ncnn's own calls as source text: nets of the layers that the adapter runs (``layers.py``)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""ONNX models of one node as source text (`conformance.registration.snippets`).
-
-ONNX has a notation for models, so that one line of a script holds a whole one.
-"""
+"""ONNX models of one node as source text, each one line of ONNX's own notation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""SciPy's own calls of a case as source text (`conformance.registration.snippets`).
-
-They mirror ``adapter.py``: one call an image and output channel, and the channels added up.
-"""
+"""SciPy's own calls as source text, as in ``adapter.py``: one an image and output channel."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""TensorFlow's own call of a case as source text (`conformance.registration.snippets`).
-
-Each function mirrors its namesake in ``eager.py``. Arrays are channels-last.
-"""
+"""TensorFlow's own call of a case as source text; functions mirror those of ``eager.py``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""tinygrad's own call of a case as source text (`conformance.registration.snippets`).
-
-Each function mirrors its namesake in ``adapter.py``.
-"""
+"""tinygrad's own call of a case as source text; functions mirror those of ``adapter.py``."""
 
 from __future__ import annotations
 

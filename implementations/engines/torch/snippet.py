@@ -1,7 +1,4 @@
-"""PyTorch's own call of a case as source text (`conformance.registration.snippets`).
-
-Each function mirrors its namesake in ``eager.py``: the same operator, the same padding around it.
-"""
+"""PyTorch's own call of a case as source text; functions mirror those of ``eager.py``."""
 
 from __future__ import annotations
 
@@ -61,10 +58,7 @@ def compiled(call: SnippetCall) -> list[str] | None:
 
 
 def unfolded(call: SnippetCall) -> list[str] | None:
-    """Return the lines that call torch.nn.functional.unfold, as `torch[unfold]` does.
-
-    There are such lines for conv and the pools, whose columns are windows.
-    """
+    """Return the lines of a conv or a pool that call torch.nn.functional.unfold; else None."""
     if call.operator not in ("conv", "max_pool", "avg_pool") or call.invalid or call.dims > 2:
         return None
     p, x = call.parameters, call.arguments["x"]
