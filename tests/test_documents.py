@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from conformance.known.difference import KnownDifference
+from conformance.known.reading import read_known
 from conformance.registration.declarations import Declarations
 from conformance.signatures import SIGNATURES
 
@@ -25,6 +27,19 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
     targets = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
 
     assert [] == [target for target in targets if not (document.parent / target).exists()]
+
+
+def test_the_known_differences_of_the_page_about_them_can_be_read(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "known.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (declared,) = re.findall(r"(?s)    KnownDifference\(\n.*?\n    \)", text)
+    file = tmp_path / "known.toml"
+    file.write_text(table, encoding="utf-8")
+
+    assert {"torch": 3, "torch[channels_last]": 2} == {
+        n: len(e) for n, e in read_known(file).items()
+    }
+    assert "<2.14" == eval(declared, {"KnownDifference": KnownDifference}).versions
 
 
 def test_the_readme_lists_the_signature_of_every_operator() -> None:

@@ -1,23 +1,6 @@
 """Known differences: failures that are expected, each declared narrowly and with a reason.
 
-An implementation's file lists them, or a TOML file does (`conformance.known.reading`)::
-
-    my = implementation("my-engine", package="my-engine", known=[
-        KnownDifference(
-            "MAXPOOL-11",
-            case="max_pool2d:float32:x=1,1,1,1:kernel=1,1:inf@0",
-            where={"operator": "max_pool", "dtype": ("float32", "float64"), "data": "inf"},
-            reason="starts from the lowest finite number",
-            link="https://github.com/my/engine/issues/1",
-            versions="<2.14",
-        ),
-    ])
-
-Failures that an entry covers are counted, and reported apart; they are no violations, and are not
-shrunk again. ``case``, the smallest that a run found, is judged in every run of its operator and
-dimension. If neither it nor any other case shows the difference, the entry is stale, and fails the
-run until it is taken off the list. An entry for other versions, or other machines, covers nothing
-and is never stale. Of a ``fatal`` entry only the smallest case is called.
+docs/known.md shows how they are listed, and what becomes of the failures that an entry covers.
 """
 
 from __future__ import annotations

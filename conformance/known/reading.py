@@ -1,36 +1,8 @@
 """Known differences from a TOML file: those of an engine, or a user's own for a run.
 
-Each entry is a table. Its fields are those of `conformance.known.difference.KnownDifference`, and
-the implementations that have the difference. Their lists have the order of the file::
-
-    implementations = ["torch", "torch[channels_last]"]     # of entries that name no others
-    versions = "==2.13"                                     # of entries that say nothing else
-
-    [[known]]
-    requirement = "RESULT-1"
-    case = "conv_transpose1d:float16:x=1,4,1:w=4,1,1:normal@0"
-    where = {operator = "conv_transpose", dtype = ["float16", "bfloat16"]}
-    reason = "adds up in half precision"
-
-    [[known]]
-    implementation = "torch"
-    requirement = "SPECIAL-7"
-    case = "conv1d:bfloat16:x=2,1,9:w=5,1,3:subnormal@0"
-    where = {operator = "conv", dtype = "bfloat16", data = "subnormal"}
-    condition = "not depthwise"
-    machine = {cpu = "avx512_bf16"}
-    reason = "such CPUs flush subnormal numbers to zero"
-
-    [[known]]
-    requirement = "REJECT-3"
-    case = "conv1d:float32:x=1,1,1:w=1,1,1:invalid=stride-zero:integers@0"
-    mistakes = "stride-zero*"
-    reason = "the argument is not checked"
-
-``mistakes`` are the invalid calls that an entry covers (`conformance.cases.invalid`), one or more.
-They are calls of the operator of its case, unless ``where`` names another. A star at the end of a
-name stands for the mistake in any axis: ``stride-zero*`` is stride-zero, stride-zero-last and
-stride-zero-all.
+Each entry is a table with the fields of `conformance.known.difference.KnownDifference`, and the
+implementations that have the difference, in the order of the file (docs/known.md has an example).
+``mistakes`` are the invalid calls that an entry covers (`conformance.cases.invalid`).
 """
 
 from __future__ import annotations
