@@ -1,10 +1,10 @@
 """Banks: the prepared cases of one operator and dimension, kept in the user's cache folder.
 
-A bank file is a NumPy ``.npz`` of two arrays: ``header`` is JSON that has the id of each case and
-the offsets of its arrays, and ``blob`` has their bytes. It needs no pickle, and the checksums of
-the archive detect damage. A file is written under another name and then renamed, so that a reader
-never sees half a file. Its name is a digest of all that it was made from: spec, seed, counts,
-versions and the sources of this package.
+A bank file is a checksum of all that follows, the length of a header, the header, and the bytes of
+the arrays. The header is JSON that has the id of each case and the offsets of its arrays, which are
+not copied: the file is mapped into memory. A file is written under another name and then renamed,
+so that a reader never sees half a file. Its name is a digest of all that it was made from: spec,
+seed, counts, versions and the sources of this package.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import contextlib
 import hashlib
 import json
 import math
+import mmap
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -24,12 +27,16 @@ from typing import Any, BinaryIO
 import numpy as np
 import platformdirs
 
-from conformance.calling import Array
 from conformance.case import Case
 from conformance.dtypes import dtype_from
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared
 from conformance.operators.base import Reference
+
+_HEAD = struct.Struct("<QQ")
+"""The checksum (CRC-32) of all that follows it, and the length of the header in bytes."""
+_CHECKSUM = 8
+"""Bytes of the checksum, as of whatever else is in the file, so that arrays are aligned."""
 
 CACHE_BYTES = 1 << 30
 """The cache folder is kept below this size; the least recently used banks are deleted first."""
@@ -52,7 +59,7 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
 
     A damaged or unwritable cache costs time, and never raises.
     """
-    path = cache_folder() / f"{name}.npz"
+    path = cache_folder() / f"{name}.bank"
     if cached and (stored := _load(path)) is not None:
         with contextlib.suppress(OSError):
             os.utime(path)  # marks it as recently used
@@ -100,11 +107,13 @@ def _sources() -> str:
 
 def _load(path: Path) -> list[Prepared] | None:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            header = json.loads(archive["header"].tobytes())
-            blob = archive["blob"]
-        blob.flags.writeable = False  # all implementations share it
-        return [_unpack(entry, blob) for entry in header]
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        checksum, length = _HEAD.unpack_from(data)
+        if checksum != zlib.crc32(data[_CHECKSUM:]):
+            return None
+        header = json.loads(bytes(data[_HEAD.size : _HEAD.size + length]))
+        return [_unpack(entry, data[_HEAD.size + length :]) for entry in header]
     except Exception:  # whatever is wrong with the file, a new one replaces it
         return None
 
@@ -125,9 +134,11 @@ def _store(path: Path, bank: list[Prepared]) -> None:
             parts.append(bytes(padding))
             offset += value.nbytes + padding
         header.append(entry)
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    blob = np.frombuffer(b"".join(parts), np.uint8)
-    _write(path, lambda file: np.savez(file, header=text, blob=blob))
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    data = b"".join((_HEAD.pack(0, len(text))[_CHECKSUM:], text, *parts))
+    checksum = _HEAD.pack(zlib.crc32(data), 0)[:_CHECKSUM]
+    _write(path, lambda file: file.writelines((checksum, data)))
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -150,13 +161,13 @@ def _fields(prepared: Prepared) -> dict[str, Any]:
     return inputs | {name: getattr(reference, name) for name in names}
 
 
-def _unpack(entry: dict[str, Any], blob: Array) -> Prepared:
+def _unpack(entry: dict[str, Any], blob: memoryview) -> Prepared:
     values = {name: _array(value, blob) for name, value in entry.items() if name != "case"}
     inputs = [values.pop(name) for name in sorted(values) if name.startswith("input")]
     return Prepared(Case.parse(entry["case"]), tuple(inputs), Reference(**values))
 
 
-def _array(value: Any, blob: Array) -> Any:
+def _array(value: Any, blob: memoryview) -> Any:
     if isinstance(value, dict):
         return tuple(value["shape"])
     if not isinstance(value, list):
