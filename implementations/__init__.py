@@ -49,7 +49,6 @@ shifted matmul  N*O*P * C/G*K     K * N*P * (C + 4*O)  N*P*O                    
 ==============  ================  ===================  ==============================  =======
 
 ``_frame.py`` makes operators of the chapters' ideas, ``_operators.py`` has the work around an idea,
-and ``_call.py`` the `Call` that an idea takes. The folder ``engines/`` has the adapters, which hand
-a case to an engine's own operators. They and the course share the checks in ``_arguments.py``, and
-padding, divisors and dtypes in ``_windows.py``.
+and ``_call.py`` the `Call` that an idea takes. The course and the adapters in ``engines/`` share
+the checks in ``_arguments.py``, and padding, divisors and dtypes in ``_windows.py``.
 """

@@ -6,8 +6,7 @@ conv_transpose (*K, O/groups, C). A check raises ValueError, or TypeError for a 
 numbers, and names the parameter and its value. Nothing here reads or writes an array's elements.
 
 A gradient takes grad, which has the shape of the forward result, and the arrays of the forward
-call; of the array whose gradient it is, the shape is enough. It accepts what the forward call
-accepts, so it is checked by the forward call's own checks, on arrays of those shapes.
+call, or the shape of the one whose gradient it is. It is checked by the forward call's own checks.
 
 Sizes are those of V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep learning,
 2016: relationship 6 for conv and 14 for conv_transpose, with dilation (section 5.1) in both.

@@ -56,8 +56,7 @@ class Frame:
     def __call__(self, idea: Operator) -> Operator:
         """Register and return the operator that ``idea`` is named after.
 
-        Raises KeyError for another name, and `RegistrationError` for an operator that is there
-        already.
+        Raises KeyError for another name, `RegistrationError` for an operator that is there already.
         """
         return self.implementation(self.operator(idea.__name__, idea))
 

@@ -121,10 +121,9 @@ def avg_pool(idea: Idea, x: Array, *, kernel: Shape, count_include_pad: bool, **
 def conv_input_grad(idea: Idea, grad: Array, w: Array, input_shape: Shape, **p: Any) -> Array:
     """Return the gradient of conv's x: dx (N, C, *S), which is ``input_shape``.
 
-    An output that read x[q] through w[k] adds grad * w[k] to dx[q]. That is what conv_transpose
-    does: dx[n, c, p*stride + k*dilation] += grad[n, o, p] * w[o, c, k] for grad (N, O, *out) and
-    w (O, C/G, *K). Then the padding is cropped. An element that no window reads has the gradient
-    zero. The definition is GRAD-1 of SPEC.md.
+    An output that read x[q] through w[k] adds grad * w[k] to dx[q], as conv_transpose does:
+    dx[n, c, p*stride + k*dilation] += grad[n, o, p] * w[o, c, k] for grad (N, O, *out) and
+    w (O, C/G, *K). Then the padding is cropped. The definition is GRAD-1 of SPEC.md.
     """
     x, dtype = like(w, input_shape), accumulator(grad.dtype)
     out = conv_grad_size(grad, x, w, **p, channels_last=idea.last)
@@ -160,8 +159,7 @@ def conv_bias_grad(idea: Idea, grad: Array) -> Array:
 def max_pool_grad(idea: Idea, grad: Array, x: Array, **p: Any) -> Array:
     """Here grad is (N, C, *out), x and the result (N, C, *S).
 
-    The definition is GRAD-4 of SPEC.md: the first of equal maxima takes the gradient, and padding
-    takes none.
+    The first of equal maxima takes the gradient, and padding takes none (GRAD-4 of SPEC.md).
     """
     out, reach = pool_grad_size(grad, x, **p, channels_last=idea.last)
     dtype = native(x.dtype)

@@ -42,8 +42,8 @@ def divisors(
 ) -> NDArray[np.int64]:
     """Return how many positions of each window avg_pool divides by, as (*out).
 
-    With ``include`` the positions in the padded input count, without it only those in the input.
-    Positions that ``ceil_mode`` adds beyond the padding never count.
+    They are those in the input or, with ``include``, in the padded input; those that ``ceil_mode``
+    adds beyond the padding never count.
     """
     counts: list[NDArray[np.int64]] = []
     for s, o, k, step, (before, after) in zip(size, out, kernel, stride, padding, strict=True):

@@ -167,14 +167,14 @@ class _Geometry:
         every = tuple(axes(operator, ranges))
         self.modes = [
             {
-                sum(self._bit(*item) for item in axis_values(operator, *axis, ceil).items())
+                sum(
+                    self.bits.setdefault(item, 1 << len(self.bits))
+                    for item in axis_values(operator, *axis, ceil).items()
+                )
                 for axis in every
             }
             for ceil in modes
         ]
-
-    def _bit(self, feature: str, value: str | int) -> int:
-        return self.bits.setdefault((feature, value), 1 << len(self.bits))
 
     def labels(self, features: Labels) -> set[Labels]:
         """Return the combinations of labels of ``features``: of ``dims`` or of the axes."""
@@ -183,7 +183,8 @@ class _Geometry:
         for mode in self.modes:
             projected = {axis & mask for axis in mode}
             for dims in self.dims:
-                for union in reduce(_unions, [projected] * dims):
+                several = reduce(lambda xs, ys: {x | y for x in xs for y in ys}, [projected] * dims)
+                for union in several:
                     combinations.add(tuple(self._label(f, union, dims) for f in features))
         return combinations
 
@@ -193,10 +194,6 @@ class _Geometry:
         return axes_label(
             feature, (v for (f, v), bit in self.bits.items() if f == feature and bit & union)
         )
-
-
-def _unions(left: set[int], right: set[int]) -> set[int]:
-    return {a | b for a in left for b in right}
 
 
 def axes(operator: str, ranges: Ranges) -> Iterator[Axis]:

@@ -73,10 +73,6 @@ def _spread(case: Case, inputs: Inputs) -> Inputs:
     )
 
 
-def _normal(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    return rng.standard_normal(shape)
-
-
 def _small(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
     """Return normal numbers times a power of two, in x, in w or in both, as the seed says."""
     exponent = 10 if FORMATS[case.dtype].digits <= 11 else 20
@@ -196,10 +192,6 @@ def _planted(case: Case, values: Array, index: int, special: tuple[float, ...]) 
     return values
 
 
-def _zeros(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
-    return rng.choice((-0.0, 0.0, -0.0, 0.0, -1.0, 1.0), shape)
-
-
 def _subnormal(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
     values = _integers(rng, case, shape, index)
     return values if index == 1 else values * FORMATS[case.dtype].smallest_subnormal
@@ -225,12 +217,12 @@ def _nonzero(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
 _RECIPES: dict[str, Any] = {
     "integers": _integers,
     "impulse": _impulse,
-    "normal": _normal,
+    "normal": lambda rng, case, shape, index: rng.standard_normal(shape),
     "small": _small,
     "wide": _wide,
     "nan": _nan,
     "inf": _inf,
-    "zeros": _zeros,
+    "zeros": lambda rng, case, shape, index: rng.choice((-0.0, 0.0, -0.0, 0.0, -1.0, 1.0), shape),
     "subnormal": _subnormal,
     "huge": _huge,
 }
@@ -239,9 +231,9 @@ _RECIPES: dict[str, Any] = {
 def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool:
     """Whether every partial sum of ``case``, in every order, is exact in dtype and accumulator.
 
-    It is so for whole multiples of a unit if ``magnitude``, the sum of their magnitudes for each
-    element of the result, is at most 2**p units (for avg_pool that sum over the divisor). The terms
-    of avg_pool_grad are whole multiples of one over the divisor.
+    It is so for whole multiples of a unit (avg_pool_grad: one over the divisor) if ``magnitude``,
+    the sum of their magnitudes for each element (avg_pool: over the divisor), is at most 2**p
+    units.
     """
     accumulator = FORMATS[accumulate or DEFAULT_ACCUMULATOR.get(case.dtype, case.dtype)]
     digits = min(FORMATS[case.dtype].digits, accumulator.digits)

@@ -21,8 +21,8 @@ def derived(
 ) -> list[Case]:
     """Return the cases of the checks for which ordinary ``cases``, of some ``dtypes``, do not do.
 
-    For dtypes that only some implementations have ``claimed``, ordinary cases are converted.
-    There are at most twice as many cases of sizes as the ``count`` of generated ones.
+    Ordinary ones are converted to dtypes that some implementations have ``claimed``. There are at
+    most twice as many cases of sizes as the ``count`` of generated ones.
     """
     ordinary = [case for case in cases if case.x[0] > 0 and OPERATORS[operator].work(case) < 20_000]
     return [

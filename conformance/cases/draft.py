@@ -79,8 +79,7 @@ class Draft:
 def cost(case: Case) -> int:
     """Return what judging ``case`` costs, in multiply-accumulates.
 
-    An input element costs as much as one of them, an output element, which is made, bounded and
-    compared, as much as eight (measured).
+    An input element costs one, an output element, made, bounded and compared, eight (measured).
     """
     operator = FORWARD[case.operator]
     output = math.prod(operator.output_shape(case))

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 
 class FromFile(Sequence["KnownDifference"]):
-    """The entries of one implementation in a TOML file, in the order of the file.
-
-    Reading raises `SpecError`, in one line, for a file that is wrong, or that has none of them.
-    """
+    """The entries of one implementation in a TOML file; reading may raise `SpecError`."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path

@@ -59,10 +59,9 @@ def _peak(array: Array) -> float:
 
 
 def project_weight(case: Case, w: Array, r: NDArray[np.float32]) -> tuple[Array, float]:
-    """Return sum_o r[g, o] * w[o], the weight of one output channel a group: (G, C/G, K).
+    """Return sum_o r[g, o] * w[o], (G, C/G, K), and `sum_of_squares_bound` of ``w``.
 
-    ``w`` is a float32 or float64 array of whole numbers, and ``r`` is (G, O/G). The second result
-    is `sum_of_squares_bound` of ``w``.
+    ``w`` is a float32 or float64 array of whole numbers, and ``r`` is (G, O/G).
     """
     groups, per_group = r.shape
     shape = groups, case.x[1] // groups, -1

@@ -1,7 +1,6 @@
-"""Comparing a pool's output with the exact one, some channels at a time.
+"""Comparing a pool's output with the exact one, which costs about as much as the call.
 
-A pool's exact result costs about as much as the call: it is computed in full, in blocks of
-channels, which bound the memory of the table of windows.
+It is computed in full, in blocks of channels, which bound the memory of the table of windows.
 """
 
 from __future__ import annotations

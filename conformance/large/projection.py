@@ -27,8 +27,6 @@ lets the sums agree.
 
 Making the right side reads x and w once; it serves any number of outputs for the same inputs. An
 output costs one pass: measured, 0.5 to 1 ns an element, a few per cent of a large convolution.
-
-A pool is compared with its exact result in full (`conformance.large.pooled`).
 """
 
 from __future__ import annotations
@@ -173,8 +171,7 @@ class Projection:
     def differ(self, output: Array, *, fractions: bool = True) -> NDArray[np.bool_]:
         """Return where the sums of ``output`` are not the exact ones, (N, G, *out).
 
-        With ``fractions``, positions with an element that is no whole number are included; without,
-        elements are rounded first.
+        With ``fractions``, an element that is no whole number counts; without, it is rounded first.
         """
         shape = self.expected.shape
         y = output.reshape(*shape[:2], self.r.shape[1], math.prod(shape[2:]))

@@ -1,7 +1,6 @@
 """The exact result of a convolution at a few output positions, which names a wrong element.
 
-A position of one group costs next to nothing beside a large layer. Corners and edges, where padding
-and strides go wrong, are always among them.
+Corners and edges, where padding and strides go wrong, are always among the positions.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Exact sums of products with ordinary matrix products, and their correct rounding.
 
-The idea is that of Ozaki, Ogita, Oishi, Rump: *Error-free transformations of matrix
-multiplication by using fast routines of matrix multiplication and its applications*, Numerical
-Algorithms 59, 2012.
-Every factor is cut into slices of a few bits on one fixed-point grid. A product of two slices is a
-small integer, and a sum of n of them stays below 2**53, so that float64 matrix products of slices
-are exact in any order of summation. Then a handful of exact numbers are added for each element, and
-rounded once: double-double arithmetic does this, with a certificate. The few elements without a
-certificate are added with `fractions.Fraction`.
+The idea is that of Ozaki, Ogita, Oishi, Rump: *Error-free transformations of matrix multiplication
+by using fast routines of matrix multiplication and its applications*, Numerical Algorithms 59,
+2012. Every factor is cut into slices of a few bits on one fixed-point grid. A sum of n products of
+slices stays below 2**53, so that float64 matrix products of slices are exact in any order. Then a
+handful of exact numbers are added for each element, and rounded once: in double-double arithmetic,
+with a certificate, or else with `fractions.Fraction`.
 """
 
 from __future__ import annotations
@@ -102,9 +100,8 @@ def sums_of_products(
 ) -> tuple[list[Term], Float64]:
     """Return the exact sums of products of two finite arrays, and the sums of their magnitudes.
 
-    ``multiply`` returns sums of at most ``depth`` products, computed in float64, for arrays shaped
-    as ``left`` and ``right`` with two axes of slices before. Magnitudes are rounded ``depth``
-    times.
+    ``multiply`` returns sums of at most ``depth`` products, computed in float64, for arrays like
+    ``left`` and ``right`` with two axes of slices before; magnitudes are rounded ``depth`` times.
     """
     bits = slice_bits(depth)
     a, b = left.astype(np.float64), right.astype(np.float64)

@@ -28,10 +28,10 @@ def axes(case: Case) -> Iterator[tuple[int, int, int, tuple[int, int], int]]:
 def conv_size(
     size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int, *, ceil: bool
 ) -> int:
-    """Return the output size of a convolution or pooling along one axis.
+    """Return floor((size + before + after - span) / stride) + 1, the output size along one axis.
 
-    It is floor((size + before + after - span) / stride) + 1. With ``ceil`` the quotient is rounded
-    up, and a last window is dropped if it starts beyond the input and the padding before it.
+    With ``ceil`` the quotient is rounded up, and a last window is dropped if it starts beyond the
+    input and the padding before it.
     """
     room = size + sum(padding) - span(kernel, dilation)
     if not ceil:
@@ -58,8 +58,7 @@ def conv_taps(
 ) -> Taps:
     """Return the taps of a convolution or a pooling: output p reads p*stride - before + k*dilation.
 
-    The same table says where a transposed convolution or a gradient adds each of its products:
-    ``size`` is then the size of its result.
+    A transposed convolution or a gradient, of ``size``, adds each of its products there.
     """
     tables = []
     for s, o, k, step, (before, _), d in zip(

@@ -98,8 +98,8 @@ class AvgPool(_Pool):
     def divisor(self, case: Case) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         """Return how many positions of each window count, as (*out).
 
-        With ``count_include_pad`` the positions inside the padded input count, else only those
-        inside the input. Positions that ``ceil_mode`` adds beyond the padding never count.
+        They are those inside the input or, with ``count_include_pad``, the padded input; those that
+        ``ceil_mode`` adds beyond the padding never count.
         """
         total = np.ones((1,) * case.dims)
         out = self.output_shape(case)[2:]

@@ -34,9 +34,8 @@ def chosen(
 ) -> Reference:
     """Return the reference of the choice that explains ``output`` (N, C, *S), plane by plane.
 
-    ``first`` is the reference of the first maxima, which a plane that no choice explains is
-    compared with; ``accumulate`` the declared format of the accumulator, or None; with ``flush``
-    subnormal numbers may count as zero.
+    ``first`` is the reference of the first maxima, for planes that no choice explains;
+    ``accumulate`` the declared accumulator's format or None; ``flush`` as in `Accuracy`.
     """
     arithmetic = Arithmetic.of(case.dtype, accumulate, flush=flush)
     whole = case.data in ("integers", "impulse", "zeros")

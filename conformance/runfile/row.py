@@ -2,18 +2,8 @@
 
 A field is a column: its annotation says how it is stored and checked when it is read, and what
 ``Annotated`` adds documents it in the file itself. So a column is one edit, which the schema,
-writing, reading and JSON follow::
-
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Gap(Row):
-        \"\"\"Why cases were not computed, and how many.\"\"\"
-
-        table = "unsupported"
-
-        implementation: str
-        reason: Annotated[Lines, "In words, line breaks kept."]
-        count: int
-        seconds: Annotated[float | None, "Added later: None in a file without it."] = None
+writing, reading and JSON follow (`conformance.runfile.tables`). One that was added later has a
+default, for files without it.
 """
 
 from __future__ import annotations
@@ -56,10 +46,10 @@ class Row:
 
     @classmethod
     def of(cls, *sources: object, **values: Any) -> Self:
-        """Return a row of ``values``; other columns are attributes of the ``sources``.
+        """Return a row of ``values``, and else of what the first source has by a column's name.
 
-        The first source that has an attribute of the column's name gives its value. Raises
-        `AttributeError` where none has one: defaults are only for files older than the column.
+        Raises `AttributeError` where none has one: defaults are only for files older than the
+        column.
         """
         for column in columns(cls):
             if column.name in values:
@@ -108,10 +98,9 @@ class Column:
         return f"{text} DEFAULT {value}"
 
     def read(self, value: Any) -> str | int | float | None:
-        """Return a stored value as the column's type, with text cleaned.
+        """Return a stored value as the column's type, text cleaned, NaN as None where that may be.
 
-        NaN becomes None where the column may be None. SQLite stores values of any type: raises
-        `TypeError`, `ValueError` or `OverflowError` for one that is not of the column's type.
+        SQLite stores any type: raises `TypeError`, `ValueError` or `OverflowError` for another one.
         """
         if value is None and self.optional:
             return None

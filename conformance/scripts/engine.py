@@ -1,7 +1,6 @@
 """Engine scripts: a case in at most ten lines that need only NumPy and the engine.
 
-The call is the implementation's (`conformance.registration.snippets`). This module adds its arrays,
-the exact result, and a line that prints both.
+The implementation writes the call (`conformance.registration.snippets`), this module the rest.
 """
 
 from __future__ import annotations
@@ -172,7 +171,8 @@ def _result(
     """Return the lines that print the result beside the exact one, or beside what is due."""
     case = prepared.case
     if case.invalid:
-        return [f'print("returned", got, "where an exception is due: {_due(prepared)}")']
+        due = invalid.describe(case).replace('"', "'").replace("\\", "/")
+        return [f'print("returned", got, "where an exception is due: {due}")']
     role = SIGNATURES[case.operator].result
     (exact,) = to_layout((prepared.reference.exact,), implementation.layout, (role,))
     if exact.size <= _PRINTED:
@@ -191,7 +191,3 @@ def _result(
         f"got, exact = got[{subscript}], {numbers(prepared.reference.exact[at])}",
         f'print("at [{subscript}]: got", got, "exact", exact)',
     ]
-
-
-def _due(prepared: Prepared) -> str:
-    return invalid.describe(prepared.case).replace('"', "'").replace("\\", "/")

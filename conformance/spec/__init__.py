@@ -94,10 +94,8 @@ def load(path: str | Path | None = None) -> Spec:
         if file != DEFAULT:
             for name in written.values:
                 _check_layers(written.table(name, f"[tiers.{name}]"), tiers[name], suites)
-            for (
-                name
-            ) in added:  # parse the user's own suites, so that a mistake shows before anything runs
-                suites[name]
+            for name in added:
+                suites[name]  # parses the user's own, so that a mistake shows before anything runs
     if OWN in suites:
         tiers = {
             name: replace(tier, suites=tuple(dict.fromkeys((*tier.suites, OWN))))
@@ -136,19 +134,12 @@ def _read_ranges(table: Table, base: Ranges) -> Ranges:
             values[name] = table.wholes(name, limit.least, limit.most, length=(1, limit.values))
             table.different(name)
     ranges = replace(base, **values)
-    if values:
-        _check_work(table, ranges)
-    return ranges
-
-
-def _check_work(table: Table, ranges: Ranges) -> None:
-    """Raise `SpecError` if some cases could not be cut down to ``ranges.work``."""
-    needed = least_work(ranges)
-    if ranges.work < needed:
+    if values and ranges.work < (needed := least_work(ranges)):  # no draft could be cut to it
         raise table.failure(
             f"work = {ranges.work}; allowed: {needed} or more, what the smallest case with kernel "
             f"{max(ranges.kernel)} in {max(ranges.dims)} dimensions may cost"
         )
+    return ranges
 
 
 def _read_suites(table: Table, suites: Suites, folder: Path) -> tuple[str, ...]:

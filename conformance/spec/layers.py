@@ -48,9 +48,8 @@ def known(spec: Spec) -> tuple[Layer, ...]:
 def choose(names: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) -> tuple[Layer, ...]:
     """Return the layers that ``names`` lists: names, globs such as resnet50/*, or case ids.
 
-    They get whole-number data from ``seed``, and ``dtype`` unless a case id has another. None
-    stands for a handful of small layers. Raises `ConformanceError` for a name that matches no
-    layer.
+    They get whole-number data from ``seed``, and ``dtype`` unless a case id has another. None is a
+    handful of small layers. Raises `ConformanceError` for a name that matches no layer.
     """
     patterns = DEFAULT if names is None else tuple(names)
     named = any(":" not in pattern for pattern in patterns)

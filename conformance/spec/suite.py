@@ -81,9 +81,7 @@ class Suites(Mapping[str, Suite]):
         return self._suites[name]
 
     def __contains__(self, name: object) -> bool:
-        return (
-            name in self._suites or name in self._files
-        )  # the inherited method would parse the suite
+        return name in self._suites or name in self._files  # the inherited method would parse it
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._files, **self._suites})

@@ -34,8 +34,8 @@ def figures(
 ) -> list[Timing]:
     """Return the figures of every contender that was called, without their ``peak``.
 
-    ``verified`` has the verdict on each one's outputs. Ratios are to ``baseline``; if that is None,
-    to the fastest implementation that conforms.
+    ``verified`` has the verdict on each one's outputs. Ratios are to ``baseline``, or else to the
+    fastest implementation that conforms.
     """
     reference = _reference(baseline, called, verified)
     return [_figures(layer, c, reference, verified[c.implementation], threads) for c in called]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -95,17 +95,17 @@ class Bench:
 
     def changed(self, layout: str, data: int) -> str | None:
         """Return the names of the arguments that no longer hold set ``data``, None if all do."""
-        names = OPERATORS[self.case.operator].arguments
-        pairs = zip(names, self._arguments[layout], self._pristine[layout][data], strict=True)
-        wrong = [n for n, a, b in pairs if a is not None and not np.array_equal(a, b)]
-        return " and ".join(wrong) or None
+        pairs = zip(self._arguments[layout], self._pristine[layout][data], strict=True)
+        return self._names(a is not None and not np.array_equal(a, b) for a, b in pairs)
 
     def shares(self, layout: str, output: Array) -> str | None:
         """Return the names of the arguments that share memory with ``output``, None if none do."""
+        arguments = self._arguments[layout]
+        return self._names(a is not None and np.may_share_memory(a, output) for a in arguments)
+
+    def _names(self, chosen: Iterable[bool]) -> str | None:
         names = OPERATORS[self.case.operator].arguments
-        pairs = zip(names, self._arguments[layout], strict=True)
-        wrong = [n for n, a in pairs if a is not None and np.may_share_memory(a, output)]
-        return " and ".join(wrong) or None
+        return " and ".join(itertools.compress(names, chosen)) or None
 
 
 def admit(contender: Contender, case: Case, seconds: float) -> None:

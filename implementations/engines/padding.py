@@ -89,8 +89,8 @@ def windows_dropped(size: Shape, p: Pool, reach: Padding) -> bool:
 def is_same(size: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Padding) -> bool:
     """Whether TensorFlow's "SAME" makes ``out`` windows and begins where ``padding`` begins.
 
-    "SAME" makes ceil(S / stride) windows. Half of the positions that they need beyond the input,
-    rounded down, come before it. ``kernel`` is the extent of the dilated kernel.
+    "SAME" makes ceil(S / stride) windows of the dilated ``kernel``. Half of the positions that they
+    need beyond the input, rounded down, come before it.
     """
     return all(
         o == -(-s // step) and before == max((o - 1) * step + k - s, 0) // 2

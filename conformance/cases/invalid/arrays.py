@@ -1,7 +1,6 @@
 """Mistakes in the arrays: axes, channels, groups, bias and dtypes that do not fit or do not exist.
 
-Without checks, an implementation can broadcast, truncate or convert them: one channel for many, a
-weight for two groups, a bias of one element.
+Without checks an implementation can broadcast, truncate or convert them: one channel for many.
 """
 
 from __future__ import annotations
@@ -104,6 +103,7 @@ def _bias() -> Iterator[Mistake]:
 _WIDER = {name: own.wider for name, own in TRAITS.items() if own.wider}
 _NARROWER = {name: own.narrower for name, own in TRAITS.items() if own.narrower}
 _INTEGER = dict.fromkeys(FLOATS, "int32")
+_ARRAYS = ("x", "w", "bias", "grad")
 
 
 def _dtypes() -> Iterator[Mistake]:
@@ -112,8 +112,9 @@ def _dtypes() -> Iterator[Mistake]:
         rule = "REJECT-18", f"arrays of {content}"
         yield Mistake(f"dtype-{kind}", *rule, having(), partial(_all_of, kind))
         rule = "REJECT-18", f"one array of {content}"
-        for name in ("x", "w", "bias", "grad"):  # the other arrays are valid
-            operators = tuple(o for o in having(name) if len(_arrays_of(o)) > 1)
+        for name in _ARRAYS:  # the other arrays are valid
+            others = {*_ARRAYS} - {name}
+            operators = tuple(o for o in having(name) if others & {*SIGNATURES[o].arguments})
             yield Mistake(f"{name}-{kind}", *rule, operators, partial(_one_of, name, kind))
     for name in ("w", "bias", "x"):
         for kind, table in {"wider": _WIDER, "narrower": _NARROWER, "integer": _INTEGER}.items():
@@ -143,12 +144,8 @@ def _input_axis(case: Case) -> int:
     return 0 if case.operator == "conv_transpose" else 1
 
 
-def _output_axis(case: Case) -> int:
-    return 1 - _input_axis(case)
-
-
 def _without_outputs(case: Case, a: Arguments) -> Arguments:
-    return {"w": resized(a["w"], _output_axis(case), 0), **_bias_of(0, a)}
+    return {"w": resized(a["w"], 1 - _input_axis(case), 0), **_bias_of(0, a)}
 
 
 def _bias_of(outputs: int, a: Arguments) -> Arguments:
@@ -224,11 +221,6 @@ def _all_of(kind: str, case: Case, a: Arguments) -> Arguments:
 def _one_of(name: str, kind: str, case: Case, a: Arguments) -> Arguments | None:
     """Convert one array of several."""
     return None if a[name] is None else {name: _all_of(kind, case, a)[name]}
-
-
-def _arrays_of(operator: str) -> list[str]:
-    names = SIGNATURES[operator].arguments
-    return [name for name in names if not name.endswith("_shape")]
 
 
 def _converted(name: str, table: Mapping[str, str], case: Case, a: Arguments) -> Arguments | None:

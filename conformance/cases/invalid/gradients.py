@@ -57,15 +57,11 @@ def _shapes(name: str) -> Iterator[Mistake]:
             f"{prefix}-{kind}", *rule, having(name), partial(_another_shape, name, shape_of)
         )
     rule = "REJECT-17", f"a fraction in {name}"
-    change = partial(_another_shape, name, _with_fraction)
+    change = partial(_another_shape, name, lambda case, shape: (*shape[:-1], shape[-1] + 0.5))
     yield Mistake(f"{prefix}-fraction", *rule, having(name), change)
     rule = "REJECT-9", f"channels of {name} that do not match the other array's"
     change = partial(_another_shape, name, lambda case, shape: _plus(shape, 1, 1))
     yield Mistake(f"{prefix}-channels", *rule, having(name, without="avg_pool_grad"), change)
-
-
-def _with_fraction(case: Case, shape: Shape) -> tuple[Any, ...]:
-    return (*shape[:-1], shape[-1] + 0.5)
 
 
 def _plus(shape: Shape, axis: int, more: int) -> Shape:

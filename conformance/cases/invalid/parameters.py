@@ -1,7 +1,6 @@
 """Mistakes in the parameters: no whole numbers, out of range, too many, too few, no output left.
 
-Most are made in the first spatial axis, and in the last one (``-last``), which a check of the
-first entry alone would miss. Some are made in all axes at once (``-all``).
+Most are made in the first spatial axis, in the last (``-last``), and some in all axes (``-all``).
 """
 
 from __future__ import annotations

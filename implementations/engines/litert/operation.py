@@ -176,8 +176,7 @@ def _placed(
 ) -> tuple[int, Padding]:
     """Return the operator's kind of padding, and the padding to put around the input instead.
 
-    ``size`` is that of the input's spatial axes, ``kernel`` is the kernel's extent, dilated, and
-    ``reach`` is the padding that its windows read.
+    ``size`` and ``kernel`` (dilated) are spatial; the windows read the padding ``reach``.
     """
     if not any_padding(reach):
         return VALID, ()

@@ -1,7 +1,6 @@
 """LiteRT's own calls as source text, for the scripts of reports.
 
-A script writes a model of one operator with the classes of LiteRT's schema, as ``model.py`` does:
-a line with its tensors and its operator, and one that serializes and runs it.
+As in ``model.py``, a line has a model's tensors and operator, another serializes and runs it.
 """
 
 from __future__ import annotations

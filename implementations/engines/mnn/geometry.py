@@ -13,10 +13,9 @@ from conformance.implementations.engines.parameters import Pool
 
 
 def windows(size: Shape, p: Pool) -> tuple[Padding, Padding | None]:
-    """Return the padding to put around the input, and that for the mode CAFFE or None for VALID.
+    """Return the padding to put around an input, and that for the mode CAFFE or None for VALID.
 
-    ``size`` is that of the input's spatial axes. Raises ValueError for padding that is not one pair
-    of whole numbers of 0 or more an axis, where MNN does not see it.
+    Raises ValueError for padding that is not one pair of whole numbers of 0 or more an axis.
     """
     if not any_padding(p.padding) and not p.ceil_mode:
         check_padding(len(p.kernel), p.padding)

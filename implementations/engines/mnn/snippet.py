@@ -49,7 +49,7 @@ def _convolution(call: SnippetCall) -> tuple[str, str, str] | None:
     if not conv and is_asymmetric(padding):
         ends = (f"{before}:{-after or ''}" for before, after in asymmetric_part(padding))
         crop = f"[:, :, {', '.join(ends)}]"
-    return _array("x", flat, pads), y, _height(flat) + crop
+    return _array("x", flat, pads), y, "[:, :, 0]" * flat + crop
 
 
 def _pool(call: SnippetCall) -> tuple[str, str, str] | None:
@@ -65,7 +65,8 @@ def _pool(call: SnippetCall) -> tuple[str, str, str] | None:
         return None
     mode = "F.VALID" if caffe is None else f"F.CAFFE, {_axes(symmetric_part(caffe), flat, 0)}"
     steps = f"{_axes(p['kernel'], flat, 1)}, {_axes(p['stride'], flat, 1)}"
-    return _array("x", flat, around, fill), f"F.{call.operator}(c4, {steps}, {mode})", _height(flat)
+    y = f"F.{call.operator}(c4, {steps}, {mode})"
+    return _array("x", flat, around, fill), y, "[:, :, 0]" * flat
 
 
 def _array(name: str, flat: bool, pads: Padding = (), fill: str = "0") -> str:
@@ -78,7 +79,3 @@ def _array(name: str, flat: bool, pads: Padding = (), fill: str = "0") -> str:
 def _axes(values: Sequence[Any], flat: bool, missing: int) -> str:
     """Return a parameter as a list, from the last axis to the first."""
     return f"[{', '.join(map(plain, [*reversed(values), *[missing] * flat]))}]"
-
-
-def _height(flat: bool) -> str:
-    return "[:, :, 0]" if flat else ""

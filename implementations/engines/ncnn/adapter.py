@@ -1,14 +1,12 @@
 """ncnn: its layers Convolution, Deconvolution and Pooling, each in a net of one layer.
 
-The net is ncnn's own text format (`Net.load_param_mem`), followed by its weights
-(`Net.load_model_mem`). A net is built for parameters and weights that are new, and the last of them
-are kept, so that a repeated call only runs it. float32 alone. ncnn has no batch: each sample runs
-by itself. Its own kernels: family `ncnn`.
+A net is ncnn's own text format (`Net.load_param_mem`), and its weights (`Net.load_model_mem`). It
+is built for parameters and weights that are new, and the last of them are kept. float32 alone. ncnn
+has no batch: each sample runs by itself, in one thread. Its own kernels: family `ncnn`.
 
-- conv: Convolution1D, Convolution, Convolution3D, and their ConvolutionDepthWise kind for groups;
-  stride, dilation and both ends of the padding are parameters of the layer.
-- conv_transpose: the same of Deconvolution; padding crops each end, output_padding is a parameter.
-  The weight is (O, C, *K) in each group, so its first two axes change places.
+- conv, conv_transpose: Convolution1D, Convolution, Convolution3D, the same of Deconvolution, and
+  for groups their DepthWise kind; stride, dilation, output_padding and both ends of the padding are
+  parameters of the layer. The weight of Deconvolution is (O, C, *K) in each group.
 - max_pool: Pooling1D, Pooling, Pooling3D with the padding mode "valid" and, with ceil_mode, the
   padding that the last window reads. No dilation.
 - avg_pool: the same; with ceil_mode the padding mode is "full", which rounds up. It drops no window
@@ -18,8 +16,7 @@ Arguments are ncnn's to judge, but for what its formats do not say: that x has a
 and bias are float32, how many numbers a bias has, and that parameters are whole numbers.
 
 3x3 convolutions with stride 1 and more than 8 channels go through Winograd by default;
-`ncnn[winograd=off]` is the same engine without. The options for half formats are on, and change
-nothing on x86. Nets are given one thread.
+`ncnn[winograd=off]` is the same engine without.
 
 The bound of Winograd F(6x6, 3x3), the largest tile: Y = A'((G w G') o (B' x B))A. With g the
 roundings on the path of a term, the error of an element is at most gamma(g, u) times

@@ -1,7 +1,6 @@
 """The layer of ncnn that computes a call, with its parameters by key, for adapter and scripts.
 
-Raises ValueError or TypeError for what ncnn's formats do not say: how many numbers a bias has, and
-that parameters are whole numbers.
+Raises ValueError or TypeError where a bias has other numbers, or a parameter is not whole.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def _model(
     names = [name for name, value in call.arguments.items() if value is not None]
     initializers = [name for name in names if name in constants]
     inputs = ", ".join(_tensor(call, name, fixed) for name in names if name not in initializers)
-    result = f"{_type(call.dtype)}[{_axes('y', call.arguments['x'].ndim)}] y"
+    result = f"{_TYPES.get(call.dtype, call.dtype)}[{_axes('y', call.arguments['x'].ndim)}] y"
     opset, ir_version = opset_and_ir_version(call.versions)
     header = f'<ir_version: {ir_version}, opset_import: ["": {opset}]>'
     graph = f"g ({inputs}) => ({result}) {{ {_nodes(call, names)} }}"
@@ -79,11 +79,7 @@ def _nodes(call: SnippetCall, names: list[str]) -> str:
 def _tensor(call: SnippetCall, name: str, fixed: bool) -> str:
     array = call.arguments[name]
     axes = ", ".join(map(str, array.shape)) if fixed else _axes(name, array.ndim)
-    return f"{_type(array.dtype.name)}[{axes}] {name}"
-
-
-def _type(dtype: str) -> str:
-    return _TYPES.get(dtype, dtype)
+    return f"{_TYPES.get(array.dtype.name, array.dtype.name)}[{axes}] {name}"
 
 
 def _axes(name: str, count: int) -> str:

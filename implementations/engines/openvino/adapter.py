@@ -1,15 +1,13 @@
 """OpenVINO, its CPU device: a model of one operator, of its newest set, compiled for a shape.
 
-Arrays and parameters map one to one: channels-first, asymmetric padding (pads_begin, pads_end),
-ceil_mode as rounding_type "ceil_torch", count_include_pad as exclude_pad. The operators are
-convolution, convolution_backprop_data, and the same with group_ before, whose weights have an axis
-more; max_pool (its first output) and avg_pool. An addition of the bias follows, which rounds a
-second time in float16 and bfloat16: Unsupported. There are no gradients.
+Arrays and parameters map one to one. The operators are convolution, convolution_backprop_data, the
+same with group_ before, whose weights have an axis more, max_pool (its first output) and avg_pool.
+An addition of the bias follows, which rounds a second time in float16 and bfloat16: Unsupported.
+There are no gradients.
 
-Nothing is padded, cropped or checked here but what OpenVINO does not see: groups that do not divide
-the weights, which are laid out by them, and the shape of the bias, which an addition would
-broadcast. What OpenVINO itself refuses, an empty batch, is Unsupported. Compiling takes 15 to 40
-ms; up to `MAX_MODELS` models are kept.
+Checked here is what OpenVINO does not see: groups that do not divide the weights, which are laid
+out by them, and the shape of the bias, which an addition would broadcast. What OpenVINO itself
+refuses, an empty batch, is Unsupported. Compiling takes 15 to 40 ms; up to `MAX_MODELS` are kept.
 
 As it stands, OpenVINO computes in bfloat16 on CPUs that have it. `openvino` is told float32
 (INFERENCE_PRECISION_HINT); `openvino[bfloat16]` is what one gets without saying so, and declines

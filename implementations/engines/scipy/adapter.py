@@ -1,8 +1,7 @@
 """SciPy's `scipy.signal`: sums in the order of the definition, and Fourier transforms.
 
-SciPy convolves one array with another. Channels, groups and the batch are loops around the call;
-stride, dilation and output_padding, which signal processing does not know, are declined, and there
-are no pools and no gradients. Two names, for two algorithms:
+SciPy convolves one array with another: channels, groups and the batch are loops around the call.
+stride, dilation and output_padding are declined, and there are no pools and no gradients.
 
 - `scipy`, conv: `correlate(..., mode="valid", method="direct")` of an image with a filter, both
   with their channels as one more axis, over which it sums too. conv_transpose: the true
@@ -11,10 +10,9 @@ are no pools and no gradients. Two names, for two algorithms:
 - `scipy[fft]`: `fftconvolve` along the spatial axes, mode "valid" with the kernel flipped for conv,
   mode "full" for conv_transpose; the channels are added up here.
 
-conv pads with zeros first; conv_transpose crops the full result. The bias is added here, so that
-float16, which `correlate` would take, is not claimed. All parameters are checked here: mode "valid"
-would exchange the arrays where the kernel is the larger one. The family is SciPy's: its loops and
-its pocketfft are nobody else's.
+conv pads with zeros first; conv_transpose crops. The bias is added here, so that float16, which
+`correlate` would take, is not claimed. All parameters are checked here: mode "valid" would exchange
+the arrays where the kernel is the larger one. The family is SciPy's own.
 
 The error bound of `scipy[fft]` is normwise. In a transform of L points by radices of 2 to 5, a pass
 of radix p multiplies by its matrix, of p terms, and by the twiddle factors: with complex products

@@ -163,10 +163,9 @@ def _only_padding_holds(size: Shape, kernel: Shape, padding: Padding) -> bool:
 
 
 def _has_window_of_padding_alone(size: Shape, p: Pool) -> bool:
-    """Whether some window reads padding only, on some axis, and PyTorch pads.
+    """Whether some window reads padding only, on some axis, and PyTorch pads (both ends alike).
 
-    Possible with dilation alone: without it padding is at most half a kernel. Where the two ends of
-    an axis differ the adapter pads first.
+    Possible with dilation alone: without it padding is at most half a kernel.
     """
     if not any(d > 1 for d in p.dilation) or is_asymmetric(p.padding):
         return False
