@@ -86,7 +86,6 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
             f"examples={examples}; their cases take about {examples * EXAMPLE_BYTES / 2**30:.0f} "
             f"GiB of memory, of {memory() / 2**30:.0f}: choose fewer, or another seed for more"
         )
-    check_whole("seed", selection.seed, 0)
     check_seconds(selection.seconds)
     checks = _choose("check", selection.checks, tier.checks, CHECKS)
     if not examples and not suites and not _WITHOUT_EXAMPLES & {*checks}:
@@ -129,7 +128,7 @@ def draw_seed() -> int:
 
 
 def _checked_seed(seed: int | str) -> int:
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ConformanceError(f"seed={seed!r}; a whole number, 0 or more, or 'random'")
     return seed
 
