@@ -248,10 +248,11 @@ def test_a_counter_that_leaks_into_the_result_is_found() -> None:
 def test_a_zero_of_the_other_sign_is_other_bits() -> None:
     numbers = itertools.count()
 
-    def max_pool(x: Array, **call: Any) -> Array:
-        return x - x if next(numbers) < 3 else -(x - x)
+    def avg_pool(x: Array, **call: Any) -> Array:
+        y = kernels.avg_pool(x, **call)
+        return y if next(numbers) < 3 else np.where(y == 0, -y, y)
 
-    assert "REPEAT-1" == many(max_pool, text="max_pool1d:float32:x=1,1,4:kernel=1:integers@0")
+    assert "REPEAT-1" == many(avg_pool, text="avg_pool1d:float32:x=1,1,60:kernel=2:integers@0")
 
 
 def test_an_exception_in_a_later_call_is_found() -> None:

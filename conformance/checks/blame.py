@@ -16,7 +16,7 @@ import numpy as np
 
 from conformance.calling import Answer, Array, HistoryCall, Observation
 from conformance.case import Case, Shape
-from conformance.checks.histories import Step
+from conformance.checks.histories import Step, samples
 from conformance.dtypes import TRAITS
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
@@ -25,6 +25,8 @@ from conformance.registration.implementation import Implementation
 
 _SEEDS = 6
 """Seeds whose data is tried in order to show, without a history, that a call is wrong."""
+_TIMES = 6
+"""How often a call is repeated in order to show that its bits change without a history."""
 
 
 def make_calls(
@@ -79,10 +81,31 @@ class JudgedAnswers:
                 return verdict
         return None
 
-    def is_right_elsewhere(self, prepared: Prepared) -> bool:
-        """Whether the implementation computes a new call rightly."""
+    def is_right_elsewhere(self, prepared: Prepared, *, stale: bool = False) -> bool:
+        """Whether the implementation computes a new call rightly.
+
+        With ``stale`` it may as well give the right answer to an earlier call.
+        """
         observation = self._observe("a call not made before", prepared)
-        return observation.unsupported is None and self.failure_of(prepared, observation) is None
+        if observation.unsupported is not None:
+            return False
+        if self.failure_of(prepared, observation) is None:
+            return True
+        return stale and any(
+            _same(observation.output, answer.seen.output) and self.failure(j) is None
+            for j, answer in enumerate(self.answers)
+            if self.steps[j].repeats is None and not self.steps[j].prepared.case.invalid
+        )
+
+    def is_steady(self, step: Step) -> bool:
+        """Whether a call has the same outcome and the same bits whenever it is made alone."""
+        calls = [replace(step, repeats=None, refills=None).call()]
+        calls += [replace(step, repeats=0, refills=None).call()] * _TIMES
+        first, *others = make_calls(self.implementation, calls)
+        return all(
+            other.same is not False and _has_result(other.seen) == _has_result(first.seen)
+            for other in others
+        )
 
     def _observe(self, label: str, prepared: Prepared) -> Observation:
         (answer,) = make_calls(self.implementation, [Step(label, prepared, "REPEAT-3").call()])
@@ -92,20 +115,22 @@ class JudgedAnswers:
 def history_is_to_blame(judged: JudgedAnswers, i: int) -> bool:
     """Whether the answer to call ``i``, which is wrong, is wrong because of earlier calls.
 
-    A kernel that ignores a parameter may give the answer to an earlier call; but it is wrong for a
-    new window as well. Where only the data or the batch differs from the first call, nothing but
-    history explains that a longer call is right.
+    A kernel that ignores an argument, or gives one answer to everything, may give that of an
+    earlier call; but it is wrong for a new window as well. Where only the data or the batch differs
+    from the first call, nothing but history explains that the same data is right in other shapes.
     """
     prepared = judged.steps[i].prepared
     case, first = prepared.case, judged.steps[0].prepared.case
-    evidence = answers_earlier_call(judged, i) or mixes_two_calls(judged, i)
-    if case.replace(x=first.x, seed=first.seed, bias=first.bias) == first:
-        if evidence or _is_rounded(judged, i):
-            return evidence
-        return judged.is_right_elsewhere(with_one_more_window(prepared))
-    if (case.operator, case.dtype) != (first.operator, first.dtype):
-        return evidence
-    return evidence and judged.is_right_elsewhere(Prepared.of(with_wider_window(case)))
+    if answers_earlier_call(judged, i) or mixes_two_calls(judged, i):
+        return judged.is_right_elsewhere(Prepared.of(with_wider_window(case)), stale=True)
+    if case.replace(x=first.x, seed=first.seed, bias=first.bias) != first or _is_rounded(judged, i):
+        return False
+    others = [with_more_windows(prepared, 1)]
+    if case.operator not in GRADIENTS:  # what the last element shows is then still there
+        others.append(with_more_windows(prepared, 2, at_the_end=False))
+    elif case.x[0] == first.x[0]:
+        others.append(with_batch_twice(prepared))
+    return all(judged.is_right_elsewhere(other) for other in others)
 
 
 def answers_earlier_call(judged: JudgedAnswers, i: int) -> bool:
@@ -132,6 +157,10 @@ def mixes_two_calls(judged: JudgedAnswers, i: int) -> bool:
         for j in _earlier(judged.steps, i)
         for mixture in _mixtures(prepared, judged.steps[j].prepared)
     )
+
+
+def _has_result(observation: Observation) -> bool:
+    return observation.raised is None and observation.unsupported is None
 
 
 def _is_rounded(judged: JudgedAnswers, i: int) -> bool:
@@ -215,18 +244,24 @@ def _grown(shape: Shape | None, by: int) -> Shape | None:
     return None if shape is None else (*shape[:-1], shape[-1] + by)
 
 
-def with_one_more_window(prepared: Prepared) -> Prepared:
-    """Return the call with one more window along the last axis.
+def with_batch_twice(prepared: Prepared) -> Prepared:
+    """Return the call with its batch twice: the same data in arrays of other shapes."""
+    return samples(prepared, prepared, np.r_[0 : prepared.case.x[0], 0 : prepared.case.x[0]])
 
-    A forward call keeps its data, and more is added. A gradient gets new data: the shapes of all
-    of its arrays change.
+
+def with_more_windows(prepared: Prepared, count: int, *, at_the_end: bool = True) -> Prepared:
+    """Return the call with ``count`` more windows along the last axis.
+
+    A forward call keeps its data, and more is added at one end. A gradient gets new data: the
+    shapes of all of its arrays change.
     """
     case = prepared.case
     step = case.stride[-1] if case.operator != "conv_transpose" else 1
-    longer = case.replace(x=_grown(case.x, step))
+    longer = case.replace(x=_grown(case.x, count * step))
     if case.operator in GRADIENTS:
         return Prepared.of(longer)
     image: Array = Prepared.of(longer).inputs[0].copy()
-    image[..., : case.x[-1]] = prepared.inputs[0]
+    size = case.x[-1]
+    image[..., slice(size) if at_the_end else slice(-size, None)] = prepared.inputs[0]
     inputs = (image, *prepared.inputs[1:])
     return Prepared(longer, inputs, OPERATORS[case.operator].reference(longer, inputs))

@@ -150,10 +150,10 @@ def _batch(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> S
     n = case.x[0]
     yield first
     larger = np.r_[0:n, 0:n, 0:1]
-    yield Step("a call with a larger batch", _samples(a, b, larger), "REPEAT-2")
+    yield Step("a call with a larger batch", samples(a, b, larger), "REPEAT-2")
     yield _back(first, "the first call repeated after a larger batch")
     if n > 1:
-        yield Step("a call with one sample", _samples(a, b, np.arange(1)), "REPEAT-2")
+        yield Step("a call with one sample", samples(a, b, np.arange(1)), "REPEAT-2")
         yield _back(first, "the first call repeated after a smaller batch")
 
 
@@ -252,7 +252,7 @@ def _touched(prepared: Prepared) -> Prepared:
     return _with(prepared, (x, *prepared.inputs[1:]))
 
 
-def _samples(a: Prepared, b: Prepared, samples: Array) -> Prepared:
+def samples(a: Prepared, b: Prepared, samples: Array) -> Prepared:
     """Return ``a`` with the ``samples`` of its batch, by index; later ones are taken from ``b``."""
     size, n = len(samples), a.case.x[0]
     rows = np.where(np.arange(size) < n, samples, samples + n)  # of both batches in a row

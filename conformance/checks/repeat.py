@@ -18,7 +18,7 @@ from conformance.case import Case
 from conformance.checks.blame import JudgedAnswers, history_is_to_blame, make_calls
 from conformance.checks.histories import LONG, SHORT, History, Step, history
 from conformance.dtypes import available
-from conformance.judging import DECLINED, RAISED, Prepared, Verdict, judge_seen
+from conformance.judging import DECLINED, RAISED, Prepared, Verdict, judge_prepared, judge_seen
 from conformance.registration.implementation import Implementation
 from conformance.runfile.words import CRASHED, VIOLATES
 
@@ -63,10 +63,19 @@ def judge_named_history(
         return _judge_end(implementation, calls, ending)
 
 
-def _judge_end(implementation: Implementation, calls: History, ending: HistoryEnded) -> Verdict:
-    """Return the verdict on a history in which a call ended its process."""
+def _judge_end(
+    implementation: Implementation, calls: History, ending: HistoryEnded
+) -> Verdict | None:
+    """Return the verdict on a history in which a call ended its process.
+
+    A call of another operator says nothing of this one, if it does the same alone.
+    """
     step = calls.steps[min(ending.number, len(calls.steps) - 1)]
     verdict, _ = judge_seen(implementation, step.prepared, ending.seen)
+    if step.prepared.case.operator != calls.case.operator:
+        alone, _ = judge_prepared(implementation, step.prepared)
+        if alone.ended:
+            return None
     if ending.number == 0 or step.prepared.case.invalid:
         return verdict
     text = f"{step.label}: {verdict.message}"
@@ -130,30 +139,51 @@ class HistoryJudge:
                 continue
             first, before = self.steps[step.repeats], self.answers[step.repeats]
             if _outcome(answer.seen) != _outcome(before.seen):
-                return self._other_outcome(step, answer.seen, first, before.seen)
-            if answer.same is False:
+                return self._other_outcome(i, answer.seen, first, before.seen)
+            failure, other = self.judged.failure(i), self.judged.failure(step.repeats)
+            if answer.same is False and not (failure and other):  # else it is wrong in any case
                 text = f"{step.label} gives other bits than {first.label}"
-                if failure := self.judged.failure(i):
+                if failure:
                     text = f"{text}, and is wrong: {failure.message}"
-                elif failure := self.judged.failure(step.repeats):
-                    text = f"{text}, which is wrong: {failure.message}"
-                return self._verdict(step.requirement, text)
+                elif other:
+                    text = f"{text}, which is wrong: {other.message}"
+                return self._verdict(self._repeating(i), text)
         return None
 
+    def _repeating(self, i: int) -> str:
+        """Return what call ``i`` violates, which has not the outcome or the bits that it had.
+
+        The calls between are to blame only if the call is steady without them, and a rejected call
+        only if it was rejected.
+        """
+        step = self.steps[i]
+        if step.requirement != "REPEAT-1" and not self.judged.is_steady(step):
+            return "REPEAT-1"
+        before = self.steps[i - 1].prepared.case
+        if step.requirement == "REJECT-2" and before.invalid:
+            return "REJECT-2" if self.answers[i - 1].seen.raised is not None else "REPEAT-2"
+        # Both calls have the same data: only the earlier calls differ.
+        return (
+            "REPEAT-2" if step.requirement == "REPEAT-3" and self._raises(i) else step.requirement
+        )
+
+    def _raises(self, i: int) -> bool:
+        repeats = self.steps[i].repeats
+        answers = [self.answers[i], *([] if repeats is None else [self.answers[repeats]])]
+        return any(answer.seen.raised is not None for answer in answers)
+
     def _other_outcome(
-        self, step: Step, observation: Observation, first: Step, before: Observation
+        self, i: int, observation: Observation, first: Step, before: Observation
     ) -> Verdict:
         """Return the violation of a call that was made twice and had two outcomes."""
-        label, other = step.label, first.label
+        label, other = self.steps[i].label, first.label
         if _outcome(observation) is None:  # then the earlier call has no result
             label, other, observation = other, label, before
         if observation.unsupported is not None:
             text = f"{label} is declined ({observation.unsupported}), and {other} is not"
             return self._verdict("DECLARE-7", text)
         text = f"{label} raised {observation.raised}, and {other} did not"
-        # Both calls have the same data: only the earlier calls differ.
-        requirement = "REPEAT-2" if step.requirement == "REPEAT-3" else step.requirement
-        return self._verdict(requirement, text, CRASHED, RAISED)
+        return self._verdict(self._repeating(i), text, CRASHED, RAISED)
 
     def _in_gaps(self) -> Verdict | None:
         """Look for calls that are declined where others of the same case are not."""

@@ -7,7 +7,6 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +27,7 @@ from conformance.registration.implementation import Implementation
 from conformance.registration.registry import get, implementations
 from conformance.requirements import check_of, conventions
 from conformance.running.causes import as_shown
-from conformance.running.citing import cited_requirement
+from conformance.running.citing import cite
 from conformance.scripts.standalone import large_script, relation_script, script
 
 if TYPE_CHECKING:
@@ -122,10 +121,7 @@ def _replay(
     if way is not None:
         with np.errstate(all="ignore"):
             verdict = as_shown(implementation, case, way)
-    if verdict.failed:
-        requirement = cited_requirement(implementation, verdict, case)
-        verdict = replace(verdict, requirement=requirement)
-    return output, verdict
+    return output, cite(implementation, verdict, case) if verdict.failed else verdict
 
 
 def _replay_further(implementation: Implementation, prepared: Prepared) -> Verdict | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from conformance.case import Case
 from conformance.checks.conventions import judge_convention
 from conformance.checks.histories import NAMES
-from conformance.checks.relations import relate
+from conformance.checks.relations import judge_alone, relate
 from conformance.checks.repeat import judge_named_history
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of
@@ -20,7 +20,7 @@ from conformance.known.difference import KnownDifference
 from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of, requirements, severity
-from conformance.running.citing import cited_requirement, deviations
+from conformance.running.citing import cite, deviations
 from conformance.running.known_in_run import matching_entry
 from conformance.running.shrink import shrink
 from conformance.scripts.engine import engine_script_of
@@ -103,13 +103,16 @@ def shrink_to_violations(
                 verdict = final_verdict
             elif failure.ended:  # the call does return, but later than the search waited for
                 smallest = failure.case
+        verdict = judge_alone(implementation, verdict)
+        shown = failure if verdict.history else replace(failure, history="")
         needed = deviations(smallest)
         same = [
             other
             for other in unexplained
             if kind_of(other) == kind and needed <= deviations(other.case)
         ] or [failure]
-        requirement = cited_requirement(implementation, verdict, smallest)
+        cited = cite(implementation, verdict, smallest)
+        requirement = cited.requirement or ""
         valid = not smallest.invalid or implementation.accepts(smallest.invalid)
         yield Violation(
             requirement=requirement,
@@ -118,10 +121,10 @@ def shrink_to_violations(
             case=smallest,
             found=failure.case,
             count=len(same),
-            message=verdict.message,
-            replay=replay_command(implementation, smallest, way_of(failure)),
-            script=script_of(implementation, smallest, failure),
-            engine_script=engine_script_of(implementation, smallest, failure, verdict),
+            message=cited.message,
+            replay=replay_command(implementation, smallest, way_of(shown)),
+            script=script_of(implementation, smallest, shown),
+            engine_script=engine_script_of(implementation, smallest, shown, verdict),
         )
         unexplained = [other for other in unexplained if other not in same]
 

@@ -22,13 +22,23 @@ from conformance.checks.relations.claims import Claim, RelatedCall, Relation, wi
 from conformance.checks.relations.shapes import cases
 from conformance.checks.relations.tolerance import error
 from conformance.isolation.dispatch import call_once
-from conformance.judging import DECLINED, HISTORY_OF_RELATIONS, Accuracy, Problem, Verdict
+from conformance.judging import (
+    DECLINED,
+    HISTORY_OF_RELATIONS,
+    Accuracy,
+    Prepared,
+    Problem,
+    Verdict,
+    judge_prepared,
+    judge_seen,
+)
 from conformance.judging.comparing import differing, worst_index
 from conformance.judging.verdict import without_result
-from conformance.large.projection import array_problem
-from conformance.operators import work
+from conformance.large.judge import Large, is_large, judge_large_observation
+from conformance.large.projection import array_problem, verifier
+from conformance.operators import OPERATORS, work
 from conformance.registration.implementation import Implementation
-from conformance.runfile.words import CONFORMS, VIOLATES
+from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 
 __all__ = ["RELATIONS", "cases", "claims", "judge_cases", "relate", "relations_worth_asking"]
 
@@ -79,13 +89,18 @@ def _judge_claim(
     claim: Claim,
     observations: Mapping[RelatedCall, Observation],
 ) -> Verdict:
-    """Judge one claim about ``case`` by what was observed of its calls."""
+    """Judge one claim about ``case`` by what was observed of its calls.
+
+    A call of another operator that is wrong by itself says nothing of this one.
+    """
     name, outputs = implementation.name, []
     for call in claim.calls:
         observation = observations[call]
         verdict = without_result(name, call.case, observation) or _unusable(name, call, observation)
         if verdict is not None and verdict.outcome == DECLINED:
             return replace(verdict, case=case)
+        if verdict is not None and call.case.operator != case.operator:
+            return _says_nothing(name, case, verdict)
         if verdict is not None:
             where = f"{call.case.operator} of {call.inputs[0].shape}, for {claim.says}: "
             return replace(verdict, message=where + verdict.message)
@@ -100,11 +115,35 @@ def _judge_claim(
         wrong = (left != right) & ~(off <= allowed)  # infinities of the same sign are equal
     if not wrong.any():
         return Verdict(name, case, CONFORMS)
+    for call in claim.calls:
+        if call.case.operator != case.operator and isinstance(
+            observations[call].output, np.ndarray
+        ):
+            verdict = _judge_call(implementation, call, observations[call])
+            if verdict.failed:
+                return _says_nothing(name, case, verdict)
     at = worst_index(wrong, off)  # in the two sides, which may have another shape than the output
     limit = f"+-{allowed:.3g}" if allowed else "no difference (every sum is exact here)"
     worst = f"{left[at]:.17g} against {right[at]:.17g}, allowed: {limit}"
     text = f"not what {claim.says} gives: {differing(wrong, at, worst)}"
     return Verdict(name, case, VIOLATES, claim.requirement, text, history=HISTORY_OF_RELATIONS)
+
+
+def _judge_call(
+    implementation: Implementation, call: RelatedCall, observation: Observation
+) -> Verdict:
+    """Judge one call of a claim by itself, against its exact result."""
+    case, inputs = call.case, call.inputs
+    if is_large(case):
+        large = Large(case, inputs, verifier(case, inputs, case.seed))
+        return judge_large_observation(implementation, large, observation)[0]
+    prepared = Prepared(case, inputs, OPERATORS[case.operator].reference(case, inputs))
+    return judge_seen(implementation, prepared, observation)[0]
+
+
+def _says_nothing(name: str, case: Case, verdict: Verdict) -> Verdict:
+    text = f"{verdict.case.operator} is wrong by itself: {verdict.message}"
+    return Verdict(name, case, UNSUPPORTED, message=text, outcome=DECLINED)
 
 
 def _unusable(name: str, call: RelatedCall, observation: Observation) -> Verdict | None:
@@ -159,6 +198,19 @@ _LARGE = 64
 """The smallest axis that is worth taking apart."""
 _SMALL = 20_000
 """Every relation is cheap for cases of fewer multiply-accumulates."""
+
+
+def judge_alone(implementation: Implementation, verdict: Verdict) -> Verdict:
+    """Return the verdict on the call of a broken relation by itself, if that is plainly wrong.
+
+    Relations are for shapes too large for an exact result. Of a small one that is at hand: where
+    the call is wrong by itself, no relation is needed to say so.
+    """
+    case = verdict.case.replace(data="integers", memory="contiguous")
+    if verdict.history != HISTORY_OF_RELATIONS or work(case) >= _SMALL:
+        return verdict
+    alone, _ = judge_prepared(implementation, Prepared.of(case))
+    return alone if alone.failed else verdict
 
 
 def judge_cases(
