@@ -111,16 +111,16 @@ def _replay(
     If the ``way`` is given in which a run showed a failure, the verdict is that of its check alone.
     """
     case = prepared.case
-    if isinstance(prepared, Large):
-        output, verdict = _replay_large(implementation, prepared)
-    else:
-        with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        # What is kept between calls is shown before any other call is made.
+        shown = None if way is None else as_shown(implementation, case, way)
+        if isinstance(prepared, Large):
+            output, verdict = _replay_large(implementation, prepared)
+        else:
             verdict, output = judge_prepared(implementation, prepared)
-            if verdict.status == CONFORMS and way is None:
+            if verdict.status == CONFORMS and shown is None:
                 verdict = _replay_further(implementation, prepared) or verdict
-    if way is not None:
-        with np.errstate(all="ignore"):
-            verdict = as_shown(implementation, case, way)
+    verdict = shown or verdict
     return output, cite(implementation, verdict, case) if verdict.failed else verdict
 
 
@@ -140,12 +140,11 @@ def _replay_further(implementation: Implementation, prepared: Prepared) -> Verdi
 
 
 def _replay_large(implementation: Implementation, large: Large) -> tuple[Any, Verdict]:
-    with np.errstate(all="ignore"):
-        verdict, output = judge_large(implementation, large)
-        if verdict.status == CONFORMS:
-            asked = relations_worth_asking(large.case)
-            broken = (v for v in relate(implementation, large.case, chosen=asked) if v.failed)
-            verdict = next(broken, verdict)
+    verdict, output = judge_large(implementation, large)
+    if verdict.status == CONFORMS:
+        asked = relations_worth_asking(large.case)
+        broken = (v for v in relate(implementation, large.case, chosen=asked) if v.failed)
+        verdict = next(broken, verdict)
     return output, verdict
 
 

@@ -20,7 +20,9 @@ from conformance.isolation.process import ENTRY, packages
 from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration import entry_points
+from conformance.registration.implementation import Implementation
 from conformance.registration.implementation import Implementation, names_of
+from conformance.registration.place import Limits
 from conformance.registration.plugins import is_plugin
 from conformance.registration.snippets import plain
 from conformance.signatures import SIGNATURES
@@ -126,8 +128,15 @@ def replay_command(implementation: Implementation, case: Case, way: str = "") ->
         words += ["--as", way]
     if implementation.module not in entry_points.modules():
         words += ["--plugin", shlex.quote(implementation.origin)]
-    if implementation.place is not None and implementation.place.python != sys.executable:
-        words += ["--python", shlex.quote(f"{implementation.name}={implementation.place.python}")]
+    if (place := implementation.place) is not None:
+        if place.python != sys.executable:
+            words += ["--python", shlex.quote(f"{implementation.name}={place.python}")]
+        elif implementation.module in entry_points.modules() and implementation.package is None:
+            words += ["--isolate"]
+        if place.limits.seconds != Limits().seconds:
+            words += ["--call-seconds", f"{place.limits.seconds:g}"]
+        if place.limits.memory != Limits().memory:
+            words += ["--call-memory", f"{place.limits.memory >> 20}"]
     return " ".join(words)
 
 
