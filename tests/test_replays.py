@@ -14,6 +14,8 @@ from conformance.cli import main
 from conformance.isolation import AVAILABLE
 from conformance.isolation.dispatch import close_all
 from conformance.registration.registry import Registry
+from conformance.runfile.reading import read
+from conformance.runfile.tables import Violation
 
 CONV = """
 import ctypes, itertools, os, sys
@@ -143,7 +145,7 @@ CHECKS = {
     "relation": (
         "RELATE-1",
         POOL,
-        "y = right(x, **call)\n    y.reshape(-1, *y.shape[2:])[65536:] = 0\n    return y",
+        "y = right(x, **call)\n    y.reshape(-1, *y.shape[2:])[32768:] = 0\n    return y",
         "",
     ),
     "crash": (
@@ -160,6 +162,8 @@ CHECKS = {
     ),
 }
 IN_WORKERS = ("crash", "printed")
+KEEPING = ("stale", "drift")
+"""Those whose cases fail after the calls that a run made before them, and not alone."""
 
 
 @pytest.fixture(autouse=True)
@@ -194,18 +198,19 @@ def test_each_printed_command_shows_its_violation(call: Any, folder: Path, kind:
     (folder / "mine.py").write_text(template.format(body=body, declared=declared))
     operator = "conv" if template is CONV else "max_pool"
 
-    status, result = call(
+    status, _ = call(
         *("run", "--plugin", "mine.py", "--operator", operator, "--dims", "1"),
-        *("--tier", "smoke", "--examples", "40", "--suite", "none"),
+        *("--dtype", "float32,float64", "--examples", "40", "--suite", "none", "--seconds", "5"),
         *(() if kind in IN_WORKERS else ("--isolate",)),
     )
 
-    (one,) = result["implementations"]
-    violations = [violation for cell in one["cells"] for violation in cell["violations"]]
+    violations = read(folder / "convformance-run" / "run.sqlite").rows(Violation)
     assert 1 == status
-    assert requirement in {violation["requirement"] for violation in violations}
+    assert requirement in {violation.requirement for violation in violations}
     for violation in violations:
-        status, replayed = call(*shlex.split(violation["replay"])[1:])
+        status, replayed = call(*shlex.split(violation.replay)[1:])
         (shown,) = replayed["results"]
-        expected = violation["requirement"], violation["message"]
-        assert (1, *expected) == (status, shown["requirement"], shown["message"])
+        assert 1 == status
+        if kind not in KEEPING or violation.requirement == requirement:
+            expected = violation.requirement, violation.message
+            assert expected == (shown["requirement"], shown["message"])

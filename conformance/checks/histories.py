@@ -217,8 +217,10 @@ def _turns(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...]) -> S
     for number in range(1, CALLS + 1):
         turn = (number - 1) % _SETS
         label = f"call {number} with data that changes"
-        repeats = None if number <= _SETS else turn
-        yield replace(sets[turn], label=label, requirement="REPEAT-2", repeats=repeats)
+        if number <= _SETS:
+            yield replace(sets[turn], label=label, requirement="REPEAT-3")
+        else:
+            yield replace(sets[turn], label=label, requirement="REPEAT-2", repeats=turn)
 
 
 _MakeSteps: TypeAlias = Callable[[Case, tuple[str, ...], tuple[str, ...]], Steps]
