@@ -20,7 +20,6 @@ from conformance.isolation.process import ENTRY, packages
 from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration import entry_points
-from conformance.registration.implementation import Implementation
 from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits
 from conformance.registration.plugins import is_plugin
@@ -128,15 +127,15 @@ def replay_command(implementation: Implementation, case: Case, way: str = "") ->
         words += ["--as", way]
     if implementation.module not in entry_points.modules():
         words += ["--plugin", shlex.quote(implementation.origin)]
-    if (place := implementation.place) is not None:
-        if place.python != sys.executable:
-            words += ["--python", shlex.quote(f"{implementation.name}={place.python}")]
+    if (at := implementation.place) is not None:
+        if at.python != sys.executable:
+            words += ["--python", shlex.quote(f"{implementation.name}={at.python}")]
         elif implementation.module in entry_points.modules() and implementation.package is None:
             words += ["--isolate"]
-        if place.limits.seconds != Limits().seconds:
-            words += ["--call-seconds", f"{place.limits.seconds:g}"]
-        if place.limits.memory != Limits().memory:
-            words += ["--call-memory", f"{place.limits.memory >> 20}"]
+        if at.limits.seconds != Limits().seconds:
+            words += ["--call-seconds", f"{at.limits.seconds:g}"]
+        if at.limits.memory != Limits().memory:
+            words += ["--call-memory", f"{at.limits.memory >> 20}"]
     return " ".join(words)
 
 
