@@ -170,7 +170,10 @@ def severity(requirement: str, status: str, valid: bool) -> str:
     return _OTHERWISE_SEVERE.get(requirement) or _SEVERITY.get(check, "values")
 
 
-def by_severity(severity: str, status: str, requirement: str) -> tuple[int, bool, tuple[str, int]]:
-    """Sort key of findings: the worst first, those of equal severity by requirement."""
+def by_severity(
+    severity: str, status: str, requirement: str, dims: int, case: str
+) -> tuple[int, bool, tuple[str, int], int, int, str]:
+    """Sort key of findings: the worst first, then by requirement, the smallest case first."""
     accepted = severity == "invalid" and status not in (CRASHED, TIMED_OUT)
-    return SEVERITIES.index(severity), accepted, numbered(requirement)
+    size = (dims, len(case), case)
+    return SEVERITIES.index(severity), accepted, numbered(requirement), *size

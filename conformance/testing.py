@@ -213,9 +213,9 @@ def _explain(
 
 
 def _order(violation: Violation) -> tuple[Any, ...]:
-    """Sort key: by severity and requirement, the smallest case first."""
-    v = violation
-    return (*by_severity(v.severity, v.status, v.requirement), len(v.case.id), v.case.id)
+    """Sort key: the worst first."""
+    v, case = violation, violation.case
+    return by_severity(v.severity, v.status, v.requirement, case.dims, case.id)
 
 
 def _by_requirement(rejections: Sequence[Violation]) -> Iterator[str]:

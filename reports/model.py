@@ -277,8 +277,8 @@ def _finding(violations: Iterable[Violation]) -> Finding:
 def _order(violation: Violation) -> tuple[Any, ...]:
     """Sort key of violations: by severity and requirement, the smallest case first."""
     v = violation
-    size = (v.dims, len(v.case), v.case)
-    return (*by_severity(v.severity, v.status, v.requirement), *size, by_operator(v.operator))
+    key = by_severity(v.severity, v.status, v.requirement, v.dims, v.case)
+    return (*key, by_operator(v.operator))
 
 
 def _with_severity(violation: Violation) -> Violation:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from conformance import implementation as register
 from conformance.cli import main
+from conformance.implementations import im2col
 from conformance.known.difference import KnownDifference
 from conformance.registration.registry import get
 from conformance.reports.as_json import as_json
@@ -65,9 +67,9 @@ def test_on_an_invalid_call_every_finding_is_one_of_invalid_calls(status: str) -
 
 def test_a_crash_on_an_invalid_call_comes_before_one_that_is_accepted() -> None:
     statuses = (TIMED_OUT, CRASHED, VIOLATES)
-    keys = [by_severity("invalid", status, "REJECT-3") for status in statuses]
+    keys = [by_severity("invalid", status, "REJECT-3", 1, "a") for status in statuses]
 
-    assert keys[0] == keys[1] < keys[2] < by_severity("invalid", VIOLATES, "REJECT-10")
+    assert keys[0] == keys[1] < keys[2] < by_severity("invalid", VIOLATES, "REJECT-10", 1, "a")
 
 
 CONV = "conv1d:float32:x=1,1,1:w=1,1,1:integers@0"
@@ -218,6 +220,24 @@ def test_an_unknown_severity_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
     assert (2, "", 1) == (status, out, err.count("\n"))
     for name in SEVERITIES:
         assert name in err
+
+
+def test_a_run_has_its_violations_in_that_order_as_well(
+    tmp_path: Path, cache_folder: Path, copied_registry: object
+) -> None:
+    def conv(x: Any, w: Any, bias: Any, *, stride: Any, dilation: Any, **others: Any) -> Any:
+        plain = tuple(max(1, s) if isinstance(s, int) else s for s in stride)
+        right = im2col.conv(x, w, bias, stride=plain, dilation=dilation, **others)
+        return right + (max(dilation) > 1)
+
+    mine = register("mine", dtypes=("float32",))
+    mine.register("conv", conv)
+    outcome = run([mine], dims=[1], examples=8, suites=(), output=tmp_path, isolate=False)
+    ranks = [SEVERITIES.index(violation.severity) for violation in outcome.violations]
+
+    assert "values" == outcome.severity
+    assert ranks == sorted(ranks)
+    assert {0, 4} <= {*ranks}
 
 
 def test_a_stale_known_difference_is_of_the_mildest_severity(

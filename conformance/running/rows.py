@@ -12,6 +12,7 @@ from typing import Any
 
 from conformance.machine import cpu_features, system
 from conformance.registration.implementation import Implementation
+from conformance.requirements import by_severity
 from conformance.runfile import tables
 from conformance.runfile.row import Row
 from conformance.runfile.words import (
@@ -41,13 +42,16 @@ def of_block(block: Block) -> Iterator[Row]:
         yield tables.Gap(implementation=name, operator=block.operator, reason=reason, count=count)
 
 
-def violations(cells: Iterable[Cell]) -> Iterator[tables.Violation]:
-    """Yield a row for each violation of the cells."""
-    for cell in cells:
-        for violation in cell.violations:
-            yield tables.Violation.of(
-                violation, cell, case=violation.case.id, found=violation.found.id
-            )
+def violations(cells: Iterable[Cell]) -> list[tables.Violation]:
+    """Return a row for each violation of the cells, the worst first."""
+    found = (
+        tables.Violation.of(violation, cell, case=violation.case.id, found=violation.found.id)
+        for cell in cells
+        for violation in cell.violations
+    )
+    return sorted(
+        found, key=lambda v: by_severity(v.severity, v.status, v.requirement, v.dims, v.case)
+    )
 
 
 def overall(implementation: Implementation, cells: Sequence[Cell]) -> str:

@@ -204,7 +204,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         for implementation in plan.implementations
     }
     occurring = (entry for entry in entries if entry.status == KNOWN_DIFFERENCE)
-    violations = list(rows.violations(cells))
+    violations = rows.violations(cells)
     failures: list[Known | Violation] = [*violations, *occurring]
     if failures and len(plan.implementations) > 1:
         tell(len(blocks), "asking every implementation about each difference")
