@@ -25,6 +25,7 @@ from conformance.running.judge_cell import judge_histories, judge_relations
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
 from conformance.running.selection import Selection
+from conformance.running.supported import for_cell
 from tests.minimality import left_over
 
 EXPLAINED = 3
@@ -119,8 +120,17 @@ def hunt(
     return Outcome(implementation.name, judged, perf_counter() - started, None, tuple(others))
 
 
-def _verdicts(implementation: Implementation, plan: Plan, step: int) -> Iterator[Verdict]:
-    for position, cell in zip(count(plan.seed), cells(implementation, plan), strict=False):
+def _with_its_own(
+    implementation: Implementation, cell: list[Prepared]
+) -> tuple[Implementation, list[Prepared]]:
+    """Return the implementation and the cases of a cell as a run has them."""
+    steered, own = for_cell(implementation, [p.case for p in cell], cached=True)
+    return steered, [*cell, *own]
+
+
+def _verdicts(given: Implementation, plan: Plan, step: int) -> Iterator[Verdict]:
+    for position, cell in zip(count(plan.seed), cells(given, plan), strict=False):
+        implementation, cell = _with_its_own(given, cell)
         whole = step == 1 or position % 3 == 0
         if whole:
             yield from judge_histories(implementation, cell, plan)
@@ -148,7 +158,9 @@ def glance(implementation: Implementation, check: str, plan: Plan) -> Verdict | 
     if the case without them conforms.
     """
     sort = check if check in ("layout", "special", "reject") else "result"
-    for cell in cells(implementation, plan):
+    given = implementation
+    for cell in cells(given, plan):
+        implementation, cell = _with_its_own(given, cell)
         if check in ("repeat", "purity", "reject", "declare"):
             for verdict in judge_histories(implementation, cell, plan):
                 if check_of(verdict.requirement or "") == check:

@@ -22,6 +22,7 @@ from conformance.registration.registry import implementation
 
 if TYPE_CHECKING:
     from conformance.case import Case
+    from conformance.cases.only import only
     from conformance.judging import Verdict, judge
     from conformance.known.difference import KnownDifference
     from conformance.running.run import Run, run
@@ -36,6 +37,7 @@ __all__ = [
     "Verdict",
     "implementation",
     "judge",
+    "only",
     "run",
 ]
 
@@ -45,6 +47,7 @@ _HOMES = {
     "Run": "conformance.running.run",
     "Verdict": "conformance.judging",
     "judge": "conformance.judging",
+    "only": "conformance.cases.only",
     "run": "conformance.running.run",
 }
 

@@ -38,6 +38,7 @@ from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block
 from conformance.running.selection import OneOrMore, Selection
+from conformance.running.supported import for_cell
 
 _SHOWN = 8
 """The number of violations that the message of a failed check shows."""
@@ -69,6 +70,10 @@ class Check:
             _skip(f"{implementation.name}: {implementation.hint}")
         prepared = _block(self.plan, self.operator, self.dims)
         cases = [p for p in prepared if p.case.dtype == self.dtype]
+        shared = [p.case for p in cases]
+        if shared:
+            implementation, own = for_cell(implementation, shared, cached=self.plan.cache)
+            cases += own
         # If a test suite makes warnings errors, the call must not fail because of a warning.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -210,7 +210,8 @@ def test_run_exits_with_0_where_all_conform(call: Any) -> None:
 
 
 def test_run_exits_with_3_where_too_little_was_compared(call: Any) -> None:
-    status, out, _ = call("run", "--plugin", plugin("few", RIGHT), *TINY)
+    briefly = (*TINY, "-n", "40", "--seconds", "0.000001")
+    status, out, _ = call("run", "--plugin", plugin("few", RIGHT), *briefly)
 
     assert 3 == status
     assert "few is inconclusive" in out

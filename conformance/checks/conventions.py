@@ -133,8 +133,11 @@ def probe_convention(
     common, answers, any_allowed = set(alternatives), 0, False
     first = differs = failed = None
     for prepared in cases:
-        if implementation.gap(prepared.case) is not None:
+        supported = implementation.steered(prepared.case)
+        if supported is None:
             continue
+        if supported != prepared.case:
+            prepared = Prepared.of(supported)
         if not go_on(prepared.case) and answers:
             break
         answer = _ask(implementation, name, prepared, judge)

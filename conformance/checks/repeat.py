@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from conformance.calling import Answer, HistoryEnded, Observation
 from conformance.case import Case
@@ -83,17 +84,37 @@ def _judge_end(
 
 
 def _supported(implementation: Implementation, calls: History) -> History:
-    """Return the history without the calls that the implementation does not support."""
-    gaps = [implementation.gap(step.prepared.case) for step in calls.steps]
-    positions = [i for i, gap in enumerate(gaps) if gap is None]
-    if len(positions) == len(calls.steps):
-        return calls
+    """Return the history without the calls that the implementation does not support.
+
+    A call whose arrays are made by its recipe is replaced by a supported call like it.
+    """
+    supported = [_steered(implementation, calls.case, step) for step in calls.steps]
+    positions = [i for i, step in enumerate(supported) if step is not None]
     number: dict[int | None, int | None] = {None: None, **{i: k for k, i in enumerate(positions)}}
     steps = tuple(
-        replace(step, repeats=number[step.repeats], refills=number[step.refills])
-        for step in (calls.steps[i] for i in positions)
+        step
+        if len(positions) == len(calls.steps)
+        else replace(step, repeats=number[step.repeats], refills=number[step.refills])
+        for step in supported
+        if step is not None
     )
     return replace(calls, steps=steps)
+
+
+def _steered(implementation: Implementation, base: Case, step: Step) -> Step | None:
+    """Return the step, or one that is supported, or None; other shapes would tell less."""
+    case = step.prepared.case
+    if implementation.gap(case) is None:
+        return step
+    if not step.from_recipe or step.repeats is not None or case.operator != base.operator:
+        return None
+    changed = implementation.steered(case)
+    if changed is None or (changed.x, changed.w) != (case.x, case.w) or changed == base:
+        return None
+    return replace(step, label=f"{step.label} (as far as supported)", prepared=_prepared(changed))
+
+
+_prepared = lru_cache(maxsize=256)(Prepared.of)
 
 
 class HistoryJudge:

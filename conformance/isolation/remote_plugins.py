@@ -13,6 +13,7 @@ from typing import Any
 
 from conformance.calling.observing import HANG
 from conformance.case import Case
+from conformance.cases.only import Only
 from conformance.errors import PluginError
 from conformance.isolation import AVAILABLE
 from conformance.isolation.dispatch import RemoteFunction, caller_at, place_of
@@ -145,7 +146,9 @@ def _declared(values: dict[str, Any], place: Place) -> Implementation:
                     "--no-isolate"
                 )
         known = tuple(KnownDifference(**entry) for entry in known)
-    supports = Supports(place) if values["supports"] else None
+    supports: Supports | Only | None = Supports(place) if values["supports"] else None
+    if isinstance(values["supports"], dict):
+        supports = Only(**values["supports"])
     functions = {
         operator: RemoteFunction(module, function, operator, place)
         for operator, (module, function) in values["functions"].items()

@@ -16,7 +16,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import partial
 from typing import Any, NoReturn
 
@@ -152,7 +152,8 @@ def _end(pipe: _Pipe, answer: str, reason: str) -> NoReturn:
 def declarations(implementation: Implementation) -> dict[str, Any]:
     """Return what an implementation declares as plain values, functions as their names.
 
-    ``supports`` tells only whether there is such a function, and ``snippet`` is left out.
+    ``supports`` tells only whether there is such a function, unless it is data, and ``snippet`` is
+    left out.
     """
     plain = {spec.name: getattr(implementation, spec.name) for spec in fields(Declarations)}
     return plain | {
@@ -162,12 +163,20 @@ def declarations(implementation: Implementation) -> dict[str, Any]:
         "declared_version": implementation.version,
         "packages_there": dict(implementation.packages),
         "known": _plain_known(implementation.known),
-        "supports": implementation.supports is not None,
+        "supports": _plain_supports(implementation.supports),
         "snippet": None,
         "functions": {
             operator: names_of(operator, f) for operator, f in implementation.functions.items()
         },
     }
+
+
+def _plain_supports(supports: Any) -> bool | dict[str, Any]:
+    """Return the fields of a ``supports=`` that is data (`conformance.only`), else if there is one.
+
+    Its module is not imported here: most workers have no other use for it.
+    """
+    return asdict(supports) if type(supports).__name__ == "Only" else supports is not None
 
 
 def _plain_known(known: Sequence[KnownDifference]) -> str | list[dict[str, Any]]:

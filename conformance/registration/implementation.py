@@ -210,6 +210,17 @@ class Implementation(Declarations):
             return None
         return answer or "its supports= declines this case"
 
+    def steered(self, case: Case) -> Case | None:
+        """Return a case that it computes: ``case``, or one like it, None if it knows of none.
+
+        Its ``supports=`` can tell if it has a method ``steer`` (`conformance.cases.only`).
+        """
+        if self.gap(case) is None:
+            return case
+        steer = getattr(self.supports, "steer", None)
+        changed: Case | None = steer(case) if steer is not None else None
+        return changed if changed is not None and self.gap(changed) is None else None
+
     def __repr__(self) -> str:
         return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
 

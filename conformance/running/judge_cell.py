@@ -16,7 +16,7 @@ from conformance.checks.conventions import mismatches, probe
 from conformance.checks.histories import SHORT
 from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
-from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
+from conformance.judging import DECLINED, UNSUPPORTED, Prepared, Verdict, judge_each
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
@@ -25,6 +25,7 @@ from conformance.running.budget import Budget
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan
+from conformance.running.supported import Accepting, bare, concerns_unsupported, for_cell
 
 HISTORIES_SHARE = 0.5
 """The share of a cell's budget that is spent on histories, before the cases (`checks.repeat`)."""
@@ -51,10 +52,18 @@ class CellJudge:
         self.subject, self.plan = subject, plan
         self.implementation = subject.careful
         self.fatal = subject.fatal_cases(p.case for _, p in cases)
-        self.called = [(position, p) for position, p in cases if p.case not in self.fatal]
+        shared = [p.case for _, p in cases]
+        self.shared = shared
+        self.implementation, own = for_cell(self.implementation, shared, cached=plan.cache)
+        self.called: list[tuple[int | None, Prepared]] = [
+            (position, p)
+            for position, p in (*cases, *((None, p) for p in own))
+            if p.case not in self.fatal
+        ]
+        """The shared cases with their positions, then those of the implementation's own."""
         name = self.implementation.name
         self.cell = Cell(name, first.operator, first.dims, first.dtype)
-        self.cell.plan(p.case for _, p in cases)
+        self.cell.plan((*shared, *(p.case for p in own)))
         self.cell.leave_out(self.fatal)
         self.gaps = Counter[tuple[str, str]]()
         """How many cases the implementation does not compute, by (name, reason)."""
@@ -62,6 +71,8 @@ class CellJudge:
         """The outputs for ordinary cases, by their position in the block."""
         self.interrupted = False
         self.failures: list[Verdict] = []
+        self.answered: dict[Case, bool] = {}
+        """Of the calls that were made, whether they were accepted, by case without its data."""
         self.started = time.perf_counter()
 
     def judge(self) -> None:
@@ -69,7 +80,8 @@ class CellJudge:
         try:
             # Histories come first, while a kernel that fails after some calls has not failed yet.
             self.judge_histories()
-            self.judge_cases()
+            self.judge_cases(self.called)
+            self.judge_cases_like_declined_ones()
             self.judge_relations()
             self.probe_conventions()
         except KeyboardInterrupt:
@@ -80,20 +92,20 @@ class CellJudge:
             self.subject, self.failures, interrupted=self.interrupted
         )
 
-    def judge_histories(self) -> None:
-        called = [p for _, p in self.called]
+    def judge_histories(self, own: Sequence[Prepared] = ()) -> None:
+        called = own or [p for _, p in self.called]
         for verdict in judge_histories(self.implementation, called, self.plan, self.cell):
             if self.concerns(verdict):
                 self.failures.append(verdict)
 
-    def judge_cases(self) -> None:
+    def judge_cases(self, cases: Sequence[tuple[int | None, Prepared]]) -> None:
         implementation, cell = self.implementation, self.cell
         budget = _budget(implementation, self.plan)
-        with contextlib.closing(
-            judge_each(implementation, (p for _, p in self.called))
-        ) as verdicts:
-            for (position, p), (verdict, output) in zip(self.called, verdicts, strict=False):
-                if p.case.check == "result":
+        reached = 0
+        with contextlib.closing(judge_each(implementation, (p for _, p in cases))) as verdicts:
+            for (position, p), (verdict, output) in zip(cases, verdicts, strict=False):
+                reached += 1
+                if p.case.check == "result" and position is not None:
                     self.outputs[position] = output
                 exact = p.reference.exact
                 cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
@@ -102,13 +114,37 @@ class CellJudge:
                     self.failures.append(verdict)
                 elif verdict.status == UNSUPPORTED:
                     self.gaps[implementation.name, verdict.message] += 1
-                called, done = implementation.gap(p.case) is None, cell.reached / len(self.called)
+                called, done = implementation.gap(p.case) is None, reached / len(cases)
+                if called and not p.case.invalid:
+                    self.answered[bare(p.case)] = verdict.outcome != DECLINED
                 enough = 1.0 if cell.nonzero >= MIN_COMPARED else OVERTIME_FACTOR
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
                     break
-        cell.stopped = budget.stopped
-        unreached = (p.case for _, p in self.called[cell.reached :])
+        cell.stopped |= budget.stopped
+        unreached = (p.case for _, p in cases[reached:])
         cell.leave_out(case for case in unreached if implementation.gap(case) is not None)
+
+    def judge_cases_like_declined_ones(self) -> None:
+        """Judge cases of its own of an implementation that declines some where it is called."""
+        implementation = self.implementation
+        given_up = caller_of(implementation).given_up_because is not None
+        if all(self.answered.values()) or given_up or self.cell.stopped:
+            return
+        accepts = Accepting(implementation, self.answered, _budget(implementation, self.plan))
+        self.implementation, own = for_cell(
+            implementation, self.shared, cached=self.plan.cache, accepts=accepts
+        )
+        self.failures = [
+            verdict
+            for verdict in self.failures
+            if not concerns_unsupported(self.implementation, verdict.case)
+        ]
+        there = {p.case for _, p in self.called}
+        own = [p for p in own if p.case not in there]
+        self.cell.plan(p.case for p in own)
+        if own:
+            self.judge_histories(own)
+            self.judge_cases([(None, p) for p in own])
 
     def judge_relations(self) -> None:
         implementation, cell = self.implementation, self.cell
@@ -215,7 +251,8 @@ def judge_relations(
         return
     cases = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
     budget = _budget(implementation, plan, RELATIONS_SHARE, warm=True)
-    own = [c for c in cases if c.dtype == dtype and implementation.gap(c) is None]
+    steered = (implementation.steered(case) for case in cases if case.dtype == dtype)
+    own = list(dict.fromkeys(case for case in steered if case is not None))
     judged = 0
 
     def afford(case: Case) -> bool:

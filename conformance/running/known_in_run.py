@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conformance.case import Case
+from conformance.cases.only import Only
 from conformance.cases.validity import parse_valid
 from conformance.errors import CaseError, RegistrationError
 from conformance.isolation.remote_plugins import Supports
@@ -109,7 +110,7 @@ def _asked_once(implementation: Implementation) -> Implementation:
     Histories, relations, probes and single calls share many cases.
     """
     supports = implementation.supports
-    if supports is None or isinstance(supports, Supports):  # it remembers by itself
+    if supports is None or isinstance(supports, (Supports, Only)):  # they need not be asked
         return implementation
     return replace(implementation, supports=functools.cache(supports))
 
