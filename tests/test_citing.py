@@ -615,3 +615,18 @@ def test_a_convention_that_is_not_followed_is_shrunk() -> None:
     assert "DECLARE-5" == violation.requirement
     assert "max_pool2d:float32:x=1,1,1,1:kernel=1,1:nan@0" == violation.case.id
     assert "--as conventions" in violation.replay
+
+
+def test_what_is_accepted_and_right_says_what_may_be_declared() -> None:
+    case = "conv1d:float32:x=1,1,1:w=1,1,1:invalid=w-wider:integers@0"
+    meant = 'declare conventions={"mixed_dtypes": "promote"} if that is meant'
+
+    assert judge(of(accepting(False)), case).message.endswith(meant)
+    assert meant not in judge(of(accepting(True)), case).message
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gradients_of_subnormal_numbers_are_no_matter_of_ties(seed: int) -> None:
+    case = f"max_pool_grad2d:float32:x=2,1,1,3:kernel=1,3:padding=0/0,1/1:subnormal@{seed}"
+
+    assert "GRAD-14" != cited_as_it_is(of(grad_padded_with_zeros, "max_pool_grad"), case)

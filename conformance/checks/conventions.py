@@ -222,6 +222,8 @@ def _ask(
         alternative: replace(implementation, known=(), **changes)
         for alternative, changes in alternatives.items()
     }
+    if expected in variants:
+        variants[expected] = replace(implementation, known=())
     verdicts, output = _under_each(variants, prepared, judge)
     if name == "byte_order":
         verdicts = {a: judge_byte_order(a, verdict) for a, verdict in verdicts.items()}

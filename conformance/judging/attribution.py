@@ -80,7 +80,7 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     marked = _marked(case)
     if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):
         return frozenset(cited)
-    if case.operator == "max_pool_grad" and case.data in ("nan", "inf"):
+    if case.operator == "max_pool_grad" and case.data in ("nan", "inf", "subnormal"):
         cited.add("GRAD-14")  # other rules for ties are not tried on such gradients
     requirements = OPERATORS[case.operator].requirements
     names = (*non_default_parameters(case), "kernel", "value")

@@ -100,7 +100,7 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
     if case.invalid:
         inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
         # A call that must raise needs no room for a result; one that a convention accepts is small.
-        room = _ACCEPTED if implementation.accepts(case.invalid) else 0
+        room = _ACCEPTED if invalid.MISTAKES[case.invalid].convention else 0
         layout, macs = implementation.layout, work(case)
         return Request(case.operator, inputs, parameters, layout, nbytes=room, work=macs)
     inputs, parameters, layout = prepared.inputs, case.parameters, implementation.layout
@@ -187,21 +187,35 @@ def _judge_rejection(
     if observation.changed:
         text = f"a call that is invalid ({description}) changed its inputs"
         return Verdict(name, case, VIOLATES, "REJECT-2", text)
-    if mistake.convention is not None and implementation.accepts(case.invalid):
-        inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
-        accepted = result_of_accepted_call(case, mistake.convention[0], inputs, parameters)
-        if accepted is None:
-            return Verdict(name, case, CONFORMS)
-        verdict, _ = judge_observation(name, Accuracy.of(implementation), accepted, observation)
-        if not verdict.failed:
-            return Verdict(name, case, CONFORMS)
-        text = f"accepted {description}, as it declares, but {verdict.message}"
-        return Verdict(name, case, VIOLATES, mistake.requirement, text, at=verdict.at)
+    hint = ""
+    if mistake.convention is not None:
+        verdict = _judge_accepted(implementation, prepared, mistake.convention[0], observation)
+        if implementation.accepts(case.invalid):
+            if verdict is None or not verdict.failed:
+                return Verdict(name, case, CONFORMS)
+            text = f"accepted {description}, as it declares, but {verdict.message}"
+            return Verdict(name, case, VIOLATES, mistake.requirement, text, at=verdict.at)
+        if verdict is not None and not verdict.failed:
+            convention, alternative = mistake.convention
+            hint = f'; declare conventions={{"{convention}": "{alternative}"}} if that is meant'
     output = observation.output
     kind = output.kind if isinstance(output, NotAnArray) else type(output).__name__
     shape = f" of shape {output.shape}" if isinstance(output, np.ndarray) else ""
     text = f"accepted what is invalid ({description}) and returned a {kind}{shape}"
-    return Verdict(name, case, VIOLATES, mistake.requirement, text)
+    return Verdict(name, case, VIOLATES, mistake.requirement, text + hint)
+
+
+def _judge_accepted(
+    implementation: Implementation, prepared: Prepared, convention: str, observation: Observation
+) -> Verdict | None:
+    """Judge the result of a call that a convention lets one accept; None if it is unspecified."""
+    case = prepared.case
+    inputs, parameters = invalid.apply(case, prepared.inputs, case.parameters)
+    accepted = result_of_accepted_call(case, convention, inputs, parameters)
+    if accepted is None:
+        return None
+    accuracy = Accuracy.of(implementation)
+    return judge_observation(implementation.name, accuracy, accepted, observation)[0]
 
 
 _ACCEPTED = 2**20

@@ -61,6 +61,11 @@ def cited_requirement(implementation: Implementation, verdict: Verdict, case: Ca
         exact = replace(implementation, multiply=None)
         wrong = judge_any(exact, case.replace(data="impulse")).failed
         return "RESULT-1" if wrong else requirement
+    if requirement == "GRAD-14":
+        if not judge_any(implementation, case.replace(data="normal")).failed:
+            return requirement
+        requirement = "RESULT-2"
+        verdict = replace(verdict, requirement=requirement)
     if requirement in ("INTEGER-1", "INTEGER-2"):
         floats = [dtype for dtype in implementation.dtypes if dtype in FLOATS and available(dtype)]
         others = [case.replace(dtype=dtype) for dtype in floats[:1]]
