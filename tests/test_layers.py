@@ -44,7 +44,7 @@ def test_a_case_id_is_a_layer_of_its_own_dtype(spec: Spec) -> None:
     [
         ("vgg16/conv11", "did you mean vgg16/conv1_1"),
         ("resnet50/conv2*", "did you mean resnet50/conv1"),
-        ("?", "see `convformance time --list-layers`"),
+        ("?", "`convformance time --list-layers` lists them"),
         ("max_pool2d:int8:x=1,3,8,8:kernel=2,2:integers@0", "in a floating-point dtype"),
         ("conv2d:x=1", "case id"),
     ],

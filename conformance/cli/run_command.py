@@ -50,7 +50,16 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @options.many("--dtype", "dtypes", help=f"{', '.join(DTYPES)}.")
 @options.many("--check", "checks", help=f"{', '.join(CHECKS)}.")
 @options.many(
-    "--suite", "suites", read=_suites, help="Curated suites to judge on; 'none' for no suite."
+    "--suite",
+    "suites",
+    read=_suites,
+    help="Curated suites to judge on besides the generated cases, instead of those of the tier; "
+    "'none' for no suite.",
+)
+@click.option(
+    "--only-suites",
+    is_flag=True,
+    help="Judge nothing but the cases of the suites, which are those of --suite, or of --spec.",
 )
 @click.option(
     "--examples",

@@ -32,12 +32,17 @@ from conformance.timing import threads as thread_pools
 @options.spec_file
 @options.output("convformance-time", "Where run.sqlite is written.")
 @options.as_json
-@click.option("--list-layers", is_flag=True, help="List the layers that have names, and exit.")
+@click.option(
+    "--list-layers",
+    is_flag=True,
+    help="List the layers that have names, those of --spec first, and exit.",
+)
 def command(layers: tuple[str, ...], as_json: bool, list_layers: bool, **chosen: Any) -> int:
     """Time implementations on LAYERs: names, globs such as 'resnet50/*', or case ids.
 
-    Without LAYER a handful of small ones is timed. The outputs of timed calls are verified; the
-    exit status is 1 if one is wrong, and 3 if none was timed.
+    Without LAYER those of the --spec file are timed, or a handful of small ones if it has none. The
+    outputs of timed calls are verified; the exit status is 1 if one is wrong, and 3 if none was
+    timed.
     """
     thread_pools.set_environment(chosen["threads"])  # before NumPy and any engine are loaded
     if list_layers:

@@ -108,6 +108,9 @@ class Violation(Row):
     ] = ""
     case: str
     found: Annotated[str, "The case that first showed it, before it was shrunk."]
+    named: Annotated[
+        str, "What the cases that show it are called in the user's own suites, or nothing."
+    ] = ""
     count: Annotated[int, "How many of the cell's cases violate the requirement."]
     message: Lines
     script: Annotated[Lines, "A standalone reproducer.", NOT_IN_JSON]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from conformance.calling import Array
+from conformance.case import Case
 from conformance.isolation.dispatch import caller_of
 from conformance.isolation.remote_plugins import ask_ahead
 from conformance.judging import UNSUPPORTED, Prepared, Verdict
@@ -24,7 +25,7 @@ from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Subject
 from conformance.running.layers import LayerVerdict
 from conformance.running.plan import Plan
-from conformance.running.preparing import prepare_block
+from conformance.running.preparing import own_names, prepare_block
 from conformance.running.witnesses import examples
 
 LAYER_SHARE = 0.1
@@ -152,7 +153,7 @@ class _BlockJudge:
             subject.implementation.name: subject
             for subject in self.subjects
             if caller_of(subject.implementation).given_up_because is None
-            if mostly_right(cells.get(subject.implementation.name))
+            if plan.only_suites or mostly_right(cells.get(subject.implementation.name))
         }
         large_cases = layers.chosen(plan, self.operator, self.dims) if subjects else []
         if not large_cases:
@@ -164,6 +165,7 @@ class _BlockJudge:
             cells[name].planned += len(large_cases)
             cells[name].due[LARGE] += len(large_cases)
         failures: dict[str, list[Verdict]] = {name: [] for name in subjects}
+        own, names = own_names(plan), dict[Case, str]()
         judges = [subject.careful for subject in subjects.values()]
         share = LAYER_SHARE * len(large_cases)
         interrupted = False
@@ -181,10 +183,17 @@ class _BlockJudge:
                     block.gaps[name, verdict.message] += 1
                 elif verdict.failed:
                     failures[name].append(verdict)
+                    if layer_verdict.layer in own:
+                        names[verdict.case] = own[layer_verdict.layer]
         except KeyboardInterrupt:
             interrupted = True
         for name, subject in subjects.items():
-            interrupted = cells[name].explain(subject, failures[name], interrupted=interrupted)
+            interrupted = cells[name].explain(
+                subject,
+                failures[name],
+                interrupted=interrupted,
+                name_of=lambda case: names.get(case, ""),
+            )
         if interrupted:
             raise KeyboardInterrupt
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from conformance.case import Case
@@ -46,6 +46,8 @@ class Violation:
     """How bad it is: one of `conformance.requirements.SEVERITIES`."""
     case: Case
     found: Case
+    named: str
+    """The names of the user's own cases that show it: case 'conv1' of suite 'mine'."""
     count: int
     message: str
     script: str
@@ -60,13 +62,15 @@ def shrink_to_violations(
     known: Sequence[KnownDifference] = (),
     *,
     shrinking: bool = True,
+    name_of: Callable[[Case], str] = lambda case: "",
 ) -> Iterator[Violation]:
     """Shrink failures to their causes, and yield one violation for each cause.
 
     A shrunk case keeps only the parameters that its failure needs. All failures of the same kind
     that have these parameters count as the same cause; then the next failure is shrunk. Shrinking
     avoids ``known`` differences, since it would end at one of them instead of at the new failure.
-    Without ``shrinking`` each cause is shown by the case that failed first.
+    Without ``shrinking`` each cause is shown by the case that failed first. ``name_of`` says what
+    the user calls a case, "" if nothing.
     """
     caller = caller_of(implementation)
     restarts = _RESTARTS * caller.startup
@@ -113,6 +117,7 @@ def shrink_to_violations(
         ] or [failure]
         cited = cite(implementation, verdict, smallest)
         requirement = cited.requirement or ""
+        named = _listed([name_of(other.case) for other in same])
         valid = not smallest.invalid or implementation.accepts(smallest.invalid)
         yield Violation(
             requirement=requirement,
@@ -120,13 +125,25 @@ def shrink_to_violations(
             severity=severity(requirement, verdict.status, valid),
             case=smallest,
             found=failure.case,
+            named=named,
             count=len(same),
-            message=cited.message,
+            message=f"found by {named}: {cited.message}" if named else cited.message,
             replay=replay_command(implementation, smallest, way_of(shown)),
             script=script_of(implementation, smallest, shown),
             engine_script=engine_script_of(implementation, smallest, shown, verdict),
         )
         unexplained = [other for other in unexplained if other not in same]
+
+
+_MOST_NAMED = 4
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the different ones of some names, those beyond the first few as a number."""
+    different = [name for name in dict.fromkeys(names) if name]
+    more = len(different) - _MOST_NAMED
+    listed = ", ".join(different[:_MOST_NAMED])
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def judge_again(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from conformance.case import Case
@@ -166,9 +166,17 @@ class Cell:
         if verdict.worst > self.worst:
             self.worst, self.worst_case = verdict.worst, verdict.case
 
-    def explain(self, subject: Subject, failures: Sequence[Verdict], *, interrupted: bool) -> bool:
+    def explain(
+        self,
+        subject: Subject,
+        failures: Sequence[Verdict],
+        *,
+        interrupted: bool,
+        name_of: Callable[[Case], str],
+    ) -> bool:
         """Count failures, and add a violation for each cause that no known difference covers.
 
+        ``name_of`` says what the user calls a case, "" if nothing.
         Failures are not shrunk if the user has ``interrupted`` the run. Return whether the user has
         interrupted it by now.
         """
@@ -178,7 +186,11 @@ class Cell:
         self.uncovered += new
         shown = {(violation.requirement, violation.case) for violation in self.violations}
         violations = shrink_to_violations(
-            subject.implementation, new, subject.entries, shrinking=not interrupted
+            subject.implementation,
+            new,
+            subject.entries,
+            shrinking=not interrupted,
+            name_of=name_of,
         )
         try:
             for violation in violations:

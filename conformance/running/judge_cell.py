@@ -25,6 +25,7 @@ from conformance.running.budget import Budget
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan
+from conformance.running.preparing import names_of_cases, plainly
 from conformance.running.supported import Accepting, bare, concerns_unsupported, for_cell
 
 HISTORIES_SHARE = 0.5
@@ -88,8 +89,12 @@ class CellJudge:
             self.interrupted = True
         self.cell.covered.update(self.fatal.values())
         self.cell.reached += len(self.fatal)
+        names = names_of_cases(self.plan, self.cell.operator, self.cell.dims)
         self.interrupted = self.cell.explain(
-            self.subject, self.failures, interrupted=self.interrupted
+            self.subject,
+            self.failures,
+            interrupted=self.interrupted,
+            name_of=lambda case: names.get(plainly(case), ""),
         )
 
     def judge_histories(self, own: Sequence[Prepared] = ()) -> None:
@@ -159,7 +164,8 @@ class CellJudge:
     def probe_conventions(self) -> None:
         implementation, cell = self.implementation, self.cell
         given_up = caller_of(implementation).given_up_because is not None
-        if "declare" not in self.plan.checks or not cell.reached or given_up:
+        unasked = "declare" not in self.plan.checks or self.plan.only_suites
+        if unasked or not cell.reached or given_up:
             return
         affords = _budget(implementation, self.plan, PROBING_SHARE, warm=True).affords_case
         cell.conventions = probe(implementation, cell.operator, cell.dims, cell.dtype, affords)
@@ -203,7 +209,8 @@ def judge_histories(
         for p in prepared
         if p.case.check == "result" and p.case.x[0] and implementation.gap(p.case) is None
     ]
-    if not {"repeat", "purity", "reject", "declare"} & {*plan.checks} or not ordinary:
+    asked = {"repeat", "purity", "reject", "declare"} & {*plan.checks}
+    if not asked or not ordinary or plan.only_suites:
         return
     budget = _budget(implementation, plan, HISTORIES_SHARE)
     planned = list(histories_of(ordinary))
@@ -247,7 +254,7 @@ def judge_relations(
     The first case is judged whatever it costs. The ``cell`` counts how many are planned, and how
     many are judged.
     """
-    if "relations" not in plan.checks:
+    if "relations" not in plan.checks or plan.only_suites:
         return
     cases = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
     budget = _budget(implementation, plan, RELATIONS_SHARE, warm=True)

@@ -35,6 +35,8 @@ class Plan:
     """Further dtypes that some of the implementations declare."""
     checks: tuple[str, ...]
     suites: tuple[str, ...]
+    only_suites: bool
+    """Whether no case besides those of the suites is judged."""
     examples: int
     seconds: float
     """The reckoned time that the calls of a cell may take (`running.budget`)."""
@@ -68,8 +70,19 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         raise ConformanceError(unknown("tier", selection.tier, spec.tiers))
     tier = spec.tiers[selection.tier]
     _check_known(implementations, known)
-    suites = several(tier.suites if selection.suites is None else selection.suites)
+    only = selection.only_suites
+    default = spec.own if only else tier.suites
+    suites = several(default if selection.suites is None else selection.suites)
     suites = tuple(dict.fromkeys(suites))
+    if only and not suites:
+        raise ConformanceError(
+            "only suites are to be judged, and there is none; choose some with --suite, or a spec "
+            "file with cases of its own with --spec"
+        )
+    if only and selection.examples:
+        raise ConformanceError(
+            f"examples={selection.examples}, and only suites are to be judged; choose one of them"
+        )
     for name in suites:
         spec.suite(name)
     dtypes = _choose("dtype", selection.dtypes, spec.ranges.dtypes, DTYPES)
@@ -80,6 +93,7 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         if any(dtype in implementation.dtypes for implementation in implementations)
     )
     examples = tier.examples if selection.examples is None else selection.examples
+    examples = 0 if only else examples
     check_whole("examples", examples, 0, MOST_EXAMPLES)
     if examples * EXAMPLE_BYTES > memory():
         raise ConformanceError(
@@ -109,7 +123,8 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         claimed=claimed,
         checks=checks,
         suites=suites,
-        layers=tier.layers if selection.suites is None else (),
+        only_suites=only,
+        layers=tier.layers if selection.suites is None and not only else (),
         shapes=tier.shapes * examples // max(1, tier.examples),
         examples=examples,
         seconds=seconds_of_cell(tier, cells) if selection.seconds is None else selection.seconds,

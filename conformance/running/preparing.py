@@ -35,6 +35,8 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
 
             cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
         further = derived(operator, dims, floats, claimed, cases, count)
+        if plan.only_suites:
+            further = []
         checks = {*plan.checks, *(("result",) if _EVERY_CALL & {*plan.checks} else ())}
         checked = [case for case in _interleaved(cases, further) if case.check in checks]
         return [case for case in checked if case.dtype in (*plan.dtypes, *plan.claimed)]
@@ -45,7 +47,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         dims=dims,
         dtypes=(plan.dtypes, plan.claimed),
         checks=plan.checks,
-        suites=plan.suites,
+        suites=(plan.suites, plan.only_suites),
         examples=plan.examples,
         seed=plan.seed,
     )
@@ -65,6 +67,37 @@ def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> lis
         for case in entry.expand(dtypes)
     ]
     return [gradient.derived(case) for case in cases] if gradient else cases
+
+
+def names_of_cases(plan: Plan, operator: str, dims: int) -> dict[Case, str]:
+    """Return what the cases of the user's own suites are called, by `plainly`."""
+    gradient, names = GRADIENTS.get(operator), own_names(plan)
+    source = gradient.forward.name if gradient else operator
+    entries = [
+        entry
+        for suite in plan.spec.own
+        for entry in plan.spec.suite(suite).cases
+        if suite in plan.suites and (entry.case.operator, entry.case.dims) == (source, dims)
+    ]
+    return {
+        plainly(gradient.derived(entry.case) if gradient else entry.case): names[entry.name]
+        for entry in entries
+    }
+
+
+def own_names(plan: Plan) -> dict[str, str]:
+    """Return what the cases of the user's own suites are called in messages, by name."""
+    return {
+        entry.name: f"case '{entry.name}' of suite '{suite}'"
+        for suite in plan.spec.own
+        for entry in plan.spec.suite(suite).cases
+        if suite in plan.suites
+    }
+
+
+def plainly(case: Case) -> Case:
+    """Return the case that has its shapes and parameters, whatever its data, dtype and memory."""
+    return case.replace(dtype="float32", data="integers", seed=0, memory="contiguous", invalid="")
 
 
 def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:

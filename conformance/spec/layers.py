@@ -41,17 +41,31 @@ class Layer:
 
 
 def known(spec: Spec) -> tuple[Layer, ...]:
-    """Return every layer that has a name."""
-    return tuple(Layer(entry.name, entry.case) for entry in spec.suite(SUITE).cases)
+    """Return every layer that has a name: first those of the user's own suites, then networks'.
+
+    Where two have one name, the later one is called by that of its suite as well: ``mine/conv1``.
+    """
+    return tuple(_named(spec, (*spec.own, SUITE)).values())
+
+
+def _named(spec: Spec, suites: Iterable[str]) -> dict[str, Layer]:
+    layers: dict[str, Layer] = {}
+    for suite in dict.fromkeys(suites):
+        for entry in spec.suite(suite).cases:
+            if entry.case.x[0] and entry.case.operator in TIMED:
+                name = f"{suite}/{entry.name}" if entry.name in layers else entry.name
+                layers[name] = Layer(name, entry.case)
+    return layers
 
 
 def choose(names: Iterable[str] | None, spec: Spec, *, dtype: str, seed: int) -> tuple[Layer, ...]:
     """Return the layers that ``names`` lists: names, globs such as resnet50/*, or case ids.
 
-    They get whole-number data from ``seed``, and ``dtype`` unless a case id has another. None is a
-    handful of small layers. Raises `ConformanceError` for a name that matches no layer.
+    They get whole-number data from ``seed``, and ``dtype`` unless a case id has another. None is
+    the layers of the user's own suites, or a handful of small ones where there are none. Raises
+    `ConformanceError` for a name that matches no layer.
     """
-    patterns = DEFAULT if names is None else tuple(names)
+    patterns = (*_named(spec, spec.own),) or DEFAULT if names is None else tuple(names)
     named = any(":" not in pattern for pattern in patterns)
     layers = {layer.name: layer for layer in known(spec)} if named else {}
     chosen: dict[str, Layer] = {}

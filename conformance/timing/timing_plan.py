@@ -6,8 +6,8 @@ import itertools
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from conformance.dtypes import FLOATS, numpy_dtype
-from conformance.errors import ConformanceError
+from conformance.dtypes import FLOATS, meant_dtype, numpy_dtype
+from conformance.errors import ConformanceError, did_you_mean
 from conformance.registration.implementation import Implementation
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import find
@@ -80,7 +80,8 @@ def resolve(selection: TimingSelection) -> TimingPlan:
     check_seconds(selection.seconds)
     dtype = selection.dtype
     if dtype not in FLOATS:
-        raise ConformanceError(f"dtype '{dtype}' cannot be timed; choose {', '.join(FLOATS)}")
+        hint = did_you_mean(dtype, FLOATS, meant_dtype(dtype))
+        raise ConformanceError(f"dtype '{dtype}' cannot be timed; {hint}choose {', '.join(FLOATS)}")
     numpy_dtype(dtype)  # raises where its package is missing
     spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
     implementations = choose_implementations(selection.implementations, loaded)
