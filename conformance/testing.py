@@ -8,6 +8,11 @@
     def test_my_conv(implementation, check):
         check(implementation)
 
+What is expected to fail is declared by requirement, for all implementations, or by a function of
+one: then these items are expected failures (xfail), and any other requirement still fails them::
+
+    @parametrize_with_checks([my_conv], expected_failed_checks={"REJECT-3": "its caller checks"})
+
 Items are named ``my-conv-conv2d-float32``, ``my-conv-max_pool1d-float64``, ..., so that
 ``-k conv2d`` selects an operator and ``-k float64`` a dtype.
 """
@@ -16,29 +21,35 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
-from conformance.judging import UNSUPPORTED, Prepared, Verdict, judge_each
-from conformance.known.difference import KnownDifference
+from conformance.judging import UNSUPPORTED, Prepared, judge_each
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find
-from conformance.requirements import CHECKS, SEVERITIES, by_severity
+from conformance.requirements import CHECKS, SEVERITIES, by_severity, requirement
 from conformance.runfile.asked import too_few
 from conformance.runfile.words import INCONCLUSIVE
 from conformance.running.causes import Violation, shrink_to_violations
 from conformance.running.cell import Cell
 from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan, resolve
-from conformance.running.preparing import prepare_block
+from conformance.running.preparing import names_of_cases, plainly, prepare_block
 from conformance.running.selection import OneOrMore, Selection
 from conformance.running.supported import for_cell
+from conformance.spec import Spec
+
+ExpectedFailures: TypeAlias = (
+    Mapping[str, str] | Callable[[Implementation], Mapping[str, str] | None] | None
+)
+"""The reasons of the requirements that are expected to fail, or a function that returns them."""
 
 _SHOWN = 8
 """The number of violations that the message of a failed check shows."""
@@ -53,6 +64,7 @@ class Check:
     dtype: str
     plan: Plan
     isolate: bool = False
+    expected: Expected | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +76,19 @@ class Check:
 
         A case that the implementation does not support is passed over. If it supports no case, the
         test is skipped. If it supports so few that they prove nothing, AssertionError is raised.
+        The test is an expected failure if all that fails is expected to.
         """
+        __tracebackhide__ = True  # what failed is in the message, and not in the suite's frames
+        try:
+            problem = self._problem_of(implementation)
+        except ConformanceError as error:
+            raise error.with_traceback(None) from None
+        if problem:
+            raise AssertionError(problem)
+
+    def _problem_of(self, implementation: object) -> str:
+        """Return what is wrong with ``implementation``, "" for nothing; skip or xfail the test."""
+        __tracebackhide__ = True
         implementation = isolated(find(implementation), self.isolate, Limits())
         if not implementation.installed:
             _skip(f"{implementation.name}: {implementation.hint}")
@@ -80,8 +104,26 @@ class Check:
             verdicts = [verdict for verdict, _ in judge_each(implementation, cases)]
         subject = Subject.of(implementation, {})
         new, known = subject.separate_known(verdict for verdict in verdicts if verdict.failed)
+        expected = self.expected or Expected(implementation.name, {})
+        expected.left.discard(self.name)
         if new:  # `convformance run` reports the known ones
-            raise AssertionError(_explain(implementation, new, len(verdicts), subject.entries))
+            names = names_of_cases(self.plan, self.operator, self.dims)
+            violations = list(
+                shrink_to_violations(
+                    implementation,
+                    new,
+                    subject.entries,
+                    name_of=lambda case: names.get(plainly(case), ""),
+                )
+            )
+            failed = expected.failing(violations)
+            unexpected = [v for v in violations if v.requirement not in failed]
+            head = f"{implementation.name} fails {len(new)} of {len(verdicts)} cases"
+            if not unexpected and not expected.stale:
+                _xfail("; ".join(f"{number}: {reason}" for number, reason in failed.items()))
+            return "\n".join((head, *_explain(unexpected or violations, failed), *expected.stale))
+        if expected.stale:
+            return "\n".join(expected.stale)
         valid = [verdict for verdict in verdicts if not verdict.case.invalid]
         if all(verdict.status == UNSUPPORTED for verdict in valid):
             reason = caller_of(implementation).given_up_because or "no case to judge"
@@ -91,11 +133,38 @@ class Check:
         for p, verdict in zip(cases, verdicts, strict=False):
             exact = p.reference.exact
             cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
-        if cell.verdict == INCONCLUSIVE:
-            raise AssertionError(_too_little(cell))
+        return _too_little(cell) if cell.verdict == INCONCLUSIVE else ""
 
     def __repr__(self) -> str:
         return f"<Check {self.name}>"
+
+
+@dataclass(slots=True)
+class Expected:
+    """What is expected to fail in the items of one implementation, and what did."""
+
+    implementation: str
+    reasons: Mapping[str, str]
+    """The reason of each requirement."""
+    left: set[str] = field(default_factory=set)
+    """The names of the items that have not run."""
+    failed: set[str] = field(default_factory=set)
+
+    def failing(self, violations: Sequence[Violation]) -> dict[str, str]:
+        """Note and return the expected requirements among the violated ones, with their reasons."""
+        violated = {violation.requirement for violation in violations}
+        self.failed |= violated & {*self.reasons}
+        return {number: reason for number, reason in self.reasons.items() if number in violated}
+
+    @property
+    def stale(self) -> list[str]:
+        """What to say of the requirements that failed in no item, once all items have run."""
+        gone = [] if self.left else [number for number in self.reasons if number not in self.failed]
+        return [
+            f"{self.implementation}: {number} is expected to fail ({self.reasons[number]}), and "
+            f"fails in no item any more; take it out of expected_failed_checks"
+            for number in gone
+        ]
 
 
 def checks(
@@ -106,15 +175,24 @@ def checks(
     suites: OneOrMore[str] = ("edge",),
     dtypes: OneOrMore[str] | None = None,
     isolate: bool = False,
+    spec: Spec | str | Path | None = None,
+    expected_failed_checks: ExpectedFailures = None,
 ) -> tuple[Check, ...]:
     """Return the checks of the operators that ``implementation`` has.
 
     For each operator and dimension, ``examples`` cases are generated from ``seed``, in addition to
-    ``suites``. With ``isolate`` calls are made in a worker process, which imports the
-    implementation's module.
-    Raises `ConformanceError` for a dtype or suite that does not exist.
+    ``suites``, which may be those of a file ``spec``. With ``isolate`` calls are made in a worker
+    process, which imports the implementation's module. ``expected_failed_checks`` are requirements
+    that are expected to fail, each with its reason, or a function that returns them for an
+    implementation: one that fails in no item is told by the last item.
+    Raises `ConformanceError` for a dtype, suite or requirement that does not exist.
     """
     implementation = find(implementation)
+    reasons = expected_failed_checks
+    reasons = reasons(implementation) if callable(reasons) else reasons
+    expected = Expected(implementation.name, dict(reasons or {}))
+    for number in expected.reasons:
+        requirement(number)  # raises if it is unknown
     selection = Selection(
         operators=implementation.operators,
         dtypes=implementation.dtypes if dtypes is None else dtypes,
@@ -123,15 +201,18 @@ def checks(
         examples=examples,
         seconds=math.inf,
         seed=seed,
+        spec=spec,
     )
     plan = resolve(selection, [implementation])
-    return tuple(
-        Check(operator, dims, dtype, plan, isolate)
+    made = tuple(
+        Check(operator, dims, dtype, plan, isolate, expected)
         for operator in plan.operators
         for dims in plan.dims
         for dtype in implementation.dtypes
         if dtype in plan.dtypes
     )
+    expected.left |= {check.name for check in made}
+    return made
 
 
 def parametrize_with_checks(
@@ -142,6 +223,8 @@ def parametrize_with_checks(
     suites: OneOrMore[str] = ("edge",),
     dtypes: OneOrMore[str] | None = None,
     isolate: bool = False,
+    spec: Spec | str | Path | None = None,
+    expected_failed_checks: ExpectedFailures = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Parametrize a test with arguments ``implementation`` and ``check``, one item for each check.
 
@@ -164,6 +247,8 @@ def parametrize_with_checks(
             suites=suites,
             dtypes=dtypes,
             isolate=isolate,
+            spec=spec,
+            expected_failed_checks=expected_failed_checks,
         )
     ]
     return pytest.mark.parametrize(("implementation", "check"), items)
@@ -174,7 +259,8 @@ _blocks: dict[tuple[Any, ...], list[Prepared]] = {}
 
 def _block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
     """Return the prepared cases of a block, which the checks of its dtypes share."""
-    key = (operator, dims, plan.dtypes, plan.suites, plan.examples, plan.seed)
+    digest = plan.spec.digest
+    key = (operator, dims, plan.dtypes, plan.suites, plan.examples, plan.seed, digest)
     if key not in _blocks:
         _blocks.clear()  # items come operator by operator, so one block is enough
         _blocks[key] = prepare_block(plan, operator, dims)
@@ -191,14 +277,10 @@ def _too_little(cell: Cell) -> str:
     return f"{text}, or see why these were not compared: {', '.join(few)}" if few else text
 
 
-def _explain(
-    implementation: Implementation,
-    failures: list[Verdict],
-    total: int,
-    known: Sequence[KnownDifference],
-) -> str:
-    text = [f"{implementation.name} fails {len(failures)} of {total} cases"]
-    violations = sorted(shrink_to_violations(implementation, failures, known), key=_order)
+def _explain(violations: Iterable[Violation], expected: Iterable[str]) -> list[str]:
+    """Return the lines that show each violation, the worst first."""
+    text = [f"expected to fail, and not shown: {', '.join(expected)}"] if expected else []
+    violations = sorted(violations, key=_order)
     rejections = [v for v in violations if v.severity == SEVERITIES[-1]]
     others = [v for v in violations if v.severity != SEVERITIES[-1]]
     for violation in others[:_SHOWN]:
@@ -214,7 +296,7 @@ def _explain(
             *_by_requirement(rejections),
             *_reproducer(rejections[0]),
         ]
-    return "\n".join(text)
+    return text
 
 
 def _order(violation: Violation) -> tuple[Any, ...]:
@@ -225,10 +307,10 @@ def _order(violation: Violation) -> tuple[Any, ...]:
 
 def _by_requirement(rejections: Sequence[Violation]) -> Iterator[str]:
     """Yield a line for each requirement on invalid calls, with the mistakes that are accepted."""
-    for requirement in dict.fromkeys(v.requirement for v in rejections):
-        same = [v for v in rejections if v.requirement == requirement]
+    for number in dict.fromkeys(v.requirement for v in rejections):
+        same = [v for v in rejections if v.requirement == number]
         mistakes = ", ".join(dict.fromkeys(v.case.invalid for v in same))
-        yield f"  {requirement} (cases: {sum(v.count for v in same)}): {mistakes}"
+        yield f"  {number} (cases: {sum(v.count for v in same)}): {mistakes}"
 
 
 def _reproducer(violation: Violation) -> list[str]:
@@ -236,6 +318,14 @@ def _reproducer(violation: Violation) -> list[str]:
 
 
 def _skip(reason: str) -> None:
+    __tracebackhide__ = True
     import pytest
 
     pytest.skip(reason)
+
+
+def _xfail(reason: str) -> None:
+    __tracebackhide__ = True
+    import pytest
+
+    pytest.xfail(reason)  # which does nothing with --runxfail

@@ -205,3 +205,122 @@ def test_an_item_that_compared_too_little_does_not_pass(pytester: pytest.Pyteste
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*few: nothing was proved: * cases were compared*"])
+
+
+# --- what a failure shows -------------------------------------------------------------------------
+
+
+def test_a_failure_shows_the_line_of_the_test_and_no_frame_of_the_suite(
+    pytester: pytest.Pytester,
+) -> None:
+    result = run(pytester, "framed", BROKEN, "-k", "conv1d")
+
+    text = result.stdout.str()
+    assert ">       check(implementation)" in text
+    assert "conformance/" not in text
+    assert "Traceback" not in text
+
+
+def test_a_mistake_of_the_user_shows_no_frame_of_the_suite(pytester: pytest.Pytester) -> None:
+    body = f"{RIGHT}\n\nconv_ = conv"
+    pytester.makepyfile(
+        SUITE.format(name="mistaken", body=body).replace(
+            'dtypes=("float32",)', 'dtypes=("float32",), supports=lambda case: 1 / 0'
+        )
+    )
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-k", "conv1d")
+
+    assert "supports= raised ZeroDivisionError" in result.stdout.str()
+    assert "conformance/" not in result.stdout.str()
+
+
+def test_a_skipped_item_is_told_by_the_line_of_the_test(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "skipping", 'raise Unsupported("no time")', "-rs")
+
+    result.stdout.fnmatch_lines(["SKIPPED*test_a_skipped_item*.py:*: skipping: no time"])
+
+
+# --- expected failures ----------------------------------------------------------------------------
+
+EXPECTS = "suites=(), expected_failed_checks="
+TWICE = f"{RIGHT} + (max(dilation) > 1) * (max(stride) == 1) + 7 * (max(stride) > 1)"
+
+
+def expecting(
+    pytester: pytest.Pytester, name: str, body: str, expected: str, *options: str
+) -> pytest.RunResult:
+    text = SUITE.format(name=name, body=body).replace("suites=()", EXPECTS + expected)
+    pytester.makepyfile(text.replace("examples=5", "examples=20"))
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
+
+
+def test_what_is_expected_to_fail_is_an_expected_failure(pytester: pytest.Pytester) -> None:
+    result = expecting(pytester, "expected", BROKEN, '{"CONV-5": "no dilation yet"}', "-rx")
+
+    result.assert_outcomes(xfailed=3)
+    result.stdout.fnmatch_lines(["XFAIL*expected-conv1d-float32*CONV-5: no dilation yet"])
+
+
+def test_expected_failures_may_depend_on_the_implementation(pytester: pytest.Pytester) -> None:
+    told = "lambda one: {'CONV-5': 'not yet'} if one.name == 'of-one' else None"
+
+    expecting(pytester, "of-one", BROKEN, told).assert_outcomes(xfailed=3)
+
+
+def test_expected_failures_of_another_implementation_do_not_count(
+    pytester: pytest.Pytester,
+) -> None:
+    told = "lambda one: {'CONV-5': 'not yet'} if one.name == 'nobody' else None"
+
+    expecting(pytester, "of-another", BROKEN, told).assert_outcomes(failed=3)
+
+
+def test_another_requirement_still_fails_the_item(pytester: pytest.Pytester) -> None:
+    result = expecting(pytester, "twice", TWICE, '{"CONV-5": "not yet"}', "-k", "conv1d")
+
+    result.assert_outcomes(failed=1, deselected=2)
+    text = result.stdout.str()
+    assert "CONV-4 (cases: " in text
+    assert "CONV-5 (cases: " not in text
+    assert "expected to fail, and not shown: CONV-5" in text
+
+
+def test_what_no_longer_fails_is_told_by_the_last_item(pytester: pytest.Pytester) -> None:
+    result = expecting(pytester, "mended", RIGHT, '{"CONV-5": "not yet"}')
+
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*mended: CONV-5 is expected to fail (not yet), and fails in no item any more;*"]
+    )
+
+
+def test_what_was_not_asked_is_not_said_to_be_mended(pytester: pytest.Pytester) -> None:
+    result = expecting(pytester, "partly", RIGHT, '{"CONV-5": "not yet"}', "-k", "conv2d")
+
+    result.assert_outcomes(passed=1, deselected=2)
+
+
+def test_with_runxfail_expected_failures_are_failures(pytester: pytest.Pytester) -> None:
+    result = expecting(pytester, "shown", BROKEN, '{"CONV-5": "no"}', "--runxfail", "-k", "conv1d")
+
+    result.assert_outcomes(failed=1, deselected=2)
+    result.stdout.fnmatch_lines(["*CONV-5 (cases: *"])
+
+
+def test_an_unknown_requirement_cannot_be_expected_to_fail() -> None:
+    one = implementation("unknowing")
+
+    with pytest.raises(ConformanceError, match="requirement 'conv-5' is unknown; did you mean CON"):
+        checks(one, expected_failed_checks={"conv-5": "not yet"})
+
+
+def test_a_suite_of_ones_own_is_named_by_its_cases(pytester: pytest.Pytester) -> None:
+    case = """[[case]]\nname = "first-layer"\noperator = "conv"\nx = [1, 1, 9]\nw = [1, 1, 3]
+dilation = [2]\n"""
+    pytester.makefile(".toml", mine=case)
+    text = SUITE.format(name="named", body=BROKEN)
+    text = text.replace("examples=5, suites=()", 'examples=0, suites="spec", spec="mine.toml"')
+    pytester.makepyfile(text)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-k", "conv1d")
+
+    result.stdout.fnmatch_lines(["*CONV-5*found by case 'first-layer' of suite 'spec':*"])

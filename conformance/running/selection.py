@@ -69,8 +69,8 @@ class Selection:
     """Curated suites; None means those of the tier, and its layers of networks."""
     only_suites: bool = False
     """Whether the cases of the suites are all that is judged: nothing is generated or derived from
-    them, and no invalid call, history, relation or convention is asked. ``suites`` None then means those of
-    the spec file."""
+    them, and no invalid call, history, relation or convention is asked. ``suites`` None then means
+    those of the spec file."""
     examples: int | None = None
     """How many cases are generated for an operator and dimension; a third for a gradient."""
     seconds: float | None = None
