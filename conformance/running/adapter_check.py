@@ -110,6 +110,9 @@ def first_sign_of_wrong_adapter(
 def violation(implementation: Implementation, verdict: Verdict) -> Violation:
     """Return the violation that reports a wrong adapter: whose mistake it is, and what shows it."""
     case, name, package = verdict.case, implementation.name, implementation.package
+    wrong = f"is wrong: {case.operator} differs even in one of the simplest cases"
+    if "ImportError: " in verdict.message or "ModuleNotFoundError: " in verdict.message:
+        wrong = f"cannot import what it needs with {implementation.environment}"
     return Violation(
         requirement=verdict.requirement or "RESULT-1",
         status=ADAPTER_WRONG,
@@ -118,9 +121,8 @@ def violation(implementation: Implementation, verdict: Verdict) -> Violation:
         found=case,
         count=1,
         message=(
-            f"the adapter {name} is wrong: {case.operator} differs even in one of the simplest "
-            f"cases, so that no other is judged and nothing is said of {package}; "
-            f"{verdict.message}"
+            f"the adapter {name} {wrong}, so that no other is judged and nothing is said of "
+            f"{package}; {verdict.message}"
         ),
         replay=replay_command(implementation, case),
         script=script_of(implementation, case, verdict),

@@ -46,14 +46,14 @@ class Violation:
     """How bad it is: one of `conformance.requirements.SEVERITIES`."""
     case: Case
     found: Case
-    named: str
-    """The names of the user's own cases that show it: case 'conv1' of suite 'mine'."""
     count: int
     message: str
     script: str
     engine_script: str
     """The case as a script of at most ten lines that needs the engine alone; may be empty."""
     replay: str
+    named: str = ""
+    """The names of the user's own cases that show it: case 'conv1' of suite 'mine'."""
 
 
 def shrink_to_violations(

@@ -209,8 +209,8 @@ def judge_histories(
         for p in prepared
         if p.case.check == "result" and p.case.x[0] and implementation.gap(p.case) is None
     ]
-    asked = {"repeat", "purity", "reject", "declare"} & {*plan.checks}
-    if not asked or not ordinary or plan.only_suites:
+    concerned = {"repeat", "purity", "reject", "declare"} & {*plan.checks}
+    if not concerned or not ordinary or plan.only_suites:
         return
     budget = _budget(implementation, plan, HISTORIES_SHARE)
     planned = list(histories_of(ordinary))
