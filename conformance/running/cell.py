@@ -110,9 +110,7 @@ class Cell:
             return VIOLATES
         if self.unsupported and not (self.nonzero or self.known):  # only invalid calls compared
             return UNSUPPORTED
-        least = max(
-            1, min(MIN_COMPARED, self.planned)
-        )  # one's own suite may be small
+        least = max(1, min(MIN_COMPARED, self.planned))  # one's own suite may be small
         if not self.known and self.nonzero < max(least, MIN_NONZERO * self.compared):
             return INCONCLUSIVE
         if not asked.enough(self.counts):

@@ -55,7 +55,9 @@ class CellJudge:
         self.fatal = subject.fatal_cases(p.case for _, p in cases)
         shared = [p.case for _, p in cases]
         self.shared = shared
-        self.implementation, own = for_cell(self.implementation, shared, cached=plan.cache)
+        own: list[Prepared] = []
+        if not plan.only_suites:
+            self.implementation, own = for_cell(self.implementation, shared, cached=plan.cache)
         self.called: list[tuple[int | None, Prepared]] = [
             (position, p)
             for position, p in (*cases, *((None, p) for p in own))
@@ -133,7 +135,7 @@ class CellJudge:
         """Judge cases of its own of an implementation that declines some where it is called."""
         implementation = self.implementation
         given_up = caller_of(implementation).given_up_because is not None
-        if all(self.answered.values()) or given_up or self.cell.stopped:
+        if all(self.answered.values()) or given_up or self.cell.stopped or self.plan.only_suites:
             return
         accepts = Accepting(implementation, self.answered, _budget(implementation, self.plan))
         self.implementation, own = for_cell(
