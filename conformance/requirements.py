@@ -96,6 +96,19 @@ def _read(heading: str, text: str, line: int) -> Requirement:
     return Requirement(id, title, "convention", text, convention, names, defaults[0])
 
 
+_ACCEPTED = {
+    ("pool_padding", "accept"): [f"padding-beyond-half{end}" for end in ("", "-last", "-both")],
+    ("mixed_dtypes", "promote"): [
+        f"{name}-{kind}" for name in ("w", "bias", "x") for kind in ("wider", "narrower", "integer")
+    ],
+    ("zero_channels", "empty_sum"): ["no-channels"],
+}
+ACCEPTED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {mistake: chosen for chosen, mistakes in _ACCEPTED.items() for mistake in mistakes}
+)
+"""The mistakes (`conformance.cases.invalid`) that are none under a convention, by their names: the
+convention, and the alternative that makes it a valid call."""
+
 CHECKS = (
     "result",
     "purity",

@@ -22,7 +22,7 @@ from conformance.dtypes import DTYPES, FLOATS
 from conformance.errors import CaseError
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS
 from conformance.registration.registry import get
-from conformance.requirements import conventions, requirements
+from conformance.requirements import ACCEPTED, conventions, requirements
 from conformance.signatures import SIGNATURES
 
 NUMPY = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
@@ -250,6 +250,10 @@ def test_every_parameter_of_every_operator_is_made_invalid() -> None:
     }
 
     assert set() == parameters - changed
+
+
+def test_every_mistake_that_a_convention_accepts_is_there() -> None:
+    assert {*ACCEPTED} == {mistake.name for mistake in MISTAKES.values() if mistake.convention}
 
 
 def test_conventions_are_those_of_the_requirement() -> None:

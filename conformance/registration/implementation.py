@@ -15,6 +15,7 @@ from conformance.errors import RegistrationError
 from conformance.registration import entry_points
 from conformance.registration.declarations import Declarations
 from conformance.registration.place import Place
+from conformance.requirements import ACCEPTED
 from conformance.runfile.words import UNCHECKED
 from conformance.signatures import SIGNATURES
 
@@ -179,12 +180,8 @@ class Implementation(Declarations):
 
     def accepts(self, mistake: str) -> bool:
         """Whether a declared convention makes a call with this mistake a valid one."""
-        if not self.conventions:
-            return False
-        from conformance.cases.invalid import MISTAKES  # loads NumPy, which `list` does without
-
-        convention, alternative = MISTAKES[mistake].convention or ("", "")
-        return self.conventions.get(convention) == alternative
+        convention, alternative = ACCEPTED.get(mistake, ("", ""))
+        return bool(convention) and self.conventions.get(convention) == alternative
 
     def gap(self, case: Case) -> str | None:
         """The declared reason why it does not compute ``case``, or None where it does.

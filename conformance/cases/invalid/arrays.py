@@ -52,8 +52,7 @@ def _empty() -> Iterator[Mistake]:
     rule = "REJECT-15", "a weight without output channels"
     yield Mistake("w-without-outputs", *rule, ("conv", "conv_transpose"), _without_outputs)
     rule = "REJECT-21", "no input channels"
-    convention = ("zero_channels", "empty_sum")
-    yield Mistake("no-channels", *rule, _FORWARD, _without_channels, convention)
+    yield Mistake("no-channels", *rule, _FORWARD, _without_channels)
 
 
 def _channels() -> Iterator[Mistake]:
@@ -125,7 +124,6 @@ def _dtypes() -> Iterator[Mistake]:
                 # x is wrong beside grad only: alone it differs from nothing, beside w it is w.
                 operators=having(name, *(("grad",) if name == "x" else ())),
                 change=partial(_converted, name, table),
-                convention=("mixed_dtypes", "promote"),
             )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from conformance.calling import Array, Inputs
 from conformance.case import Case
+from conformance.requirements import ACCEPTED
 from conformance.signatures import SIGNATURES
 
 Parameters: TypeAlias = Mapping[str, Any]
@@ -34,8 +35,11 @@ class Mistake:
     operators: tuple[str, ...]
     """The operators that have the arguments for it."""
     change: Change
-    convention: tuple[str, str] | None = None
-    """A convention and its alternative; an implementation that declares it may accept the call."""
+
+    @property
+    def convention(self) -> tuple[str, str] | None:
+        """A convention and its alternative; an implementation that declares it accepts the call."""
+        return ACCEPTED.get(self.name)
 
     def changes(self, case: Case, inputs: Inputs, parameters: Parameters) -> Arguments | None:
         """Return the changed arguments by name, or None if it does not apply to ``case``."""

@@ -14,6 +14,7 @@ from conformance.calling import Array
 from conformance.case import Case
 from conformance.cases.invalid.mistake import Arguments, Mistake, having, resized
 from conformance.operators import GRADIENTS, OPERATORS
+from conformance.requirements import ACCEPTED
 
 Value: TypeAlias = Callable[[Case, int, Any], Any]
 """A function from the case, the spatial axis and the valid entry to the invalid entry."""
@@ -80,7 +81,6 @@ def _out_of_range() -> Iterator[Mistake]:
         operators=having("kernel", "padding"),
         applies=lambda case, axis: case.dilation[axis] == 1,
         suffixes=ends,
-        convention=("pool_padding", "accept"),
     )
 
 
@@ -163,12 +163,14 @@ def _padding(
     suffixes: Sequence[str] = ("", "-last"),
     operators: tuple[str, ...] = having("padding"),
     applies: Applies = lambda case, axis: True,
-    convention: tuple[str, str] | None = None,
 ) -> Iterator[Mistake]:
     """Yield mistakes of the padding before the first axis, after the last, or on both sides."""
     for suffix in suffixes:
+        name = f"padding-{kind}{suffix}"
 
-        def change(case: Case, a: Arguments, suffix: str = suffix) -> Arguments | None:
+        def change(
+            case: Case, a: Arguments, suffix: str = suffix, name: str = name
+        ) -> Arguments | None:
             axis = case.dims - 1 if suffix else 0
             if not applies(case, axis):
                 return None
@@ -176,14 +178,14 @@ def _padding(
             for end in {"": (0,), "-last": (1,), "-both": (0, 1)}[suffix]:
                 pairs[axis][end] = value(case, axis, pairs[axis][end])
             changed = tuple((before, after) for before, after in pairs)
-            if convention is None or case.operator not in GRADIENTS:
+            if name not in ACCEPTED or case.operator not in GRADIENTS:
                 return {"padding": changed}
             # An implementation that accepts the padding must get the gradient that fits it.
             forward = GRADIENTS[case.operator].forward
             size = forward.output_shape(case.replace(padding=changed))[2 + axis]
             return {"padding": changed, "grad": resized(a["grad"], 2 + axis, size)}
 
-        yield Mistake(f"padding-{kind}{suffix}", *rule, operators, change, convention)
+        yield Mistake(name, *rule, operators, change)
 
 
 def _groups(kind: str, rule: Rule, wrong: Callable[[Any], Any]) -> Mistake:
