@@ -252,6 +252,15 @@ def nan_spread(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
         return y + (x * 0).sum().astype(y.dtype)
 
 
+def zeros_skipped(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
+    with np.errstate(all="ignore"):
+        y = kernels.conv(x, w, bias, **call)
+        wild = (~np.isfinite(x)).astype(x.dtype)
+        met = kernels.conv(wild, (w != 0).astype(w.dtype), None, **call) > 0
+        finite = np.where(np.isfinite(x), x, 0).astype(x.dtype)
+        return np.where(met, y, kernels.conv(finite, w, bias, **call))
+
+
 def large_to_nan(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
     with np.errstate(all="ignore"):
         y = kernels.conv(x, w, bias, **call)
@@ -282,6 +291,7 @@ CONV = "conv1d:float32:x=2,3,7:w=4,3,3:{}"
     [
         (nan_to_zero, "nan@2", "SPECIAL-1"),
         (nan_spread, "nan@2", "SPECIAL-2"),
+        (zeros_skipped, "inf@3", "SPECIAL-4"),
         (large_to_nan, "huge@2", "SPECIAL-2"),
         (large_halved, "huge@2", "RESULT-1"),
         (flushing, "subnormal@2", "SPECIAL-7"),

@@ -21,8 +21,8 @@ _LAYOUT_REQUIREMENTS = {
     "byteswapped": "LAYOUT-7",
 }
 _SPECIAL_REQUIREMENTS = {
-    "nan": ("SPECIAL-1", "SPECIAL-2"),
-    "inf": ("SPECIAL-3", "SPECIAL-2"),
+    "nan": ("SPECIAL-1", "SPECIAL-2", "SPECIAL-4"),
+    "inf": ("SPECIAL-3", "SPECIAL-2", "SPECIAL-4"),
     "zeros": ("SPECIAL-6",),
     "subnormal": ("SPECIAL-7",),
     "huge": ("SPECIAL-2",),

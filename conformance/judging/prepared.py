@@ -32,13 +32,18 @@ class Prepared:
             inputs = make_inputs(case)
             if case.invalid:
                 return cls(case, inputs, Reference(np.empty(0)))
-            operator = OPERATORS[case.operator]
-            if case.data in ("nan", "inf"):
-                return cls(case, inputs, nonfinite.reference(operator, case, inputs))
-            return cls(case, inputs, operator.reference(case, inputs))
+            return cls(case, inputs, reference_of(case, inputs))
 
     def bound(self, accuracy: Accuracy) -> tuple[Array, bool]:
         """Return the allowed error, in the result's shape, and whether bits must be equal."""
         if accuracy not in self._bounds:
             self._bounds[accuracy] = bound(self.case, self.inputs, self.reference, accuracy)
         return self._bounds[accuracy]
+
+
+def reference_of(case: Case, inputs: Inputs) -> Reference:
+    """Return the reference of a valid case for the given arguments."""
+    operator = OPERATORS[case.operator]
+    if case.data in ("nan", "inf"):
+        return nonfinite.reference(operator, case, inputs)
+    return operator.reference(case, inputs)

@@ -28,6 +28,7 @@ from conformance.judging.attribution import (
     special_requirements,
 )
 from conformance.judging.explaining import explained, plain_twin
+from conformance.judging.prepared import reference_of
 from conformance.large.judge import is_large, judge_any
 from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
@@ -136,17 +137,28 @@ def _cited_of_call(implementation: Implementation, verdict: Verdict, prepared: P
         due = special_requirements(case)
         return due[0] if due and case.data not in ("subnormal", "huge") else "DECLARE-1"
     if case.data == "zeros":  # the sign of a zero is to blame only if another sign is right
-        positive = tuple(v + 0 if isinstance(v, np.ndarray) else v for v in prepared.inputs)
-        reference = OPERATORS[case.operator].reference(case, positive)
-        plain, _ = judge_prepared(implementation, Prepared(case, positive, reference))
+        plain, _ = judge_prepared(implementation, _with_zeros_as(prepared, 0))
         if plain.failed:
             return _cited_of_parameter(implementation, plain, case)
     output = judge_prepared(implementation, prepared)[1]
-    if output is not None:
-        cited = explained(prepared, Accuracy.of(implementation), output)
-        if cited is not None:
-            return cited
-    return _cited_of_parameter(implementation, verdict, case)
+    cited = None if output is None else explained(prepared, Accuracy.of(implementation), output)
+    if cited in ("SPECIAL-1", "SPECIAL-3") and OPERATORS[case.operator].has_weight:
+        # Zeros that are skipped are to blame if the call is right where there are none.
+        plain, _ = judge_prepared(implementation, _with_zeros_as(prepared, 1))
+        cited = cited if plain.failed else "SPECIAL-4"
+    return cited or _cited_of_parameter(implementation, verdict, case)
+
+
+def _with_zeros_as(prepared: Prepared, number: int) -> Prepared:
+    """Return a call with a number for the zeros of both signs in its arrays."""
+    case = prepared.case
+    inputs = tuple(
+        np.where(value == 0, value.dtype.type(number), value)
+        if isinstance(value, np.ndarray)
+        else value
+        for value in prepared.inputs
+    )
+    return Prepared(case, inputs, reference_of(case, inputs))
 
 
 def _cited_of_parameter(implementation: Implementation, verdict: Verdict, case: Case) -> str:
