@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 @options.as_json
 def command(plugins: tuple[str, ...], as_json: bool) -> None:
     """List every implementation with version, family and operators. Imports no backend."""
-    from conformance.registration.plugins import load_plugin
     from conformance.registration.registry import broken, implementations
 
-    with options.keep_stdout():
-        for plugin in plugins:
-            load_plugin(plugin)
+    if plugins:
+        # Workers load them, as for a run. Without plugins nothing of that is imported.
+        from conformance.isolation.remote_plugins import load_for
+        from conformance.registration.place import Limits
+
+        with options.keep_stdout():
+            for plugin in plugins:
+                load_for(plugin, None, Limits())
     rows = [
         {
             "name": i.name,

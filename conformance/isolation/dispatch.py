@@ -30,7 +30,7 @@ from conformance.isolation.worker_caller import WorkerCaller, end_spares
 from conformance.registration import entry_points, registry
 from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits, Place
-from conformance.registration.plugins import is_plugin, load_plugin
+from conformance.registration.plugins import load_plugin
 
 _UNKNOWN_WORK = 10**9
 """Multiply-accumulates that are assumed of a call of which only the arguments are known."""
@@ -131,7 +131,7 @@ def to_pool(implementation: Implementation) -> Implementation | Reference:
     place = implementation.place
     if place is not None and not isinstance(implementation.functions, RemoteFunctions):
         return implementation
-    return Reference(implementation.name, implementation.origin, place)
+    return Reference(implementation.name, registry.in_use().file_of(implementation), place)
 
 
 def in_pool(sent: Implementation | Reference) -> Implementation:
@@ -172,11 +172,12 @@ def place_of(implementation: Implementation, limits: Limits) -> Place:
     name, module, origin = implementation.name, implementation.module, implementation.origin
     file = getattr(sys.modules.get(module), "__file__", None)
     is_loaded = bool(file) and Path(str(file)).resolve() == Path(origin)
-    plugin = is_plugin(module) or module == "__main__"
+    loaded_by = registry.in_use().file_of(implementation)
+    plugin = Path(loaded_by) in registry.in_use().plugins() or module == "__main__"
     if module in entry_points.modules() or (is_loaded and not plugin):
         return Place(sys.executable, ("module", module), name, limits)
     if is_loaded:
-        return Place(sys.executable, ("file", origin), name, limits)
+        return Place(sys.executable, ("file", loaded_by), name, limits)
     raise ConformanceError(
         f"implementation '{name}' is registered in {origin}, which a worker process cannot "
         f"load; put it into a file of its own and name that with --plugin"

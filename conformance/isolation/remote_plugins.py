@@ -5,6 +5,7 @@ A file whose import crashes or never ends is one line of error, and not the end 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from conformance.cases.only import Only
 from conformance.errors import PluginError
 from conformance.isolation import AVAILABLE
 from conformance.isolation.dispatch import RemoteFunction, caller_at, place_of
+from conformance.isolation.patience import ending, telling
 from conformance.isolation.process import Ended, Process, StartError
 from conformance.isolation.worker_caller import keep, spare
 from conformance.known.difference import KnownDifference
@@ -61,7 +63,11 @@ def load_for(
 ) -> tuple[Implementation, ...]:
     """Load a plugin where its calls will be made: in a worker, unless ``isolate`` is False."""
     elsewhere = AVAILABLE if isolate is None else isolate
-    return declare_plugin(plugin, limits) if elsewhere else load_plugin(plugin)
+    with telling(f"the import of {plugin}", limits.loading):
+        if elsewhere:
+            return declare_plugin(plugin, limits)
+        with ending("importing it", limits.loading):
+            return load_plugin(plugin)
 
 
 def start_loading(plugins: Iterable[str | Path], isolate: bool | None, limits: Limits) -> None:
@@ -70,7 +76,7 @@ def start_loading(plugins: Iterable[str | Path], isolate: bool | None, limits: L
     A file that is missing is left to `load_for`.
     """
     for path in plugins if AVAILABLE and isolate is not False else ():
-        if Path(path).expanduser().is_file():
+        if os.path.isfile(os.path.expanduser(path)):
             place = _place_of_all(path, limits)
             keep(place, Process(place, None))
 
@@ -87,7 +93,7 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
     """
     file = check_plugin(path)
     registered = registry.in_use()
-    earlier = registered.from_file(file)
+    earlier = registered.from_plugin(file)
     if earlier:
         return earlier
     place = _place_of_all(path, limits)
@@ -103,6 +109,7 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
     new = [_declared(values, replace(place, name=values["name"])) for values in process.declared]
     for implementation in new:
         registered.register_remote(implementation)
+    registered.belong_to_plugin(file, new)
     return tuple(new)
 
 

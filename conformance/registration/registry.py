@@ -10,7 +10,7 @@ use. A test or a notebook has one of its own while it works::
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -39,6 +39,7 @@ class Registry:
         """Start empty; with ``entry_points``, their modules will be loaded."""
         self._implementations: dict[str, Implementation] = {}
         self._broken: dict[str, str] = {}
+        self._plugins: dict[str, Path] = {}
         self._loaded = not entry_points
 
     def copy(self) -> Registry:
@@ -46,6 +47,7 @@ class Registry:
         other = Registry()
         other._implementations |= self.implementations()
         other._broken |= self._broken
+        other._plugins |= self._plugins
         return other
 
     def register(self, new: Implementation) -> Implementation:
@@ -132,6 +134,27 @@ class Registry:
         """Return the implementations that the file ``file`` has registered."""
         registered = self._implementations.values()
         return tuple(i for i in registered if Path(i.origin) == file)
+
+    def from_plugin(self, file: Path) -> tuple[Implementation, ...]:
+        """Return the implementations that the plugin ``file`` has registered, by modules beside it.
+
+        Where it was not loaded as a plugin, they are those of the file itself.
+        """
+        registered = self._implementations.values()
+        own = tuple(i for i in registered if self._plugins.get(i.name) == file)
+        return own or self.from_file(file)
+
+    def belong_to_plugin(self, file: Path, new: Iterable[Implementation]) -> None:
+        """Note that the plugin ``file`` has registered these."""
+        self._plugins |= {implementation.name: file for implementation in new}
+
+    def plugins(self) -> frozenset[Path]:
+        """Return the files of the plugins that have registered something."""
+        return frozenset(self._plugins.values())
+
+    def file_of(self, implementation: Implementation) -> str:
+        """Return the file to load for an implementation: that of its plugin, or its own."""
+        return str(self._plugins.get(implementation.name, implementation.origin))
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:

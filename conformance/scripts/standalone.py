@@ -19,10 +19,10 @@ from conformance.isolation.dispatch import RemoteFunction
 from conformance.isolation.process import ENTRY, packages
 from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
 from conformance.large.judge import is_large
-from conformance.registration import entry_points
+from conformance.registration import entry_points, registry
 from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits
-from conformance.registration.plugins import is_plugin
+from conformance.registration.plugins import NAMED_BY_PATH, folder_of
 from conformance.registration.snippets import plain
 from conformance.signatures import SIGNATURES
 
@@ -126,7 +126,7 @@ def replay_command(implementation: Implementation, case: Case, way: str = "") ->
     if way:
         words += ["--as", way]
     if implementation.module not in entry_points.modules():
-        words += ["--plugin", shlex.quote(implementation.origin)]
+        words += ["--plugin", shlex.quote(registry.in_use().file_of(implementation))]
     if (at := implementation.place) is not None:
         if at.python != sys.executable:
             words += ["--python", shlex.quote(f"{implementation.name}={at.python}")]
@@ -222,17 +222,19 @@ def _imports(implementation: Implementation, operator: str) -> list[str]:
     if isinstance(function, RemoteFunction):
         module, name = function.__module__, function.__name__
     alias = "" if name == operator else f" as {operator}"
-    if not name:
+    if not name or (module.startswith(f"{NAMED_BY_PATH}_") and "." in module):
         own = _name_there(implementation)
         return [*_loading(implementation), f"{operator} = get({own!r}).functions[{operator!r}]"]
     if implementation.module in entry_points.modules():
         return [f"from {module} import {name}{alias}"]
-    if module == implementation.module != file.stem:  # not a name that Python finds it by
-        return ["import runpy", f"{operator} = runpy.run_path({str(file)!r})[{name!r}]"]
-    if not (_in_worker(implementation) or is_plugin(implementation.module)):
+    plugin = Path(registry.in_use().file_of(implementation))
+    if not (_in_worker(implementation) or plugin in registry.in_use().plugins()):
         return [f"from {module} import {name}{alias}"]
-    path = f"sys.path.insert(0, {str(file.parent)!r})"
-    return ["import sys", path, f"from {module} import {name}{alias}"]
+    path = ["import sys", f"sys.path.insert(0, {str(folder_of(plugin))!r})"]
+    if module == implementation.module and file.stem != module.rpartition(".")[2]:
+        # Not a name that Python finds it by.
+        return [*path, "import runpy", f"{operator} = runpy.run_path({str(file)!r})[{name!r}]"]
+    return [*path, f"from {module} import {name}{alias}"]
 
 
 def _name_there(implementation: Implementation) -> str:
@@ -250,7 +252,7 @@ def _loading(implementation: Implementation) -> list[str]:
     if implementation.module in entry_points.modules():
         return [getting]
     plugins = "from conformance.registration.plugins import load_plugin"
-    return [plugins, getting, f"load_plugin({implementation.origin!r})"]
+    return [plugins, getting, f"load_plugin({registry.in_use().file_of(implementation)!r})"]
 
 
 def _interpreter(implementation: Implementation) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from conformance.dtypes import FLOATS, meant_dtype, numpy_dtype
 from conformance.errors import ConformanceError, did_you_mean
+from conformance.isolation.remote_plugins import load_for
 from conformance.registration.implementation import Implementation
-from conformance.registration.plugins import load_plugin
+from conformance.registration.place import Limits
 from conformance.registration.registry import find
 from conformance.running.selection import (
     OneOrMore,
@@ -73,7 +73,11 @@ def resolve(selection: TimingSelection) -> TimingPlan:
 
     Raises `ConformanceError` for an unknown name, and for a number that is out of its range.
     """
-    loaded = list(itertools.chain.from_iterable(map(load_plugin, several(selection.plugins))))
+    loaded = [
+        implementation
+        for plugin in several(selection.plugins)
+        for implementation in load_for(plugin, False, Limits())
+    ]
     for name, (least, most) in LIMITS.items():
         check_whole(name, getattr(selection, name), least, most)
     check_whole("seed", selection.seed, 0)
