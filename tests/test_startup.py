@@ -98,6 +98,20 @@ def test_what_compiles_for_every_shape_is_still_ended(clock: Clock, tmp_path: Pa
     assert clock.now < 2 * budget.STARTUP_SECONDS
 
 
+def test_what_quick_answers_wait_for_is_start_up_until_the_slow_call_tells() -> None:
+    """A worker sends answers together: the quick ones before a call that compiles come with it."""
+    pace = Pace()
+    for _ in range(40):
+        pace.note("conv", 100, 1e-4)
+    pace.wait(3.0 - 1e-4)
+    pace.note("conv", 100, 1e-4)
+
+    assert pace.startup == pytest.approx(3.0, abs=1e-3)
+    pace.wait(0.0 - 3.0)
+    pace.note("conv", 100, 3.0)
+    assert pace.startup == pytest.approx(3.0, abs=1e-3)
+
+
 def test_start_up_is_what_a_call_takes_beyond_the_usual() -> None:
     pace = Pace()
     for seconds in (0.001,) * 20 + (3.0,) + (0.001,) * 20:

@@ -34,6 +34,15 @@ class Pace:
         self._slow: list[tuple[str, int, float]] = []
         """Operator, amount of work and seconds of the slow calls that are not settled."""
         self._times: dict[str, dict[int, _Times]] = {}
+        self._waited = 0.0
+
+    def wait(self, seconds: float) -> None:
+        """Note that an answer came so much later than its call can tell, or (below 0) sooner.
+
+        A worker sends some answers together. They wait for the last of these calls, which may be
+        a slow one, and is noted last.
+        """
+        self._waited = max(0.0, self._waited + seconds)
 
     def note(self, operator: str, work: int, seconds: float) -> None:
         """Note that a call of ``work`` multiply-accumulates took so many seconds."""
@@ -59,7 +68,7 @@ class Pace:
             elif count < _FEW:
                 unknown += seconds
         self._slow = waiting
-        return self._settled + known + min(unknown, PATIENCE)
+        return self._settled + known + min(unknown + self._waited, PATIENCE)
 
     def _usual(self, operator: str, amount: int) -> tuple[int, float]:
         """Return how many calls are comparable, and what the quicker quarter of them takes."""

@@ -153,6 +153,8 @@ class WorkerCaller:
             self._answered += 1
         *observed, printed = plain[1:]
         observation = take_observed(tuple(observed), payload, printed)
+        if self._answered:
+            self.pace.wait(passed - observation.seconds)
         self._slowest = max(self._slowest, observation.seconds)  # of the first call, too
         return observation
 
