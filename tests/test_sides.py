@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,15 @@ import numpy as np
 import pytest
 
 from conformance import Unsupported
+from conformance.case import Case
 from conformance.cli import main
 from conformance.implementations.engines.onnx.model import opset_and_ir_version
 from conformance.isolation.dispatch import close_all
+from conformance.isolation.environments import Environment
+from conformance.judging import Prepared
+from conformance.registration.place import Limits
 from conformance.registration.registry import implementations
+from conformance.scripts.standalone import script
 
 ROOT = Path(__file__).parents[1]
 TINY = ("-o", "conv", "--dims", "1", "--dtype", "float32", "--examples", "20", "--suite", "none")
@@ -161,6 +167,26 @@ def test_the_hint_is_what_an_index_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not installed: pip install torch" == hints["torch"]
     assert "not installed: pip install opencv-python-headless onnx" == hints["opencv"]
     assert f"not installed: pip install {system}" == hints["mlx"]
+
+
+def test_a_release_older_than_its_adapter_is_for_is_told() -> None:
+    opencv = implementations()["opencv"]
+    old = {"python": "3.11.7", "numpy": "1.26.4", "opencv-python-headless": "4.10.0.84"}
+    told = replace(opencv, packages_there=old | {"onnx": "1.23.2"}).outdated
+
+    assert "opencv-python-headless 4.10.0.84, where 5.0 or later is due" == told
+    assert "" == replace(opencv, packages_there=old | {"opencv-python-headless": "5.0.0"}).outdated
+    assert "" == implementations()["im2col"].outdated
+
+
+def test_a_script_finds_there_what_an_entry_point_names_here(folder: Path) -> None:
+    python = interpreter(folder / "old")
+    one = Environment.parse(f"im2col@old={python}").load(Limits())
+    made = script(one, Prepared.of(Case.parse("conv1d:float32:x=1,1,3:w=1,1,2:integers@0")))
+    done = subprocess.run([python, "-c", made], capture_output=True, text=True, check=False)
+
+    assert "" == done.stderr
+    assert done.stdout.endswith("differs by 0.0\n")
 
 
 # --- operator sets --------------------------------------------------------------------------------

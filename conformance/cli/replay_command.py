@@ -87,7 +87,8 @@ def command(
         if not having:
             raise click.UsageError(f"none of the implementations has {prepared.case.operator}")
         for implementation in having:
-            click.echo(f"# {implementation.name}\n{_script(implementation, prepared, None)}")
+            text = _script(implementation, prepared, None)
+            click.echo(text if text.startswith("#!") else f"# {implementation.name}\n{text}")
         return 0
     with options.keep_stdout():
         called = [selection.isolated(implementation) for implementation in judges]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint
 
@@ -33,17 +34,24 @@ def requirements(module: str, extra: str | None) -> dict[str, str]:
 
     It is what to tell pip, without versions, by name in small letters: ``{"mlx": "mlx[cpu]"}``.
     """
+    return {found[1].lower(): found[1] + found[2] for found in _lines_of(module, extra)}
+
+
+def oldest(module: str, extra: str | None) -> dict[str, str]:
+    """Return the oldest release of each package that ``extra`` allows, by name in small letters."""
+    lines = _lines_of(module, extra)
+    return {found[1].lower(): found[3] for found in lines if found[3] is not None}
+
+
+def _lines_of(module: str, extra: str | None) -> Iterator[re.Match[str]]:
     distribution = _distribution_of(module)
-    lines = (distribution.requires if distribution is not None and extra else None) or ()
-    wanted = {}
-    for line in lines:
+    for line in (distribution.requires if distribution is not None and extra else None) or ():
         requirement, _, marker = line.partition(";")
         conditions = dict(_CONDITION.findall(marker))
         here = conditions.get("sys_platform", sys.platform) == sys.platform
-        named = _REQUIREMENT.match(requirement)
-        if named and here and conditions.get("extra") == extra:
-            wanted[named[1].lower()] = named[0]
-    return wanted
+        found = _REQUIREMENT.match(requirement)
+        if found and here and conditions.get("extra") == extra:
+            yield found
 
 
 def _distribution_of(module: str) -> Distribution | None:
@@ -55,5 +63,5 @@ def _distribution_of(module: str) -> Distribution | None:
     return None if entry is None else entry.dist
 
 
-_REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^]]*])?")
+_REQUIREMENT = re.compile(r"([\w.-]+)((?:\[[^]]*])?)(?:\s*\(?>=\s*([\d.]+))?")
 _CONDITION = re.compile(r"(extra|sys_platform) == [\"']([^\"']+)[\"']")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -143,6 +144,16 @@ class Implementation(Declarations):
         return (*self.needs,) if self.package is None else (self.package, *self.needs)
 
     @property
+    def outdated(self) -> str:
+        """What is older than its adapter was written for, "" if nothing is."""
+        oldest = entry_points.oldest(self.module, self.extra)
+        return ", ".join(
+            f"{name} {found}, where {oldest[name.lower()]} or later is due"
+            for name, found in self.packages.items()
+            if _numbers(found) < _numbers(oldest.get(name.lower(), ""))
+        )
+
+    @property
     def packages(self) -> Mapping[str, str]:
         """The versions of Python, NumPy and the distributions that it needs, where it runs."""
         if self.packages_there is not None:
@@ -267,6 +278,10 @@ def names_of(operator: str, function: Function) -> tuple[str, str]:
 def _location(function: object) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)))
 
 
 def _version_of(package: str) -> str | None:

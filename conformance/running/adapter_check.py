@@ -113,6 +113,11 @@ def violation(implementation: Implementation, verdict: Verdict) -> Violation:
     wrong = f"is wrong: {case.operator} differs even in one of the simplest cases"
     if "ImportError: " in verdict.message or "ModuleNotFoundError: " in verdict.message:
         wrong = f"cannot import what it needs with {implementation.environment}"
+    elif implementation.outdated:
+        wrong = (
+            f"is not for {implementation.outdated}: {case.operator} differs even in one of the "
+            f"simplest cases"
+        )
     return Violation(
         requirement=verdict.requirement or "RESULT-1",
         status=ADAPTER_WRONG,

@@ -250,7 +250,9 @@ def _loading(implementation: Implementation) -> list[str]:
     """Return the lines that import ``get``, and make it find an implementation by its name."""
     getting = "from conformance.registration.registry import get"
     if implementation.module in entry_points.modules():
-        return [getting]
+        there = implementation.place is not None and implementation.place.python != sys.executable
+        # No entry point need name it there: to import its module registers it.
+        return [f"import {implementation.module}", getting] if there else [getting]
     plugins = "from conformance.registration.plugins import load_plugin"
     return [plugins, getting, f"load_plugin({registry.in_use().file_of(implementation)!r})"]
 
