@@ -394,6 +394,7 @@ class TestJson:
                     "severity": "values",
                     "case": CASE,
                     "found": CASE,
+                    "named": "",
                     "count": 3,
                     "message": "3 of 6 differ",
                 }
