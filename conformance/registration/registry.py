@@ -98,7 +98,7 @@ class Registry:
             unknown(
                 "implementation",
                 name,
-                by_name,
+                sorted(by_name, key=lambda known: by_name[known].package is not None),
                 own=own,
                 meant=f"--python {name}=/path/to/python" if elsewhere and not own else "",
                 listing="convformance list",
