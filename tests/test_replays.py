@@ -214,3 +214,24 @@ def test_each_printed_command_shows_its_violation(call: Any, folder: Path, kind:
         if kind not in KEEPING or violation.requirement == requirement:
             expected = violation.requirement, violation.message
             assert expected == (shown["requirement"], shown["message"])
+
+
+@pytest.mark.parametrize(("earlier", "expected"), [((), 0), (("--after", "{}"), 1)])
+def test_a_case_can_be_called_after_others(
+    call: Any, folder: Path, earlier: tuple[str, ...], expected: int
+) -> None:
+    body = (
+        "kept['far'] = kept.get('far', False) or max(stride) == 9\n"
+        "    return right(x, w, bias, **call) + (kept['far'] and max(stride) == 1)"
+    )
+    (folder / "mine.py").write_text(CONV.format(body=body, declared=""))
+    plain = "conv1d:float32:x=1,1,9:w=1,1,1:{}integers@0"
+
+    status, replayed = call(
+        *("replay", plain.format(""), "--plugin", "mine.py"),
+        *(text.format(plain.format("stride=9:")) for text in earlier),
+    )
+
+    (shown,) = replayed["results"]
+    assert expected == status
+    assert shown["requirement"] == ("REPEAT-2" if expected else None)

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +22,7 @@ from conformance.checks.repeat import judge_long_histories, judge_short_historie
 from conformance.cli import options
 from conformance.isolation.dispatch import close_all
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
-from conformance.large.judge import Large, is_large, judge_large
+from conformance.large.judge import Large, is_large, judge_any, judge_large
 from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.registration.registry import get, implementations
@@ -54,6 +55,13 @@ _WRITTEN = 1_000_000
     help="Judge as a run did: by a history of calls (such as data), by a relation (RELATE-1), or "
     "by the conventions; default: by the call, then by all of them.",
 )
+@click.option(
+    "--after",
+    "earlier",
+    multiple=True,
+    metavar="CASE_ID",
+    help="Call this case before, in the same process (repeatable).",
+)
 def command(
     case_id: str,
     names: tuple[str, ...],
@@ -61,6 +69,7 @@ def command(
     as_json: bool,
     scripts: bool,
     way: str | None,
+    earlier: tuple[str, ...],
     **chosen: Any,
 ) -> int:
     """Show the verdict, the inputs, the exact result, the bound and each output; print a script.
@@ -71,7 +80,7 @@ def command(
     selection = options.selection(**chosen)
     with options.keep_stdout():
         plugins, elsewhere = selection.load()
-    case = parse_valid(case_id)
+    case, before = parse_valid(case_id), [parse_valid(text) for text in earlier]
     prepared = Large.of(case) if is_large(case) else Prepared.of(case)
     judges = (
         tuple(dict.fromkeys(get(name) for name in names))
@@ -92,7 +101,15 @@ def command(
         return 0
     with options.keep_stdout():
         called = [selection.isolated(implementation) for implementation in judges]
-        results = [(i, *_replay(i, prepared, way)) for i in called]
+        results = []
+        for implementation in called:
+            with np.errstate(all="ignore"):
+                for other in before:
+                    judge_any(implementation, other)
+                output, verdict = _replay(implementation, prepared, way)
+            if before and verdict.failed and not verdict.ended:
+                verdict = replace(verdict, requirement="REPEAT-2")
+            results.append((implementation, output, verdict))
         close_all()
     if as_json:
         click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,20 @@ def large_script(implementation: Implementation, case: Case) -> str:
     return "\n".join(lines) + "\n"
 
 
-def replay_command(implementation: Implementation, case: Case, way: str = "") -> str:
+def replay_command(
+    implementation: Implementation, case: Case, way: str = "", after: Sequence[str] = ()
+) -> str:
     """Return the command that judges ``case`` again; it loads a file that no entry point names.
 
-    ``way`` is how it is judged if not by one call (`conformance.running.causes.way_of`). The case
-    id is quoted even if a POSIX shell does not need it, so that other shells read it, too.
+    ``way`` is how it is judged if not by one call (`conformance.running.causes.way_of`), and
+    ``after`` has the ids of cases that are called before. Case ids are quoted even if a POSIX shell
+    does not need it, so that other shells read them, too.
     """
     words = ["convformance", "replay", f"'{case.id}'", shlex.quote(implementation.name)]
     if way:
         words += ["--as", way]
+    for earlier in after:
+        words += ["--after", f"'{earlier}'"]
     if implementation.module not in entry_points.modules():
         words += ["--plugin", shlex.quote(registry.in_use().file_of(implementation))]
     if (at := implementation.place) is not None:
