@@ -156,7 +156,7 @@ def test_a_plugin_alone_is_judged(
         ({"checks": ["results"]}, "check 'results' is unknown; did you mean result"),
         ({"suites": ["edges"]}, "suite 'edges' is unknown; did you mean edge"),
         ({"tier": "quick"}, "tier 'quick' is unknown; known are "),
-        ({"examples": -1}, "examples=-1; a whole number, 0 or more"),
+        ({"examples": -1}, "examples=-1; a whole number, 0 to 1000000"),
         ({"seconds": 0.0}, "seconds=0.0; a number above 0"),
         ({"seconds": float("nan")}, "seconds=nan; a number above 0"),
     ],
