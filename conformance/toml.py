@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conformance.dtypes import meant_dtype
 from conformance.errors import SpecError, did_you_mean
 
 
@@ -35,9 +36,11 @@ class Table:
             raise self.error(field, f"tables, each written {entry}")
         return value
 
-    def error(self, field: str, allowed: str) -> SpecError:
+    def error(self, field: str, allowed: str, hint: str = "") -> SpecError:
         """Return the error for a field whose value is not allowed."""
-        return self.failure(f"{_name(field)} = {show(self.values.get(field))}; allowed: {allowed}")
+        value = show(self.values.get(field))
+        suggestion = f"; {hint.strip()}" if hint else ""
+        return self.failure(f"{_name(field)} = {value}; allowed: {allowed}{suggestion}")
 
     def failure(self, text: str) -> SpecError:
         """Return an error that names the file and the entry."""
@@ -106,7 +109,11 @@ class Table:
             or not all(isinstance(item, str) and item in allowed for item in value)
         ):
             some = "a list of one or more" if least else "a list"
-            raise self.error(field, f"{some} of {', '.join(map(show, allowed))}")
+            items = value if isinstance(value, list) else [value]
+            wrong = next((item for item in items if item not in allowed), None)
+            meant = meant_dtype(wrong)
+            hint = did_you_mean(wrong, allowed, meant if meant in allowed else "")
+            raise self.error(field, f"{some} of {', '.join(map(show, allowed))}", hint)
         self.different(field)
         return tuple(value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def refusal(path: Path) -> str:
         (
             '[ranges]\ndtypes = ["float23"]',
             '[ranges]: dtypes = ["float23"]; allowed: a list of one or more of "float32", '
-            '"float64", "float16", "bfloat16"',
+            '"float64", "float16", "bfloat16"; did you mean float32?',
         ),
         (
             "[ranges]\ndata = []",
@@ -155,7 +156,8 @@ def refusal(path: Path) -> str:
         ),
         (
             '[tiers.full]\nsuites = ["edges"]',
-            '[tiers.full]: suites = ["edges"]; allowed: a list of "smoke", "edge", "networks"',
+            '[tiers.full]: suites = ["edges"]; allowed: a list of "smoke", "edge", "networks"; '
+            "did you mean edge?",
         ),
         (
             '[tiers.full]\nsuites = "edge"',
@@ -334,3 +336,23 @@ def test_any_file_is_read_or_refused_in_one_line(
 
     assert refused.isprintable()
     assert refused == "" or "allowed: " in refused
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[ranges]\ndtypes = ["fp32"]', "did you mean float32?"),
+        ('[ranges]\ndata = ["normals"]', "did you mean normal?"),
+        ('[tiers.smoke]\nchecks = ["layouts"]', "did you mean layout?"),
+        ('[tiers.smoke]\nsuites = ["edges"]', "did you mean edge?"),
+        ('[[case]]\nname = "a"\noperator = "Conv2d"\nx = [1, 1, 1]', "did you mean conv?"),
+    ],
+)
+def test_a_wrong_name_in_a_spec_file_gets_a_suggestion(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+
+    with pytest.raises(SpecError, match=re.escape(told)):
+        load(file)

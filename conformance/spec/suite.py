@@ -8,8 +8,9 @@ from typing import Any
 
 from conformance.case import Case
 from conformance.cases.validity import validate
-from conformance.errors import CaseError
+from conformance.errors import CaseError, did_you_mean
 from conformance.operators import FORWARD
+from conformance.signatures import meant_operator
 from conformance.toml import Table, parse, plural, show
 
 _TUPLES = {"kernel": 1, "stride": 1, "dilation": 1, "output_padding": 0}
@@ -120,7 +121,9 @@ def _read_case(table: Table) -> SuiteCase:
     if "count" in table.values:
         table.whole("count", 1, _LARGEST)
     if table.text("operator") not in FORWARD:
-        raise table.error("operator", f"one of {', '.join(FORWARD)}")
+        meant = meant_operator(table.text("operator")).split(" ")[0]  # x tells the dimensions
+        hint = did_you_mean(table.text("operator"), FORWARD, meant if meant in FORWARD else "")
+        raise table.error("operator", f"one of {', '.join(FORWARD)}", hint)
     case = Case(operator=table.text("operator"), **_read_parameters(table))
     try:
         validate(case)
