@@ -445,6 +445,16 @@ def test_report_prints_the_run_again(call: Any) -> None:
     assert "reported" in again
 
 
+def test_verbose_prints_the_tables_that_a_screen_leaves_out(call: Any) -> None:
+    brief = call("run", "-i", "im2col", *TINY).out
+    whole = call("report", "--verbose").out
+
+    assert "Conventions and accuracy, as probed" not in brief
+    assert "Agreement with the reference" in whole
+    assert call("report", "-v").out == whole
+    assert 40 >= len(brief.splitlines())
+
+
 def test_report_as_json_is_what_run_printed(call: Any) -> None:
     result = judged(call, "-i", "im2col")
 
@@ -507,6 +517,7 @@ def test_time_writes_and_prints_a_table(
     assert 0 == status
     assert "im2col" in out
     assert (folder / "convformance-time" / "run.sqlite").is_file()
+    assert "Time of one call" in call("report", "convformance-time/run.sqlite").out
 
 
 # --- mistakes -----------------------------------------------------------------------------------

@@ -140,14 +140,17 @@ def make_folder(path: Path) -> None:
 
 
 def print_report(report: Report, *, as_json: bool, verbose: bool) -> None:
-    """Print a report on one screen, with all its tables if ``verbose``, or as JSON."""
+    """Print a report on one screen, with all its tables if ``verbose``, or as JSON.
+
+    Of a run that only timed, the table is what was asked for.
+    """
     from conformance.reports.as_json import as_json as to_json
     from conformance.reports.screen import show_screen
     from conformance.reports.terminal import show
 
     if as_json:
         click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
-    elif verbose:
+    elif verbose or not report.cells:
         show(report)
     else:
         show_screen(report)
