@@ -55,6 +55,10 @@ ABSURD = {
     f"conv1d:float32:x=1,1,3:w=1,1,1:dilation={HUGE}:integers@0": f"dilation=({HUGE},) is too la",
     f"conv1d:float32:x=1,1,3:w=1,1,1:padding={HUGE}/0:integers@0": f"padding=(({HUGE}, 0),) is t",
     "conv1d:float32:x=1,1,3:w=1,1,1:padding=2147483647/0:integers@0": "output (1, 1, 2147483650) i",
+    "conv1d:float32:x=1,1,3:w=1,1,1:padding=2147483647/0:stride=2147483647:normal@0": "padded x (1",
+    "conv_transpose1d:float32:x=1,1,2:w=1,1,1:stride=999999999:padding=0/999999900:normal@0": (
+        "output before cropping (1, 1, 1000000000) is too large"
+    ),
     "conv1d:float32:x=1,1,3:w=2147483647,1,1:integers@0": "w (2147483647, 1, 1) is too large",
     "conv1d:float32:x=0,1,2147483647:w=1,1,1:integers@0": "x (0, 1, 2147483647) is too large",
     "conv2d:float32:x=1,1,9999,9999:w=1,1,5000,5000:integers@0": "multiply-accumulates are too m",
@@ -69,7 +73,7 @@ ABSURD = {
     "max_pool1d:float32:x=1,1,999999:kernel=500000:integers@0": "too large to be verified",
     "max_pool1d:float32:x=1,1,999999:kernel=500000:nan@0": "its windows have 25",
     "max_pool_grad1d:float32:x=1,1,999999:kernel=500000:normal@0": "its windows have 25",
-    "avg_pool1d:float32:x=1,1,1:kernel=2147483647:padding=1073741823/1073741823:nan@0": "window",
+    "avg_pool1d:float32:x=1,1,1:kernel=2147483647:padding=1073741823/1073741823:nan@0": "padded x",
     f"max_pool1d:float32:x=1,1,3:kernel={HUGE}:integers@0": f"kernel=({HUGE},)",
     "conv2d:float32:x=1,1,100000,100000:w=1,1,3,3:invalid=stride-zero:integers@0": "is too large",
 }  # fmt: skip
@@ -81,6 +85,25 @@ def test_a_case_that_is_too_large_is_told_in_a_line_and_nothing_is_made(
     capsys: pytest.CaptureFixture[str], case: str, expected: str
 ) -> None:
     assert expected in told(capsys, "replay", case, "im2col")
+
+
+FAR = [
+    "conv1d:float32:x=1,1,3:w=1,1,1:stride=2147483647:integers@0",
+    "conv2d:float32:x=1,1,3,3:w=1,1,2,2:stride=2147483647,99999999:integers@0",
+    "conv1d:float32:x=1,1,3:w=1,1,1:dilation=2147483647:integers@0",
+    "conv_transpose1d:float32:x=1,1,1:w=1,1,1:stride=2147483647:integers@0",
+    "conv_transpose1d:float32:x=1,1,3:w=1,1,1:dilation=2147483647:integers@0",
+    "max_pool1d:float32:x=1,1,9:kernel=1:stride=2147483647:integers@0",
+    "avg_pool1d:float32:x=1,1,9:kernel=1:stride=2147483647:ceil_mode:integers@0",
+]
+
+
+@pytest.mark.parametrize("case", FAR)
+def test_a_number_that_is_large_where_it_costs_nothing_is_judged_and_timed(
+    capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    assert 0 == main(("replay", case, "im2col", "naive"))
+    assert 0 == main(("time", case, "-i", "im2col", "--rounds", "1"))
 
 
 @pytest.mark.parametrize(

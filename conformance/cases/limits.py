@@ -29,8 +29,13 @@ def check_size(case: Case) -> None:
             raise _error(case, f"{name}={value!r} is too large; allowed: numbers up to {MOST}")
     operator = OPERATORS[case.operator]
     shapes = {name: operator.argument_shape(case, name) for name in operator.arguments}
+    shapes["output"] = output = operator.output_shape(case)
+    framed = output if operator.is_transposed else case.x  # what padding crops, or is added to
+    axes = zip(framed[2:], case.padding, strict=True) if operator.has_window else ()
+    whole = (*framed[:2], *(size + sum(padding) for size, padding in axes))
+    shapes["output before cropping" if operator.is_transposed else "padded x"] = whole
     total = 0
-    for name, shape in {**shapes, "output": operator.output_shape(case)}.items():
+    for name, shape in shapes.items():
         elements = math.prod(max(1, size) for size in shape or ())
         if elements > MOST_ELEMENTS:
             raise _error(case, f"{name} {shape} is too large; allowed: {MOST_ELEMENTS} elements")

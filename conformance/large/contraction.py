@@ -178,7 +178,10 @@ def _add_conv(case: Case, x: Array, kernels: Array, y: Array) -> None:
     """
     out = y.shape[2:]
     shifts = _shifts(case)
-    for phase in itertools.product(*map(range, case.stride)):
+    phases = [
+        sorted({shift % s for shift in axis}) for axis, s in zip(shifts, case.stride, strict=True)
+    ]
+    for phase in itertools.product(*phases):
         grid = x[spatial(slice(f, None, s) for f, s in zip(phase, case.stride, strict=True))]
         meets = [
             [k for k, shift in enumerate(axis) if (shift - f) % s == 0]
