@@ -16,6 +16,7 @@ from conformance.cases.ranges import Ranges
 from conformance.cases.steering import Steering
 from conformance.cases.strategies import generate
 from conformance.cases.validity import is_valid
+from conformance.checks.repeat import judge_short_histories
 from conformance.isolation.remote_plugins import Supports
 from conformance.judging import Prepared
 from conformance.operators import OPERATORS
@@ -156,6 +157,18 @@ class ByShape:
         return CORRECT["conv"](x, self.kept.setdefault(key, w.copy()), bias, **call)
 
 
+class ByData:
+    """A convolution that remembers its results by the data alone."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Any, Any] = {}
+
+    def __call__(self, x: Any, w: Any, bias: Any, **call: Any) -> Any:
+        out = CORRECT["conv"](x, w, bias, **call)
+        key = tuple((a.shape, a.tobytes()) for a in (x, w, bias) if a is not None)
+        return self.kept.setdefault(key, out).copy()
+
+
 def negative_padding_accepted(x: Any, w: Any, bias: Any, **call: Any) -> Any:
     try:
         return CORRECT["conv"](x, w, bias, **call)
@@ -229,6 +242,7 @@ DEFECTS: dict[str, tuple[str, Function, Any]] = {
         TUTORIAL,
     ),
     "weights remembered by shape": ("conv", ByShape(), TUTORIAL),
+    "results remembered by data": ("conv", ByData(), TUTORIAL),
     "negative padding accepted": ("conv", negative_padding_accepted, TUTORIAL),
 }
 
@@ -250,6 +264,20 @@ def test_a_defect_is_found_whatever_form_the_declaration_has(judge: Judge, name:
     operator, function, _ = DEFECTS[name]
     for form in (limited(function, operator, tutorial), limited(raising(function), operator, None)):
         assert {"limited": VIOLATES} == judge(form, operators=[operator]).verdicts
+
+
+def test_a_history_is_shown_again_by_the_case_that_is_reported(judge: Judge) -> None:
+    one = limited(ByData(), "conv", tutorial)
+    found = judge(one, operators=["conv"])
+    (cell,) = found.cells
+    histories = [v for v in cell.violations if v.requirement == "REPEAT-2"]
+
+    assert histories
+    for violation in histories:
+        again = unregistered(
+            "again", {"conv": ByData()}, {"dtypes": "float32", "supports": tutorial}
+        )
+        assert judge_short_histories(again, Prepared.of(violation.case)) is not None
 
 
 # --- correct implementations ----------------------------------------------------------------------

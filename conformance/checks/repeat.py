@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from conformance.calling import Answer, HistoryEnded, Observation
 from conformance.case import Case
+from conformance.cases.only import Only, only
 from conformance.checks.blame import JudgedAnswers, history_is_to_blame, make_calls
 from conformance.checks.histories import LONG, SHORT, History, Step, history
 from conformance.dtypes import available
@@ -108,12 +109,22 @@ def _steered(implementation: Implementation, base: Case, step: Step) -> Step | N
         return step
     if not step.from_recipe or step.repeats is not None or case.operator != base.operator:
         return None
-    changed = implementation.steered(case)
-    if changed is None or (changed.x, changed.w) != (case.x, case.w) or changed == base:
-        return None
-    return replace(step, label=f"{step.label} (as far as supported)", prepared=_prepared(changed))
+    # Whoever replays the history must make the same calls: so nothing is used that was learnt.
+    supports = implementation.supports
+    known = supports if isinstance(supports, Only) else getattr(supports, "only", None)
+    for simpler in (known, _SIMPLER):
+        changed = simpler.steer(case) if simpler is not None else None
+        if changed is None or (changed.x, changed.w) != (case.x, case.w) or changed == base:
+            continue
+        if implementation.gap(changed) is None:
+            values = {n: v for n, v in changed.parameters.items() if v != base.parameters[n]}
+            label = f"a call with {', '.join(f'{n}={v}' for n, v in values.items())}"
+            return replace(step, label=label, prepared=_prepared(changed))
+    return None
 
 
+_SIMPLER = only(same_on_every_axis=True, padding="symmetric", groups=False)
+"""What most of those who support little do support."""
 _prepared = lru_cache(maxsize=256)(Prepared.of)
 
 

@@ -67,6 +67,12 @@ class Supported:
             return f"supports no {name}, so that no invalid {name} is asked"
         return gap or True
 
+    @property
+    def only(self) -> Only | None:
+        """What is declared as data."""
+        declared = self.implementation.supports
+        return declared if isinstance(declared, Only) else None
+
     def computes(self, case: Case) -> bool:
         """Whether the implementation supports a case, and accepts a call of it."""
         return self(case) is True and (self.accepts is None or self.accepts(case))
@@ -150,8 +156,7 @@ def for_cell(
         return implementation, []
     supported = Supported(implementation, operator, dtype, accepts)
     ordinary = [case for case in cases if case.check == "result" and case.x[0]]
-    only = declared if isinstance(declared, Only) else None
-    supported.steering = Steering(supported.computes, ordinary, only)
+    supported.steering = Steering(supported.computes, ordinary, supported.only)
     own = list(itertools.islice(_own(supported, cases), MOST))
     computed = [case for case in (*ordinary, *own) if supported.computes_shared(case)]
     if computed:
