@@ -30,6 +30,8 @@ class Pace:
     """The times of calls, and how much of them was start-up."""
 
     def __init__(self) -> None:
+        self.total = 0.0
+        """Seconds of all calls together, and of what the ends of some have cost."""
         self._settled = 0.0
         self._slow: list[tuple[str, int, float]] = []
         """Operator, amount of work and seconds of the slow calls that are not settled."""
@@ -46,6 +48,7 @@ class Pace:
 
     def note(self, operator: str, work: int, seconds: float) -> None:
         """Note that a call of ``work`` multiply-accumulates took so many seconds."""
+        self.total += seconds
         amount = work.bit_length()
         self._times.setdefault(operator, {}).setdefault(amount, _Times()).add(seconds)
         if seconds > SHORT:

@@ -142,11 +142,13 @@ class WorkerCaller:
             observation = Observation(ended=ended.kind, how=ended.how)
             self._guilty(sent).outcome = observation
             self._process = None
+            self.pace.total += time.monotonic() - before
             return observation
         passed = time.monotonic() - before
         if self._fresh:
             self._fresh = False
             self.startup += passed
+            self.pace.total += self.startup if self._answered else 0.0  # it has ended before
         else:
             self._pace += (passed - self._pace) / 8
             self._slowest = max(self._slowest, passed)
@@ -175,6 +177,7 @@ class WorkerCaller:
         ]
         data = frame.packed("history", self.place.name, plain_calls, layout, seconds)
         process, begun = self._process, 0
+        before = time.monotonic()
         try:
             process = self._running()
             begun = process.begun
@@ -182,6 +185,7 @@ class WorkerCaller:
         except Ended as ended:
             number = max(0, process.begun - begun - 1) if process is not None else 0
             self._process = None
+            self.pace.total += time.monotonic() - before
             raise HistoryEnded(Observation(ended=ended.kind, how=ended.how), number) from None
         answers = [
             Answer(take_observed(observation, payload), same, shares, changed_by)
