@@ -148,7 +148,7 @@ class WorkerCaller:
         if self._fresh:
             self._fresh = False
             self.startup += passed
-            self.pace.total += self.startup if self._answered else 0.0  # it has ended before
+            self.pace.total += passed if self._answered else 0.0  # a worker has ended before
         else:
             self._pace += (passed - self._pace) / 8
             self._slowest = max(self._slowest, passed)

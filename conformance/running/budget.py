@@ -7,7 +7,8 @@ ends only what takes many times as long as allowed; if it ends a cell, the repor
 
 Start-up (`conformance.calling.pace`) is not on the clock: a kernel that is compiled by its first
 call of a kind is judged on the same cases whether its compiler has a cache that is warm or cold.
-Each implementation has `STARTUP_SECONDS` for it in a run. Of a worker the clock counts the calls alone.
+Each implementation has `STARTUP_SECONDS` for it in a run. Of a worker the clock counts the calls
+alone.
 """
 
 from __future__ import annotations
