@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,9 @@ import pytest
 from conformance import run
 from conformance.calling import history, observing
 from conformance.calling.pace import FAR_LONGER, PATIENCE, SHORT, Pace
-from conformance.isolation.dispatch import close_all
+from conformance.case import Case
+from conformance.isolation.dispatch import caller_of, close_all
+from conformance.registration.place import Limits, Place
 from conformance.running import budget
 from conformance.running.cell import Cell
 from tests.defects import kernels, unregistered
@@ -110,6 +114,18 @@ def test_what_quick_answers_wait_for_is_start_up_until_the_slow_call_tells() -> 
     pace.wait(0.0 - 3.0)
     pace.note("conv", 100, 3.0)
     assert pace.startup == pytest.approx(3.0, abs=1e-3)
+
+
+def test_of_a_worker_the_clock_counts_the_calls_alone(clock: Clock) -> None:
+    case = Case.parse("conv1d:float32:x=1,1,9:w=1,1,3:normal@1")
+    place = Place(sys.executable, ("file", "mine.py"), "starting", Limits())
+    mine = replace(starting(clock, 0.0, 0.0, kind_of_a_jit), place=place)
+    spending = budget.Budget(mine, 1e6, 1.0, warm=True)
+
+    clock.now += 1000.0
+    assert [True, True] == [spending.affords_case(case) for _ in range(2)]
+    caller_of(mine).pace.total += 1000.0
+    assert not spending.affords_case(case)
 
 
 def test_start_up_is_what_a_call_takes_beyond_the_usual() -> None:
