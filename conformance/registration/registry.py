@@ -98,7 +98,7 @@ class Registry:
             unknown(
                 "implementation",
                 name,
-                sorted(by_name, key=lambda known: by_name[known].package is not None),
+                [one.name for one in sorted(by_name.values(), key=_needs_a_package)],
                 own=own,
                 meant=f"--python {name}=/path/to/python" if elsewhere and not own else "",
                 listing="convformance list",
@@ -165,6 +165,10 @@ class Registry:
         except BaseException:
             self._implementations = before
             raise
+
+
+def _needs_a_package(implementation: Implementation) -> bool:
+    return implementation.package is not None
 
 
 def _is_own(implementation: Implementation) -> bool:
