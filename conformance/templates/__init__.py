@@ -13,13 +13,14 @@ import keyword
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from conformance.case import Case
+from conformance.cases.only import only
 from conformance.errors import ConformanceError
 from conformance.operators import OPERATORS
 from conformance.registration.declarations import Arguments
@@ -45,6 +46,7 @@ def files(path: Path, kind: str) -> dict[Path, str]:
         "stem": path.stem,
         "name": _name(path.stem),
         "example": "conv",
+        "about_only": list(_about_only()),
         "about_a_case": list(_about_a_case()),
         "declarations": list(_declarations()),
         "operators": [(name, str(sig), _first_line(name)) for name, sig in SIGNATURES.items()],
@@ -98,7 +100,19 @@ def _about_a_case() -> Iterator[str]:
     said = _attribute_docstrings(Case)
     parameters = [name for signature in SIGNATURES.values() for name in signature.parameters]
     for name in dict.fromkeys((*_ABOUT_A_CASE, *parameters)):
-        yield from _hanging(f"case.{name}", said[name], indent=8, width=_WIDTH)
+        yield from textwrap.wrap(
+            " ".join(said[name].split()),
+            _WIDTH,
+            initial_indent=f"#     case.{name}".ljust(30),
+            subsequent_indent="#".ljust(30),
+        )
+
+
+def _about_only() -> Iterator[str]:
+    """Yield lines on the arguments of `only`."""
+    for line in inspect.cleandoc(only.__doc__ or "").splitlines():
+        if line.startswith(("- ", "  ")):
+            yield f"#     {line.replace('`', '')}"
 
 
 def _declarations() -> Iterator[str]:
@@ -117,16 +131,6 @@ def _declarations() -> Iterator[str]:
 
 def _first_line(operator: str) -> str:
     return (type(OPERATORS[operator]).__doc__ or "").splitlines()[0]
-
-
-def _hanging(term: str, text: str, *, indent: int, width: int) -> Iterable[str]:
-    """Return a term and its explanation, in lines of two columns."""
-    return textwrap.wrap(
-        " ".join(text.split()),
-        width,
-        initial_indent=" " * indent + term.ljust(24),
-        subsequent_indent=" " * (indent + 24),
-    )
 
 
 def _attribute_docstrings(of: type) -> dict[str, str]:
