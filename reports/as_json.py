@@ -50,8 +50,17 @@ def _cell(cell: Cell, violations: list[Violation]) -> dict[str, Any]:
             name: {"due": due, "compared": compared}
             for name, (due, compared) in cell.by_class.items()
         },
-        "violations": [as_data(violation, given=Cell.key) for violation in violations],
+        "violations": [_violation(violation) for violation in violations],
     }
+
+
+_CAUSE = ("cause", "needs", "not_called", "times_called", "times_failed", "after", "before")
+"""Columns that are left out where they say nothing of a violation."""
+
+
+def _violation(violation: Violation) -> dict[str, Any]:
+    data = as_data(violation, given=Cell.key)
+    return {name: value for name, value in data.items() if value or name not in _CAUSE}
 
 
 def as_data(row: Row, given: Container[str] = ()) -> dict[str, Any]:

@@ -114,6 +114,10 @@ def _violations(report: Report) -> list[str]:
     return parts
 
 
+def _calls(head: str, calls: str) -> list[str]:
+    return [head, fenced(calls, "text")] if calls else []
+
+
 def _finding(report: Report, finding: Finding) -> list[str]:
     smallest = finding.smallest
     summary = (
@@ -132,6 +136,9 @@ def _finding(report: Report, finding: Finding) -> list[str]:
         *filter(None, [sentence(advised)]),
         f"{reach(finding).capitalize()}:",
         fenced(smallest.case, "text"),
+        *_calls("It fails only after:", smallest.after),
+        *_calls("Called before it:", smallest.before),
+        *([] if smallest.fails_alone else ["By itself, it may conform:"]),
         fenced(smallest.replay, "sh"),
     ]
     if len(smallest.script) > _LONGEST_SCRIPT:

@@ -200,11 +200,14 @@ class Report:
         )
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return the violations by implementation, operator and requirement, the worst first."""
+        """Return the violations of each requirement and cause together, the worst first."""
 
-        def key(v: Violation) -> tuple[str, str, str]:
+        def key(v: Violation) -> tuple[str, ...]:
             together = v.severity == SEVERITIES[-1]
-            return (v.implementation, *(("", "") if together else (v.operator, v.requirement)))
+            return (
+                v.implementation,
+                *(() if together else (v.operator, v.requirement, *_cause(v))),
+            )
 
         found = map(_finding, grouped(self.violations, key).values())
         return _sorted(found, lambda finding: _order(finding.smallest))
@@ -231,6 +234,16 @@ class Report:
             rows = [timing for timing in self.timings if timing.layer == layer]
             rows.sort(key=lambda t: (t.median is None, t.median or 0.0, t.implementation))
             yield layer, tuple(rows)
+
+
+def _cause(violation: Violation) -> tuple[str, str]:
+    """Return what tells failures of one requirement apart: what was raised where, and for what.
+
+    Wrong results are told apart by the requirement, which names the parameter.
+    """
+    if not violation.cause:
+        return "", ""
+    return violation.cause, violation.needs
 
 
 def load(path: str | Path) -> Report:

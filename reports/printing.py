@@ -111,11 +111,14 @@ def finding_lines(report: Report, finding: Finding, width: int, form: int) -> li
     elif not finding.rejections:
         lines += _message(smallest.message, width, form)
     lines += wrapped(f"  {advice(report, finding)}", width, "  ", "yellow")
+    alone = "" if smallest.fails_alone else " (by itself, it may conform)"
     return [
         *lines,
         Text(f"  {reach(finding)}:", style="dim"),
         Text(smallest.case),
-        Text("  replay:", style="dim"),
+        *([Text("  called before it:", style="dim")] if smallest.before else []),
+        *(Text(f"  {call}") for call in smallest.before.splitlines()),
+        Text(f"  replay{alone}:", style="dim"),
         Text(smallest.replay, style="cyan"),
     ]
 

@@ -3,6 +3,7 @@
 from conformance.calling.caller import Caller as Caller
 from conformance.calling.caller import HistoryEnded as HistoryEnded
 from conformance.calling.caller import InProcess as InProcess
+from conformance.calling.caller import MadeCall as MadeCall
 from conformance.calling.caller import Request as Request
 from conformance.calling.history import Answer as Answer
 from conformance.calling.history import HistoryCall as HistoryCall

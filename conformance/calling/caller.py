@@ -7,7 +7,7 @@ judges the answers; only the calls themselves are made elsewhere.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,6 +36,27 @@ class Request:
     sent back."""
     work: int = 0
     """Multiply-accumulates of the call, by which its limit of time is scaled."""
+    case: object = None
+    """What the call is made for: reports name the calls before a failure by it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeCall:
+    """A call that a worker has made, and can be asked to make again."""
+
+    request: Request
+
+    @property
+    def name(self) -> str:
+        """Return the id of the case that it was made for, or else what it is called."""
+        return str(getattr(self.request.case, "id", self.request.case))
+
+
+def made_calls(calls: Sequence[HistoryCall], layout: str) -> Iterator[MadeCall]:
+    """Yield the calls of a history, each as a call of its own."""
+    for call in calls:
+        name = f"{call.operator} of {np.shape(call.inputs[0])}: {call.what}"
+        yield MadeCall(Request(call.operator, call.inputs, call.parameters, layout, case=name))
 
 
 class HistoryEnded(Exception):
@@ -61,6 +82,15 @@ class Caller(Protocol):
     @property
     def startup(self) -> float:
         """Seconds from a call that ended its process to the next one that can be made."""
+
+    def calls_before(self) -> tuple[MadeCall, ...]:
+        """Return the calls made in the process of the last answer before it, the last ones only."""
+
+    def count_ending(self, *, hung: bool) -> None:
+        """Count a call that would have ended the process as one that has ended it."""
+
+    def start_anew(self) -> None:
+        """Let the next call be the first one of its process, if that is not this process."""
 
     def while_shrinking(self, *, short_limits: bool = True) -> AbstractContextManager[None]:
         """Enter a search for the smallest case that fails: how calls end there does not count.
@@ -92,6 +122,16 @@ class InProcess:
     ) -> None:
         self.functions = functions
         self.pace = pace or Pace()
+
+    def calls_before(self) -> tuple[MadeCall, ...]:
+        """Return no call: here they cannot be made again in a new process."""
+        return ()
+
+    def count_ending(self, *, hung: bool) -> None:
+        """Change nothing: no call ends this process and is counted."""
+
+    def start_anew(self) -> None:
+        """Change nothing: this process goes on."""
 
     def while_shrinking(self, *, short_limits: bool = True) -> AbstractContextManager[None]:
         """Change nothing: no call ends here without an answer."""

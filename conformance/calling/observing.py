@@ -5,9 +5,13 @@ This module needs nothing but NumPy: it is what runs next to the implementation.
 
 from __future__ import annotations
 
+import os
+import re
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -56,6 +60,11 @@ class Observation:
     """What the call wrote to stdout or stderr, whenever it was made (seen in a worker only)."""
     seconds: float = field(default=0.0, compare=False)
     """How long the call took, where it was made."""
+    error: str = field(default="", compare=False)
+    """The type of what was raised, or how the process ended: ``SIGSEGV``, ``exit 3``."""
+    where: str = field(default="", compare=False)
+    """The innermost line of the implementation's own code in which that happened, ``file:line``;
+    empty where it is not known."""
 
 
 class CallEnded(Exception):
@@ -67,7 +76,11 @@ class CallEnded(Exception):
 
 
 class RaisedInWorker(Exception):
-    """Raised by the stand-in for a function in a worker: type and message of what it raised."""
+    """Raised by the stand-in for a function in a worker, with what was observed there."""
+
+    def __init__(self, seen: Observation) -> None:
+        super().__init__(seen.raised)
+        self.seen = seen
 
 
 def observe(
@@ -107,18 +120,19 @@ def call_observed(
     """
     before = [None if buffer is None else buffer.tobytes() for _, buffer in placed]
     shapes = [np.shape(value) if buffer is not None else None for value, buffer in placed]
-    output, unsupported, raised = None, None, None
+    output, unsupported, raised, error, where = None, None, None, "", ""
     begun = time.perf_counter()
     try:
         output = function(*(value for value, _ in placed), **parameters)
     except CallEnded as ended:
         return ended.seen
     except RaisedInWorker as problem:
-        raised = str(problem)
+        raised, error, where = problem.seen.raised, problem.seen.error, problem.seen.where
     except (Unsupported, NotImplementedError) as gap:
         unsupported = one_line(gap) or "no reason given"
     except (Exception, SystemExit) as problem:  # whatever it raises is a finding
         raised = f"{type(problem).__name__}: {one_line(problem)}"
+        error, where = type(problem).__name__, raised_at(problem)
     seconds = time.perf_counter() - begun
     changed = []
     shared = []
@@ -131,9 +145,43 @@ def call_observed(
             shared.append(position)
     if unsupported is not None or raised is not None:
         return Observation(
-            unsupported=unsupported, raised=raised, changed=tuple(changed), seconds=seconds
+            unsupported=unsupported,
+            raised=raised,
+            changed=tuple(changed),
+            error=error,
+            where=where,
+            seconds=seconds,
         )
     return Observation(output=output, changed=tuple(changed), shared=tuple(shared), seconds=seconds)
+
+
+CALLING = (
+    f"{Path(__file__).parent}{os.sep}",
+    f"{Path(__file__).parents[1] / 'isolation'}{os.sep}",
+)
+"""The folders of the code that makes calls; implementations may lie in the same package."""
+_LIBRARY = re.compile(r"[/\\](?:site|dist)-packages[/\\]|/lib(?:64)?/python3\.[0-9]+/")
+
+
+def is_own(file: str) -> bool:
+    """Whether a line of this file may be the implementation's, and no caller's or library's."""
+    return not file.startswith((*CALLING, "<")) and not _LIBRARY.search(file)
+
+
+def raised_at(problem: BaseException) -> str:
+    """Return the innermost line, ``file:line``, of the implementation's own code that raised.
+
+    That is the innermost one outside of installed packages, or, where the implementation is itself
+    one, the innermost one in the file of its function. It is empty for what has no line.
+    """
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(problem.__traceback__)
+        if not frame.f_code.co_filename.startswith((*CALLING, "<"))
+    ]
+    own = [place for place in frames if is_own(place[0])]
+    own = own or [place for place in frames if place[0] == frames[0][0]]
+    return f"{own[-1][0]}:{own[-1][1]}" if own else ""
 
 
 def to_layout(values: Inputs, layout: str, roles: Sequence[str]) -> Inputs:

@@ -14,15 +14,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
+
 from conformance.calling import Answer, HistoryEnded, Observation
 from conformance.case import Case
 from conformance.cases.only import Only, only
 from conformance.checks.blame import JudgedAnswers, history_is_to_blame, make_calls
 from conformance.checks.histories import LONG, SHORT, History, Step, history
-from conformance.dtypes import available
+from conformance.dtypes import available, numpy_dtype
+from conformance.isolation.dispatch import caller_of, fresh_worker
 from conformance.judging import DECLINED, RAISED, Prepared, Verdict, judge_prepared, judge_seen
 from conformance.registration.implementation import Implementation
 from conformance.runfile.words import CRASHED, VIOLATES
+
+HARMS_OTHERS = "PROCESS-5"
+"""The requirement that a call writes nowhere but into its result."""
 
 
 def judge_short_histories(implementation: Implementation, prepared: Prepared) -> Verdict | None:
@@ -62,7 +68,9 @@ def judge_named_history(
         answers = make_calls(implementation, calls.calls, seconds)
         return HistoryJudge(implementation, calls, answers).violation()
     except HistoryEnded as ending:
-        return _judge_end(implementation, calls, ending)
+        before = caller_of(implementation).calls_before()
+        verdict = _judge_end(implementation, calls, ending)
+        return None if verdict is None else replace(verdict, before=before)
 
 
 def _judge_end(
@@ -80,8 +88,49 @@ def _judge_end(
             return None
     if ending.number == 0 or step.prepared.case.invalid:
         return verdict
+    steps = calls.steps[: ending.number + 1]
+    if any(s.prepared.case.operator != calls.case.operator for s in steps):
+        return _judge_end_among_operators(implementation, calls, steps, verdict)
     text = f"{step.label}: {verdict.message}"
     return replace(verdict, case=calls.case, history=calls.name, message=text)
+
+
+def _judge_end_among_operators(
+    implementation: Implementation, calls: History, steps: Sequence[Step], verdict: Verdict
+) -> Verdict | None:
+    """Return the verdict on a call that ended its process after calls of other operators.
+
+    If it does so by itself, that is the finding; the cells of another operator show it themselves.
+    Else an earlier call is looked for after which it does, each time in a new worker.
+    """
+    *earlier, last = steps
+    if _ends(implementation, [last]):
+        return verdict if last.prepared.case.operator == calls.case.operator else None
+    for step in reversed(earlier):
+        if step.repeats is None and _ends(implementation, [step, last]):
+            harms = step.prepared.case.operator != last.prepared.case.operator
+            if harms:
+                text = f"after it, {last.prepared.case.id} fails: {verdict.message}"
+                requirement, case = HARMS_OTHERS, step.prepared.case
+                return replace(
+                    verdict, requirement=requirement, case=case, history=calls.name, message=text
+                )
+            break
+    text = f"{last.label}: {verdict.message}"
+    return replace(verdict, case=calls.case, history=calls.name, message=text)
+
+
+def _ends(implementation: Implementation, steps: Sequence[Step]) -> bool:
+    """Whether the last of some calls ends its process, which has made no others."""
+    calls = [replace(step, repeats=None, refills=None).call() for step in steps]
+    with fresh_worker(implementation) as fresh:
+        if fresh is None:
+            return False
+        try:
+            make_calls(implementation, calls)
+        except HistoryEnded as ending:
+            return ending.number == len(steps) - 1
+    return False
 
 
 def _supported(implementation: Implementation, calls: History) -> History:
@@ -142,7 +191,13 @@ class HistoryJudge:
 
     def violation(self) -> Verdict | None:
         """Return the first violation that the answers show, or None."""
-        return self._in_memory() or self._in_repetitions() or self._in_gaps() or self._in_values()
+        return (
+            self._in_memory()
+            or self._in_repetitions()
+            or self._in_gaps()
+            or self._in_dtypes()
+            or self._in_values()
+        )
 
     def _verdict(
         self, requirement: str, text: str, status: str = VIOLATES, outcome: str | None = None
@@ -171,7 +226,8 @@ class HistoryJudge:
                 continue
             first, before = self.steps[step.repeats], self.answers[step.repeats]
             if _outcome(answer.seen) != _outcome(before.seen):
-                return self._other_outcome(i, answer.seen, first, before.seen)
+                harmed = self._harmed(i)
+                return harmed or self._other_outcome(i, answer.seen, first, before.seen)
             failure, other = self.judged.failure(i), self.judged.failure(step.repeats)
             if answer.same is False and not (failure and other):  # else it is wrong in any case
                 text = f"{step.label} gives other bits than {first.label}"
@@ -204,6 +260,16 @@ class HistoryJudge:
         answers = [self.answers[i], *([] if repeats is None else [self.answers[repeats]])]
         return any(answer.seen.raised is not None for answer in answers)
 
+    def _harmed(self, i: int) -> Verdict | None:
+        """Return the verdict on the call of another operator after which call ``i`` raised."""
+        last, seen = self.steps[i], self.answers[i].seen
+        culprit = self.steps[i - 1].prepared.case
+        if seen.raised is None or culprit.operator == last.prepared.case.operator:
+            return None
+        name, history = self.implementation.name, self.calls.name
+        text = f"after it, {last.prepared.case.id} raises {seen.raised}, which it did not before"
+        return Verdict(name, culprit, CRASHED, HARMS_OTHERS, text, history=history, outcome=RAISED)
+
     def _other_outcome(
         self, i: int, observation: Observation, first: Step, before: Observation
     ) -> Verdict:
@@ -235,6 +301,22 @@ class HistoryJudge:
                 return self._verdict(
                     "DECLARE-7", f"{label} is declined ({reason}), and {other} not"
                 )
+        return None
+
+    def _in_dtypes(self) -> Verdict | None:
+        """Look for results whose dtype is wrong where that of the first such call is right."""
+        due = numpy_dtype(self.calls.case.dtype)
+        first = True
+        for i in self._to_compare():
+            output = self.answers[i].seen.output
+            if not isinstance(output, np.ndarray):
+                continue
+            if output.dtype != due:
+                if first:
+                    return None  # wrong from the start: a single call shows it
+                text = f"{self.steps[i].label} returned dtype {output.dtype} where {due} is due"
+                return self._verdict("RESULT-4", text)
+            first = False
         return None
 
     def _in_values(self) -> Verdict | None:

@@ -9,7 +9,7 @@ import atexit
 import contextlib
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ from conformance.registration.plugins import load_plugin
 
 _UNKNOWN_WORK = 10**9
 """Multiply-accumulates that are assumed of a call of which only the arguments are known."""
+
+_OWN_PACKAGE = __name__.partition(".")[0]
 
 _callers: dict[Place, WorkerCaller] = {}
 _paces: defaultdict[str, Pace] = defaultdict(Pace)
@@ -62,6 +64,50 @@ def close_all() -> None:
     while _callers:
         _callers.popitem()[1].close()
     end_spares()
+
+
+def for_operator(implementation: Implementation, operator: str) -> Implementation:
+    """Return a copy whose worker makes calls of ``operator`` alone, if it is not the suite's own.
+
+    A compiled kernel may write outside of its arrays; then a later call in the same process pays
+    for it. In workers of their own the functions of a user's file or package cannot harm each
+    other. The workers of its other operators are ended.
+    """
+    place = implementation.place
+    kind, location = place.target if place is not None else ("", "")
+    if place is None or (kind == "module" and location.startswith(f"{_OWN_PACKAGE}.")):
+        return implementation
+    own = replace(place, part=operator)
+    for other in [p for p in _callers if p != own and replace(p, part=operator) == own]:
+        if other.part:
+            _callers.pop(other).close()
+    caller_at(own)
+    return replace(implementation, place=own)
+
+
+@contextlib.contextmanager
+def fresh_worker(implementation: Implementation) -> Iterator[WorkerCaller | None]:
+    """Let a new worker, which has made no call, make the calls of ``implementation``.
+
+    It is None where this process makes them: nothing makes that one new.
+    """
+    place = implementation.place
+    if place is None:
+        yield None
+        return
+    before = _callers.pop(place, None)
+    try:
+        yield caller_at(place)
+    finally:
+        _callers.pop(place).close()
+        if before is not None:
+            _callers[place] = before
+
+
+def answers_questions(place: Place) -> WorkerCaller:
+    """Return a caller that can be asked about declarations: one that is there already, if any."""
+    same = (caller for other, caller in _callers.items() if replace(other, part="") == place)
+    return next(same, None) or caller_at(place)
 
 
 def call_once(implementation: Implementation, request: Request) -> Observation:
@@ -97,7 +143,7 @@ class RemoteFunction:
         if observation.unsupported is not None:
             raise Unsupported(observation.unsupported)
         if observation.raised is not None:
-            raise RaisedInWorker(observation.raised)
+            raise RaisedInWorker(observation)
         return observation.output
 
 

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from conformance.calling.observing import CRASH, HANG, MEMORY, one_line
+from conformance.calling.observing import CALLING, CRASH, HANG, MEMORY, Observation, one_line
 from conformance.errors import ConformanceError
 from conformance.isolation import AVAILABLE, PROTOCOL
 from conformance.isolation.wire import Frame, Inbox, WireError
@@ -48,12 +48,18 @@ core from the thread that it waits for (measured: tens of times slower with Open
 
 
 class Ended(Exception):
-    """The worker is gone: one of ENDINGS, and how."""
+    """The worker is gone: one of ENDINGS, and how; ``error`` and ``where`` as an observation's."""
 
-    def __init__(self, kind: str, how: str) -> None:
+    def __init__(self, kind: str, how: str, error: str = "", where: str = "") -> None:
         super().__init__(how)
         self.kind = kind
         self.how = how
+        self.error = error
+        self.where = where
+
+    def seen(self) -> Observation:
+        """Return the observation of a call that ended so."""
+        return Observation(ended=self.kind, how=self.how, error=self.error, where=self.where)
 
 
 class StartError(ConformanceError):
@@ -81,7 +87,7 @@ class Process:
         self._ready: deque[tuple[tuple[Any, ...], bytearray]] = deque()
         self._open: list[int] = []
         self._page = mmap.mmap(-1, mmap.PAGESIZE)  # replaced by the one that is shared
-        self._how = "it was ended"
+        self._how = ("it was ended", "", "")
         self._guardian: subprocess.Popen[bytes] | None = None
         try:
             self._spawn(self._python)
@@ -221,7 +227,7 @@ class Process:
         waited, begun = 0.0, self.begun
         while not self._ready:
             if self.gone:
-                raise Ended(CRASH, self._how)
+                raise Ended(CRASH, *self._how)
             before = time.monotonic()
             for number, _ in self._poll.poll(1000 * _TICK):
                 if self.gone:
@@ -241,9 +247,9 @@ class Process:
             if passed > _TICK / 2:
                 self._check_size()
             if waited > (limit := seconds()):
-                where = self._ask_where()
+                words, where = self._ask_where()
                 self.stop()
-                raise Ended(HANG, f"no answer after {limit:.3g} s{where}")
+                raise Ended(HANG, f"no answer after {limit:.3g} s{words}", where=where)
         return self._ready.popleft()
 
     def _read(self) -> None:
@@ -271,10 +277,13 @@ class Process:
         with contextlib.suppress(WireError):
             self._ready += self._inbox.frames()
         if self._page[24]:
-            self._how = "the call closed the pipe of its worker"
+            self._how = ("the call closed the pipe of its worker", "closed pipe", "")
         else:
-            ending = _ending(text) if text or self._spoken() else "it ended without a word"
-            self._how = ending + self._tail()
+            ending, error = "it ended without a word", ""
+            if text or self._spoken():
+                ending, error = _ending(text)
+            tail, where = self._tail()
+            self._how = (ending + tail, error, where)
         self.stop()
 
     def _check_size(self) -> None:
@@ -288,14 +297,18 @@ class Process:
             self.stop()
             raise Ended(HANG, f"went on printing, {size >> 20} MiB so far")
 
-    def _ask_where(self) -> str:
-        """Return the line at which a call hangs, or "" if its process cannot tell any more."""
+    def _ask_where(self) -> tuple[str, str]:
+        """Return the line at which a call hangs, in words and as ``file:line``.
+
+        Both are empty if its process cannot tell any more.
+        """
+        where = ("", "")
         if not self.pid:
-            return ""
+            return where
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGUSR1)  # faulthandler writes the stack to stderr
         deadline = time.monotonic() + 0.3
-        while time.monotonic() < deadline and not (where := _deepest(self._stderr())):
+        while time.monotonic() < deadline and not (where := _deepest(self._stderr()))[1]:
             select.select([], [], [], 0.01)
         return where
 
@@ -304,11 +317,12 @@ class Process:
         start = max(0, os.fstat(number).st_size - 16_384)
         return os.pread(number, 16_384, start).decode(errors="replace")
 
-    def _tail(self) -> str:
-        """Return the line at which the process ended, and the end of what it wrote before."""
+    def _tail(self) -> tuple[str, str]:
+        """Return in words where the process ended and what it wrote before; and ``file:line``."""
         text = self._stderr()
         last = one_line(_DUMP.split(text, maxsplit=1)[0][-_TAIL:])
-        return _deepest(text) + (f"; stderr ends: {last!a}" if last else "")
+        words, where = _deepest(text)
+        return words + (f"; stderr ends: {last!a}" if last else ""), where
 
     @property
     def gone(self) -> bool:
@@ -364,36 +378,39 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _ending(status: str) -> str:
+def _ending(status: str) -> tuple[str, str]:
+    """Return how a process ended, in words and as the fact: ``SIGSEGV``, ``exit 3``."""
     kind, _, number = status.strip().partition(" ")
     if kind == "exit":
-        return f"its process exited with status {number}"
+        return f"its process exited with status {number}", f"exit {number}"
     if kind != "signal":
-        return "its process was killed by SIGKILL, its guardian as well"
+        return "its process was killed by SIGKILL, its guardian as well", "SIGKILL"
     try:
         name = signal.Signals(int(number)).name
     except ValueError:
         name = f"signal {number}"
     hint = ", as the system does where memory runs out" if name == "SIGKILL" else ""
-    return f"its process was killed by {name}{hint}"
+    return f"its process was killed by {name}{hint}", name
 
 
-_OWN = tuple(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("isolation", "calling"))
-"""The folders of the code that makes calls; implementations may lie in the same package."""
 _LIBRARY = re.compile(r"/lib(?:64)?/python3\.[0-9]+/")
 _DUMP = re.compile(r"^(?:Fatal Python error: |(?:Current t|T)hread 0x)", re.MULTILINE)
 """The beginning of what faulthandler writes."""
 _STACK = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<what>.+)$', re.MULTILINE)
 
 
-def _deepest(stderr: str) -> str:
-    """Return the innermost line of the implementation in a stack that faulthandler wrote."""
-    frames = [frame for frame in _STACK.finditer(stderr) if not frame["file"].startswith(_OWN)]
+def _deepest(stderr: str) -> tuple[str, str]:
+    """Return the innermost line of the implementation in a stack that faulthandler wrote.
+
+    It is in words, and as ``file:line``.
+    """
+    frames = [frame for frame in _STACK.finditer(stderr) if not frame["file"].startswith(CALLING)]
     # A line of the standard library, such as one of ctypes, is not where the mistake is.
     theirs = [f for f in frames if "site-packages" in f["file"] or not _LIBRARY.search(f["file"])]
     for frame in theirs or frames:
-        return f", in {frame['what']} ({frame['file']}:{frame['line']})"
-    return ""
+        place = f"{frame['file']}:{frame['line']}"
+        return f", in {frame['what']} ({place})", place
+    return "", ""
 
 
 @cache

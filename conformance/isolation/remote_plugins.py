@@ -17,7 +17,7 @@ from conformance.case import Case
 from conformance.cases.only import Only
 from conformance.errors import PluginError
 from conformance.isolation import AVAILABLE
-from conformance.isolation.dispatch import RemoteFunction, caller_at, place_of
+from conformance.isolation.dispatch import RemoteFunction, answers_questions, place_of
 from conformance.isolation.patience import ending, telling
 from conformance.isolation.process import Ended, Process, StartError
 from conformance.isolation.worker_caller import keep, spare
@@ -46,7 +46,7 @@ class Supports:
         """Ask for many cases at once."""
         new = [case for case in dict.fromkeys(cases) if case not in self.answers]
         if new:
-            self.answers.update(zip(new, caller_at(self.place).gaps(new), strict=True))
+            self.answers.update(zip(new, answers_questions(self.place).gaps(new), strict=True))
 
 
 def ask_ahead(implementation: Implementation, cases: Iterable[Case]) -> None:

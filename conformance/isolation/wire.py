@@ -133,6 +133,8 @@ def observed(frame: Frame, observation: Observation, most: int) -> tuple[Any, ..
         observation.changed,
         observation.shared,
         observation.seconds,
+        observation.error,
+        observation.where,
     )
 
 
@@ -140,7 +142,7 @@ def take_observed(
     plain: tuple[Any, ...], payload: bytearray, printed: str | None = None
 ) -> Observation:
     """Return the observation that `observed` has written."""
-    output, unsupported, raised, changed, shared, seconds = plain
+    output, unsupported, raised, changed, shared, seconds, error, where = plain
     return Observation(
         take(output, payload),
         unsupported,
@@ -149,6 +151,8 @@ def take_observed(
         shared,
         printed=printed,
         seconds=seconds,
+        error=error,
+        where=where,
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from conformance.calling.caller import HistoryEnded, Request, note_history
+from conformance.calling.caller import HistoryEnded, MadeCall, Request, made_calls, note_history
 from conformance.calling.history import Answer, HistoryCall
 from conformance.calling.observing import CRASH, HANG, Observation
 from conformance.calling.pace import Pace
@@ -31,6 +31,8 @@ _AHEAD_BYTES = 4 << 20
 """Bytes that they may have together."""
 _MANY = 100
 """After this many answers it is known how long calls take."""
+_KEPT_CALLS = 128
+"""How many of the last calls of a worker are kept: a failure may need them."""
 _DRAIN = 1.0
 """Seconds to wait for calls whose answers are not needed any more; then their worker is ended."""
 
@@ -39,13 +41,14 @@ _DRAIN = 1.0
 class _Sent:
     """A call that is on its way, or was when its worker ended."""
 
+    made: MadeCall
     data: bytes
-    operator: str
-    work: int
     number: int = 0
     """Its number among the calls of its worker, from 1 on."""
     outcome: Observation | None = None
     """How it ended the worker, if it did: then earlier calls without an answer are sent again."""
+    before: tuple[MadeCall, ...] = ()
+    """The calls before it in the worker that it ended."""
 
 
 class WorkerCaller:
@@ -67,6 +70,31 @@ class WorkerCaller:
         self._endings_in_a_row: list[str] = []
         self._pace = _AHEAD_SECONDS
         self._number = 0
+        self._made: deque[MadeCall] = deque(maxlen=_KEPT_CALLS)
+        self._before: tuple[MadeCall, ...] = ()
+
+    def calls_before(self) -> tuple[MadeCall, ...]:
+        """Return the calls made in the process of the last answer before it, the last ones only."""
+        return self._before
+
+    def count_ending(self, *, hung: bool) -> None:
+        """Count a call that would have ended the process as one that has ended it."""
+        self._count(Observation(ended=HANG if hung else CRASH))
+
+    def start_anew(self) -> None:
+        """Let the next call be the first one of a new worker."""
+        self.close()
+
+    def make_again(self, calls: Iterable[MadeCall]) -> bool:
+        """Make calls whose answers nobody needs; return whether the worker is still there."""
+        try:
+            for call in calls:
+                self._ask(self._running(), _packed(self.place.name, call.request))
+                self._made.append(call)
+        except Ended:
+            self._process = None
+            return False
+        return True
 
     @contextlib.contextmanager
     def while_shrinking(self, *, short_limits: bool = True) -> Iterator[None]:
@@ -105,9 +133,13 @@ class WorkerCaller:
                 if sent[0].outcome is not observation and observation.ended is not None:
                     continue  # a later call ended the worker
                 call = sent.popleft()
+                self._before = call.before if call.outcome else tuple(self._made)
+                if not call.outcome:
+                    self._made.append(call.made)
                 self._count(observation)
                 if observation.ended is None:
-                    self.pace.note(call.operator, call.work, observation.seconds)
+                    request = call.made.request
+                    self.pace.note(request.operator, request.work, observation.seconds)
                 yield observation
                 if self._broken:
                     return
@@ -125,7 +157,7 @@ class WorkerCaller:
             request = next(source, None)
             if request is None:
                 break
-            new.append(_Sent(_packed(self.place.name, request), request.operator, request.work))
+            new.append(_Sent(MadeCall(request), _packed(self.place.name, request)))
             sent.append(new[-1])
             size += len(new[-1].data)
         if self._process is not None and new:
@@ -139,8 +171,10 @@ class WorkerCaller:
                 self._send(self._process, [call for call in sent if call.outcome is None])
             plain, payload = self._process.receive(lambda: self._limit(sent))
         except Ended as ended:
-            observation = Observation(ended=ended.kind, how=ended.how)
-            self._guilty(sent).outcome = observation
+            observation = ended.seen()
+            guilty = self._guilty(sent)
+            unread = (s.made for s in sent if 0 < s.number < guilty.number and not s.outcome)
+            guilty.outcome, guilty.before = observation, (*self._made, *unread)[-_KEPT_CALLS:]
             self._process = None
             self.pace.total += time.monotonic() - before
             return observation
@@ -178,6 +212,8 @@ class WorkerCaller:
         data = frame.packed("history", self.place.name, plain_calls, layout, seconds)
         process, begun = self._process, 0
         before = time.monotonic()
+        self._before = tuple(self._made) if process is not None else ()
+        made = list(made_calls(calls, layout))
         try:
             process = self._running()
             begun = process.begun
@@ -186,7 +222,9 @@ class WorkerCaller:
             number = max(0, process.begun - begun - 1) if process is not None else 0
             self._process = None
             self.pace.total += time.monotonic() - before
-            raise HistoryEnded(Observation(ended=ended.kind, how=ended.how), number) from None
+            self._before = (*self._before, *made[:number])[-_KEPT_CALLS:]
+            raise HistoryEnded(ended.seen(), number) from None
+        self._made.extend(made[: len(plain[1])])
         answers = [
             Answer(take_observed(observation, payload), same, shares, changed_by)
             for observation, same, shares, changed_by in plain[1]
@@ -231,11 +269,13 @@ class WorkerCaller:
 
     def _limit(self, sent: Iterable[_Sent]) -> float:
         """Return the seconds that any of the calls may take."""
-        work = max(call.work for call in sent)
-        if self._answered < _MANY:
+        work = max(call.made.request.work for call in sent)
+        if not self._answered:
             return self.limits.of_call(work, first=self._fresh)
         loading = min(self.limits.loading, 10.0 + 5 * self.startup)  # it has been loaded before
         limits = replace(self.limits, loading=loading)
+        if self._answered < _MANY:
+            return limits.of_call(work, first=self._fresh)
         return limits.of_call(work, first=self._fresh, slowest=self._slowest)
 
     def _guilty(self, sent: deque[_Sent]) -> _Sent:
@@ -249,6 +289,7 @@ class WorkerCaller:
         self._fresh = True
         self._pace = _AHEAD_SECONDS
         self._number = 0
+        self._made.clear()
         try:
             process = (spare(self.place) or Process(self.place, self.place.name)).greet()
         except StartError as problem:
@@ -307,7 +348,7 @@ def keep(place: Place, process: Process) -> None:
 
 def spare(place: Place) -> Process | None:
     """Return the worker that is kept for the place, and keep it no more; None if there is none."""
-    return _spares.pop(replace(place, name=""), None)
+    return _spares.pop(replace(place, name="", part=""), None)
 
 
 def end_spares() -> None:

@@ -15,13 +15,21 @@ from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
 from conformance.cases.validity import parse_valid, validate
-from conformance.dtypes import numpy_dtype
 from conformance.isolation.dispatch import caller_of
 from conformance.judging.accepted import result_of_accepted_call
 from conformance.judging.bound import Accuracy
 from conformance.judging.comparing import compare, compare_exactly, tied, wrong_kind
+from conformance.judging.other_dtype import judge_in_spite_of_dtype
 from conformance.judging.prepared import Prepared
-from conformance.judging.verdict import DECLINED, ENDED, RAISED, Verdict, without_result
+from conformance.judging.verdict import (
+    DECLINED,
+    ENDED,
+    RAISED,
+    Verdict,
+    cause_of,
+    together,
+    without_result,
+)
 from conformance.operators import OPERATORS, work
 from conformance.operators.pool_gradient import MaxPoolGrad
 from conformance.registration.implementation import Implementation
@@ -78,8 +86,18 @@ def judge_each(
     with contextlib.closing(caller.observe(requests())) as observations:
         for observation in observations:
             yield from _gaps(implementation.name, pending)
-            yield judge_seen(implementation, pending.popleft()[0], observation)
+            verdict, output = judge_seen(implementation, pending.popleft()[0], observation)
+            if verdict.failed or verdict.also:
+                verdict = with_calls_before(verdict, caller)
+            yield verdict, output
     yield from _gaps(implementation.name, pending)
+
+
+def with_calls_before(verdict: Verdict, caller: Caller) -> Verdict:
+    """Return a verdict on the last call that ``caller`` made, with the calls before it."""
+    before = caller.calls_before()
+    also = tuple(replace(other, before=before) for other in verdict.also)
+    return replace(verdict, before=before, also=also)
 
 
 def _gaps(
@@ -102,11 +120,11 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
         # A call that must raise needs no room for a result; one that a convention accepts is small.
         room = _ACCEPTED if invalid.MISTAKES[case.invalid].convention else 0
         layout, macs = implementation.layout, work(case)
-        return Request(case.operator, inputs, parameters, layout, nbytes=room, work=macs)
+        return Request(case.operator, inputs, parameters, layout, "contiguous", room, macs, case)
     inputs, parameters, layout = prepared.inputs, case.parameters, implementation.layout
-    room = prepared.reference.exact.size * numpy_dtype(case.dtype).itemsize
+    room = prepared.reference.exact.size * _LARGEST_ELEMENT
     macs, ways = work(case), memory_ways(case)
-    return Request(case.operator, inputs, parameters, layout, ways, nbytes=room, work=macs)
+    return Request(case.operator, inputs, parameters, layout, ways, room, macs, case)
 
 
 def judge_seen(
@@ -124,9 +142,10 @@ def judge_seen(
     else:
         accuracy = Accuracy.of(implementation)
         verdict, output = judge_observation(name, accuracy, prepared, observation)
-    if verdict.status == CONFORMS and observation.printed is not None:
+    if verdict.outcome is None and observation.printed is not None:
         text = f"wrote {observation.printed}"
-        return Verdict(name, case, VIOLATES, "PROCESS-4", text, verdict.worst), output
+        printed = Verdict(name, case, VIOLATES, "PROCESS-4", text, verdict.worst)
+        return together([verdict, printed] if verdict.failed else [printed]), output
     return verdict, output
 
 
@@ -137,21 +156,46 @@ def judge_observation(
 
     Return the verdict and, where one can be compared, the output.
     """
-    case, operator = prepared.case, OPERATORS[prepared.case.operator]
-    verdict = without_result(name, case, observation)
-    if verdict is not None:
-        return verdict, None
-    output = observation.output
-    problem = wrong_kind(case, output, prepared.reference)
-    if problem is not None:
-        requirement, text, _ = problem
-        return Verdict(name, case, VIOLATES, requirement, text, math.inf), None
+    case, output, besides = (
+        prepared.case,
+        observation.output,
+        side_effects(name, prepared.case, observation),
+    )
+    without = without_result(name, case, observation)
+    if without is not None:
+        return together([without, *besides]), None
+    kind = wrong_kind(case, output, prepared.reference)
+    if kind is None:
+        verdict, output = _judge_values(name, accuracy, prepared, output)
+        return together([*besides, verdict]), output
+    problems = [kind]
+    if kind.requirement == "RESULT-4":
+        values = judge_in_spite_of_dtype(prepared, accuracy, output)
+        problems += [] if values is None else [values]
+    wrong = [
+        Verdict(name, case, VIOLATES, requirement, text, math.inf, at=at)
+        for requirement, text, at in problems
+    ]
+    return together([wrong[0], *besides, *wrong[1:]]), None
+
+
+def side_effects(name: str, case: Case, observation: Observation) -> list[Verdict]:
+    """Return what a call did to its inputs, and whether its output shares their memory."""
+    names, verdicts = OPERATORS[case.operator].arguments, []
     if observation.changed:
-        text = f"the call changed its input {_names(operator.arguments, observation.changed)}"
-        return Verdict(name, case, VIOLATES, "PURE-1", text), output
+        text = f"the call changed its input {_names(names, observation.changed)}"
+        verdicts.append(Verdict(name, case, VIOLATES, "PURE-1", text))
     if observation.shared:
-        text = f"the output shares memory with {_names(operator.arguments, observation.shared)}"
-        return Verdict(name, case, VIOLATES, "PURE-2", text), output
+        text = f"the output shares memory with {_names(names, observation.shared)}"
+        verdicts.append(Verdict(name, case, VIOLATES, "PURE-2", text))
+    return verdicts
+
+
+def _judge_values(
+    name: str, accuracy: Accuracy, prepared: Prepared, output: Array
+) -> tuple[Verdict, Array]:
+    """Judge the values of an output that has the shape and the dtype of the result."""
+    case, operator = prepared.case, OPERATORS[prepared.case.operator]
     if accuracy.tie != "first" and isinstance(operator, MaxPoolGrad):
         if case.data in ("nan", "inf"):
             text = f"special values under tie={accuracy.tie} are not compared"
@@ -183,10 +227,14 @@ def _judge_rejection(
     if observation.ended is not None:
         status, _, words = ENDED[observation.ended]
         text = f"{words} instead of raising ({description}): {observation.how}"
-        return Verdict(name, case, status, mistake.requirement, text, outcome=observation.ended)
+        cause = cause_of(observation)
+        requirement, outcome = mistake.requirement, observation.ended
+        return Verdict(name, case, status, requirement, text, outcome=outcome, cause=cause)
     if observation.changed:
         text = f"a call that is invalid ({description}) changed its inputs"
-        return Verdict(name, case, VIOLATES, "REJECT-2", text)
+        changed = Verdict(name, case, VIOLATES, "REJECT-2", text)
+        rest = _judge_rejection(implementation, prepared, replace(observation, changed=()))
+        return together([changed, rest])
     hint = ""
     if mistake.convention is not None:
         verdict = _judge_accepted(implementation, prepared, mistake.convention[0], observation)
@@ -218,6 +266,8 @@ def _judge_accepted(
     return judge_observation(implementation.name, accuracy, accepted, observation)[0]
 
 
+_LARGEST_ELEMENT = 32
+"""Bytes of the largest number that NumPy has: the values of a wrong dtype are compared as well."""
 _ACCEPTED = 2**20
 """The largest result, in bytes, of a call that a convention accepts."""
 

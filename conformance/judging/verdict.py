@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import NamedTuple
 
-from conformance.calling import CRASH, ENDINGS, HANG, MEMORY, Observation
+from conformance.calling import CRASH, ENDINGS, HANG, MEMORY, MadeCall, Observation
 from conformance.case import Case, Shape
 from conformance.runfile.words import CRASHED, TIMED_OUT, UNSUPPORTED, VIOLATES
 
@@ -55,6 +56,20 @@ class Verdict:
     `conformance.calling.ENDINGS`; None if it has one, or if several calls were judged."""
     at: Shape | None = None
     """The index of the worst element of the case's output, channels-first, where one is wrong."""
+    cause: str = ""
+    """What tells failures of one requirement apart, besides the case: the type of what was raised,
+    or how the process ended, and the line of the implementation (``ValueError at mine.py:12``)."""
+    of_probes: bool = False
+    """Whether it took several probes of a convention to show it: no call alone shows it."""
+    before: tuple[MadeCall, ...] = field(default=(), compare=False, repr=False)
+    """The last calls that the same worker had made before; none where this process calls."""
+    also: tuple[Verdict, ...] = ()
+    """What else is wrong with the same call: one finding does not hide another."""
+
+    @property
+    def findings(self) -> tuple[Verdict, ...]:
+        """All that is wrong with the call, one verdict each."""
+        return (*((self,) if self.failed else ()), *self.also)
 
     @property
     def failed(self) -> bool:
@@ -96,11 +111,29 @@ def without_result(name: str, case: Case, observation: Observation) -> Verdict |
     if observation.ended is not None:
         status, requirement, words = ENDED[observation.ended]
         text = f"{words}: {observation.how}"
-        return Verdict(name, case, status, requirement, text, outcome=observation.ended)
+        cause = cause_of(observation)
+        return Verdict(
+            name, case, status, requirement, text, outcome=observation.ended, cause=cause
+        )
     if observation.unsupported is not None:
         reason = observation.unsupported
         return Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED)
     if observation.raised is not None:
         text = f"raised on a valid case: {observation.raised}"
-        return Verdict(name, case, CRASHED, "DECLARE-1", text, outcome=RAISED)
+        cause = cause_of(observation)
+        return Verdict(name, case, CRASHED, "DECLARE-1", text, outcome=RAISED, cause=cause)
     return None
+
+
+def cause_of(observation: Observation) -> str:
+    """Return what a call without a result raised, or how it ended, and the line where it did."""
+    return " at ".join(filter(None, (observation.error, observation.where)))
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the first of several verdicts on one call, with the others as what ``also`` is wrong.
+
+    At least one is given; of those that failed, none is lost.
+    """
+    first, *others = verdicts
+    return replace(first, also=(*first.also, *(v for other in others for v in other.findings)))

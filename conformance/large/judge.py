@@ -14,9 +14,11 @@ from conformance.calling import Array, Inputs, Observation, Request
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.limits import check_window, check_windows
-from conformance.dtypes import FLOATS
-from conformance.isolation.dispatch import call_once
+from conformance.dtypes import FLOATS, numpy_dtype
+from conformance.isolation.dispatch import call_once, caller_of
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation, judge_prepared
+from conformance.judging.judges import side_effects, with_calls_before
+from conformance.judging.verdict import together
 from conformance.large.projection import VERIFIED, Verifier, array_problem, verifier
 from conformance.operators import OPERATORS, work
 from conformance.operators.base import Reference
@@ -66,8 +68,13 @@ def judge_large(implementation: Implementation, large: Large) -> tuple[Verdict, 
     if gap is not None:
         return judge_large_observation(implementation, large, Observation(unsupported=gap))
     parameters, macs = case.parameters, work(case)
-    request = Request(case.operator, large.inputs, parameters, implementation.layout, work=macs)
-    return judge_large_observation(implementation, large, call_once(implementation, request))
+    request = Request(
+        case.operator, large.inputs, parameters, implementation.layout, work=macs, case=case
+    )
+    verdict, output = judge_large_observation(
+        implementation, large, call_once(implementation, request)
+    )
+    return with_calls_before(verdict, caller_of(implementation)), output
 
 
 def judge_large_observation(
@@ -75,19 +82,27 @@ def judge_large_observation(
 ) -> tuple[Verdict, Array | None]:
     """Judge what was observed of a call on a large case."""
     name, case, accuracy = implementation.name, large.case, Accuracy.of(implementation)
-    if observation.output is None or observation.changed or observation.shared:
+    if observation.output is None:
         # Nothing is compared: the verdict does not depend on the exact result.
         shaped = Reference(np.broadcast_to(0.0, OPERATORS[case.operator].output_shape(case)))
         prepared = Prepared(case, large.inputs, shaped)
         return judge_observation(name, accuracy, prepared, observation)
-    problem = array_problem(case, observation.output)
-    if problem is None:
+    output = observation.output
+    problems = [array_problem(case, output)]
+    wrong_dtype = problems[0] is not None and problems[0].requirement == "RESULT-4"
+    if wrong_dtype and np.can_cast(numpy_dtype(case.dtype), output.dtype):
+        output = output.astype(numpy_dtype(case.dtype))  # the values are judged in spite of it
+    if problems[0] is None or output is not observation.output:
         with np.errstate(all="ignore"):
-            problem = large.verifier.check(observation.output, accuracy)
-    if problem is None:
-        return Verdict(name, case, CONFORMS), observation.output
-    requirement, text, at = problem
-    return Verdict(name, case, VIOLATES, requirement, text, at=at), observation.output
+            problems.append(large.verifier.check(output, accuracy))
+    verdicts = side_effects(name, case, observation)
+    verdicts += [
+        Verdict(name, case, VIOLATES, problem.requirement, problem.message, at=problem.at)
+        for problem in problems
+        if problem is not None
+    ]
+    verdict = together(verdicts) if verdicts else Verdict(name, case, CONFORMS)
+    return verdict, observation.output
 
 
 def judge_any(implementation: Implementation, case: Case) -> Verdict:

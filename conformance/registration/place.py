@@ -62,3 +62,5 @@ class Place:
     name: str
     """The name under which it is registered there."""
     limits: Limits
+    part: str = ""
+    """The operator whose calls alone the worker makes; empty for a worker that makes all calls."""

@@ -120,6 +120,32 @@ class Violation(Row):
         "A reproducer in ten lines at most that uses the engine alone; empty where there is none.",
         NOT_IN_JSON,
     ] = ""
+    cause: Annotated[
+        str,
+        "The type of what was raised, or how the process ended, and the line where it did: "
+        "ValueError at mine.py:12. Empty for a wrong result.",
+    ] = ""
+    needs: Annotated[str, "What the case needs to fail: padding, several channels."] = ""
+    not_called: Annotated[
+        int, "How many of the cases were not called, since this cause ends the process."
+    ] = 0
+    times_called: Annotated[
+        int, "How often the smallest case was called by itself; 0 where it was not repeated."
+    ] = 0
+    times_failed: Annotated[int, "How often it failed then."] = 0
+    after: Annotated[
+        Lines, "The calls that must come before it in the process, where it needs any; a line each."
+    ] = ""
+    before: Annotated[
+        Lines,
+        "The last calls that came before it in the process, where it did not fail again; a line "
+        "each.",
+    ] = ""
+
+    @property
+    def fails_alone(self) -> bool:
+        """Whether the case by itself shows the failure every time, so that a replay does."""
+        return self.times_failed == self.times_called and not self.after
 
     def __repr__(self) -> str:
         return f"<Violation of {self.requirement} by {self.implementation}: {self.case}>"

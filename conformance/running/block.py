@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.isolation.dispatch import caller_of
+from conformance.isolation.dispatch import caller_of, for_operator
 from conformance.isolation.remote_plugins import ask_ahead
 from conformance.judging import UNSUPPORTED, Prepared, Verdict
 from conformance.operators import OPERATORS
@@ -20,6 +20,7 @@ from conformance.registration.implementation import Implementation
 from conformance.runfile.asked import LARGE
 from conformance.runfile.tables import Pair
 from conformance.running import adapter_check, layers, pairwise
+from conformance.running.causes import Cause, Causes, Violation
 from conformance.running.cell import Cell
 from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Subject
@@ -50,6 +51,8 @@ class Block:
     examples: dict[Key, Example] = field(default_factory=dict)
     """The outcomes of the smallest cases of the known differences of this block."""
     layers: list[LayerVerdict] = field(default_factory=list)
+    accusations: list[tuple[str, Violation]] = field(default_factory=list)
+    """What calls of other operators did to calls of this one, by implementation."""
     notes: dict[str, str] = field(default_factory=dict)
     """The reason why an implementation was not called any more, by its name."""
     interrupted: bool = False
@@ -115,6 +118,7 @@ class _BlockJudge:
 
     def judge_implementation(self, implementation: Implementation) -> None:
         block, plan, name = self.block, self.plan, implementation.name
+        implementation = for_operator(implementation, self.operator)
         subject = Subject.of(implementation, plan.known)
         caller = caller_of(implementation)
         outputs = self.outputs[name] = {}
@@ -128,12 +132,15 @@ class _BlockJudge:
         self.subjects.append(subject)
         ask_ahead(subject.implementation, [p.case for p in self.prepared])
         dtypes = judged_dtypes(implementation, self.prepared, plan)
+        earlier: list[Cause] = []
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             for dtype in dtypes:
                 cases = [(i, p) for i, p in enumerate(self.prepared) if p.case.dtype == dtype]
-                judge = CellJudge(subject, cases, plan)
+                judge = CellJudge(subject, cases, plan, earlier)
                 judge.judge()
+                earlier += judge.causes.found
                 block.cells.append(judge.cell)
+                block.accusations += [(name, one) for one in judge.causes.accusations]
                 block.gaps += judge.gaps
                 outputs |= judge.outputs
                 if judge.interrupted:
@@ -181,19 +188,22 @@ class _BlockJudge:
                 cells[name].seconds += layer_verdict.seconds
                 if verdict.status == UNSUPPORTED:
                     block.gaps[name, verdict.message] += 1
-                elif verdict.failed:
-                    failures[name].append(verdict)
-                    if layer_verdict.layer in own:
-                        names[verdict.case] = own[layer_verdict.layer]
+                elif verdict.failed and layer_verdict.layer in own:
+                    names[verdict.case] = own[layer_verdict.layer]
+                failures[name] += verdict.findings
         except KeyboardInterrupt:
             interrupted = True
         for name, subject in subjects.items():
-            interrupted = cells[name].explain(
-                subject,
-                failures[name],
-                interrupted=interrupted,
+            causes = Causes(
+                subject.implementation,
+                subject.entries,
+                not interrupted,
                 name_of=lambda case: names.get(case, ""),
             )
+            try:
+                cells[name].explain(subject, failures[name], causes)
+            except KeyboardInterrupt:
+                interrupted = True
         if interrupted:
             raise KeyboardInterrupt
 

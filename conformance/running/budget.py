@@ -81,6 +81,11 @@ class Budget:
         self._started_up = self._startup()
         self._shapes: set[tuple[object, ...]] = set()
 
+    def pause(self, seconds: float) -> None:
+        """Stop the clock for so long: it is not the calls of the series that took the time."""
+        if self._begun is not None:
+            self._begun += seconds
+
     def affords_case(
         self, case: Case, *, called: bool = True, done: float = 0.0, enough: float = 1.0
     ) -> bool:

@@ -5,33 +5,43 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from conformance.calling import HANG
 from conformance.case import Case
+from conformance.cases.validity import is_valid
 from conformance.checks.conventions import judge_convention
 from conformance.checks.histories import NAMES
 from conformance.checks.relations import judge_alone, relate
 from conformance.checks.repeat import judge_named_history
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of
-from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, VIOLATES, Verdict
+from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, RAISED, VIOLATES, Verdict
 from conformance.judging.attribution import WRONG_RESULT
 from conformance.known.difference import KnownDifference
 from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of, requirements, severity
-from conformance.running.citing import cite, deviations
+from conformance.runfile.words import TIMED_OUT
+from conformance.running.citing import cite
 from conformance.running.known_in_run import matching_entry
+from conformance.running.needs import needs_of
+from conformance.running.repetition import CALLS, SHOWN, Fails, Repetition, repeated, repeated_here
 from conformance.running.shrink import shrink
 from conformance.scripts.engine import engine_script_of
 from conformance.scripts.standalone import replay_command, script_of
 
 MAX_CAUSES = 4
-"""How many causes of failures of one kind are shrunk in one cell."""
+"""How many causes of failures of one kind are reported in one cell."""
+MAX_TRIES = 8
+"""How many failures of one kind are shrunk: two may turn out to have one cause."""
 EACH_SECONDS = 4.0
 """Time for shrinking one failure."""
 MAX_SECONDS = 10.0
 """Time for shrinking the failures of one cell; the remaining ones are reported unshrunk."""
+MAX_ENDINGS = 4
+"""How many failures that end the process are shrunk in one cell: each call of them costs a worker.
+Further ones are shown by the case that failed first."""
 _RESTARTS = 10
 """How many starts of a worker are allowed on top, where failures end the worker."""
 
@@ -54,6 +64,306 @@ class Violation:
     replay: str
     named: str = ""
     """The names of the user's own cases that show it: case 'conv1' of suite 'mine'."""
+    cause: str = ""
+    """What was raised, or how the process ended, and where (`conformance.judging.Verdict`)."""
+    needs: str = ""
+    """What the smallest case needs to fail: ``padding, several channels``."""
+    not_called: int = 0
+    """How many of the cases were not called, since this cause covers them and ends the process."""
+    times_called: int = 0
+    times_failed: int = 0
+    after: str = ""
+    """The calls that must come before, by case id, a line each."""
+    before: str = ""
+    """The last calls that came before where it failed, if it did not fail again."""
+
+
+@dataclass(slots=True)
+class Cause:
+    """A cause that was found: what its failures have in common, and its violation so far."""
+
+    kind: str
+    needs: frozenset[str]
+    violation: Violation
+    ends: bool
+    """Whether its failures end the process."""
+    elsewhere: bool = False
+    """Whether another function is to blame: then the violation is not one of this cell."""
+
+    @property
+    def hangs(self) -> bool:
+        """Whether its calls do not come back."""
+        return self.violation.status == TIMED_OUT
+
+    def covers(self, failure: Verdict) -> bool:
+        """Whether a failure may have this cause.
+
+        What ends the process on valid calls does so on invalid ones as well.
+        """
+        if self.kind == kind_of(failure):
+            return self.needs <= needs_of(failure.case)
+        return failure.ended and failure.case.invalid != "" and self.may_end(failure.case)
+
+    def may_end(self, case: Case) -> bool:
+        """Whether this cause may end the process when a case is called."""
+        shown = self.violation.case.invalid
+        if not self.ends or shown not in ("", case.invalid):
+            return False
+        return self.needs <= needs_of(case if shown else case.replace(invalid=""))
+
+
+@dataclass(slots=True)
+class Causes:
+    """The causes of failures of one implementation in one cell, found one after the other.
+
+    A shrunk case keeps only what its failure needs. All failures of the same kind that have that
+    count as the same cause; the next failure is shrunk. Shrinking avoids ``known`` differences,
+    since it would end at one of them instead of at the new failure. Without ``shrinking`` each
+    cause is shown by the case that failed first.
+    """
+
+    implementation: Implementation
+    known: Sequence[KnownDifference] = ()
+    shrinking: bool = True
+    earlier: Sequence[Cause] = ()
+    """The causes of other cells of the operator: their smallest cases are tried first."""
+
+    operator: str = ""
+    """The function whose cell it is; empty for that of the failures."""
+    name_of: Callable[[Case], str] = lambda case: ""
+    """What the user calls a case, "" if nothing."""
+    found: list[Cause] = field(default_factory=list, init=False)
+    accusations: list[Violation] = field(default_factory=list, init=False)
+    """What calls of other functions did to this one's: violations of those functions."""
+    innocent: int = field(default=0, init=False)
+    """How many of the failures are none of this function."""
+    _seconds: float = field(default=MAX_SECONDS, init=False)
+    _endings: int = field(default=0, init=False)
+    _tried: Counter[str] = field(default_factory=Counter, init=False)
+
+    def is_new(self, failure: Verdict) -> bool:
+        """Whether no cause found so far explains a failure, and another one may be found."""
+        kind = kind_of(failure)
+        if any(cause.covers(failure) for cause in self.found):
+            return False
+        return kind.startswith("REJECT") or self._tried[kind] < MAX_TRIES
+
+    def again(self, cases: Sequence[Case]) -> Iterator[Verdict]:
+        """Call the smallest cases that ended the process in other cells, where they concern this.
+
+        ``cases`` are the cases of this cell. Yield the failures.
+        """
+        for cause in self.earlier:
+            case = cause.violation.case.replace(dtype=cases[0].dtype) if cases else None
+            if case is None or not cause.ends or case.invalid or not is_valid(case):
+                continue
+            if any(map(cause.may_end, cases)):
+                with caller_of(self.implementation).while_shrinking():
+                    verdict = judge_any(self.implementation, case)
+                yield from verdict.findings
+
+    def explain(self, failures: Sequence[Verdict]) -> Iterator[Violation]:
+        """Yield a violation for each further cause; one that has a further failure comes again."""
+        unexplained = list(failures)
+        while unexplained:
+            failure = unexplained[0]
+            kind = kind_of(failure)
+            cause = next((c for c in self.found if c.covers(failure)), None)
+            if cause is not None:
+                same = list(filter(cause.covers, unexplained))
+                if cause.elsewhere:
+                    unexplained = [other for other in unexplained if other not in same]
+                    self.innocent += len(same)
+                    continue
+                unexplained = [other for other in unexplained if other not in same]
+                yield self._counted(cause, len(same))
+                continue
+            limited = not kind.startswith("REJECT")
+            found = sum(cause.kind == kind for cause in self.found)
+            if limited and (found >= MAX_CAUSES or self._tried[kind] >= MAX_TRIES):
+                unexplained = [other for other in unexplained if kind_of(other) != kind]
+                continue
+            self._tried[kind] += 1
+            begun = time.monotonic()
+            try:
+                cause, others = self._shrink(failure, kind, unexplained)
+            finally:
+                if not failure.ended:  # those have a number of their own: `MAX_ENDINGS`
+                    self._seconds -= time.monotonic() - begun
+            unexplained = others
+            if cause is not None:
+                yield cause.violation
+
+    def _counted(self, cause: Cause, count: int, not_called: int = 0) -> Violation:
+        cause.violation = replace(
+            cause.violation,
+            count=cause.violation.count + count,
+            not_called=cause.violation.not_called + not_called,
+        )
+        return cause.violation
+
+    def count_not_called(self, cause: Cause) -> Violation:
+        """Count a case that is not called, since this cause covers it and ends the process."""
+        return self._counted(cause, 1, 1)
+
+    def _shrink(
+        self, failure: Verdict, kind: str, unexplained: list[Verdict]
+    ) -> tuple[Cause | None, list[Verdict]]:
+        """Return the cause of a failure, and the failures that are still to be explained.
+
+        There is none where an earlier cause of the same needs takes it in, or where it is the fault
+        of another function.
+        """
+        implementation, caller = self.implementation, caller_of(self.implementation)
+        seen = {failure.case: failure}
+
+        def fails(case: Case) -> Verdict | None:
+            if any(entry.fatal and entry.holds(case) for entry in self.known):
+                return None
+            if not failure.ended and any(cause.may_end(case) for cause in self.found):
+                return None  # that one is known, and each call costs a worker
+            for verdict in judge_again(implementation, case, failure).findings:
+                if kind_of(verdict) == kind and matching_entry(self.known, verdict) is None:
+                    seen[case] = verdict
+                    return verdict
+            return None
+
+        smallest = failure.case
+        restarts = _RESTARTS * caller.startup if failure.ended else 0.0
+        seconds = min(EACH_SECONDS, self._seconds)
+        if failure.ended:
+            self._endings += 1
+            seconds = EACH_SECONDS + restarts if self._endings <= MAX_ENDINGS else 0.0
+        if self.shrinking and seconds > 0:
+            with caller.while_shrinking():
+                if caller.given_up_because is None and fails(failure.case) is not None:
+                    smallest = self._start(kind, failure.case, fails)
+                    if smallest == failure.case or not failure.ended:  # each call costs a worker
+                        smallest = shrink(smallest, lambda c: fails(c) is not None, seconds=seconds)
+        verdict, needs = seen[smallest], needs_of(smallest)
+        requirement = cite(implementation, verdict, smallest).requirement or ""
+        others = [other for other in unexplained if other is not failure]
+        same = [f for f in others if kind_of(f) == kind and needs <= needs_of(f.case)]
+        for cause in self.found:
+            alike = (cause.kind, cause.needs) == (kind, needs)
+            if alike and cause.violation.requirement == requirement:
+                self._counted(cause, 1 + len(same))
+                return cause, [other for other in others if other not in same]
+        repetition = Repetition()
+        if self.shrinking and caller.given_up_because is None and not failure.of_probes:
+            accepted = requirement.startswith("REJECT") and not failure.ended
+            if accepted or self._is_confirmed(kind, needs, failure):
+                with caller.while_shrinking():
+                    repetition = repeated_here(smallest, fails)
+            if not repetition.times_failed:
+                shown = list(dict.fromkeys((smallest, failure.case)))
+                at_most = 1 if failure.ended and self._endings > MAX_ENDINGS else CALLS
+                failures = [seen[case] for case in shown]
+                repetition = repeated(implementation, failures, fails, at_most=at_most)
+        if failure.requirement == "DECLARE-5":
+            with caller.while_shrinking(short_limits=False):
+                in_full = judge_again(implementation, smallest, failure, in_full=True)
+            verdict = in_full if in_full.failed else verdict
+        elif repetition.verdict is not None:
+            verdict = repetition.verdict
+        elif verdict.outcome == HANG and smallest != failure.case:
+            smallest, verdict = failure.case, failure  # the smaller call does return, but late
+            needs = needs_of(smallest)
+        if not repetition.alone:
+            # What other calls leave behind is told from what fails by itself.
+            caller.start_anew()
+            same, more = self._not_again(same)
+            others = [*others, *more]
+        others = [other for other in others if other not in same]
+        verdict = judge_alone(implementation, verdict)
+        shown_by = failure if verdict.history else replace(failure, history="")
+        cited = cite(implementation, verdict, smallest)
+        requirement, words = cited.requirement or "", repetition.words()
+        if repetition.after and not verdict.history:
+            requirement, smallest = self._blamed(repetition, requirement, smallest, verdict)
+            if smallest.operator != failure.case.operator and words:
+                words = f"{words}, which is {failure.case.operator}'s {failure.case.id}"
+        named = _listed([self.name_of(other.case) for other in (failure, *same)])
+        valid = not smallest.invalid or implementation.accepts(smallest.invalid)
+        told = "; ".join(filter(None, (words, cited.message)))
+        violation = Violation(
+            requirement=requirement,
+            status=verdict.status,
+            severity=severity(requirement, verdict.status, valid),
+            case=smallest,
+            named=named,
+            found=failure.case,
+            count=1 + len(same),
+            message=f"found by {named}: {told}" if named else told,
+            replay=replay_command(implementation, smallest, way_of(shown_by)),
+            script=script_of(implementation, smallest, shown_by),
+            engine_script=engine_script_of(implementation, smallest, shown_by, verdict),
+            cause=verdict.cause,
+            needs=", ".join(sorted(needs)),
+            times_called=repetition.times_called,
+            times_failed=repetition.times_failed,
+            after="\n".join(call.name for call in repetition.after[:SHOWN]),
+            before="\n".join(call.name for call in repetition.before),
+        )
+        if smallest.operator != (self.operator or failure.case.operator):
+            self.accusations.append(violation)
+            self.innocent += violation.count
+            if failure.history:  # else a failure of the same kind may be one of this function
+                self.found.append(Cause(kind, needs, violation, ends=False, elsewhere=True))
+            return None, others
+        ends = failure.ended and not verdict.history  # a call alone does
+        cause = Cause(kind, needs, violation, ends)
+        self.found.append(cause)
+        return cause, others
+
+    def _start(self, kind: str, case: Case, fails: Fails) -> Case:
+        """Return where shrinking starts: at a smallest case of another cell, if it fails here."""
+        for cause in self.earlier:
+            other = cause.violation.case.replace(dtype=case.dtype)
+            alike = cause.kind == kind and other.operator == case.operator
+            if alike and cause.needs <= needs_of(case) and is_valid(other) and fails(other):
+                return other
+        return case
+
+    def _is_confirmed(self, kind: str, needs: frozenset[str], failure: Verdict) -> bool:
+        """Whether the same was shown in a new worker already, in another dtype."""
+        return not failure.ended and any(
+            (cause.kind, cause.needs) == (kind, needs)
+            and cause.violation.times_called == cause.violation.times_failed > 0
+            for cause in self.earlier
+        )
+
+    def _not_again(self, failures: list[Verdict]) -> tuple[list[Verdict], list[Verdict]]:
+        """Call cases again that failed after others; return those that do not fail, and failures.
+
+        What there is no time for counts as not failing again.
+        """
+        gone, still = [], []
+        begun = time.monotonic()
+        with caller_of(self.implementation).while_shrinking():
+            for failure in failures:
+                late = time.monotonic() - begun > EACH_SECONDS
+                found = (
+                    () if late else judge_again(self.implementation, failure.case, failure).findings
+                )
+                new = [v for v in found if matching_entry(self.known, v) is None]
+                still += new
+                if not new:
+                    gone.append(failure)
+        return gone, still
+
+    def _blamed(
+        self, repetition: Repetition, requirement: str, case: Case, verdict: Verdict
+    ) -> tuple[str, Case]:
+        """Return the requirement and the case of a failure that needs other calls before it.
+
+        A call of another function has written outside of its arrays: the finding is about that one.
+        """
+        for call in repetition.after:
+            other = call.request.case
+            if isinstance(other, Case) and other.operator != case.operator:
+                return "PROCESS-5", other
+        return (requirement if verdict.ended else "REPEAT-2"), case
 
 
 def shrink_to_violations(
@@ -66,73 +376,14 @@ def shrink_to_violations(
 ) -> Iterator[Violation]:
     """Shrink failures to their causes, and yield one violation for each cause.
 
-    A shrunk case keeps only the parameters that its failure needs. All failures of the same kind
-    that have these parameters count as the same cause; then the next failure is shrunk. Shrinking
-    avoids ``known`` differences, since it would end at one of them instead of at the new failure.
-    Without ``shrinking`` each cause is shown by the case that failed first. ``name_of`` says what
-    the user calls a case, "" if nothing.
+    ``name_of`` says what the user calls a case, "" if nothing.
     """
-    caller = caller_of(implementation)
-    restarts = _RESTARTS * caller.startup
-    ended = any(failure.ended for failure in failures)
-    deadline = time.monotonic() + MAX_SECONDS + (restarts if ended else 0.0)
-    unexplained = list(failures)
-    causes: Counter[str] = Counter()
-    while unexplained:
-        failure = unexplained[0]
-        kind = kind_of(failure)
-        limit = len(failures) if kind.startswith("REJECT") else MAX_CAUSES
-        if causes[kind] >= limit:
-            unexplained = [other for other in unexplained if kind_of(other) != kind]
-            continue
-        causes[kind] += 1
-
-        def fails(case: Case, kind: str = kind, failure: Verdict = failure) -> bool:
-            if any(entry.fatal and entry.holds(case) for entry in known):
-                return False
-            verdict = judge_again(implementation, case, failure)
-            return kind_of(verdict) == kind and matching_entry(known, verdict) is None
-
-        smallest, verdict = failure.case, failure
-        limit_seconds = EACH_SECONDS + (restarts if failure.ended else 0.0)
-        seconds = min(limit_seconds, deadline - time.monotonic())
-        if shrinking and seconds > 0:
-            with caller.while_shrinking():
-                if caller.given_up_because is None and fails(failure.case):
-                    smallest = shrink(failure.case, fails, seconds=seconds)
-        if smallest != failure.case or failure.requirement == "DECLARE-5":
-            with caller.while_shrinking(short_limits=False):
-                final_verdict = judge_again(implementation, smallest, failure, in_full=True)
-            if final_verdict.failed:
-                verdict = final_verdict
-            elif failure.ended:  # the call does return, but later than the search waited for
-                smallest = failure.case
-        verdict = judge_alone(implementation, verdict)
-        shown = failure if verdict.history else replace(failure, history="")
-        needed = deviations(smallest)
-        same = [
-            other
-            for other in unexplained
-            if kind_of(other) == kind and needed <= deviations(other.case)
-        ] or [failure]
-        cited = cite(implementation, verdict, smallest)
-        requirement = cited.requirement or ""
-        named = _listed([name_of(other.case) for other in same])
-        valid = not smallest.invalid or implementation.accepts(smallest.invalid)
-        yield Violation(
-            requirement=requirement,
-            status=verdict.status,
-            severity=severity(requirement, verdict.status, valid),
-            case=smallest,
-            found=failure.case,
-            named=named,
-            count=len(same),
-            message=f"found by {named}: {cited.message}" if named else cited.message,
-            replay=replay_command(implementation, smallest, way_of(shown)),
-            script=script_of(implementation, smallest, shown),
-            engine_script=engine_script_of(implementation, smallest, shown, verdict),
-        )
-        unexplained = [other for other in unexplained if other not in same]
+    causes = Causes(implementation, known, shrinking, name_of=name_of)
+    found = dict[tuple[str, Case, str], Violation]()
+    for violation in causes.explain([f for failure in failures for f in failure.findings]):
+        found[violation.requirement, violation.case, violation.cause] = violation
+    yield from found.values()
+    yield from causes.accusations
 
 
 _MOST_NAMED = 4
@@ -202,12 +453,22 @@ CONVENTIONS = "conventions"
 
 
 def kind_of(verdict: Verdict) -> str:
-    """Return the kind of a failure: all wrong results are of one kind. Empty for no failure."""
+    """Return the kind of a failure, which has causes of its own. Empty for no failure.
+
+    All wrong values are of one kind, wrong shapes of another, and so is each requirement besides.
+    What was raised is told apart by its type and the line that raised it, and how a process ended
+    by the signal: memory that is corrupt ends it at any line.
+    """
     if not verdict.failed:
         return ""
     requirement = verdict.requirement or ""
     if verdict.history:  # it is chance which requirement a kept state violates
         return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
-    if verdict.case.invalid and verdict.ended:
-        return f"{requirement} {verdict.status}"
+    if verdict.ended:
+        ending = verdict.cause.partition(" at ")[0]
+        return " ".join(filter(None, (requirement, verdict.status, ending)))
+    if verdict.outcome == RAISED:
+        return f"{requirement} {verdict.cause}".rstrip()
+    if requirement == "RESULT-3":
+        return "shape"
     return "result" if requirement in WRONG_RESULT else requirement

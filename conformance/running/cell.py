@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from conformance.case import Case
 from conformance.checks.conventions import Probe
@@ -18,7 +18,7 @@ from conformance.runfile.words import (
     UNSUPPORTED,
     VIOLATES,
 )
-from conformance.running.causes import Violation, shrink_to_violations
+from conformance.running.causes import Causes, Violation
 from conformance.running.known_in_run import Subject
 
 MIN_COMPARED = 10
@@ -164,36 +164,42 @@ class Cell:
         if verdict.worst > self.worst:
             self.worst, self.worst_case = verdict.worst, verdict.case
 
-    def explain(
-        self,
-        subject: Subject,
-        failures: Sequence[Verdict],
-        *,
-        interrupted: bool,
-        name_of: Callable[[Case], str],
-    ) -> bool:
-        """Count failures, and add a violation for each cause that no known difference covers.
-
-        ``name_of`` says what the user calls a case, "" if nothing.
-        Failures are not shrunk if the user has ``interrupted`` the run. Return whether the user has
-        interrupted it by now.
-        """
+    def explain(self, subject: Subject, failures: Sequence[Verdict], causes: Causes) -> None:
+        """Count failures, and add a violation for each cause that no known difference covers."""
         new, covered = subject.separate_known(failures)
         self.covered += covered
         self.violating += len(new)
         self.uncovered += new
-        shown = {(violation.requirement, violation.case) for violation in self.violations}
-        violations = shrink_to_violations(
-            subject.implementation,
-            new,
-            subject.entries,
-            shrinking=not interrupted,
-            name_of=name_of,
-        )
         try:
-            for violation in violations:
-                if (violation.requirement, violation.case) not in shown:
-                    self.violations.append(violation)
-        except KeyboardInterrupt:
-            return True
-        return interrupted
+            for violation in causes.explain(new):
+                self.show(violation)
+        finally:
+            self.violating -= causes.innocent
+            causes.innocent = 0
+
+    def show(self, violation: Violation) -> None:
+        """Add a violation, or put it in the place of what was known of its cause before."""
+        for index, other in enumerate(self.violations):
+            if (violation.requirement, violation.case, violation.cause, violation.found) == (
+                other.requirement,
+                other.case,
+                other.cause,
+                other.found,
+            ):
+                self.violations[index] = violation
+                return
+        self.violations.append(violation)
+
+    def accuse(self, violation: Violation) -> bool:
+        """Add a violation that was found while another function was judged.
+
+        Return whether it is new: one case of the requirement is enough to show it.
+        """
+        self.violating += violation.count
+        for index, other in enumerate(self.violations):
+            if other.requirement == violation.requirement:
+                count = other.count + violation.count
+                self.violations[index] = replace(other, count=count)
+                return False
+        self.violations.append(violation)
+        return True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,8 +23,9 @@ from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.runfile import asked
 from conformance.running.budget import Budget
+from conformance.running.causes import Cause, Causes
 from conformance.running.cell import MIN_COMPARED, Cell
-from conformance.running.known_in_run import Subject
+from conformance.running.known_in_run import Subject, matching_entry
 from conformance.running.plan import Plan
 from conformance.running.preparing import names_of_cases, plainly
 from conformance.running.supported import Accepting, bare, concerns_unsupported, for_cell
@@ -38,6 +40,16 @@ PROBING_SHARE = 0.1
 OVERTIME_FACTOR = 3.0
 """A cell may exceed its budget by this factor until `MIN_COMPARED` cases were compared."""
 
+RESTART_SECONDS = 20.0
+"""Seconds of a cell for starting workers again; what they take beyond that is on the clock."""
+
+SPARED = 4
+"""This many cases are not called after one that ended the process, if its cause covers them; after
+each further one, this many times as many."""
+
+SPARED_FROM_WAITING = 32
+"""The same after a call that did not come back, which costs its limit of time."""
+
 HISTORIES = 8
 """The number of cases of a cell that histories are made from."""
 
@@ -48,7 +60,13 @@ class CellJudge:
     The results are in the attributes; if the user interrupts, they hold what was judged so far.
     """
 
-    def __init__(self, subject: Subject, cases: Sequence[tuple[int, Prepared]], plan: Plan) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        cases: Sequence[tuple[int, Prepared]],
+        plan: Plan,
+        earlier: Sequence[Cause] = (),
+    ) -> None:
         first = cases[0][1].case
         self.subject, self.plan = subject, plan
         self.implementation = subject.careful
@@ -76,6 +94,19 @@ class CellJudge:
         self.failures: list[Verdict] = []
         self.answered: dict[Case, bool] = {}
         """Of the calls that were made, whether they were accepted, by case without its data."""
+        names = names_of_cases(plan, first.operator, first.dims)
+        self.causes = Causes(
+            subject.implementation,
+            subject.entries,
+            earlier=earlier,
+            operator=first.operator,
+            name_of=lambda case: names.get(plainly(case), ""),
+        )
+        self.unexplained: list[Verdict] = []
+        """The failures that `causes` has not explained yet."""
+        self.restarting = RESTART_SECONDS
+        self.streaks = Counter[int]()
+        """How many cases in a row have ended the process, by the position of their cause."""
         self.started = time.perf_counter()
 
     def judge(self) -> None:
@@ -91,45 +122,168 @@ class CellJudge:
             self.interrupted = True
         self.cell.covered.update(self.fatal.values())
         self.cell.reached += len(self.fatal)
-        names = names_of_cases(self.plan, self.cell.operator, self.cell.dims)
-        self.interrupted = self.cell.explain(
-            self.subject,
-            self.failures,
-            interrupted=self.interrupted,
-            name_of=lambda case: names.get(plainly(case), ""),
-        )
+        self.causes.shrinking = not self.interrupted
+        try:
+            self.explain()
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def explain(self) -> None:
+        """Explain the failures that are not explained yet."""
+        failures, self.unexplained = self.unexplained, []
+        self.cell.explain(self.subject, failures, self.causes)
+
+    def note(self, failures: Iterable[Verdict]) -> None:
+        """Note failures that are explained later."""
+        concerned = [failure for failure in failures if self.concerns(failure)]
+        self.failures += concerned
+        self.unexplained += concerned
 
     def judge_histories(self, own: Sequence[Prepared] = ()) -> None:
         called = own or [p for _, p in self.called]
-        for verdict in judge_histories(self.implementation, called, self.plan, self.cell):
-            if self.concerns(verdict):
-                self.failures.append(verdict)
+        for verdict in judge_histories(
+            self.implementation, called, self.plan, self.cell, self.may_end
+        ):
+            self.note(verdict.findings)
+            if verdict.ended:
+                self.explain()
 
     def judge_cases(self, cases: Sequence[tuple[int | None, Prepared]]) -> None:
+        """Judge the cases, and explain a failure of a new kind at once.
+
+        So a call that leaves a process in a bad state is found out before the next cases are
+        called, and a cause that ends the process is known before it has done so many times.
+        """
+        budget = _budget(self.implementation, self.plan)
+        waiting = deque(cases)
+        self.unexplained += self.endings_of_other_cells()
+        while waiting and self.judge_some(waiting, len(cases), budget):
+            begun = time.perf_counter()
+            self.explain()
+            budget.pause(time.perf_counter() - begun)
+        self.cell.stopped |= budget.stopped
+        unreached = (p.case for _, p in waiting)
+        gaps = self.implementation.gap
+        self.cell.leave_out(case for case in unreached if gaps(case) is not None)
+
+    def endings_of_other_cells(self) -> list[Verdict]:
+        """Return what is called first where a cause ended the process in another dtype.
+
+        Its smallest case is given little time, for one call that does not come back.
+        """
+        if caller_of(self.implementation).given_up_because is not None:
+            return []
+        return [
+            verdict
+            for verdict in self.causes.again([p.case for _, p in self.called])
+            if self.concerns(verdict)
+        ]
+
+    def judge_some(
+        self, waiting: deque[tuple[int | None, Prepared]], planned: int, budget: Budget
+    ) -> bool:
+        """Judge the waiting cases until one fails in a new way, or ends the process.
+
+        So many were ``planned``. Return whether further ones are to be judged.
+        """
         implementation, cell = self.implementation, self.cell
-        budget = _budget(implementation, self.plan)
-        reached = 0
-        with contextlib.closing(judge_each(implementation, (p for _, p in cases))) as verdicts:
-            for (position, p), (verdict, output) in zip(cases, verdicts, strict=False):
-                reached += 1
+        taken: deque[int | None] = deque()
+        """Of each case that was taken up the cause that spares its call, None if it is called."""
+        if self.unexplained and any(map(self.is_new, self.unexplained)):
+            return True
+        lap, starting = time.perf_counter(), True
+        with contextlib.closing(
+            judge_each(implementation, self.worth_calling(waiting, taken))
+        ) as verdicts:
+            for verdict, output in verdicts:
+                if verdict.ended or starting:  # a worker starts, or has ended
+                    self.pause(budget, time.perf_counter() - lap)
+                lap, starting = time.perf_counter(), False
+                self.pass_over(waiting, taken)
+                taken.popleft()
+                position, p = waiting.popleft()
                 if p.case.check == "result" and position is not None:
                     self.outputs[position] = output
                 exact = p.reference.exact
                 cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
                 cell.seconds = time.perf_counter() - self.started
-                if verdict.failed and self.concerns(verdict):
-                    self.failures.append(verdict)
-                elif verdict.status == UNSUPPORTED:
+                self.note(verdict.findings)
+                if verdict.status == UNSUPPORTED:
                     self.gaps[implementation.name, verdict.message] += 1
-                called, done = implementation.gap(p.case) is None, reached / len(cases)
+                called, done = implementation.gap(p.case) is None, 1 - len(waiting) / planned
                 if called and not p.case.invalid:
                     self.answered[bare(p.case)] = verdict.outcome != DECLINED
                 enough = 1.0 if cell.nonzero >= MIN_COMPARED else OVERTIME_FACTOR
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
-                    break
-        cell.stopped |= budget.stopped
-        unreached = (p.case for _, p in cases[reached:])
-        cell.leave_out(case for case in unreached if implementation.gap(case) is not None)
+                    return False
+                self.count_streaks(verdict)
+                if verdict.ended or any(map(self.is_new, verdict.findings)):
+                    return True
+            self.pass_over(waiting, taken)
+        return False
+
+    def pause(self, budget: Budget, seconds: float) -> None:
+        """Take the time for ends and starts of workers off the clock, as long as it is bearable."""
+        seconds = min(seconds, self.restarting)
+        self.restarting -= seconds
+        budget.pause(seconds)
+
+    def is_new(self, failure: Verdict) -> bool:
+        """Whether a failure is explained at once."""
+        known = matching_entry(self.subject.entries, failure) is not None
+        return not known and self.concerns(failure) and self.causes.is_new(failure)
+
+    def ending_cause(self, case: Case) -> int | None:
+        """Return the position of a cause that ends the process and covers a case, or None."""
+        for number, cause in enumerate(self.causes.found):
+            if cause.may_end(case):
+                return number
+        return None
+
+    def may_end(self, case: Case) -> bool:
+        """Whether a cause that is known may end the process when a case is called."""
+        return self.ending_cause(case) is not None
+
+    def worth_calling(
+        self, waiting: Iterable[tuple[int | None, Prepared]], taken: deque[int | None]
+    ) -> Iterator[Prepared]:
+        """Yield the cases to be called: of those that a cause covers which ends the process, few.
+
+        The more of them in a row have ended it, the more are passed over before the next one.
+        """
+        found = self.causes.found
+        spared = {
+            number: (SPARED_FROM_WAITING if found[number].hangs else SPARED) ** streak
+            for number, streak in self.streaks.items()
+        }
+        for _, p in list(waiting):
+            number = self.ending_cause(p.case) if self.causes.found else None
+            if number is not None and spared.get(number, 0) > 0:
+                spared[number] -= 1
+                taken.append(number)
+            else:
+                taken.append(None)
+                yield p
+
+    def pass_over(
+        self, waiting: deque[tuple[int | None, Prepared]], taken: deque[int | None]
+    ) -> None:
+        """Count the next cases that are not called."""
+        while taken and (number := taken[0]) is not None:
+            taken.popleft()
+            waiting.popleft()
+            self.cell.reached += 1
+            self.cell.violating += 1
+            cause = self.causes.found[number]
+            self.cell.show(self.causes.count_not_called(cause))
+            if not cause.needs:  # it ends the process wherever it is called
+                caller_of(self.implementation).count_ending(hung=cause.hangs)
+
+    def count_streaks(self, verdict: Verdict) -> None:
+        """Note whether a case that is covered by a cause which ends the process has ended it."""
+        number = self.ending_cause(verdict.case) if self.causes.found else None
+        if number is not None:
+            self.streaks[number] = self.streaks[number] + 1 if verdict.ended else 0
 
     def judge_cases_like_declined_ones(self) -> None:
         """Judge cases of its own of an implementation that declines some where it is called."""
@@ -146,6 +300,11 @@ class CellJudge:
             for verdict in self.failures
             if not concerns_unsupported(self.implementation, verdict.case)
         ]
+        self.unexplained = [one for one in self.unexplained if one in self.failures]
+        for violation in list(self.cell.violations):
+            if concerns_unsupported(self.implementation, violation.found):
+                self.cell.violations.remove(violation)
+                self.cell.violating -= violation.count
         there = {p.case for _, p in self.called}
         own = [p for p in own if p.case not in there]
         self.cell.plan(p.case for p in own)
@@ -159,8 +318,7 @@ class CellJudge:
         # Relations say little about results that are wrong already.
         if not self.failures and caller_of(implementation).given_up_because is None:
             for verdict in judge_relations(implementation, operator, dims, dtype, self.plan, cell):
-                if verdict.failed:
-                    self.failures.append(verdict)
+                self.note(verdict.findings)
         cell.seconds = time.perf_counter() - self.started
 
     def probe_conventions(self) -> None:
@@ -173,14 +331,16 @@ class CellJudge:
         cell.conventions = probe(implementation, cell.operator, cell.dims, cell.dtype, affords)
         shown = {(verdict.requirement, verdict.case) for verdict in self.failures}
         accepted = {requirement for requirement, case in shown if case.invalid}
-        self.failures += [
-            verdict
+        mismatched = [
+            replace(verdict, of_probes=True)
             # What is accepted violates REJECT: that is not said again as a declaration.
             for observed in cell.conventions
             if observed.declared != "reject" or observed.requirement not in accepted
             for verdict in mismatches(implementation, [observed])
             if (verdict.requirement, verdict.case) not in shown
         ]
+        self.failures += mismatched
+        self.unexplained += mismatched
 
     def concerns(self, verdict: Verdict) -> bool:
         """Whether a failure belongs to a check that the plan makes."""
@@ -200,11 +360,13 @@ def judge_histories(
     prepared: Sequence[Prepared],
     plan: Plan,
     cell: Cell | None = None,
+    spared: Callable[[Case], bool] = lambda case: False,
 ) -> Iterator[Verdict]:
     """Judge series of calls on a few of a cell's ordinary cases, and yield the failures.
 
     The first history has every dtype, so that the state which one dtype leaves meets the others.
-    The ``cell`` counts how many are planned, and how many are made.
+    The ``cell`` counts how many are planned, and how many are made. Those of cases that are
+    ``spared`` are passed over.
     """
     ordinary = [
         p.case
@@ -222,6 +384,8 @@ def judge_histories(
         afforded = budget.affords_history(case)
         if caller_of(implementation).given_up_because is not None or (number and not afforded):
             break
+        if spared(case):
+            continue
         verdict = judge_named_history(implementation, case, name, seconds=plan.clock)
         if cell is not None:
             cell.asked[asked.HISTORIES] += 1

@@ -25,6 +25,7 @@ from conformance.runfile.words import (
     VIOLATES,
 )
 from conformance.running.block import Block
+from conformance.running.causes import Violation
 from conformance.running.cell import Cell
 
 
@@ -44,14 +45,15 @@ def of_block(block: Block) -> Iterator[Row]:
 
 def violations(cells: Iterable[Cell]) -> list[tables.Violation]:
     """Return a row for each violation of the cells, the worst first."""
-    found = (
-        tables.Violation.of(violation, cell, case=violation.case.id, found=violation.found.id)
-        for cell in cells
-        for violation in cell.violations
-    )
+    found = (violation(one, cell) for cell in cells for one in cell.violations)
     return sorted(
         found, key=lambda v: by_severity(v.severity, v.status, v.requirement, v.dims, v.case)
     )
+
+
+def violation(violation: Violation, cell: Cell) -> tables.Violation:
+    """Return the row of a violation in its cell."""
+    return tables.Violation.of(violation, cell, case=violation.case.id, found=violation.found.id)
 
 
 def overall(implementation: Implementation, cells: Sequence[Cell]) -> str:

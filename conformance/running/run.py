@@ -32,6 +32,7 @@ from conformance.runfile.words import (
     STALE,
 )
 from conformance.running import notebook, rows
+from conformance.running.accusations import Accusation, settle
 from conformance.running.block import Block, run_block
 from conformance.running.cell import Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
@@ -172,8 +173,13 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     covered: Counter[Key] = Counter()
     examples: dict[Key, Example] = {}
 
+    accusations: list[Accusation] = []
+
     def take(block: Block) -> None:
+        """Take a block, and write it with what calls of its functions did to those of others."""
         cells.extend(block.cells)
+        accusations.extend(block.accusations)
+        accused = list(settle(cells, accusations, unwritten=block.cells))
         spent.update(block.spent)
         examples.update(block.examples)
         notes.update(block.notes)
@@ -184,9 +190,10 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
             key = (pair.first, pair.second, pair.operator)
             pairs[key] = pairs[key].plus(pair) if key in pairs else pair
         with undisturbed():
-            file.add((*rows.of_block(block), *pairs.values()))
+            file.add((*rows.of_block(block), *accused, *pairs.values()))
 
     def conclude() -> list[Known]:
+        file.add(settle(cells, accusations, last=True))
         file.add(rows.of_implementations(plan.implementations, cells, notes))
         entries = list(known_rows(plan.implementations, plan.known, covered, examples))
         file.add(entries)
