@@ -191,6 +191,45 @@ def test_a_file_that_is_not_beside_a_plugin_is_one_clear_line(capsys: Any) -> No
     assert "known.toml: no such file" in complaint(capsys, "--plugin", text)
 
 
+def test_supports_is_asked_again_where_earlier_calls_have_spoilt_the_process(capsys: Any) -> None:
+    """As in a kernel that writes outside of its arrays: whatever comes next may end the process."""
+    declared = ", supports=lambda case: True if not spoilt else os.abort()"
+    more = "import os\nspoilt = []"
+    file = Path(plugin(declared, more))
+    source = file.read_text().replace(
+        "    return right(", "    spoilt.append(1)\n    return right("
+    )
+    file.write_text(source)
+    one = run(capsys, "--plugin", "mine.py", "--check", "repeat,result")["mine"]
+
+    assert "conforms" == one["verdict"]
+
+
+@pytest.mark.parametrize("shape", ["(2**70,)", "(-3, 'x')"])
+def test_an_answer_that_a_call_has_spoilt_is_a_crash(capsys: Any, shape: str) -> None:
+    """As in a kernel that writes outside of its arrays, into the answer that its worker sends."""
+    more = f"""
+from conformance.isolation import wire
+put = wire.Frame.put_output
+def spoilt(frame, value, most):
+    kind, *rest = put(frame, value, most)
+    return (kind, rest[0], {shape}, *rest[2:]) if kind == "array" else (kind, *rest)
+wire.Frame.put_output = spoilt
+"""
+    one = run(capsys, "--plugin", plugin(more=more))["mine"]
+    (violation,) = [v for cell in one["cells"] for v in cell["violations"]]
+
+    assert ("PROCESS-1", "crashed") == (violation["requirement"], violation["status"])
+    assert "the answer of its worker cannot be read" in violation["message"]
+
+
+def test_a_supports_that_ends_every_process_is_one_clear_line(capsys: Any) -> None:
+    told = complaint(capsys, "--plugin", plugin(", supports=lambda case: os.abort()", "import os"))
+
+    assert "asking its supports= failed: its process was killed by SIGABRT" in told
+    assert len(told) < 400
+
+
 def test_without_isolation_this_process_imports_a_plugin(capsys: Any) -> None:
     more = f"import os; assert os.getpid() == {os.getpid()}"
 

@@ -34,7 +34,7 @@ class Supports:
     """A ``supports=`` function in a worker, whose answers are remembered."""
 
     place: Place
-    answers: dict[Case, str | None] = field(default_factory=dict)
+    answers: dict[Case, str | None] = field(default_factory=dict, repr=False)
 
     def __call__(self, case: Case) -> bool | str:
         """Return True, or the reason why the implementation declines the case."""

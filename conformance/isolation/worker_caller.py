@@ -170,6 +170,9 @@ class WorkerCaller:
                 self._process = self._start()
                 self._send(self._process, [call for call in sent if call.outcome is None])
             plain, payload = self._process.receive(lambda: self._limit(sent))
+            with _readable(self._process):
+                *observed, printed = plain[1:]
+                observation = take_observed(tuple(observed), payload, printed)
         except Ended as ended:
             observation = ended.seen()
             guilty = self._guilty(sent)
@@ -187,8 +190,6 @@ class WorkerCaller:
             self._pace += (passed - self._pace) / 8
             self._slowest = max(self._slowest, passed)
             self._answered += 1
-        *observed, printed = plain[1:]
-        observation = take_observed(tuple(observed), payload, printed)
         if self._answered:
             self.pace.wait(passed - observation.seconds)
         self._slowest = max(self._slowest, observation.seconds)  # of the first call, too
@@ -218,28 +219,37 @@ class WorkerCaller:
             process = self._running()
             begun = process.begun
             plain, payload = self._ask(process, data)
+            with _readable(process):
+                answers = [
+                    Answer(take_observed(observation, payload), same, shares, changed_by)
+                    for observation, same, shares, changed_by in plain[1]
+                ]
         except Ended as ended:
             number = max(0, process.begun - begun - 1) if process is not None else 0
             self._process = None
             self.pace.total += time.monotonic() - before
             self._before = (*self._before, *made[:number])[-_KEPT_CALLS:]
             raise HistoryEnded(ended.seen(), number) from None
-        self._made.extend(made[: len(plain[1])])
-        answers = [
-            Answer(take_observed(observation, payload), same, shares, changed_by)
-            for observation, same, shares, changed_by in plain[1]
-        ]
+        self._made.extend(made[: len(answers)])
         note_history(self.pace, calls, answers)
         return answers
 
     def gaps(self, cases: Sequence[Case]) -> list[str | None]:
         """Return why the implementation declares each case unsupported, or None.
 
-        Raises `RegistrationError` where its ``supports=`` raises, or ends its process.
+        Raises `RegistrationError` where its ``supports=`` raises, or ends a new process: one that
+        has made calls may end by what they did to its memory, and is asked again.
         """
         data = Frame().packed("gaps", self.place.name, [asdict(case) for case in cases])
+        process, has_called = self._running(), not self._fresh
         try:
-            plain, _ = self._ask(self._running(), data)
+            try:
+                plain, _ = self._ask(process, data)
+            except Ended:
+                self._process = None
+                if not has_called:
+                    raise
+                plain, _ = self._ask(self._running(), data)
         except Ended as ended:
             self._process = None
             where = f"{self.place.target[1]}: implementation '{self.place.name}'"
@@ -363,3 +373,14 @@ def _packed(name: str, request: Request) -> bytes:
     memory = request.memory if isinstance(request.memory, str) else tuple(request.memory)
     call = request.operator, *arguments, request.layout, memory, request.nbytes
     return frame.packed("call", name, *call)
+
+
+@contextlib.contextmanager
+def _readable(process: Process) -> Iterator[None]:
+    """Stop the worker, and raise `Ended`, where its answer makes no sense: a call wrote over it."""
+    try:
+        yield
+    except Exception as problem:  # whatever decoding noise raises
+        process.stop()
+        reason = f"{type(problem).__name__}: {problem}"
+        raise Ended(CRASH, f"the answer of its worker cannot be read ({reason})") from None

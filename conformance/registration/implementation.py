@@ -209,6 +209,8 @@ class Implementation(Declarations):
             return None
         try:
             answer = self.supports(case)
+        except RegistrationError:  # a worker that was asked has said it all
+            raise
         except Exception as problem:
             raise RegistrationError(
                 f"{_location(self.supports)}: implementation '{self.name}': supports= raised "
