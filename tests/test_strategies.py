@@ -80,7 +80,7 @@ def test_any_ranges_give_valid_cases_within_them(
 ) -> None:
     case = data.draw(cases(operator, ranges))
 
-    validate(case)
+    OPERATORS[operator].validate(case)  # its size is bounded by a spec file's largest work
     assert cost(case) <= ranges.work
     assert case.dims in ranges.dims
     assert case.dtype in ranges.dtypes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from conformance.case import Case
+from conformance.case import Case, Shape
 from conformance.errors import CaseError
 from conformance.machine import memory
 from conformance.operators import GRADIENTS, OPERATORS, work
@@ -13,6 +13,8 @@ MOST = 2**31 - 1
 """The largest number in a case, its seed excepted; positions are then far below 2**63."""
 MOST_ELEMENTS = 2**28
 """The most elements of an array: 2 GiB in float64."""
+MOST_INDEX = 2**60
+"""The product of the axes of an array may not be larger, even where one of them is empty."""
 MOST_WORK = 2**40
 """The most multiply-accumulates of a call: minutes of all cores of a large machine."""
 MOST_IN_WINDOW = 2**22
@@ -36,14 +38,19 @@ def check_size(case: Case) -> None:
     shapes["output before cropping" if operator.is_transposed else "padded x"] = whole
     total = 0
     for name, shape in shapes.items():
-        elements = math.prod(max(1, size) for size in shape or ())
-        if elements > MOST_ELEMENTS:
+        elements, plane = math.prod(shape or (0,)), math.prod((shape or ())[2:])
+        if max(elements, plane) > MOST_ELEMENTS or _product(shape or ()) > MOST_INDEX:
             raise _error(case, f"{name} {shape} is too large; allowed: {MOST_ELEMENTS} elements")
         total += elements
     if work(case) > MOST_WORK:
         text = f"its {work(case)} multiply-accumulates are too many; allowed: {MOST_WORK}"
         raise _error(case, text)
     _check_memory(case, total)
+
+
+def _product(shape: Shape) -> int:
+    """Return the product of the axes that are not empty."""
+    return math.prod(filter(None, shape))
 
 
 def check_windows(case: Case) -> None:
