@@ -163,7 +163,7 @@ def avg_pool_grad(shares: Array, call: Call) -> Array:
 
 
 def avg_pool_with_a_mistake(x: Array, counts: Array, call: Call) -> Array:
-    """One line is wrong. The suite says "AVGPOOL-1: the definition"."""
+    """One line is wrong. The suite says "AVGPOOL-5: count_include_pad sets the divisor"."""
     sums = np.zeros((len(x), *call.out, x.shape[-1]), x.dtype)
     for _, region in shifts(call):
         sums += x[:, *region]

@@ -36,6 +36,23 @@ def non_default_parameters(case: Case) -> tuple[str, ...]:
     return tuple(name for name in names if getattr(case, name) != getattr(defaults, name))
 
 
+_ONLY_WITH = {
+    "count_include_pad": {"padding", "ceil_mode"},
+    "output_padding": {"stride", "dilation"},
+}
+"""Parameters that say something only where one of others is not at its default."""
+
+
+def deciding_parameters(case: Case) -> tuple[str, ...]:
+    """Return the parameters that are not at their defaults, without those that others need.
+
+    Excluding the padding from an average needs a padding: such a case is about the former.
+    """
+    names = non_default_parameters(case)
+    needed = set().union(*(_ONLY_WITH.get(name, ()) for name in names))
+    return tuple(name for name in names if name not in needed)
+
+
 def layout_requirement(case: Case) -> str:
     """Return the requirement about the memory layout of a case, which is not contiguous."""
     return _LAYOUT_REQUIREMENTS[case.memory.partition("-")[0]]
@@ -56,7 +73,7 @@ def parameter_requirement(case: Case) -> str | None:
     at its default, the violation is about that parameter. If none is, it may be about a window of
     different sizes.
     """
-    requirements, left = OPERATORS[case.operator].requirements, non_default_parameters(case)
+    requirements, left = OPERATORS[case.operator].requirements, deciding_parameters(case)
     if not left and len(set(case.window)) > 1:
         return requirements["kernel"]
     return requirements[left[0]] if len(left) == 1 else None

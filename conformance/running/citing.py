@@ -22,6 +22,7 @@ from conformance.judging import RAISED, Accuracy, Prepared, Verdict, judge_prepa
 from conformance.judging.accepted import result_of_accepted_call
 from conformance.judging.attribution import (
     WRONG_RESULT,
+    deciding_parameters,
     layout_requirement,
     non_default_parameters,
     parameter_requirement,
@@ -60,17 +61,17 @@ def cited_requirement(implementation: Implementation, verdict: Verdict, case: Ca
     if requirement in ("DECLARE-2", "DECLARE-3"):
         # Every format that is tried holds a few small numbers, and their sums, exactly.
         exact = replace(implementation, multiply=None)
-        wrong = judge_any(exact, case.replace(data="impulse")).failed
+        wrong = _wrong(judge_any(exact, case.replace(data="impulse")))
         return "RESULT-1" if wrong else requirement
     if requirement == "GRAD-14":
-        if not judge_any(implementation, case.replace(data="normal")).failed:
+        if not _wrong(judge_any(implementation, case.replace(data="normal"))):
             return requirement
         requirement = "RESULT-2"
         verdict = replace(verdict, requirement=requirement)
     if requirement in ("INTEGER-1", "INTEGER-2"):
         floats = [dtype for dtype in implementation.dtypes if dtype in FLOATS and available(dtype)]
         others = [case.replace(dtype=dtype) for dtype in floats[:1]]
-        if not any(judge_any(implementation, other).failed for other in others):
+        if not any(_wrong(judge_any(implementation, other)) for other in others):
             return requirement
     marked = case.check in ("layout", "special")
     if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):
@@ -82,8 +83,20 @@ def cited_requirement(implementation: Implementation, verdict: Verdict, case: Ca
 
 def _cited_of_twin(implementation: Implementation, twin: Case) -> str | None:
     """Return the requirement that the plain twin of a call violates; None if it conforms."""
-    verdict = judge_any(implementation, twin)
-    return cited_requirement(implementation, verdict, twin) if verdict.failed else None
+    verdict = _wrong(judge_any(implementation, twin))
+    return cited_requirement(implementation, verdict, twin) if verdict else None
+
+
+def _wrong(verdict: Verdict) -> Verdict | None:
+    """Return the finding that a value is wrong or missing, None if there is none.
+
+    What else is wrong with a call, such as its dtype or what it prints, does not make another
+    requirement of its value less to blame.
+    """
+    for finding in verdict.findings:
+        if finding.requirement in (*WRONG_RESULT, "GRAD-14") or finding.outcome is not None:
+            return finding
+    return None
 
 
 def _cited_of_invalid(implementation: Implementation, verdict: Verdict, case: Case) -> str:
@@ -104,9 +117,9 @@ def _cited_of_invalid(implementation: Implementation, verdict: Verdict, case: Ca
         wide = _dtype_of_accepted(case, convention)
         for valid in (twin, twin.replace(dtype=wide)):
             asked = valid.dtype in implementation.dtypes and is_valid(valid)
-            cited = _cited_of_twin(implementation, valid) if asked else None
-            if cited is not None:
-                return cited
+            plain = judge_any(implementation, valid) if asked else None
+            if plain is not None and plain.failed:
+                return cited_requirement(implementation, plain, valid)
     return verdict.requirement
 
 
@@ -123,8 +136,8 @@ def _cited_of_call(implementation: Implementation, verdict: Verdict, prepared: P
     case = prepared.case
     if case.memory != "contiguous":
         twin = replace(prepared, case=case.replace(memory="contiguous"), _bounds={})
-        plain, _ = judge_prepared(implementation, twin)
-        if not plain.failed:
+        plain = _wrong(judge_prepared(implementation, twin)[0])
+        if plain is None:
             return layout_requirement(case)
         if plain.requirement not in (*WRONG_RESULT, "DECLARE-1"):
             return plain.requirement or ""
@@ -137,15 +150,15 @@ def _cited_of_call(implementation: Implementation, verdict: Verdict, prepared: P
         due = special_requirements(case)
         return due[0] if due and case.data not in ("subnormal", "huge") else "DECLARE-1"
     if case.data == "zeros":  # the sign of a zero is to blame only if another sign is right
-        plain, _ = judge_prepared(implementation, _with_zeros_as(prepared, 0))
-        if plain.failed:
+        plain = _wrong(judge_prepared(implementation, _with_zeros_as(prepared, 0))[0])
+        if plain is not None:
             return _cited_of_parameter(implementation, plain, case)
     output = judge_prepared(implementation, prepared)[1]
     cited = None if output is None else explained(prepared, Accuracy.of(implementation), output)
     if cited in ("SPECIAL-1", "SPECIAL-3") and OPERATORS[case.operator].has_weight:
         # Zeros that are skipped are to blame if the call is right where there are none.
-        plain, _ = judge_prepared(implementation, _with_zeros_as(prepared, 1))
-        cited = cited if plain.failed else "SPECIAL-4"
+        plain = _wrong(judge_prepared(implementation, _with_zeros_as(prepared, 1))[0])
+        cited = cited if plain else "SPECIAL-4"
     return cited or _cited_of_parameter(implementation, verdict, case)
 
 
@@ -165,7 +178,7 @@ def _cited_of_parameter(implementation: Implementation, verdict: Verdict, case: 
     """Return what a wrong result violates: about its one parameter, without which it is right."""
     assert verdict.requirement is not None
     requirement, named = verdict.requirement, parameter_requirement(case)
-    names = non_default_parameters(case)
+    names = deciding_parameters(case)
     if case.operator in ("max_pool", "max_pool_grad") and case.check == "result":
         prepared = Prepared.of(case)
         output = judge_prepared(implementation, prepared)[1]
@@ -177,7 +190,7 @@ def _cited_of_parameter(implementation: Implementation, verdict: Verdict, case: 
     for twin in _without(case, names):
         if is_valid(twin):
             again = (judge_any(implementation, twin.replace(seed=seed)) for seed in seeds)
-            return requirement if any(verdict.failed for verdict in again) else named
+            return requirement if any(map(_wrong, again)) else named
     return named
 
 
