@@ -117,9 +117,9 @@ def _cited_of_invalid(implementation: Implementation, verdict: Verdict, case: Ca
         wide = _dtype_of_accepted(case, convention)
         for valid in (twin, twin.replace(dtype=wide)):
             asked = valid.dtype in implementation.dtypes and is_valid(valid)
-            plain = judge_any(implementation, valid) if asked else None
-            if plain is not None and plain.failed:
-                return cited_requirement(implementation, plain, valid)
+            same = judge_any(implementation, valid) if asked else None
+            if same is not None and same.failed:
+                return cited_requirement(implementation, same, valid)
     return verdict.requirement
 
 
