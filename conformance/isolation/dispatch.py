@@ -26,7 +26,7 @@ from conformance.calling import (
 )
 from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation import AVAILABLE
-from conformance.isolation.worker_caller import WorkerCaller, end_spares
+from conformance.isolation.worker_caller import WorkerCaller, end_spares, keep_ahead
 from conformance.registration import entry_points, registry
 from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits, Place
@@ -102,6 +102,16 @@ def fresh_worker(implementation: Implementation) -> Iterator[WorkerCaller | None
         _callers.pop(place).close()
         if before is not None:
             _callers[place] = before
+
+
+def start_ahead(implementation: Implementation) -> None:
+    """Start what `fresh_worker` is soon to take, while this process does other things.
+
+    An engine's adapter is left out: two of its processes more may not fit into memory.
+    """
+    place = implementation.place
+    if place is not None and place.target[0] == "file":
+        keep_ahead(place)
 
 
 def answers_questions(place: Place) -> WorkerCaller:

@@ -353,7 +353,14 @@ def keep(place: Place, process: Process) -> None:
     """Keep this worker for whoever first asks for a `spare` one of the place."""
     if (earlier := spare(place)) is not None:
         earlier.stop()
-    _spares[replace(place, name="")] = process
+    _spares[replace(place, name="", part="")] = process
+
+
+def keep_ahead(place: Place) -> None:
+    """Start a worker for whoever first asks for a `spare` one of the place, unless one is kept."""
+    if replace(place, name="", part="") not in _spares:
+        with contextlib.suppress(StartError):  # whoever needs it is told
+            keep(place, Process(place, None))
 
 
 def spare(place: Place) -> Process | None:

@@ -20,7 +20,7 @@ from conformance.registration.implementation import Implementation
 from conformance.runfile.asked import LARGE
 from conformance.runfile.tables import Pair
 from conformance.running import adapter_check, layers, pairwise
-from conformance.running.causes import Cause, Causes, Violation
+from conformance.running.causes import Cause, Causes, Confirmed, Violation
 from conformance.running.cell import Cell
 from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Subject
@@ -60,14 +60,19 @@ class Block:
 
 
 def run_block(
-    plan: Plan, operator: str, dims: int, progress: Callable[[float, str], None] | None = None
+    plan: Plan,
+    operator: str,
+    dims: int,
+    progress: Callable[[float, str], None] | None = None,
+    confirmed: Confirmed | None = None,
 ) -> Block:
     """Prepare the cases of one operator and dimension, and judge every implementation on them.
 
-    ``progress`` is called with the share that is done and the name of the current activity. A block
-    that is interrupted holds what has been judged so far.
+    ``progress`` is called with the share that is done and the name of the current activity. What
+    earlier blocks have shown in new workers is ``confirmed``, and what this one shows is added. A
+    block that is interrupted holds what has been judged so far.
     """
-    judge = _BlockJudge(plan, operator, dims)
+    judge = _BlockJudge(plan, operator, dims, set() if confirmed is None else confirmed)
     try:
         judge.judge_all(progress or (lambda share, activity: None))
     except KeyboardInterrupt:
@@ -78,8 +83,9 @@ def run_block(
 class _BlockJudge:
     """Judges one block, step by step. Its ``block`` always holds what has been judged so far."""
 
-    def __init__(self, plan: Plan, operator: str, dims: int) -> None:
+    def __init__(self, plan: Plan, operator: str, dims: int, confirmed: Confirmed) -> None:
         self.plan, self.operator, self.dims = plan, operator, dims
+        self.confirmed = confirmed
         self.block = Block(operator, dims, [], Counter(), [], Counter())
         self.prepared: list[Prepared] = []
         self.subjects: list[Subject] = []
@@ -136,7 +142,7 @@ class _BlockJudge:
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             for dtype in dtypes:
                 cases = [(i, p) for i, p in enumerate(self.prepared) if p.case.dtype == dtype]
-                judge = CellJudge(subject, cases, plan, earlier)
+                judge = CellJudge(subject, cases, plan, earlier, self.confirmed)
                 judge.judge()
                 earlier += judge.causes.found
                 block.cells.append(judge.cell)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from conformance.calling import HANG
 from conformance.case import Case
@@ -15,7 +16,7 @@ from conformance.checks.histories import NAMES
 from conformance.checks.relations import judge_alone, relate
 from conformance.checks.repeat import judge_named_history
 from conformance.errors import ConformanceError
-from conformance.isolation.dispatch import caller_of
+from conformance.isolation.dispatch import caller_of, start_ahead
 from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, RAISED, VIOLATES, Verdict
 from conformance.judging.attribution import WRONG_RESULT
 from conformance.known.difference import KnownDifference
@@ -112,6 +113,10 @@ class Cause:
         return self.needs <= needs_of(case if shown else case.replace(invalid=""))
 
 
+Confirmed: TypeAlias = set[tuple[str, str, str, frozenset[str]]]
+"""What was shown in a new worker, every time: implementation, operator, kind of failure, needs."""
+
+
 @dataclass(slots=True)
 class Causes:
     """The causes of failures of one implementation in one cell, found one after the other.
@@ -132,6 +137,9 @@ class Causes:
     """The function whose cell it is; empty for that of the failures."""
     name_of: Callable[[Case], str] = lambda case: ""
     """What the user calls a case, "" if nothing."""
+    confirmed: Confirmed = field(default_factory=set)
+    """What need not be shown in a new worker once more, in another dtype or number of dimensions;
+    what this cell shows is added."""
     found: list[Cause] = field(default_factory=list, init=False)
     accusations: list[Violation] = field(default_factory=list, init=False)
     """What calls of other functions did to this one's: violations of those functions."""
@@ -228,6 +236,8 @@ class Causes:
                     return verdict
             return None
 
+        if self.shrinking and not self._is_shown(failure, kind):
+            start_ahead(implementation)
         smallest = failure.case
         restarts = _RESTARTS * caller.startup if failure.ended else 0.0
         seconds = min(EACH_SECONDS, self._seconds)
@@ -252,7 +262,8 @@ class Causes:
         repetition = Repetition()
         if self.shrinking and caller.given_up_because is None and not failure.of_probes:
             accepted = requirement.startswith("REJECT") and not failure.ended
-            if accepted or self._is_confirmed(kind, needs, failure):
+            shown_before = not failure.ended and self._shown(kind, needs) in self.confirmed
+            if accepted or shown_before:
                 with caller.while_shrinking():
                     repetition = repeated_here(smallest, fails)
             if not repetition.times_failed:
@@ -260,6 +271,8 @@ class Causes:
                 at_most = 1 if failure.ended and self._endings > MAX_ENDINGS else CALLS
                 failures = [seen[case] for case in shown]
                 repetition = repeated(implementation, failures, fails, at_most=at_most)
+                if repetition.alone:
+                    self.confirmed.add(self._shown(kind, needs))
         if failure.requirement == "DECLARE-5":
             with caller.while_shrinking(short_limits=False):
                 in_full = judge_again(implementation, smallest, failure, in_full=True)
@@ -325,12 +338,19 @@ class Causes:
                 return other
         return case
 
-    def _is_confirmed(self, kind: str, needs: frozenset[str], failure: Verdict) -> bool:
-        """Whether the same was shown in a new worker already, in another dtype."""
-        return not failure.ended and any(
-            (cause.kind, cause.needs) == (kind, needs)
-            and cause.violation.times_called == cause.violation.times_failed > 0
-            for cause in self.earlier
+    def _shown(self, kind: str, needs: frozenset[str]) -> tuple[str, str, str, frozenset[str]]:
+        return self.implementation.name, self.operator, kind, needs
+
+    def _is_shown(self, failure: Verdict, kind: str) -> bool:
+        """Whether a failure will probably need no new worker."""
+        needs = needs_of(failure.case)
+        return (
+            kind.startswith("REJECT")
+            or failure.of_probes
+            or any(
+                shown == self._shown(kind, shown[-1]) and shown[-1] <= needs
+                for shown in self.confirmed
+            )
         )
 
     def _not_again(self, failures: list[Verdict]) -> tuple[list[Verdict], list[Verdict]]:

@@ -23,7 +23,7 @@ from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.runfile import asked
 from conformance.running.budget import Budget
-from conformance.running.causes import Cause, Causes
+from conformance.running.causes import Cause, Causes, Confirmed
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.known_in_run import Subject, matching_entry
 from conformance.running.plan import Plan
@@ -66,6 +66,7 @@ class CellJudge:
         cases: Sequence[tuple[int, Prepared]],
         plan: Plan,
         earlier: Sequence[Cause] = (),
+        confirmed: Confirmed | None = None,
     ) -> None:
         first = cases[0][1].case
         self.subject, self.plan = subject, plan
@@ -101,6 +102,7 @@ class CellJudge:
             earlier=earlier,
             operator=first.operator,
             name_of=lambda case: names.get(plainly(case), ""),
+            confirmed=set() if confirmed is None else confirmed,
         )
         self.unexplained: list[Verdict] = []
         """The failures that `causes` has not explained yet."""

@@ -34,6 +34,7 @@ from conformance.runfile.words import (
 from conformance.running import notebook, rows
 from conformance.running.accusations import Accusation, settle
 from conformance.running.block import Block, run_block
+from conformance.running.causes import Confirmed
 from conformance.running.cell import Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.known_in_run import Example, Key, known_rows
@@ -239,12 +240,13 @@ def _judge_blocks(
     An interrupt is raised after every block that was begun has been taken, as far as it was judged.
     """
     if executor is None:
+        confirmed: Confirmed = set()
         for index, (operator, dims) in enumerate(blocks):
 
             def tell_share(share: float, activity: str, index: int = index) -> None:
                 tell(index + share, activity)
 
-            take(block := run_block(plan, operator, dims, tell_share))
+            take(block := run_block(plan, operator, dims, tell_share, confirmed))
             if block.interrupted:
                 raise KeyboardInterrupt
         return
