@@ -14,6 +14,7 @@ from conformance.calling.observing import call_observed
 from conformance.case import Case
 from conformance.cli import main
 from conformance.isolation.dispatch import close_all
+from conformance.isolation.process import Process
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
 from conformance.registration.registry import Registry
 from conformance.running.causes import kind_of
@@ -164,7 +165,8 @@ def test_a_case_that_always_ends_its_process_is_called_a_few_times(capsys: Any) 
         "    os.abort()",
     ).replace("'calls'", repr(str(Path("calls").resolve())))
     violations = found(capsys, code, *SMALL, "--suite", "edge")
-    crash, *_ = (v for v in violations if v["requirement"] == "PROCESS-1")
+    crashes = (v for v in violations if v["requirement"] == "PROCESS-1")
+    crash = max(crashes, key=lambda v: v["count"])
 
     assert crash["not_called"] > 0.5 * crash["count"]
     assert 60 > len(Path("calls").read_text())
@@ -346,6 +348,27 @@ def test_what_fails_now_and_then_is_counted(capsys: Any) -> None:
 
     assert 10 == counted[0]["times_called"]
     assert f"fails in {counted[0]['times_failed']} of 10: a race" in counted[0]["message"]
+
+
+def test_what_fails_in_every_dtype_and_dimension_is_shown_in_one_new_worker(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, start = [], Process.__init__
+
+    def noted(process: Process, place: Any, name: Any) -> None:
+        started.append(name)
+        start(process, place, name)
+
+    monkeypatch.setattr(Process, "__init__", noted)
+    violations = found(
+        capsys,
+        conv("if dilation[0] > 1: x = x + 1"),
+        *("--operator", "conv", "--dims", "1", "--dims", "2", "--check", "result"),
+        *("--dtype", "float32", "--dtype", "float64", "--suite", "none", "--examples", "60"),
+    )
+
+    assert [(10, 10)] * 4 == [(v["times_failed"], v["times_called"]) for v in violations]
+    assert 2 == len(started)  # the one that makes the calls, and the new one
 
 
 def test_what_always_fails_is_called_ten_times_and_says_nothing_of_it(capsys: Any) -> None:
