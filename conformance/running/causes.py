@@ -152,9 +152,13 @@ class Causes:
     def is_new(self, failure: Verdict) -> bool:
         """Whether no cause found so far explains a failure, and another one may be found."""
         kind = kind_of(failure)
-        if any(cause.covers(failure) for cause in self.found):
+        if not self.is_left(failure):
             return False
         return kind.startswith("REJECT") or self._tried[kind] < MAX_TRIES
+
+    def is_left(self, failure: Verdict) -> bool:
+        """Whether no cause found so far explains a failure."""
+        return not any(cause.covers(failure) for cause in self.found)
 
     def again(self, cases: Sequence[Case]) -> Iterator[Verdict]:
         """Call the smallest cases that ended the process in other cells, where they concern this.
@@ -251,7 +255,8 @@ class Causes:
                     if smallest == failure.case or not failure.ended:  # each call costs a worker
                         smallest = shrink(smallest, lambda c: fails(c) is not None, seconds=seconds)
         verdict, needs = seen[smallest], needs_of(smallest)
-        requirement = cite(implementation, verdict, smallest).requirement or ""
+        cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
+        requirement = cited.requirement or ""
         others = [other for other in unexplained if other is not failure]
         same = [f for f in others if kind_of(f) == kind and needs <= needs_of(f.case)]
         for cause in self.found:

@@ -173,6 +173,11 @@ class Cell:
         try:
             for violation in causes.explain(new):
                 self.show(violation)
+        except KeyboardInterrupt:  # what is left is shown as it was found
+            causes.shrinking = False
+            for violation in causes.explain([f for f in new if causes.is_left(f)]):
+                self.show(violation)
+            raise
         finally:
             self.violating -= causes.innocent
             causes.innocent = 0

@@ -74,6 +74,8 @@ def _steps(case: Case, sizes: Sizes) -> Iterator[Case]:
         yield case.replace(padding=plain.padding, x=(*case.x[:2], *grown))
     yield from _channel_steps(case, sizes)
     n, c, *spatial = case.x
+    if not n:  # a batch is empty only where the failure needs it
+        yield case.replace(x=(1, c, *spatial))
     for smaller in sizes(n, 1):
         yield case.replace(x=(smaller, c, *spatial))
     for axis in range(case.dims):
