@@ -293,9 +293,10 @@ class Causes:
             same, more = self._not_again(same)
             others = [*others, *more]
         others = [other for other in others if other not in same]
-        verdict = judge_alone(implementation, verdict)
+        if self.shrinking:
+            verdict = judge_alone(implementation, verdict)
         shown_by = failure if verdict.history else replace(failure, history="")
-        cited = cite(implementation, verdict, smallest)
+        cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
         requirement, words = cited.requirement or "", repetition.words()
         if repetition.after and not verdict.history:
             requirement, smallest = self._blamed(repetition, requirement, smallest, verdict)
