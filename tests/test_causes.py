@@ -172,6 +172,29 @@ def test_a_case_that_always_ends_its_process_is_called_a_few_times(capsys: Any) 
     assert 60 > len(Path("calls").read_text())
 
 
+def test_calls_that_hang_or_crash_in_two_regions_are_made_a_few_times_a_cell(capsys: Any) -> None:
+    calls = Path("calls").resolve()
+    code = conv(
+        "crashes, hangs = max(map(max, padding)) > 0, max(stride) > 1",
+        "if crashes or hangs:",
+        f"    with open({str(calls)!r}, 'a') as file:",
+        "        file.write('crash ' if crashes else 'hang ')",
+        "    os.abort() if crashes else time.sleep(1000)",
+        "if dilation[0] > 1: x = x + 1",
+    )
+    cell = ("--operator", "conv", "--dims", "1", "--dtype", "float32", "--dtype", "float64")
+    violations = found(capsys, code, *cell, "--call-seconds", "0.5")
+    made = calls.read_text().split()
+    needs = {v["requirement"]: v["needs"] for v in violations if "invalid" not in v["case"]}
+
+    assert {"PROCESS-1", "PROCESS-2", "CONV-5"} <= {*needs}
+    assert "padding" in needs["PROCESS-1"]
+    assert "dilation" in needs["CONV-5"]
+    assert "stride" in needs["PROCESS-2"]  # how far it is shrunk depends on the machine
+    assert 30 > made.count("hang")
+    assert 80 > made.count("crash")
+
+
 RAISING = """
 def fails(value):
     if value > 1:

@@ -162,8 +162,6 @@ CHECKS = {
     ),
 }
 IN_WORKERS = ("crash", "printed")
-KEEPING = ("stale", "drift")
-"""Those whose cases fail after the calls that a run made before them, and not alone."""
 
 
 @pytest.fixture(autouse=True)
@@ -211,9 +209,11 @@ def test_each_printed_command_shows_its_violation(call: Any, folder: Path, kind:
         status, replayed = call(*shlex.split(violation.replay)[1:])
         (shown,) = replayed["results"]
         assert 1 == status
-        if kind not in KEEPING or violation.requirement == requirement:
-            expected = violation.requirement, violation.message
-            assert expected == (shown["requirement"], shown["message"])
+        if violation.before:  # the calls that it needs are many: a history makes as many
+            assert shown["requirement"].startswith("REPEAT")
+            continue
+        expected = violation.requirement, violation.message
+        assert expected == (shown["requirement"], shown["message"])
 
 
 @pytest.mark.parametrize(("earlier", "expected"), [((), 0), (("--after", "{}"), 1)])

@@ -56,7 +56,8 @@ def made_calls(calls: Sequence[HistoryCall], layout: str) -> Iterator[MadeCall]:
     """Yield the calls of a history, each as a call of its own."""
     for call in calls:
         name = f"{call.operator} of {np.shape(call.inputs[0])}: {call.what}"
-        yield MadeCall(Request(call.operator, call.inputs, call.parameters, layout, case=name))
+        case = call.case or name
+        yield MadeCall(Request(call.operator, call.inputs, call.parameters, layout, case=case))
 
 
 class HistoryEnded(Exception):

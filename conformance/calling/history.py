@@ -48,6 +48,8 @@ class HistoryCall:
     """The first call that this one repeats: its answer must be the same, bit for bit."""
     work: int = 0
     """Its multiply-accumulates, by which calls that take far longer than others are told."""
+    case: object = None
+    """The case that describes the whole call, if one does: reports name the call by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,14 @@ class Step:
         if case.invalid:
             inputs, parameters = invalid.apply(case, inputs, parameters)
         return HistoryCall(
-            self.label, case.operator, inputs, parameters, self.refills, self.repeats, work(case)
+            self.label,
+            case.operator,
+            inputs,
+            parameters,
+            self.refills,
+            self.repeats,
+            work(case),
+            case if self.from_recipe and self.refills is None else None,
         )
 
 

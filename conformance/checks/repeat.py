@@ -10,7 +10,7 @@ history is to blame for a wrong answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -49,13 +49,18 @@ def _first_violation(
 
 
 def judge_named_history(
-    implementation: Implementation, case: Case, name: str, *, seconds: float = math.inf
+    implementation: Implementation,
+    case: Case,
+    name: str,
+    *,
+    seconds: float = math.inf,
+    spared: Callable[[Case], bool] = lambda case: False,
 ) -> Verdict | None:
     """Return the violation that the history ``name`` of a valid case shows, or None.
 
-    After ``seconds`` no further call is made. The verdict is on ``case``, and has ``name`` as its
-    ``history``. If an answer is wrong whatever was called before it, the verdict is on that call
-    alone.
+    After ``seconds`` no further call is made; none is made if one of them is ``spared``. The
+    verdict is on ``case``, and has ``name`` as its ``history``. If an answer is wrong whatever was
+    called before it, the verdict is on that call alone.
     """
     if case.invalid or implementation.gap(case) is not None:
         return None
@@ -64,6 +69,8 @@ def judge_named_history(
     if calls is None:
         return None
     calls = _supported(implementation, calls)
+    if any(spared(step.prepared.case) for step in calls.steps):
+        return None
     try:  # judging makes calls, too: they tell what is to blame
         answers = make_calls(implementation, calls.calls, seconds)
         return HistoryJudge(implementation, calls, answers).violation()
@@ -89,6 +96,8 @@ def _judge_end(
     if ending.number == 0 or step.prepared.case.invalid:
         return verdict
     steps = calls.steps[: ending.number + 1]
+    if step.prepared.case.operator == calls.case.operator and _ends(implementation, [step]):
+        return replace(verdict, message=f"{step.label}: {verdict.message}")
     if any(s.prepared.case.operator != calls.case.operator for s in steps):
         return _judge_end_among_operators(implementation, calls, steps, verdict)
     text = f"{step.label}: {verdict.message}"
@@ -104,8 +113,8 @@ def _judge_end_among_operators(
     Else an earlier call is looked for after which it does, each time in a new worker.
     """
     *earlier, last = steps
-    if _ends(implementation, [last]):
-        return verdict if last.prepared.case.operator == calls.case.operator else None
+    if last.prepared.case.operator != calls.case.operator and _ends(implementation, [last]):
+        return None
     for step in reversed(earlier):
         if step.repeats is None and _ends(implementation, [step, last]):
             harms = step.prepared.case.operator != last.prepared.case.operator
@@ -127,7 +136,8 @@ def _ends(implementation: Implementation, steps: Sequence[Step]) -> bool:
         if fresh is None:
             return False
         try:
-            make_calls(implementation, calls)
+            with fresh.while_shrinking():
+                make_calls(implementation, calls)
         except HistoryEnded as ending:
             return ending.number == len(steps) - 1
     return False

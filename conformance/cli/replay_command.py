@@ -18,7 +18,7 @@ from conformance.cases.validity import parse_valid
 from conformance.checks.conventions import judge_convention
 from conformance.checks.probes import convention_of
 from conformance.checks.relations import relate, relations_worth_asking
-from conformance.checks.repeat import judge_long_histories, judge_short_histories
+from conformance.checks.repeat import HARMS_OTHERS, judge_long_histories, judge_short_histories
 from conformance.cli import options
 from conformance.isolation.dispatch import close_all
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
@@ -29,10 +29,12 @@ from conformance.registration.registry import get, implementations
 from conformance.requirements import check_of, conventions
 from conformance.running.causes import as_shown
 from conformance.running.citing import cite
+from conformance.running.repetition import fails_only_after
 from conformance.scripts.standalone import large_script, relation_script, script
 
 if TYPE_CHECKING:
     from conformance.calling import Array
+    from conformance.case import Case
 
 _SHOWN, _LINES = 64, 12
 """Arrays of more elements, or lines, are printed abridged."""
@@ -107,8 +109,8 @@ def command(
                 for other in before:
                     judge_any(implementation, other)
                 output, verdict = _replay(implementation, prepared, way)
-            if before and verdict.failed and not verdict.ended:
-                verdict = replace(verdict, requirement="REPEAT-2")
+            if before and verdict.failed:
+                verdict = _after(before, verdict)
             results.append((implementation, output, verdict))
         close_all()
     if as_json:
@@ -140,6 +142,15 @@ def _replay(
                 verdict = _replay_further(implementation, prepared) or verdict
     verdict = shown or verdict
     return output, cite(implementation, verdict, case) if verdict.failed else verdict
+
+
+def _after(before: Sequence[Case], verdict: Verdict) -> Verdict:
+    """Return the verdict on a case that fails after others, as a run gives it."""
+    message = f"{fails_only_after([other.id for other in before])}; {verdict.message}"
+    requirement = verdict.requirement if verdict.ended else "REPEAT-2"
+    if any(other.operator != verdict.case.operator for other in before):
+        requirement = HARMS_OTHERS
+    return replace(verdict, requirement=requirement, message=message)
 
 
 def _replay_further(implementation: Implementation, prepared: Prepared) -> Verdict | None:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from conformance.calling.caller import HistoryEnded, MadeCall, Request, made_calls, note_history
@@ -21,7 +22,7 @@ from conformance.case import Case
 from conformance.errors import RegistrationError
 from conformance.isolation.process import Ended, Process, StartError
 from conformance.isolation.wire import Frame, take_observed
-from conformance.registration.place import Place
+from conformance.registration.place import Limits, Place
 
 _AHEAD = 64
 """The largest number of calls that are on their way at a time."""
@@ -44,7 +45,7 @@ class _Sent:
     made: MadeCall
     data: bytes
     number: int = 0
-    """Its number among the calls of its worker, from 1 on."""
+    """Its number among the calls of the worker that is there, from 1 on; 0 if it waits here."""
     outcome: Observation | None = None
     """How it ended the worker, if it did: then earlier calls without an answer are sent again."""
     before: tuple[MadeCall, ...] = ()
@@ -65,6 +66,8 @@ class WorkerCaller:
         self._trying = False
         self._slowest = 0.0
         self._answered = 0
+        self._loaded = False
+        """Whether a call has been answered, by this worker or one before it."""
         self._process: Process | None = None
         self._fresh = True
         self._endings_in_a_row: list[str] = []
@@ -109,7 +112,7 @@ class WorkerCaller:
             self.given_up_because = None
         if short_limits:
             seconds = min(self.limits.seconds, max(1.0, 20 * self._slowest))
-            loading = min(self.limits.loading, 1.0 + 5 * self.startup)
+            loading = min(self.limits.loading, max(0.5, 3 * self.startup))
             self.limits = replace(self.limits, seconds=seconds, loading=loading)
         try:
             yield
@@ -152,7 +155,7 @@ class WorkerCaller:
         if len(sent) > most // 2:
             return
         size = sum(len(call.data) for call in sent)
-        new = []
+        waiting, new = bool(sent) and not sent[-1].number, list[_Sent]()
         while len(sent) < most and size < _AHEAD_BYTES:
             request = next(source, None)
             if request is None:
@@ -160,7 +163,7 @@ class WorkerCaller:
             new.append(_Sent(MadeCall(request), _packed(self.place.name, request)))
             sent.append(new[-1])
             size += len(new[-1].data)
-        if self._process is not None and new:
+        if self._process is not None and not waiting:
             self._send(self._process, new)
 
     def _receive(self, sent: deque[_Sent]) -> Observation:
@@ -168,7 +171,11 @@ class WorkerCaller:
         try:
             if self._process is None:
                 self._process = self._start()
-                self._send(self._process, [call for call in sent if call.outcome is None])
+                for call in sent:
+                    call.number = 0
+            if not sent[0].number:
+                # What follows a call that ended its worker waits until somebody asks for it.
+                self._send(self._process, list(takewhile(lambda call: not call.outcome, sent)))
             plain, payload = self._process.receive(lambda: self._limit(sent))
             with _readable(self._process):
                 *observed, printed = plain[1:]
@@ -190,6 +197,7 @@ class WorkerCaller:
             self._pace += (passed - self._pace) / 8
             self._slowest = max(self._slowest, passed)
             self._answered += 1
+        self._loaded = True
         if self._answered:
             self.pace.wait(passed - observation.seconds)
         self._slowest = max(self._slowest, observation.seconds)  # of the first call, too
@@ -211,13 +219,13 @@ class WorkerCaller:
             for c in calls
         ]
         data = frame.packed("history", self.place.name, plain_calls, layout, seconds)
-        process, begun = self._process, 0
+        process, begun, fresh = self._process, 0, False
         before = time.monotonic()
         self._before = tuple(self._made) if process is not None else ()
         made = list(made_calls(calls, layout))
         try:
             process = self._running()
-            begun = process.begun
+            begun, fresh = process.begun, self._fresh
             plain, payload = self._ask(process, data)
             with _readable(process):
                 answers = [
@@ -230,7 +238,10 @@ class WorkerCaller:
             self.pace.total += time.monotonic() - before
             self._before = (*self._before, *made[:number])[-_KEPT_CALLS:]
             raise HistoryEnded(ended.seen(), number) from None
+        if fresh and answers:
+            self.startup += answers[0].seen.seconds
         self._made.extend(made[: len(answers)])
+        self._loaded = True
         note_history(self.pace, calls, answers)
         return answers
 
@@ -262,7 +273,7 @@ class WorkerCaller:
         """Send one request while none is on its way, and return its answer."""
         process.send(data)
         self._number += 1
-        answer = process.receive(lambda: self.limits.of_call(0, first=self._fresh))
+        answer = process.receive(lambda: self._loading().of_call(0, first=self._fresh))
         self._fresh = False
         return answer
 
@@ -272,6 +283,8 @@ class WorkerCaller:
         return self._process
 
     def _send(self, process: Process, calls: Sequence[_Sent]) -> None:
+        if not calls:
+            return
         process.send(b"".join(call.data for call in calls))
         for call in calls:
             self._number += 1
@@ -280,13 +293,17 @@ class WorkerCaller:
     def _limit(self, sent: Iterable[_Sent]) -> float:
         """Return the seconds that any of the calls may take."""
         work = max(call.made.request.work for call in sent)
-        if not self._answered:
-            return self.limits.of_call(work, first=self._fresh)
-        loading = min(self.limits.loading, 10.0 + 5 * self.startup)  # it has been loaded before
-        limits = replace(self.limits, loading=loading)
+        limits = self._loading()
         if self._answered < _MANY:
             return limits.of_call(work, first=self._fresh)
         return limits.of_call(work, first=self._fresh, slowest=self._slowest)
+
+    def _loading(self) -> Limits:
+        """Return the limits, with less for a first call if it is known what such a call takes."""
+        if not self._loaded:
+            return self.limits
+        usual = min(10.0, self.limits.seconds) + 5 * self.startup
+        return replace(self.limits, loading=min(self.limits.loading, usual))
 
     def _guilty(self, sent: deque[_Sent]) -> _Sent:
         """Return the call that was being made when the worker ended."""
@@ -329,11 +346,12 @@ class WorkerCaller:
 
     def _drain(self, sent: deque[_Sent]) -> None:
         """Take the answers that are not needed any more, before the next call is sent."""
-        if self._process is None or not sent:
+        unanswered = [call for call in sent if call.number and not call.outcome]
+        if self._process is None or not unanswered:
             return
         deadline = time.monotonic() + _DRAIN
         with contextlib.suppress(Ended):
-            for _ in sent:
+            for _ in unanswered:
                 self._process.receive(lambda: deadline - time.monotonic())
             return
         self.close()

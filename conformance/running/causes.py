@@ -43,6 +43,8 @@ MAX_SECONDS = 10.0
 MAX_ENDINGS = 4
 """How many failures that end the process are shrunk in one cell: each call of them costs a worker.
 Further ones are shown by the case that failed first."""
+MAX_HANGS = 6
+"""How many calls that do not come back are made while failures of one cell are shrunk."""
 _RESTARTS = 10
 """How many starts of a worker are allowed on top, where failures end the worker."""
 
@@ -147,6 +149,7 @@ class Causes:
     """How many of the failures are none of this function."""
     _seconds: float = field(default=MAX_SECONDS, init=False)
     _endings: int = field(default=0, init=False)
+    _hangs: int = field(default=0, init=False)
     _tried: Counter[str] = field(default_factory=Counter, init=False)
 
     def is_new(self, failure: Verdict) -> bool:
@@ -232,15 +235,21 @@ class Causes:
         def fails(case: Case) -> Verdict | None:
             if any(entry.fatal and entry.holds(case) for entry in self.known):
                 return None
-            if not failure.ended and any(cause.may_end(case) for cause in self.found):
+            alone = not (failure.ended and failure.history)
+            if alone and any(cause.may_end(case) for cause in self.found):
                 return None  # that one is known, and each call costs a worker
             for verdict in judge_again(implementation, case, failure).findings:
+                self._hangs += verdict.outcome == HANG
                 if kind_of(verdict) == kind and matching_entry(self.known, verdict) is None:
                     seen[case] = verdict
                     return verdict
             return None
 
-        if self.shrinking and not self._is_shown(failure, kind):
+        def smaller(case: Case) -> bool:
+            return self._hangs < MAX_HANGS and fails(case) is not None
+
+        shown_smallest = self._is_smallest(failure, kind)
+        if self.shrinking and not shown_smallest and not self._is_shown(failure, kind):
             start_ahead(implementation)
         smallest = failure.case
         restarts = _RESTARTS * caller.startup if failure.ended else 0.0
@@ -248,14 +257,15 @@ class Causes:
         if failure.ended:
             self._endings += 1
             seconds = EACH_SECONDS + restarts if self._endings <= MAX_ENDINGS else 0.0
-        if self.shrinking and seconds > 0:
+        if self.shrinking and seconds > 0 and not shown_smallest and self._hangs < MAX_HANGS:
             with caller.while_shrinking():
                 if caller.given_up_because is None and fails(failure.case) is not None:
                     smallest = self._start(kind, failure.case, fails)
                     if smallest == failure.case or not failure.ended:  # each call costs a worker
-                        smallest = shrink(smallest, lambda c: fails(c) is not None, seconds=seconds)
+                        smallest = shrink(smallest, smaller, seconds=seconds)
         verdict, needs = seen[smallest], needs_of(smallest)
-        cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
+        with caller.while_shrinking(short_limits=failure.ended):
+            cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
         requirement = cited.requirement or ""
         others = [other for other in unexplained if other is not failure]
         same = [f for f in others if kind_of(f) == kind and needs <= needs_of(f.case)]
@@ -268,7 +278,9 @@ class Causes:
         if self.shrinking and caller.given_up_because is None and not failure.of_probes:
             accepted = requirement.startswith("REJECT") and not failure.ended
             shown_before = not failure.ended and self._shown(kind, needs) in self.confirmed
-            if accepted or shown_before:
+            if shown_smallest or (verdict.outcome == HANG and self._hangs > MAX_HANGS):
+                repetition = Repetition(1, 1, failure)
+            elif accepted or shown_before:
                 with caller.while_shrinking():
                     repetition = repeated_here(smallest, fails)
             if not repetition.times_failed:
@@ -296,9 +308,12 @@ class Causes:
         if self.shrinking:
             verdict = judge_alone(implementation, verdict)
         shown_by = failure if verdict.history else replace(failure, history="")
-        cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
+        with caller.while_shrinking(short_limits=failure.ended):
+            cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
         requirement, words = cited.requirement or "", repetition.words()
-        if repetition.after and not verdict.history:
+        replayed = smallest
+        left = repetition.after or (repetition.before and not repetition.times_failed)
+        if left and not verdict.history:
             requirement, smallest = self._blamed(repetition, requirement, smallest, verdict)
             if smallest.operator != failure.case.operator and words:
                 words = f"{words}, which is {failure.case.operator}'s {failure.case.id}"
@@ -314,7 +329,12 @@ class Causes:
             found=failure.case,
             count=1 + len(same),
             message=f"found by {named}: {told}" if named else told,
-            replay=replay_command(implementation, smallest, way_of(shown_by)),
+            replay=replay_command(
+                implementation,
+                replayed,
+                way_of(shown_by),
+                [case.id for case in repetition.cases_after],
+            ),
             script=script_of(implementation, smallest, shown_by),
             engine_script=engine_script_of(implementation, smallest, shown_by, verdict),
             cause=verdict.cause,
@@ -346,6 +366,14 @@ class Causes:
 
     def _shown(self, kind: str, needs: frozenset[str]) -> tuple[str, str, str, frozenset[str]]:
         return self.implementation.name, self.operator, kind, needs
+
+    def _is_smallest(self, failure: Verdict, kind: str) -> bool:
+        """Whether a case that ended its process is the smallest one of another dtype (`again`)."""
+        return failure.ended and any(
+            cause.kind == kind and cause.violation.case == failure.case.replace(dtype=dtype)
+            for cause in self.earlier
+            if cause.ends and (dtype := cause.violation.case.dtype)
+        )
 
     def _is_shown(self, failure: Verdict, kind: str) -> bool:
         """Whether a failure will probably need no new worker."""
@@ -490,6 +518,8 @@ def kind_of(verdict: Verdict) -> str:
     requirement = verdict.requirement or ""
     if verdict.history:  # it is chance which requirement a kept state violates
         return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
+    if verdict.outcome == HANG:  # it may be seen at any line of a loop
+        return f"{requirement} {verdict.status}"
     if verdict.ended:
         ending = verdict.cause.partition(" at ")[0]
         return " ".join(filter(None, (requirement, verdict.status, ending)))

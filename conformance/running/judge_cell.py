@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from conformance.calling import Array
+from conformance.calling import HANG, Array
 from conformance.case import Case
 from conformance.checks import relations
 from conformance.checks.conventions import mismatches, probe
@@ -47,8 +47,9 @@ SPARED = 4
 """This many cases are not called after one that ended the process, if its cause covers them; after
 each further one, this many times as many."""
 
-SPARED_FROM_WAITING = 32
-"""The same after a call that did not come back, which costs its limit of time."""
+MAX_HANGS, MAX_HANGS_OF_HISTORIES = 4, 2
+"""After so many calls that do not come back nothing else of the cell is called: each costs its
+limit of time. A cause is called once more after it is found, and its further cases are not."""
 
 HISTORIES = 8
 """The number of cases of a cell that histories are made from."""
@@ -109,11 +110,14 @@ class CellJudge:
         self.restarting = RESTART_SECONDS
         self.streaks = Counter[int]()
         """How many cases in a row have ended the process, by the position of their cause."""
+        self.hangs = 0
+        """How many calls have not come back."""
         self.started = time.perf_counter()
 
     def judge(self) -> None:
         """Judge the cell. An interrupt by the user is recorded, and not raised."""
         try:
+            self.explain_endings_of_other_cells()
             # Histories come first, while a kernel that fails after some calls has not failed yet.
             self.judge_histories()
             self.judge_cases(self.called)
@@ -147,8 +151,11 @@ class CellJudge:
             self.implementation, called, self.plan, self.cell, self.may_end
         ):
             self.note(verdict.findings)
+            self.hangs += verdict.outcome == HANG
             if verdict.ended:
                 self.explain()
+            if self.hangs >= MAX_HANGS_OF_HISTORIES:
+                break
 
     def judge_cases(self, cases: Sequence[tuple[int | None, Prepared]]) -> None:
         """Judge the cases, and explain a failure of a new kind at once.
@@ -158,8 +165,7 @@ class CellJudge:
         """
         budget = _budget(self.implementation, self.plan)
         waiting = deque(cases)
-        self.unexplained += self.endings_of_other_cells()
-        while waiting and self.judge_some(waiting, len(cases), budget):
+        while waiting and self.hangs < MAX_HANGS and self.judge_some(waiting, len(cases), budget):
             begun = time.perf_counter()
             self.explain()
             budget.pause(time.perf_counter() - begun)
@@ -168,18 +174,16 @@ class CellJudge:
         gaps = self.implementation.gap
         self.cell.leave_out(case for case in unreached if gaps(case) is not None)
 
-    def endings_of_other_cells(self) -> list[Verdict]:
-        """Return what is called first where a cause ended the process in another dtype.
+    def explain_endings_of_other_cells(self) -> None:
+        """Call the smallest cases first that ended the process in another dtype.
 
-        Its smallest case is given little time, for one call that does not come back.
+        They are given little time, for one call that does not come back. What hangs here as well is
+        not called again.
         """
-        if caller_of(self.implementation).given_up_because is not None:
-            return []
-        return [
-            verdict
-            for verdict in self.causes.again([p.case for _, p in self.called])
-            if self.concerns(verdict)
-        ]
+        if caller_of(self.implementation).given_up_because is None:
+            self.note(self.causes.again([p.case for _, p in self.called]))
+            self.explain()
+            self.streaks.update(n for n, cause in enumerate(self.causes.found) if cause.hangs)
 
     def judge_some(
         self, waiting: deque[tuple[int | None, Prepared]], planned: int, budget: Budget
@@ -193,7 +197,7 @@ class CellJudge:
         """Of each case that was taken up the cause that spares its call, None if it is called."""
         if self.unexplained and any(map(self.is_new, self.unexplained)):
             return True
-        lap, starting = time.perf_counter(), True
+        lap, starting, before = time.perf_counter(), True, len(waiting)
         with contextlib.closing(
             judge_each(implementation, self.worth_calling(waiting, taken))
         ) as verdicts:
@@ -210,6 +214,7 @@ class CellJudge:
                 cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
                 cell.seconds = time.perf_counter() - self.started
                 self.note(verdict.findings)
+                self.hangs += verdict.outcome == HANG
                 if verdict.status == UNSUPPORTED:
                     self.gaps[implementation.name, verdict.message] += 1
                 called, done = implementation.gap(p.case) is None, 1 - len(waiting) / planned
@@ -222,7 +227,7 @@ class CellJudge:
                 if verdict.ended or any(map(self.is_new, verdict.findings)):
                     return True
             self.pass_over(waiting, taken)
-        return False
+        return len(waiting) < before
 
     def pause(self, budget: Budget, seconds: float) -> None:
         """Take the time for ends and starts of workers off the clock, as long as it is bearable."""
@@ -247,15 +252,16 @@ class CellJudge:
         return self.ending_cause(case) is not None
 
     def worth_calling(
-        self, waiting: Iterable[tuple[int | None, Prepared]], taken: deque[int | None]
+        self, waiting: Collection[tuple[int | None, Prepared]], taken: deque[int | None]
     ) -> Iterator[Prepared]:
         """Yield the cases to be called: of those that a cause covers which ends the process, few.
 
-        The more of them in a row have ended it, the more are passed over before the next one.
+        The more of them in a row have ended it, the more are passed over before the next one. That
+        one is the last: what it does says how many are passed over then.
         """
         found = self.causes.found
         spared = {
-            number: (SPARED_FROM_WAITING if found[number].hangs else SPARED) ** streak
+            number: len(waiting) if found[number].hangs and streak else SPARED**streak
             for number, streak in self.streaks.items()
         }
         for _, p in list(waiting):
@@ -266,6 +272,8 @@ class CellJudge:
             else:
                 taken.append(None)
                 yield p
+                if number is not None:
+                    return
 
     def pass_over(
         self, waiting: deque[tuple[int | None, Prepared]], taken: deque[int | None]
@@ -282,10 +290,17 @@ class CellJudge:
                 caller_of(self.implementation).count_ending(hung=cause.hangs)
 
     def count_streaks(self, verdict: Verdict) -> None:
-        """Note whether a case that is covered by a cause which ends the process has ended it."""
+        """Note whether a case that is covered by a cause which ends the process has ended it.
+
+        An invalid one that is rejected says nothing of the others.
+        """
         number = self.ending_cause(verdict.case) if self.causes.found else None
-        if number is not None:
-            self.streaks[number] = self.streaks[number] + 1 if verdict.ended else 0
+        if number is None:
+            return
+        if verdict.ended:
+            self.streaks[number] += 1
+        elif not verdict.case.invalid:
+            self.streaks[number] = 0
 
     def judge_cases_like_declined_ones(self) -> None:
         """Judge cases of its own of an implementation that declines some where it is called."""
@@ -327,7 +342,7 @@ class CellJudge:
         implementation, cell = self.implementation, self.cell
         given_up = caller_of(implementation).given_up_because is not None
         unasked = "declare" not in self.plan.checks or self.plan.only_suites
-        if unasked or not cell.reached or given_up:
+        if unasked or not cell.reached or given_up or self.hangs >= MAX_HANGS:
             return
         affords = _budget(implementation, self.plan, PROBING_SHARE, warm=True).affords_case
         cell.conventions = probe(implementation, cell.operator, cell.dims, cell.dtype, affords)
@@ -367,7 +382,7 @@ def judge_histories(
     """Judge series of calls on a few of a cell's ordinary cases, and yield the failures.
 
     The first history has every dtype, so that the state which one dtype leaves meets the others.
-    The ``cell`` counts how many are planned, and how many are made. Those of cases that are
+    The ``cell`` counts how many are planned, and how many are made. Those that call a case that is
     ``spared`` are passed over.
     """
     ordinary = [
@@ -388,7 +403,7 @@ def judge_histories(
             break
         if spared(case):
             continue
-        verdict = judge_named_history(implementation, case, name, seconds=plan.clock)
+        verdict = judge_named_history(implementation, case, name, seconds=plan.clock, spared=spared)
         if cell is not None:
             cell.asked[asked.HISTORIES] += 1
         if verdict is not None:

@@ -25,8 +25,6 @@ CALLS = 10
 """How often a smallest case is called in all."""
 CALLS_THAT_END = 3
 """How often one that ends its process is: each needs a new worker."""
-_HISTORIES = 2
-"""How often a history of calls is made again."""
 _PATIENCE = 10.0
 """Seconds that a call may take which did not come back before."""
 _SECONDS = 1.0
@@ -55,14 +53,16 @@ class Repetition:
         """Whether the case fails whenever it is called, whatever was called before."""
         return self.times_called == self.times_failed and not self.after
 
+    @property
+    def cases_after(self) -> tuple[Case, ...]:
+        """The calls without which it does not fail, if they are few and each is one of a case."""
+        cases = tuple(c.request.case for c in self.after if isinstance(c.request.case, Case))
+        return cases if len(cases) == len(self.after) <= SHOWN else ()
+
     def words(self) -> str:
         """Say how often it fails, and after what; nothing where it always fails."""
         if self.after:
-            names = [call.name for call in self.after[:3]]
-            others = len(self.after) - len(names)
-            listed = ", ".join(names) + (f" and {others} others" if others else "")
-            what = "that call" if len(self.after) == 1 else "one of those calls"
-            return f"fails only after {listed}: {what} wrote outside its arrays, or left state"
+            return fails_only_after([call.name for call in self.after])
         if self.alone:
             return ""
         if not self.times_failed:
@@ -74,6 +74,14 @@ class Repetition:
             f"fails in {self.times_failed} of {self.times_called}: "
             "a race, or memory that was not written"
         )
+
+
+def fails_only_after(names: Sequence[str]) -> str:
+    """Say which calls a failure needs before it."""
+    others = len(names) - 3
+    listed = ", ".join(names[:3]) + (f" and {others} others" if others > 0 else "")
+    what = "that call" if len(names) == 1 else "one of those calls"
+    return f"fails only after {listed}: {what} wrote outside its arrays, or left state"
 
 
 Fails = Callable[[Case], Verdict | None]
@@ -122,6 +130,7 @@ def _alone(
     implementation: Implementation, failure: Verdict, fails: Fails, at_most: int, *, slow: bool
 ) -> Repetition:
     """Call a case in a new worker, and another one after each end of it."""
+    startup = caller_of(implementation).startup
     with fresh_worker(implementation) as fresh:
         if fresh is None:
             return Repetition() if failure.history else repeated_here(failure.case, fails)
@@ -129,11 +138,10 @@ def _alone(
         if failure.outcome == HANG:
             calls = 1
         if failure.history:
-            calls = _HISTORIES
-        seconds, loading = fresh.limits.seconds, fresh.limits.loading
-        fresh.limits = replace(
-            fresh.limits, seconds=min(seconds, _PATIENCE), loading=min(loading, _PATIENCE)
-        )
+            calls = 1  # what it leaves behind would change a second one
+        seconds = min(fresh.limits.seconds, _PATIENCE)
+        loading = min(fresh.limits.loading, seconds, 1.0 + 5 * startup)
+        fresh.limits = replace(fresh.limits, seconds=seconds, loading=loading)
         with fresh.while_shrinking(short_limits=not slow):
             return repeated_here(failure.case, fails, calls=min(calls, at_most))
 
