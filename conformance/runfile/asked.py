@@ -35,10 +35,15 @@ OF_CHECK = {
 
 def enough(counts: Counts) -> bool:
     """Whether so many cases were compared, in all and of each class, that a verdict is due."""
+    return progress(counts) >= 1 and not too_few(counts)
+
+
+def progress(counts: Counts) -> float:
+    """Return the cases compared, of all classes, as a share of those that a verdict needs."""
     pairs = [counts[name] for name in counts if name not in (HISTORIES, RELATIONS, LARGE)]
     due, compared = sum(due for due, _ in pairs), sum(compared for _, compared in pairs)
-    share = SHARE if due >= SMALL else SMALL_SHARE
-    return compared >= share * due and not too_few(counts)
+    needed = (SHARE if due >= SMALL else SMALL_SHARE) * due
+    return compared / needed if needed else 1.0
 
 
 def too_few(counts: Counts) -> dict[str, tuple[int, int]]:

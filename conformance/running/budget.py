@@ -81,6 +81,11 @@ class Budget:
         self._started_up = self._startup()
         self._shapes: set[tuple[object, ...]] = set()
 
+    @property
+    def spent(self) -> float:
+        """The time that was spent, as a share of what may be spent."""
+        return self._spent / self._seconds
+
     def pause(self, seconds: float) -> None:
         """Stop the clock for so long: it is not the calls of the series that took the time."""
         if self._begun is not None:

@@ -39,6 +39,12 @@ PROBING_SHARE = 0.1
 
 OVERTIME_FACTOR = 3.0
 """A cell may exceed its budget by this factor until `MIN_COMPARED` cases were compared."""
+MOST_OVERTIME = 8.0
+"""A cell may exceed its budget by this factor until enough was compared for a verdict
+(`runfile.asked`), if it is going to be enough by then."""
+
+_NEARLY = 0.9
+"""From this share of its budget on, a cell is asked whether enough was compared."""
 
 RESTART_SECONDS = 20.0
 """Seconds of a cell for starting workers again; what they take beyond that is on the clock."""
@@ -220,7 +226,7 @@ class CellJudge:
                 called, done = implementation.gap(p.case) is None, 1 - len(waiting) / planned
                 if called and not p.case.invalid:
                     self.answered[bare(p.case)] = verdict.outcome != DECLINED
-                enough = 1.0 if cell.nonzero >= MIN_COMPARED else OVERTIME_FACTOR
+                enough = self.overtime(budget)
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
                     return False
                 self.count_streaks(verdict)
@@ -228,6 +234,16 @@ class CellJudge:
                     return True
             self.pass_over(waiting, taken)
         return len(waiting) < before
+
+    def overtime(self, budget: Budget) -> float:
+        """Return the factor by which the cell may exceed its budget."""
+        cell = self.cell
+        if cell.nonzero < MIN_COMPARED:
+            return OVERTIME_FACTOR
+        if budget.spent < _NEARLY or asked.enough(cell.counts):
+            return 1.0
+        reached = MOST_OVERTIME * asked.progress(cell.counts) >= budget.spent
+        return MOST_OVERTIME if reached else 1.0
 
     def pause(self, budget: Budget, seconds: float) -> None:
         """Take the time for ends and starts of workers off the clock, as long as it is bearable."""
