@@ -32,7 +32,7 @@ every_operator = pytest.mark.parametrize("operator", SIGNATURES)
 
 
 def chapter(name: str) -> ModuleType:
-    return importlib.import_module(f"implementations.{name}")
+    return importlib.import_module(f"conformance.implementations.{name}")
 
 
 def frame(name: str) -> Frame:

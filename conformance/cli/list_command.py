@@ -59,8 +59,8 @@ def _fitted(listed: Sequence[Implementation], columns: int) -> Iterator[str]:
     """Yield a line for each implementation; what does not fit into ``columns`` is left out.
 
     First "all 9 operators" stands for their names, then there is no family, then the operators are
-    counted, and at last there is no version. Names stay whole, and so does the command that
-    installs what is missing.
+    counted, and at last there is no version. Names stay whole; the command that installs what is
+    missing is whole or left out.
     """
     names = ["implementation", *(i.name for i in listed)]
     version = ["version", *(i.version if i.installed else "-" for i in listed)]
@@ -80,7 +80,10 @@ def _fitted(listed: Sequence[Implementation], columns: int) -> Iterator[str]:
         missing = row > 0 and not listed[row - 1].installed
         cells = shown[:1] if missing else shown  # how to install it needs the room
         left = "".join(c[row].ljust(w) for c, w in zip(cells, widths, strict=False))
-        yield left + (listed[row - 1].hint if missing else text)
+        hint = listed[row - 1].hint if missing else ""
+        if len(left + hint) > columns:  # half a command is of no use
+            hint = hint.partition(":")[0]
+        yield left + (hint if missing else text)
 
 
 def _named(implementation: Implementation) -> str:
