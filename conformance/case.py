@@ -22,7 +22,7 @@ from conformance.signatures import SIGNATURES
 Shape: TypeAlias = tuple[int, ...]
 Padding: TypeAlias = tuple[tuple[int, int], ...]
 
-RECIPES = ("integers", "impulse", "normal", "small", "wide")
+RECIPES = ("integers", "impulse", "digits", "normal", "small", "wide")
 """How generated data can be made (`conformance.cases.data`), the most readable first."""
 
 SPECIAL_RECIPES = ("nan", "inf", "zeros", "subnormal", "huge")
@@ -38,6 +38,7 @@ MEMORY_LAYOUTS = (
     "unaligned",
     "readonly",
     "byteswapped",
+    "channels_last",
 )
 """How arrays can lie in memory (`conformance.calling.memory`)."""
 

@@ -133,7 +133,7 @@ def test_sums_of_integers_stay_within_the_digits(dtype: str, depth: int) -> None
     assert magnitude(case).max() <= limit + 0.5
 
 
-@pytest.mark.parametrize("data", ["integers", "impulse", "zeros"])
+@pytest.mark.parametrize("data", ["integers", "impulse", "digits", "zeros"])
 @pytest.mark.parametrize("operator", SUMMING)
 def test_drawn_integer_cases_are_exact(operator: str, data: str) -> None:
     """Where they are not, RESULT-2 would not be checked, and nobody would notice."""
@@ -160,6 +160,40 @@ def test_impulses_lie_in_different_places() -> None:
     planes = wide(case_of("conv", "float32", "impulse"))[0].reshape(12, -1)
 
     assert len(set(planes.argmax(axis=1).tolist())) > 6
+
+
+# --- digits ---------------------------------------------------------------------------------------
+
+
+def rounded_to(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return whole numbers rounded to so many significant bits, to the nearest."""
+    unit = np.exp2(np.maximum(0, np.ceil(np.log2(np.maximum(1, np.abs(values)))) - bits))
+    return np.rint(values / unit) * unit
+
+
+@pytest.mark.parametrize("depth", [1, 2, 31, 85, 500, 3000])
+@pytest.mark.parametrize("seed", range(8))
+@by_dtype
+def test_digits_are_exact_at_any_number_of_products(dtype: str, seed: int, depth: int) -> None:
+    case = Case.parse(DEEP.format(dtype=dtype, depth=depth, data="digits", seed=seed))
+
+    assert sums_are_exact(case, magnitude(case), None)
+
+
+@pytest.mark.parametrize("bits", [8, 11, 16])
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("operator", [name for name in SUMMING if OPERATORS[name].has_weight])
+def test_a_factor_of_fewer_digits_changes_the_result(operator: str, seed: int, bits: int) -> None:
+    """Which TF32 (11), bfloat16 (8) and a multiplication in two parts of bfloat16 (16) do."""
+    case = case_of(operator, "float32", "digits", seed).replace(bias=False)
+    exact = OPERATORS[operator].reference(case, make_inputs(case)).exact
+    fewer = tuple(
+        rounded_to(a.astype(np.float64), bits).astype(a.dtype) if isinstance(a, np.ndarray) else a
+        for a in make_inputs(case)
+    )
+    changed = OPERATORS[operator].reference(case, fewer).exact != exact
+
+    assert changed[exact != 0].mean() > 0.5
 
 
 # --- normal and wide ------------------------------------------------------------------------------

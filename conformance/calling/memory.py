@@ -95,6 +95,14 @@ def _readonly(array: Array) -> tuple[Array, Array]:
     return copy, copy
 
 
+def _channels_last(array: Array) -> tuple[Array, Array]:
+    """With the second axis last in memory: the channels of x, those of one output channel of w."""
+    if array.ndim < 3:
+        return _contiguous(array)
+    buffer = np.array(np.moveaxis(array, 1, -1), order="C")
+    return np.moveaxis(buffer, -1, 1), buffer
+
+
 def _byteswapped(array: Array) -> tuple[Array, Array]:
     """The other byte order, as the dtype tells; a dtype without byte orders does not change."""
     if array.dtype.isbuiltin != 1 or array.dtype.itemsize == 1:  # bfloat16 is no dtype of NumPy's
@@ -113,4 +121,5 @@ _PLACES: dict[str, Callable[[Array], tuple[Array, Array]]] = {
     "unaligned": _unaligned,
     "readonly": _readonly,
     "byteswapped": _byteswapped,
+    "channels_last": _channels_last,
 }

@@ -6,6 +6,9 @@ Every recipe answers a question:
               each order is exact in the dtype, so that correct results agree bit for bit.
 ``impulse``   does each product land in the right place? The input is zero but for a few ones, so
               the output shows copies of the kernel.
+``digits``    does every digit count? Odd integers that fill the significand, times a few ones, so
+              that sums stay exact at any number of products: a factor that is rounded to fewer
+              digits (TF32, bfloat16) changes the result at once.
 ``normal``    is the rounding error of an ordinary computation within its bound?
 ``small``     is it, where all of x, of w or of both is small, 1e-3 to 1e-6, and so is the result?
 ``wide``      is it, where magnitudes differ by many orders and sums cancel?
@@ -106,6 +109,43 @@ def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) ->
         # There are too many terms even of size one: keep few enough of them.
         values[rng.random(shape) > limit / (2 * terms)] = 0
     return values
+
+
+def _digits(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    """Return odd integers as long as exact sums allow, or the few ones that they are multiplied by.
+
+    Of two factors, which one is long follows from the seed. The other one has one to four elements
+    that are not zero for each output that they all can reach, so that any sum of products is exact
+    (`sums_are_exact`). A pooling has long numbers alone, and the maxima of a gradient stay small.
+    """
+    operator = OPERATORS[case.operator]
+    digits = FORMATS[case.dtype].digits
+    if index and operator.compared == index:
+        return _integers(rng, case, shape, index)
+    if index == 2:  # a bias counts as one more product
+        return _nonzero(rng, shape, 1)
+    if not operator.has_weight:
+        unit = operator.largest_divisor(case) if "grad" in operator.arguments else 1
+        terms = 1 if operator.compared == 0 else max(1, operator.terms(case))
+        return _odd(rng, shape, digits - math.ceil(math.log2(terms * unit)))
+    count = 1 + case.seed // 2 % 4
+    if index == case.seed % 2:
+        return _odd(rng, shape, digits - math.ceil(math.log2(count + 1)))
+    # The axis of the outputs: samples, or the output channels of a weight or of its gradient.
+    axis = 1 if case.operator == "conv_weight_grad" or (index and case.operator != "conv") else 0
+    rows = np.zeros((shape[axis], math.prod(shape) // max(1, shape[axis])))
+    for row in rows if rows.size else ():
+        few = rng.choice(row.size, min(count, row.size), replace=False)
+        row[few] = rng.choice((-1.0, 1.0), few.size)
+    others = (size for number, size in enumerate(shape) if number != axis)
+    return np.ascontiguousarray(np.moveaxis(rows.reshape(shape[axis], *others), 0, axis))
+
+
+def _odd(rng: np.random.Generator, shape: Shape, bits: int) -> Array:
+    """Return odd integers of exactly ``bits`` bits, of either sign."""
+    bits = max(1, bits)
+    values = rng.integers(2 ** (bits - 1), 2**bits, shape) | 1
+    return (values * rng.choice((-1, 1), shape)).astype(np.float64)
 
 
 def _whole(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
@@ -217,6 +257,7 @@ def _nonzero(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
 _RECIPES: dict[str, Any] = {
     "integers": _integers,
     "impulse": _impulse,
+    "digits": _digits,
     "normal": lambda rng, case, shape, index: rng.standard_normal(shape),
     "small": _small,
     "wide": _wide,
@@ -242,7 +283,7 @@ def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool
         magnitude = magnitude / unit
         if accumulator.smallest_subnormal > unit:
             return False
-    elif case.data not in ("integers", "impulse", "zeros"):
+    elif case.data not in ("integers", "impulse", "digits", "zeros"):
         return False
     divisor = OPERATORS[case.operator].largest_divisor(case)
     largest = float(magnitude.max()) * divisor if magnitude.size else 0.0

@@ -17,7 +17,7 @@ class Ranges:
     dims: tuple[int, ...] = (1, 2, 3)
     dtypes: tuple[str, ...] = ("float32", "float64")
     """Floating-point dtypes; their cases are converted to integer dtypes."""
-    data: tuple[str, ...] = ("integers", "impulse", "normal", "wide")
+    data: tuple[str, ...] = ("integers", "impulse", "digits", "normal", "wide")
     batch: tuple[int, ...] = (1, 2, 3, 0)
     channels: tuple[int, ...] = (1, 2, 3, 4)
     """Input channels, and output channels, of one group."""

@@ -19,6 +19,7 @@ _LAYOUT_REQUIREMENTS = {
     "unaligned": "LAYOUT-5",
     "readonly": "LAYOUT-6",
     "byteswapped": "LAYOUT-7",
+    "channels_last": "LAYOUT-8",
 }
 _SPECIAL_REQUIREMENTS = {
     "nan": ("SPECIAL-1", "SPECIAL-2", "SPECIAL-4"),

@@ -38,7 +38,7 @@ def chosen(
     ``accumulate`` the declared accumulator's format or None; ``flush`` as in `Accuracy`.
     """
     arithmetic = Arithmetic.of(case.dtype, accumulate, flush=flush)
-    whole = case.data in ("integers", "impulse", "zeros")
+    whole = case.data in ("integers", "impulse", "digits", "zeros")
     slack = _Slack(arithmetic, whole, case.data == "subnormal")
     grad, x = inputs
     hits = operator.hits(case, x)  # (N, C, P, K)

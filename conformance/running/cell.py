@@ -33,6 +33,7 @@ _LAYOUTS = {
     "unaligned": "unaligned arrays",
     "readonly": "read-only arrays",
     "byteswapped": "byte-swapped arrays",
+    "channels_last": "channels-last arrays",
 }
 _SPECIAL = {
     "nan": "NaN",

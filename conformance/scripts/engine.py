@@ -44,6 +44,8 @@ _PLACED = {
     ".reshape({shape})",
     "readonly": "np.broadcast_to({array}, {shape})",
     "byteswapped": "{array}.astype(np.dtype({dtype}).newbyteorder())",
+    "channels_last": "np.moveaxis(np.moveaxis({array}, min(1, {array}.ndim - 1), -1).copy(), -1, "
+    "min(1, {array}.ndim - 1))",
 }
 """An array as an expression in each memory layout (`conformance.calling.memory`)."""
 

@@ -175,6 +175,10 @@ _PLACED: dict[str, tuple[str, ...]] = {
     ),
     "readonly": ("{x}.flags.writeable = False",),
     "byteswapped": ("{x} = {x}.astype({x}.dtype.newbyteorder())",),
+    "channels_last": (
+        "axis = min(1, {x}.ndim - 1)",
+        "{x} = np.moveaxis(np.moveaxis({x}, axis, -1).copy(), -1, axis)",
+    ),
 }
 """The lines that put an array into each memory layout (`conformance.calling.memory`)."""
 
