@@ -101,7 +101,7 @@ def refusal(path: Path) -> str:
         (
             "[ranges]\ndata = []",
             '[ranges]: data = []; allowed: a list of one or more of "integers", "impulse", '
-            '"normal", "small", "wide"',
+            '"digits", "normal", "small", "wide"',
         ),
         (
             '[ranges]\ndata = ["wide", "wide"]',
