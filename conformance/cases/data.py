@@ -145,7 +145,8 @@ def _odd(rng: np.random.Generator, shape: Shape, bits: int) -> Array:
     """Return odd integers of exactly ``bits`` bits, of either sign."""
     bits = max(1, bits)
     values = rng.integers(2 ** (bits - 1), 2**bits, shape) | 1
-    return (values * rng.choice((-1, 1), shape)).astype(np.float64)
+    signed: Array = (values * rng.choice((-1, 1), shape)).astype(np.float64)
+    return signed
 
 
 def _whole(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:

@@ -131,7 +131,7 @@ def tied(operator: MaxPoolGrad, prepared: Prepared, accuracy: Accuracy, output: 
         reference = ties.chosen(
             operator, case, inputs, output, first, accumulate, flush=accuracy.flush
         )
-    return replace(prepared, reference=reference, _bounds={})
+    return prepared.replace(reference=reference)
 
 
 def _follows_another_tie(prepared: Prepared, accuracy: Accuracy, output: Array) -> bool:
@@ -147,10 +147,10 @@ def _follows_another_tie(prepared: Prepared, accuracy: Accuracy, output: Array) 
         return False
     first = operator.reference(case, prepared.inputs)
     others = {
-        tie: tied(operator, replace(prepared, reference=first), replace(accuracy, tie=tie), output)
+        tie: tied(operator, prepared.replace(reference=first), replace(accuracy, tie=tie), output)
         for tie in ("any", "split")
     }
-    others["each"] = replace(prepared, reference=operator.each(case, prepared.inputs), _bounds={})
+    others["each"] = prepared.replace(reference=operator.each(case, prepared.inputs))
     spatial = tuple(range(2, output.ndim))
     right = np.zeros(output.shape[:2], bool)
     for other in others.values():

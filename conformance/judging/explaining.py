@@ -121,7 +121,7 @@ def _padding_won(prepared: Prepared, accuracy: Accuracy, output: Array) -> bool:
         return bool(((output == maxima) | (np.isnan(output) & np.isnan(maxima))).all())
     if not isinstance(operator, MaxPoolGrad) or case.data in ("nan", "inf"):
         return False
-    padded = replace(prepared, reference=_with_zeros(operator, prepared), _bounds={})
+    padded = prepared.replace(reference=_with_zeros(operator, prepared))
     return not wrong_elements(padded, accuracy, output).any()
 
 

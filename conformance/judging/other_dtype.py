@@ -110,7 +110,7 @@ def _coarser(
     accuracy = replace(
         accuracy, accumulate=_coarsest(*accumulators), multiply=_coarsest(*multipliers), flush=True
     )
-    as_given = replace(prepared, case=case.replace(dtype=given.name), _bounds={})
+    as_given = prepared.replace(case=case.replace(dtype=given.name))
     problem, _ = compare(as_given, accuracy, values)
     if problem is not None and problem.requirement.startswith("DECLARE"):
         return problem._replace(requirement="RESULT-1")

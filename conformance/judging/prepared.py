@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +16,22 @@ from conformance.operators import OPERATORS, nonfinite
 from conformance.operators.base import Reference
 
 
-@dataclass(slots=True)
 class Prepared:
-    """A case with its inputs and its reference; it is made once and judged many times."""
+    """A case with its inputs and its reference, which are made once and judged many times.
 
-    case: Case
-    inputs: Inputs
-    reference: Reference
-    _bounds: dict[Accuracy, tuple[Array, bool]] = field(default_factory=dict)
+    Either of them may be made when it is first asked for.
+    """
+
+    __slots__ = ("_bounds", "_inputs", "_reference", "case")
+
+    def __init__(
+        self,
+        case: Case,
+        inputs: Inputs | Callable[[], Inputs],
+        reference: Reference | Callable[[], Reference],
+    ) -> None:
+        self.case, self._inputs, self._reference = case, inputs, reference
+        self._bounds: dict[Accuracy, tuple[Array, bool]] = {}
 
     @classmethod
     def of(cls, case: Case) -> Prepared:
@@ -33,6 +42,25 @@ class Prepared:
             if case.invalid:
                 return cls(case, inputs, Reference(np.empty(0)))
             return cls(case, inputs, reference_of(case, inputs))
+
+    @property
+    def inputs(self) -> Inputs:
+        """The positional arguments: arrays, None for no bias, shapes."""
+        if callable(self._inputs):
+            self._inputs = self._inputs()
+        return self._inputs
+
+    @property
+    def reference(self) -> Reference:
+        """The exact result, and what its error bound is made of."""
+        if callable(self._reference):
+            self._reference = self._reference()
+        return self._reference
+
+    def replace(self, **changes: Any) -> Prepared:
+        """Return this with another ``case`` or ``reference``."""
+        parts = {"case": self.case, "inputs": self._inputs, "reference": self._reference}
+        return Prepared(**{**parts, **changes})
 
     def bound(self, accuracy: Accuracy) -> tuple[Array, bool]:
         """Return the allowed error, in the result's shape, and whether bits must be equal."""

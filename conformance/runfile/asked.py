@@ -17,11 +17,20 @@ Counts: TypeAlias = Mapping[str, tuple[int, int]]
 
 HISTORIES, RELATIONS = "histories of calls", "relations between calls"
 LARGE = "large cases"
+TAILS = "tails of fast paths"
 
 SHARE, SMALL_SHARE, SMALL = 0.5, 0.2, 100
 """A verdict needs half of the cases that are due; where these are fewer than 100, a fifth."""
 CLASS_SHARE = 0.1
 """And of each class this share, but at least one; of histories and of relations one."""
+
+ENUMERATED = (TAILS,)
+"""The classes of cases that are listed completely (`conformance.cases.enumerations`)."""
+ENUMERATED_SHARE = 0.05
+"""And of each of them, which are many, this share."""
+
+_APART = (HISTORIES, RELATIONS, LARGE, *ENUMERATED)
+"""The classes that have a budget of their own, and do not count among the cases of a cell."""
 
 OF_CHECK = {
     "layout": "memory layouts",
@@ -40,7 +49,7 @@ def enough(counts: Counts) -> bool:
 
 def progress(counts: Counts) -> float:
     """Return the cases compared, of all classes, as a share of those that a verdict needs."""
-    pairs = [counts[name] for name in counts if name not in (HISTORIES, RELATIONS, LARGE)]
+    pairs = [counts[name] for name in counts if name not in _APART]
     due, compared = sum(due for due, _ in pairs), sum(compared for _, compared in pairs)
     needed = (SHARE if due >= SMALL else SMALL_SHARE) * due
     return compared / needed if needed else 1.0
@@ -56,7 +65,9 @@ def too_few(counts: Counts) -> dict[str, tuple[int, int]]:
 
 
 def _needed(name: str, due: int) -> int:
-    return 1 if name in (HISTORIES, RELATIONS) else math.ceil(CLASS_SHARE * due)
+    if name in (HISTORIES, RELATIONS):
+        return 1
+    return math.ceil((ENUMERATED_SHARE if name in ENUMERATED else CLASS_SHARE) * due)
 
 
 def written(counts: Counts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Subject
 from conformance.running.layers import LayerVerdict
 from conformance.running.plan import Plan
-from conformance.running.preparing import own_names, prepare_block
+from conformance.running.preparing import own_names, prepare_block, prepare_enumerated
 from conformance.running.witnesses import examples
 
 LAYER_SHARE = 0.1
@@ -88,6 +89,8 @@ class _BlockJudge:
         self.confirmed = confirmed
         self.block = Block(operator, dims, [], Counter(), [], Counter())
         self.prepared: list[Prepared] = []
+        self.enumerated: dict[str, list[Prepared]] = {}
+        """The cases of each space that is judged whole, on which no two are compared."""
         self.subjects: list[Subject] = []
         """The implementations that are judged; wrong adapters are not among them."""
         self.outputs: dict[str, dict[int, Array | None]] = {}
@@ -98,6 +101,7 @@ class _BlockJudge:
         operator, dims = self.operator, self.dims
         tell(0.0, f"preparing {operator} {dims}-D")
         self.prepared = prepare_block(self.plan, operator, dims)
+        self.enumerated = prepare_enumerated(self.plan, operator, dims)
         self.spend("preparing")
         judges = [
             implementation
@@ -136,13 +140,18 @@ class _BlockJudge:
                 block.cells += unjudged(implementation, self.prepared, plan, wrong)
                 return
         self.subjects.append(subject)
-        ask_ahead(subject.implementation, [p.case for p in self.prepared])
+        every = itertools.chain(self.prepared, *self.enumerated.values())
+        ask_ahead(subject.implementation, [p.case for p in every])
         dtypes = judged_dtypes(implementation, self.prepared, plan)
         earlier: list[Cause] = []
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             for dtype in dtypes:
                 cases = [(i, p) for i, p in enumerate(self.prepared) if p.case.dtype == dtype]
-                judge = CellJudge(subject, cases, plan, earlier, self.confirmed)
+                listed = {
+                    kind: [p for p in found if p.case.dtype == dtype]
+                    for kind, found in self.enumerated.items()
+                }
+                judge = CellJudge(subject, cases, plan, listed, earlier, self.confirmed)
                 judge.judge()
                 earlier += judge.causes.found
                 block.cells.append(judge.cell)

@@ -19,7 +19,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +28,7 @@ import numpy as np
 import platformdirs
 
 from conformance.case import Case
+from conformance.cases.data import make_inputs, sums_are_exact
 from conformance.dtypes import dtype_from
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared
@@ -54,10 +55,13 @@ def key(**facts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool) -> list[Prepared]:
+def prepare(
+    make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool, brief: bool = False
+) -> list[Prepared]:
     """Return the prepared cases of the bank called ``name``; make them if the cache has none.
 
-    A damaged or unwritable cache costs time, and never raises.
+    A damaged or unwritable cache costs time, and never raises. A ``brief`` bank, one of many cases,
+    keeps little of each (`_narrow`), and makes the inputs again.
     """
     path = cache_folder() / f"{name}.bank"
     if cached and (stored := _load(path)) is not None:
@@ -65,6 +69,8 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
             os.utime(path)  # marks it as recently used
         return stored
     bank = [Prepared.of(case) for case in make_cases()]
+    if brief:
+        bank = [_Brief(p.case, _narrow(p)) for p in bank]
     if cached:
         with contextlib.suppress(OSError):
             _store(path, bank)
@@ -118,13 +124,59 @@ def _load(path: Path) -> list[Prepared] | None:
         return None
 
 
+class _Brief(Prepared):
+    """A case of a brief bank, whose arrays are made when they are asked for."""
+
+    __slots__ = ("narrow",)
+
+    def __init__(self, case: Case, narrow: Reference) -> None:
+        super().__init__(case, partial(make_inputs, case), partial(_wide, narrow))
+        self.narrow = narrow
+
+
+def _narrow(prepared: Prepared) -> Reference:
+    """Return the reference in the least room.
+
+    Where every sum is exact, one number bounds the magnitudes of all elements.
+    """
+    made = prepared.reference
+    if made.magnitude is None or not np.all(made.single_valued) or not made.exact.size:
+        return made
+    if not sums_are_exact(prepared.case, made.magnitude, None):
+        return made
+    exact = next(
+        narrow
+        for narrow in (made.exact.astype(name) for name in _NARROW)
+        if np.array_equal(narrow, made.exact)
+    )
+    most = float(made.magnitude.max())
+    return Reference(exact, None, np.full((1,) * exact.ndim, most), int(np.max(made.terms)))
+
+
+_NARROW = ("int8", "int16", "int32", "float32", "float64")
+"""The types that an exact result is kept in, the narrowest first; float64 holds every one."""
+
+
+def _wide(narrow: Reference) -> Reference:
+    """Return the reference that `_narrow` was given, with magnitudes that are no smaller."""
+    if narrow.magnitude is None or narrow.magnitude.shape == narrow.exact.shape:
+        return narrow
+    magnitude = np.broadcast_to(narrow.magnitude, narrow.exact.shape)
+    return Reference(narrow.exact.astype(np.float64), None, magnitude, narrow.terms)
+
+
 def _store(path: Path, bank: list[Prepared]) -> None:
     header: list[dict[str, Any]] = []
     parts: list[bytes] = []
     offset = 0
     for prepared in bank:
         entry: dict[str, Any] = {"case": prepared.case.id}
-        for field, value in _fields(prepared).items():
+        if isinstance(prepared, _Brief):
+            fields = _fields(prepared.narrow)
+        else:
+            fields = _fields(prepared.reference)
+            fields |= {f"input{i}": value for i, value in enumerate(prepared.inputs)}
+        for field, value in fields.items():
             if not isinstance(value, np.ndarray):
                 entry[field] = {"shape": value} if isinstance(value, tuple) else value
                 continue
@@ -154,17 +206,16 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     _prune(path.parent)
 
 
-def _fields(prepared: Prepared) -> dict[str, Any]:
-    reference = prepared.reference
-    inputs = {f"input{i}": value for i, value in enumerate(prepared.inputs)}
+def _fields(reference: Reference) -> dict[str, Any]:
     names = ("exact", "residual", "magnitude", "terms", "error", "single_valued")
-    return inputs | {name: getattr(reference, name) for name in names}
+    return {name: getattr(reference, name) for name in names}
 
 
 def _unpack(entry: dict[str, Any], blob: memoryview) -> Prepared:
     values = {name: _array(value, blob) for name, value in entry.items() if name != "case"}
     inputs = [values.pop(name) for name in sorted(values) if name.startswith("input")]
-    return Prepared(Case.parse(entry["case"]), tuple(inputs), Reference(**values))
+    case, reference = Case.parse(entry["case"]), Reference(**values)
+    return Prepared(case, tuple(inputs), reference) if inputs else _Brief(case, reference)
 
 
 def _array(value: Any, blob: memoryview) -> Any:

@@ -132,15 +132,15 @@ class Cell:
         """Return the cell as a row of the run file."""
         return tables.Cell.of(self, worst_case=self.worst_case.id if self.worst_case else None)
 
-    def plan(self, cases: Iterable[Case]) -> None:
-        """Plan ``cases``, as far as they turn out to be supported."""
-        new = [class_of(case) for case in cases]
+    def plan(self, cases: Iterable[Case], kind: str | None = None) -> None:
+        """Plan ``cases``, of the class ``kind``, as far as they turn out to be supported."""
+        new = [kind or class_of(case) for case in cases]
         self.planned += len(new)
         self.due.update(new)
 
-    def leave_out(self, cases: Iterable[Case]) -> None:
-        """Note that ``cases``, which are planned, are not due."""
-        self.due.subtract(map(class_of, cases))
+    def leave_out(self, cases: Iterable[Case], kind: str | None = None) -> None:
+        """Note that ``cases``, which are planned as of the class ``kind``, are not due."""
+        self.due.subtract(kind or class_of(case) for case in cases)
 
     def count(
         self, verdict: Verdict, *, elements: int, nonzero: bool, kind: str | None = None

@@ -135,7 +135,7 @@ def _cited_of_call(implementation: Implementation, verdict: Verdict, prepared: P
     """Return what a valid call violates that gives a wrong result, or raises."""
     case = prepared.case
     if case.memory != "contiguous":
-        twin = replace(prepared, case=case.replace(memory="contiguous"), _bounds={})
+        twin = prepared.replace(case=case.replace(memory="contiguous"))
         plain = _wrong(judge_prepared(implementation, twin)[0])
         if plain is None:
             return layout_requirement(case)

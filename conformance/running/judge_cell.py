@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -72,6 +73,7 @@ class CellJudge:
         subject: Subject,
         cases: Sequence[tuple[int, Prepared]],
         plan: Plan,
+        enumerated: Mapping[str, Sequence[Prepared]] = MappingProxyType({}),
         earlier: Sequence[Cause] = (),
         confirmed: Confirmed | None = None,
     ) -> None:
@@ -94,6 +96,10 @@ class CellJudge:
         self.cell = Cell(name, first.operator, first.dims, first.dtype)
         self.cell.plan((*shared, *(p.case for p in own)))
         self.cell.leave_out(self.fatal)
+        self.enumerated = enumerated
+        for kind, found in enumerated.items():
+            self.fatal |= subject.fatal_cases(p.case for p in found)
+            self.cell.plan((p.case for p in found if p.case not in self.fatal), kind)
         self.gaps = Counter[tuple[str, str]]()
         """How many cases the implementation does not compute, by (name, reason)."""
         self.outputs: dict[int, Array | None] = {}
@@ -128,6 +134,8 @@ class CellJudge:
             self.judge_histories()
             self.judge_cases(self.called)
             self.judge_cases_like_declined_ones()
+            for kind, found in self.enumerated.items():
+                self.judge_cases([(None, p) for p in found if p.case not in self.fatal], kind)
             self.judge_relations()
             self.probe_conventions()
         except KeyboardInterrupt:
@@ -163,22 +171,28 @@ class CellJudge:
             if self.hangs >= MAX_HANGS_OF_HISTORIES:
                 break
 
-    def judge_cases(self, cases: Sequence[tuple[int | None, Prepared]]) -> None:
-        """Judge the cases, and explain a failure of a new kind at once.
+    def judge_cases(
+        self, cases: Sequence[tuple[int | None, Prepared]], kind: str | None = None
+    ) -> None:
+        """Judge the cases, of the class ``kind``, and explain a failure of a new kind at once.
 
         So a call that leaves a process in a bad state is found out before the next cases are
         called, and a cause that ends the process is known before it has done so many times.
         """
         budget = _budget(self.implementation, self.plan)
         waiting = deque(cases)
-        while waiting and self.hangs < MAX_HANGS and self.judge_some(waiting, len(cases), budget):
+        while (
+            waiting
+            and self.hangs < MAX_HANGS
+            and self.judge_some(waiting, len(cases), budget, kind)
+        ):
             begun = time.perf_counter()
             self.explain()
             budget.pause(time.perf_counter() - begun)
         self.cell.stopped |= budget.stopped
         unreached = (p.case for _, p in waiting)
         gaps = self.implementation.gap
-        self.cell.leave_out(case for case in unreached if gaps(case) is not None)
+        self.cell.leave_out((case for case in unreached if gaps(case) is not None), kind)
 
     def explain_endings_of_other_cells(self) -> None:
         """Call the smallest cases first that ended the process in another dtype.
@@ -192,7 +206,11 @@ class CellJudge:
             self.streaks.update(n for n, cause in enumerate(self.causes.found) if cause.hangs)
 
     def judge_some(
-        self, waiting: deque[tuple[int | None, Prepared]], planned: int, budget: Budget
+        self,
+        waiting: deque[tuple[int | None, Prepared]],
+        planned: int,
+        budget: Budget,
+        kind: str | None,
     ) -> bool:
         """Judge the waiting cases until one fails in a new way, or ends the process.
 
@@ -217,7 +235,8 @@ class CellJudge:
                 if p.case.check == "result" and position is not None:
                     self.outputs[position] = output
                 exact = p.reference.exact
-                cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
+                nonzero = bool(np.any(exact))
+                cell.count(verdict, elements=exact.size, nonzero=nonzero, kind=kind)
                 cell.seconds = time.perf_counter() - self.started
                 self.note(verdict.findings)
                 self.hangs += verdict.outcome == HANG

@@ -50,6 +50,8 @@ class Plan:
     """Names, or globs, of the layers of networks that are judged."""
     shapes: int
     """How many large shapes are generated for each operator and dimension."""
+    enumerations: tuple[str, ...]
+    """The names of the spaces of which every case is judged (`cases.enumerations`)."""
     clock: float
     """The seconds by the clock that a cell may take before the clock can end it."""
 
@@ -126,6 +128,8 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         only_suites=only,
         layers=tier.layers if selection.suites is None and not only else (),
         shapes=tier.shapes * examples // max(1, tier.examples),
+        # A run that asks for few examples is to be a quick one.
+        enumerations=tier.enumerations if 3 * examples >= tier.examples else (),
         examples=examples,
         seconds=seconds_of_cell(tier, cells) if selection.seconds is None else selection.seconds,
         clock=tier.seconds if selection.seconds is None else selection.seconds,

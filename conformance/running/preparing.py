@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from conformance.case import Case
 from conformance.cases.derived import derived
+from conformance.cases.enumerations import ENUMERATIONS, Enumeration
 from conformance.dtypes import FLOATS, INTEGERS
 from conformance.judging import Prepared
 from conformance.large.judge import is_large
@@ -52,6 +53,24 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         seed=plan.seed,
     )
     return cache.prepare(make_cases, name, cached=plan.cache)
+
+
+def prepare_enumerated(plan: Plan, operator: str, dims: int) -> dict[str, list[Prepared]]:
+    """Return the prepared cases of each space that is judged whole, by the name of their class."""
+    floats = tuple(dtype for dtype in plan.dtypes if dtype in FLOATS)
+    claimed = (*plan.claimed, *(dtype for dtype in plan.dtypes if dtype in INTEGERS))
+    found = {}
+    for name in plan.enumerations:
+        enumeration = ENUMERATIONS[name]
+
+        def make_cases(enumeration: Enumeration = enumeration) -> list[Case]:
+            cases = enumeration.cases(operator, dims, floats, claimed)
+            return [case for case in cases if case.check in plan.checks]
+
+        facts = {"dtypes": (floats, claimed), "checks": plan.checks}
+        key = cache.key(enumeration=name, operator=operator, dims=dims, **facts)
+        found[enumeration.kind] = cache.prepare(make_cases, key, cached=plan.cache, brief=True)
+    return found
 
 
 def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from conformance.case import RECIPES
 from conformance.cases.draft import least_work
+from conformance.cases.enumerations import ENUMERATIONS
 from conformance.cases.ranges import LIMITS, MOST_EXAMPLES, Ranges
 from conformance.dtypes import FLOATS
 from conformance.errors import SpecError, unknown
@@ -52,6 +53,8 @@ class Tier:
     """The layers of networks that are judged by projection, by names or globs."""
     shapes: int = 0
     """The number of generated large shapes for each operator and dimension, judged likewise."""
+    enumerations: tuple[str, ...] = ()
+    """The spaces of which every case is judged (`conformance.cases.enumerations`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,7 @@ def _read_tier(table: Table, suites: Suites) -> dict[str, Any]:
         "checks": lambda field: table.names(field, CHECKS, least=1),
         "layers": table.texts,
         "shapes": lambda field: table.whole(field, 0, 10_000),
+        "enumerations": lambda field: table.names(field, tuple(ENUMERATIONS), least=0),
         "summary": table.text,
     }
     return {field: reader(field) for field, reader in readers.items() if field in table.values}

@@ -1,0 +1,111 @@
+"""Fast paths: every signature that kernels specialise on meets every tail, layout and dtype."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from conformance.case import Case
+from conformance.cases.draft import cost
+from conformance.cases.fastpaths import (
+    BLOCKS,
+    LAYOUTS,
+    WORK,
+    Signature,
+    cases,
+    quantities,
+    signatures,
+    tails,
+    tails_of,
+)
+from conformance.cases.validity import validate
+from conformance.operators import FORWARD, OPERATORS
+
+EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]
+FORWARDS = [(operator, dims) for operator in FORWARD for dims in (1, 2, 3)]
+FLOATS = ("float32", "float64")
+
+
+def has(case: Case, signature: Signature) -> bool:
+    """Whether a case has the parameters of a signature."""
+    if case.w is None:
+        grouping = "dense"
+    else:
+        inner = case.x[1] // case.groups
+        outer = OPERATORS[case.operator].output_shape(case)[1] // case.groups
+        depthwise = "depthwise" if outer == 1 else "multiplier"
+        grouping = "dense" if case.groups == 1 else depthwise if inner == 1 else "grouped"
+    sizes = tuple(k for k, size in zip(case.window, signature.kernel, strict=True) if size)
+    return (
+        sizes == tuple(filter(None, signature.kernel))
+        and case.stride == signature.stride
+        and case.dilation == signature.dilation
+        and case.padding == signature.padding
+        and case.output_padding == signature.output_padding
+        and case.ceil_mode == signature.ceil_mode
+        and case.count_include_pad == signature.count_include_pad
+        and grouping == signature.grouping
+    )
+
+
+@pytest.mark.parametrize(("operator", "dims"), EVERY)
+def test_every_case_is_valid_cheap_and_there_once(operator: str, dims: int) -> None:
+    made = cases(operator, dims, FLOATS, ("float16",))
+
+    for case in made:
+        validate(case)
+    assert made
+    assert len(made) == len(set(made))
+    assert all(cost(case) <= WORK for case in made if case.operator in FORWARD)
+
+
+@pytest.mark.parametrize(("operator", "dims"), FORWARDS)
+def test_every_signature_meets_every_tail_in_every_layout_and_dtype(
+    operator: str, dims: int
+) -> None:
+    made = cases(operator, dims, FLOATS, ("float16",))
+    met = {(case.memory, tail) for case in made for tail in tails(case)}
+    assert met
+    for signature in signatures(operator, dims):
+        own = [case for case in made if has(case, signature)]
+        layouts = {(case.memory, tail) for case in own for tail in tails(case)}
+        dtypes = {(case.dtype, tail) for case in own for tail in tails(case)}
+
+        assert layouts >= set(itertools.product(LAYOUTS, tails_of(signature))), signature.name
+        assert dtypes >= set(itertools.product((*FLOATS, "float16"), tails_of(signature)))
+
+
+@pytest.mark.parametrize(("operator", "dims"), FORWARDS)
+def test_the_tails_of_a_signature_are_those_of_every_block_of_its_channels(
+    operator: str, dims: int
+) -> None:
+    for signature in signatures(operator, dims):
+        channels = "groups" if signature.grouping in ("depthwise", "multiplier") else "inputs"
+        standing = {tail[1:] for tail in tails_of(signature) if tail[0] == channels}
+
+        assert standing >= set(itertools.product(BLOCKS, ("", "+1", "-1", "rest")))
+
+
+@pytest.mark.parametrize(("operator", "dims"), FORWARDS)
+def test_signatures_have_names_of_their_own(operator: str, dims: int) -> None:
+    names = [signature.name for signature in signatures(operator, dims)]
+
+    assert len(names) == len(set(names))
+
+
+def test_the_same_arguments_give_the_same_cases() -> None:
+    assert cases("conv", 2, FLOATS) == cases("conv", 2, FLOATS)
+
+
+def test_a_size_of_nine_is_one_more_than_a_block_of_eight() -> None:
+    case = Case.parse("conv2d:float32:x=1,1,4,4:w=9,1,3,3:integers@0")
+
+    assert tails(case) >= {("outputs", 8, "+1"), ("outputs", 4, "rest")}
+    assert quantities(case)["tiles2"] == 1
+
+
+def test_the_channels_of_a_grouped_convolution_are_those_of_a_group() -> None:
+    case = Case.parse("conv2d:float32:x=1,4,1,1:w=16,2,1,1:groups=2:integers@0")
+
+    assert {"inputs": 2, "outputs": 8, "groups": 2}.items() <= quantities(case).items()
