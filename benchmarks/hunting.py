@@ -6,10 +6,10 @@ It is judged in this process, in the order of a run: cell by cell, histories of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import count
+from functools import lru_cache, partial
+from itertools import count, islice
 from time import perf_counter
 
 import numpy as np
@@ -23,7 +23,7 @@ from conformance.requirements import check_of
 from conformance.running.causes import Violation, kind_of, shrink_to_violations
 from conformance.running.judge_cell import judge_histories, judge_relations
 from conformance.running.plan import Plan, resolve
-from conformance.running.preparing import prepare_block
+from conformance.running.preparing import prepare_block, prepare_enumerated
 from conformance.running.selection import Selection
 from conformance.running.supported import for_cell
 from tests.minimality import left_over
@@ -71,14 +71,25 @@ def default_plan(
     return replace(plan, claimed=others)
 
 
-def cells(implementation: Implementation, plan: Plan) -> Iterator[list[Prepared]]:
-    """Yield the cases of each cell in which a run would judge the implementation, in its order."""
+def cells(
+    implementation: Implementation, plan: Plan
+) -> Iterator[tuple[list[Prepared], Callable[[], Iterable[Prepared]]]]:
+    """Yield the cases of each cell in which a run would judge the implementation, in its order.
+
+    The second of each pair returns those of the spaces that are judged whole.
+    """
     for operator in implementation.operators:
         for dims in plan.dims:
             prepared = bank(plan.seed, plan.examples, operator, dims)
             for dtype in dict.fromkeys(p.case.dtype for p in prepared):
                 if dtype in plan.dtypes or dtype in implementation.dtypes:
-                    yield [p for p in prepared if p.case.dtype == dtype]
+                    cell = [p for p in prepared if p.case.dtype == dtype]
+                    yield cell, partial(_enumerated, plan.seed, operator, dims, dtype)
+
+
+def _enumerated(seed: int, operator: str, dims: int, dtype: str) -> list[Prepared]:
+    spaces = prepare_enumerated(default_plan(seed), operator, dims)
+    return [p for found in spaces.values() for p in found if p.case.dtype == dtype]
 
 
 @lru_cache(maxsize=64)
@@ -129,18 +140,25 @@ def _with_its_own(
 
 
 def _verdicts(given: Implementation, plan: Plan, step: int) -> Iterator[Verdict]:
-    for position, cell in zip(count(plan.seed), cells(given, plan), strict=False):
+    for position, (cell, spaces) in zip(count(plan.seed), cells(given, plan), strict=False):
         implementation, cell = _with_its_own(given, cell)
         whole = step == 1 or position % 3 == 0
         if whole:
             yield from judge_histories(implementation, cell, plan)
         failed = False
-        for prepared in cell[plan.seed % step :: step]:
+        for prepared in islice(_one_after_another(cell, spaces), plan.seed % step, None, step):
             verdict, _ = judge_prepared(implementation, prepared)
             failed |= verdict.failed
             yield verdict
         if whole and not failed:
             yield from _related(implementation, cell, plan)
+
+
+def _one_after_another(
+    cell: Sequence[Prepared], spaces: Callable[[], Iterable[Prepared]]
+) -> Iterator[Prepared]:
+    yield from cell
+    yield from spaces()
 
 
 def _related(
@@ -159,7 +177,7 @@ def glance(implementation: Implementation, check: str, plan: Plan) -> Verdict | 
     """
     sort = check if check in ("layout", "special", "reject") else "result"
     given = implementation
-    for cell in cells(given, plan):
+    for cell, spaces in cells(given, plan):
         implementation, cell = _with_its_own(given, cell)
         if check in ("repeat", "purity", "reject", "declare"):
             for verdict in judge_histories(implementation, cell, plan):
@@ -170,7 +188,7 @@ def glance(implementation: Implementation, check: str, plan: Plan) -> Verdict | 
                 if check_of(verdict.requirement or "") == check:
                     return verdict
             continue
-        for prepared in cell:
+        for prepared in _one_after_another(cell, spaces):
             if prepared.case.check != sort or check == "repeat":
                 continue
             verdict = judge_prepared(implementation, prepared)[0]

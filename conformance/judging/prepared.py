@@ -17,9 +17,9 @@ from conformance.operators.base import Reference
 
 
 class Prepared:
-    """A case with its inputs and its reference, which are made once and judged many times.
+    """A case with its inputs and its reference, which is judged many times.
 
-    Either of them may be made when it is first asked for.
+    Either of them may be made anew whenever it is asked for, so that many cases take little memory.
     """
 
     __slots__ = ("_bounds", "_inputs", "_reference", "case")
@@ -46,16 +46,12 @@ class Prepared:
     @property
     def inputs(self) -> Inputs:
         """The positional arguments: arrays, None for no bias, shapes."""
-        if callable(self._inputs):
-            self._inputs = self._inputs()
-        return self._inputs
+        return self._inputs() if callable(self._inputs) else self._inputs
 
     @property
     def reference(self) -> Reference:
         """The exact result, and what its error bound is made of."""
-        if callable(self._reference):
-            self._reference = self._reference()
-        return self._reference
+        return self._reference() if callable(self._reference) else self._reference
 
     def replace(self, **changes: Any) -> Prepared:
         """Return this with another ``case`` or ``reference``."""
