@@ -180,18 +180,55 @@ def test_digits_are_exact_at_any_number_of_products(dtype: str, seed: int, depth
     assert sums_are_exact(case, magnitude(case), None)
 
 
+GEOMETRIES = (
+    "conv2d:float32:x=3,4,9,8:w=6,2,3,2:bias:padding=1/1,0/0:groups=2",
+    "conv2d:float32:x=2,64,9,8:w=66,32,3,3:stride=2,1:padding=1/1,1/1:groups=2",
+    "conv2d:float32:x=1,6,15,12:w=12,1,3,5:dilation=2,1:groups=6",
+    "conv1d:float32:x=4,600,3:w=130,600,2:padding=0/1:stride=3",
+    "conv_transpose2d:float32:x=3,4,5,4:w=4,3,3,2:bias:stride=2,1",
+    "conv_transpose2d:float32:x=2,64,5,4:w=64,33,3,4:stride=2,3:padding=1/0,0/1:groups=2",
+    "conv_transpose1d:float32:x=2,64,9:w=64,3,5:dilation=3:stride=2",
+    "conv_input_grad2d:float32:x=2,64,9,8:w=66,32,3,3:stride=2,1:padding=1/1,1/1:groups=2",
+    "conv_weight_grad2d:float32:x=4,8,9,8:w=66,4,3,3:stride=2,1:padding=1/1,1/1:groups=2",
+)
+"""Calls of every operator that multiplies, with each of the parameters that sums depend on."""
+
+
+by_digits = pytest.mark.parametrize(
+    "case",
+    [Case.parse(f"{text}:digits@{seed}") for text in GEOMETRIES for seed in range(8)],
+    ids=lambda case: case.id,
+)
+
+
+@by_digits
+@by_dtype
+def test_digits_are_exact_whatever_the_geometry(case: Case, dtype: str) -> None:
+    case = case.replace(dtype=dtype)
+
+    assert sums_are_exact(case, magnitude(case), None)
+
+
+@by_digits
+def test_digits_reach_most_of_the_outputs(case: Case) -> None:
+    case = case.replace(bias=False)
+    reference = OPERATORS[case.operator].reference(case, make_inputs(case))
+    read = np.broadcast_to(np.asarray(reference.terms) > 0, reference.exact.shape)
+
+    assert (reference.exact[read] != 0).mean() > 0.4
+
+
 @pytest.mark.parametrize("bits", [8, 11, 16])
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("operator", [name for name in SUMMING if OPERATORS[name].has_weight])
-def test_a_factor_of_fewer_digits_changes_the_result(operator: str, seed: int, bits: int) -> None:
+@by_digits
+def test_a_factor_of_fewer_digits_changes_the_result(case: Case, bits: int) -> None:
     """Which TF32 (11), bfloat16 (8) and a multiplication in two parts of bfloat16 (16) do."""
-    case = case_of(operator, "float32", "digits", seed).replace(bias=False)
-    exact = OPERATORS[operator].reference(case, make_inputs(case)).exact
+    case = case.replace(bias=False)
+    exact = OPERATORS[case.operator].reference(case, make_inputs(case)).exact
     fewer = tuple(
         rounded_to(a.astype(np.float64), bits).astype(a.dtype) if isinstance(a, np.ndarray) else a
         for a in make_inputs(case)
     )
-    changed = OPERATORS[operator].reference(case, fewer).exact != exact
+    changed = OPERATORS[case.operator].reference(case, fewer).exact != exact
 
     assert changed[exact != 0].mean() > 0.5
 

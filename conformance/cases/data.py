@@ -25,6 +25,7 @@ values moves with the seed, so that successive seeds visit every channel and eve
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -114,8 +115,8 @@ def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) ->
 def _digits(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
     """Return odd integers as long as exact sums allow, or the few ones that they are multiplied by.
 
-    Of two factors, which one is long follows from the seed. The other one has one to four elements
-    that are not zero for each output that they all can reach, so that any sum of products is exact
+    Of two factors, which one is long follows from the seed. The other one has k elements that are
+    not zero among those that one output sums over, so that any sum of products is exact
     (`sums_are_exact`). A pooling has long numbers alone, and the maxima of a gradient stay small.
     """
     operator = OPERATORS[case.operator]
@@ -128,17 +129,89 @@ def _digits(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> A
         unit = operator.largest_divisor(case) if "grad" in operator.arguments else 1
         terms = 1 if operator.compared == 0 else max(1, operator.terms(case))
         return _odd(rng, shape, digits - math.ceil(math.log2(terms * unit)))
-    count = 1 + case.seed // 2 % 4
+    counts = _FEW[: 2 if digits <= FORMATS["float16"].digits else None]
+    count = counts[case.seed // 2 % len(counts)]
+    by_rows = case.operator == "conv_weight_grad"
     if index == case.seed % 2:
-        return _odd(rng, shape, digits - math.ceil(math.log2(count + 1)))
-    # The axis of the outputs: samples, or the output channels of a weight or of its gradient.
-    axis = 1 if case.operator == "conv_weight_grad" or (index and case.operator != "conv") else 0
-    rows = np.zeros((shape[axis], math.prod(shape) // max(1, shape[axis])))
-    for row in rows if rows.size else ():
-        few = rng.choice(row.size, min(count, row.size), replace=False)
-        row[few] = rng.choice((-1.0, 1.0), few.size)
-    others = (size for number, size in enumerate(shape) if number != axis)
-    return np.ascontiguousarray(np.moveaxis(rows.reshape(shape[axis], *others), 0, axis))
+        points = 1 if index == 0 or by_rows else math.prod(most for _, _, most in _lattice(case))
+        return _odd(rng, shape, digits - math.ceil(math.log2(count * points + 1)))
+    if by_rows:
+        ones: Array = _ones_among(rng, _moved(shape, 1), count)
+        return np.moveaxis(ones, 0, 1)
+    return _few_taps(rng, case, shape, count) if index else _few_positions(rng, case, shape, count)
+
+
+_FEW = (1, 3, 7, 15)
+"""How many products of an output are not zero; half types have digits for few of them only."""
+
+
+def _few_taps(rng: np.random.Generator, case: Case, shape: Shape, count: int) -> Array:
+    """Return a weight that has ``count`` ones, of either sign, for each output."""
+    if case.operator == "conv":
+        return _ones_among(rng, shape, count)
+    # An output of a transposed convolution meets the taps of one remainder modulo the stride, of
+    # all input channels (axis 0) of its group.
+    outer, kernel = shape[1], shape[2:]
+    values = np.zeros((case.groups, shape[0] // case.groups, *shape[1:]))
+    phases = [
+        [np.arange(k, size, step) for k in range(min(size, step))]
+        for size, d, s in zip(kernel, case.dilation, case.stride, strict=True)
+        for step in (s // math.gcd(s, d),)
+    ]
+    for taps in itertools.product(*phases):
+        size = case.groups, outer, values.shape[1], *map(len, taps)
+        ones = _ones_among(rng, (case.groups * outer, *size[2:]), count).reshape(size)
+        at: tuple[Any, ...] = (..., *np.ix_(*taps))
+        values[at] = ones.swapaxes(1, 2)
+    return values.reshape(shape)
+
+
+def _few_positions(rng: np.random.Generator, case: Case, shape: Shape, count: int) -> Array:
+    """Return an input with ``count`` ones a group at each point of a lattice (`_lattice`)."""
+    places = []
+    for size, (apart, step, _) in zip(shape[2:], _lattice(case), strict=True):
+        index = np.arange(size) // apart
+        places.append(np.flatnonzero(index % step == rng.integers(min(index[-1] + 1, step))))
+    n, c, groups = shape[0], shape[1] // case.groups, case.groups
+    sizes = tuple(map(len, places))
+    ones = _ones_among(rng, (n * groups * math.prod(sizes), c), count)
+    values = np.zeros(shape)
+    lattice = np.moveaxis(ones.reshape(n, groups, *sizes, c), -1, 2).reshape(n, shape[1], *sizes)
+    at: tuple[Any, ...] = (..., *np.ix_(*places))
+    values[at] = lattice
+    return values
+
+
+def _lattice(case: Case) -> list[tuple[int, int, int]]:
+    """Return (apart, step, most) of each axis: of inputs ``apart``, every ``step``-th is a point.
+
+    An output away from the borders meets at least one of them on each axis, and ``most`` at most.
+    """
+    axes = zip(case.window, case.stride, case.dilation, strict=True)
+    if case.operator == "conv":  # its neighbouring taps are d apart
+        return [(d, kernel, 1) for kernel, _, d in axes]
+    lattice = []
+    for kernel, stride, d in axes:  # neighbouring inputs meet taps so far apart
+        shared = math.gcd(stride, d)
+        least, rest = divmod(kernel, stride // shared)
+        step = max(1, least)
+        lattice.append((d // shared, step, -(-(least + (rest > 0)) // step)))
+    return lattice
+
+
+def _ones_among(rng: np.random.Generator, shape: Shape, count: int) -> Array:
+    """Return zeros, but for ``count`` ones of either sign in each entry of the first axis."""
+    rows = np.zeros((shape[0], math.prod(shape[1:])))
+    if rows.size:
+        count = min(count, rows.shape[1])
+        few = np.argpartition(rng.random(rows.shape), count - 1, axis=1)[:, :count]
+        np.put_along_axis(rows, few, rng.choice((-1.0, 1.0), few.shape), axis=1)
+    return rows.reshape(shape)
+
+
+def _moved(shape: Shape, axis: int) -> Shape:
+    """Return ``shape`` with ``axis`` first."""
+    return (shape[axis], *shape[:axis], *shape[axis + 1 :])
 
 
 def _odd(rng: np.random.Generator, shape: Shape, bits: int) -> Array:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from conformance.case import Case
-from conformance.cases import fastpaths
+from conformance.cases import fastpaths, sums
 from conformance.runfile import asked
 
 
@@ -29,6 +29,7 @@ class Enumeration:
 ENUMERATIONS: Mapping[str, Enumeration] = MappingProxyType(
     {
         "tails": Enumeration(asked.TAILS, fastpaths.cases),
+        "sums": Enumeration(asked.SUMS, sums.cases),
     }
 )
 """The enumerations by the names that tiers have for them, in the order in which they are judged."""

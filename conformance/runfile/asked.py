@@ -17,14 +17,14 @@ Counts: TypeAlias = Mapping[str, tuple[int, int]]
 
 HISTORIES, RELATIONS = "histories of calls", "relations between calls"
 LARGE = "large cases"
-TAILS = "tails of fast paths"
+TAILS, SUMS = "tails of fast paths", "large sums"
 
 SHARE, SMALL_SHARE, SMALL = 0.5, 0.2, 100
 """A verdict needs half of the cases that are due; where these are fewer than 100, a fifth."""
 CLASS_SHARE = 0.1
 """And of each class this share, but at least one; of histories and of relations one."""
 
-ENUMERATED = (TAILS,)
+ENUMERATED = (TAILS, SUMS)
 """The classes of cases that are listed completely (`conformance.cases.enumerations`)."""
 ENUMERATED_SHARE = 0.05
 """And of each of them, which are many, this share."""

@@ -134,6 +134,7 @@ class _Brief(Prepared):
         self.narrow = narrow
 
 
+@np.errstate(all="ignore")  # most numbers do not fit the narrowest type
 def _narrow(prepared: Prepared) -> Reference:
     """Return the reference in the least room.
 
