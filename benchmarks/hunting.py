@@ -21,6 +21,7 @@ from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.running.causes import Violation, kind_of, shrink_to_violations
+from conformance.running.citing import cite
 from conformance.running.judge_cell import judge_histories, judge_relations
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block, prepare_enumerated
@@ -202,6 +203,8 @@ def _is_about(implementation: Implementation, verdict: Verdict, check: str) -> b
         plain = verdict.case.replace(memory="contiguous")
         plain = plain.replace(data="integers") if check == "special" else plain
         return not judge_prepared(implementation, Prepared.of(plain))[0].failed
+    if verdict.ended and check == "memory":
+        verdict = cite(implementation, verdict, verdict.case)
     cited = check_of(verdict.requirement or "")
     return cited == check or (cited, check) == ("integer", "result")
 

@@ -120,12 +120,13 @@ CHECKS = (
     "integer",
     "relations",
     "process",
+    "memory",
 )
 """Every check, in the order of the reports: each is a group of requirements.
 
-``result``, ``purity`` and ``declare`` look at every call, ``process`` at every call that a worker
-makes (`conformance.isolation`); ``repeat`` at calls that follow one another, ``relations`` at calls
-that must agree; ``layout``, ``special`` and ``reject`` at cases of their own
+``result``, ``purity`` and ``declare`` look at every call, ``process`` and ``memory`` at every call
+that a worker makes (`conformance.isolation`); ``repeat`` at calls that follow one another,
+``relations`` at calls that must agree; ``layout``, ``special`` and ``reject`` at cases of their own
 (`conformance.cases.derived`).
 """
 

@@ -34,6 +34,7 @@ GROUPS = [
     "INTEGER",
     "RELATE",
     "PROCESS",
+    "MEMORY",
     "DECLARE",
 ]
 MUST = "### CONV-1: a title (MUST)\n\nA rule.\n"

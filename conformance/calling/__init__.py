@@ -19,6 +19,7 @@ from conformance.calling.observing import NotAnArray as NotAnArray
 from conformance.calling.observing import Observation as Observation
 from conformance.calling.observing import RaisedInWorker as RaisedInWorker
 from conformance.calling.observing import from_layout as from_layout
+from conformance.calling.observing import has_result as has_result
 from conformance.calling.observing import observe as observe
 from conformance.calling.observing import one_line as one_line
 from conformance.calling.observing import to_layout as to_layout

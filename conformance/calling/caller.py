@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from conformance.calling.guards import Guard, Guards
 from conformance.calling.history import Answer, HistoryCall, perform
 from conformance.calling.observing import Inputs, Observation, observe
 from conformance.calling.pace import Pace
@@ -38,6 +39,9 @@ class Request:
     """Multiply-accumulates of the call, by which its limit of time is scaled."""
     case: object = None
     """What the call is made for: reports name the calls before a failure by it."""
+    guard: Guard = ""
+    """Where its arrays lie in a worker (`conformance.calling.guards`); empty for the end of them
+    that its case is called at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +84,10 @@ class Caller(Protocol):
     def pace(self) -> Pace:
         """What the calls took, and how much of that was start-up."""
 
+    side: str
+    """The end of arrays that lies against a page without access in all calls; empty where the case
+    of each call decides. Where this process makes the calls, there are no such pages."""
+
     @property
     def startup(self) -> float:
         """Seconds from a call that ended its process to the next one that can be made."""
@@ -117,6 +125,7 @@ class InProcess:
 
     given_up_because = None
     startup = 0.0
+    side = ""
 
     def __init__(
         self, functions: Mapping[str, Callable[..., Any]], pace: Pace | None = None
@@ -158,8 +167,10 @@ def note_history(pace: Pace, calls: Sequence[HistoryCall], answers: Sequence[Ans
         pace.note(call.operator, call.work, answer.seen.seconds)
 
 
-def observe_request(function: Callable[..., Any], request: Request) -> Observation:
-    """Make one call in this process, and say what happened."""
+def observe_request(
+    function: Callable[..., Any], request: Request, guarded: Callable[[], Guards] | None = None
+) -> Observation:
+    """Make one call in this process, and say what happened; ``guarded`` makes its guards."""
     with np.errstate(all="ignore"):  # special values are handed over on purpose
         return observe(
             function,
@@ -168,4 +179,5 @@ def observe_request(function: Callable[..., Any], request: Request) -> Observati
             request.layout,
             request.memory,
             signature=SIGNATURES[request.operator],
+            guarded=guarded,
         )

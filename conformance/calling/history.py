@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance.calling.guards import Guards
 from conformance.calling.memory import place
 from conformance.calling.observing import (
     Array,
@@ -73,29 +74,35 @@ def perform(
     layout: str = "NCHW",
     *,
     seconds: float = math.inf,
+    guarded: Callable[[], Guards] | None = None,
 ) -> list[Answer]:
     """Make the calls one after the other, in ``layout``; return an answer for each that was made.
 
     ``functions`` are an implementation's, by operator. No call but the first begins after
     ``seconds``, start-up apart. Every output is kept until the last call is made, so that memory
-    that is handed out twice is noticed.
+    that is handed out twice is noticed. ``guarded`` makes the guards around the arrays of a call.
     """
     begun, pace = time.monotonic(), Pace()
-    history = _History(layout)
+    history = _History(layout, guarded)
     for number, call in enumerate(calls):
         if number and time.monotonic() - begun > seconds + pace.startup:
             break
         history.make(functions[call.operator], call)
         pace.note(call.operator, call.work, history.answers[-1].seen.seconds)
     history.look_at_outputs(0)
+    for guards in filter(None, history.guards):
+        guards.release()
     return history.answers
 
 
 class _History:
     """The calls so far: their arguments, their answers, and the outputs as they were returned."""
 
-    def __init__(self, layout: str) -> None:
+    def __init__(self, layout: str, guarded: Callable[[], Guards] | None) -> None:
         self.layout = layout
+        self.guarded = guarded
+        self.guards: list[Guards | None] = []
+        """Those around the arrays of each call."""
         self.arguments: list[list[tuple[Any, Array | None]]] = []
         self.answers: list[Answer] = []
         self.outputs: dict[int, tuple[Array, bytes]] = {}
@@ -104,8 +111,16 @@ class _History:
     def make(self, function: Callable[..., Any], call: HistoryCall) -> None:
         """Make the next call."""
         number = len(self.answers)
-        placed = self._placed(call)
-        observation = call_observed(function, placed, call.parameters)
+        guards = self.guarded() if self.guarded and call.refill is None else None
+        placed = self._placed(call, guards)
+        if call.refill is not None:
+            guards = self.guards[call.refill]
+        observation = call_observed(function, placed, call.parameters, guards)
+        if guards and guards.misaligned and observation.unsupported is not None:
+            # It may demand a vector's alignment, which is no gap (`observing.observe`).
+            guards, placed = None, self._placed(call, None)
+            observation = call_observed(function, placed, call.parameters)
+        self.guards.append(guards)
         self.arguments.append(placed)
         output = observation.output
         if type(output) is not np.ndarray or output.dtype.hasobject:
@@ -124,11 +139,13 @@ class _History:
         copy = None if same else from_layout(output.copy(), self.layout, result)
         self.answers.append(Answer(replace(observation, output=copy), same, shares))
 
-    def _placed(self, call: HistoryCall) -> list[tuple[Any, Array | None]]:
+    def _placed(self, call: HistoryCall, guards: Guards | None) -> list[tuple[Any, Array | None]]:
         values = to_layout(call.inputs, self.layout, SIGNATURES[call.operator].roles)
         placed: list[tuple[Any, Array | None]] = [
-            place(value, "contiguous") if isinstance(value, np.ndarray) else (value, None)
-            for value in values
+            place(value, "contiguous", guards.room(position) if guards else np.empty)
+            if isinstance(value, np.ndarray)
+            else (value, None)
+            for position, value in enumerate(values)
         ]
         if call.refill is None:
             return placed

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.calling.guards import Guards
 from conformance.calling.memory import place
 from conformance.errors import Unsupported
 from conformance.signatures import Signature
@@ -52,6 +53,9 @@ class Observation:
     """Positions of the inputs whose bytes differ after the call."""
     shared: tuple[int, ...] = ()
     """Positions of the inputs that the output shares memory with."""
+    overrun: tuple[tuple[int, int, int], ...] = ()
+    """Positions of the inputs around which something was written: how many bytes before the array,
+    and past its end, at the farthest (seen in a worker only)."""
     ended: str | None = None
     """Why nothing came back, where the call was made in a worker process: one of `ENDINGS`."""
     how: str = ""
@@ -65,6 +69,9 @@ class Observation:
     where: str = field(default="", compare=False)
     """The innermost line of the implementation's own code in which that happened, ``file:line``;
     empty where it is not known."""
+    side: str = field(default="", compare=False)
+    """The end of its arrays that lay against a page without access, where it was made in a worker
+    (`conformance.calling.guards`)."""
 
 
 class CallEnded(Exception):
@@ -91,32 +98,56 @@ def observe(
     memory: Sequence[str] | str = "contiguous",
     *,
     signature: Signature,
+    guarded: Callable[[], Guards] | None = None,
 ) -> Observation:
     """Call ``function`` once, on copies of ``inputs`` in its layout, and say what happened.
 
     ``memory`` is how the copies lie in memory: one name for all of them, or one an input. What the
     implementation does to its copies is observed, and harms nothing else. ``signature`` is the
-    operator's, whose roles say which axes the layout moves.
+    operator's, whose roles say which axes the layout moves. ``guarded`` makes the guards around the
+    copies, None leaves them without.
     """
     pristine = to_layout(inputs, layout, signature.roles)
     ways = [memory] * len(inputs) if isinstance(memory, str) else memory
-    placed = [
-        place(value, way) if isinstance(value, np.ndarray) else (value, None)
-        for value, way in zip(pristine, ways, strict=True)
-    ]
-    observation = call_observed(function, placed, parameters)
+
+    def call(guards: Guards | None) -> Observation:
+        placed = [
+            place(value, way, guards.room(position) if guards else np.empty)
+            if isinstance(value, np.ndarray)
+            else (value, None)
+            for position, (value, way) in enumerate(zip(pristine, ways, strict=True))
+        ]
+        observation = call_observed(function, placed, parameters, guards)
+        if guards:
+            guards.release()
+        return observation
+
+    guards = guarded() if guarded else None
+    observation = call(guards)
+    if guarded and guards and guards.misaligned and not has_result(observation):
+        # Whoever demands a vector's alignment is handed what the system's allocator returns. An
+        # answer that only the calls before decide is told from that by a third call.
+        elsewhere = call(None)
+        if has_result(elsewhere) and not has_result(call(guarded())):
+            observation = elsewhere
     return replace(observation, output=from_layout(observation.output, layout, signature.result))
+
+
+def has_result(observation: Observation) -> bool:
+    """Whether a call that came back returned something: it was not declined, and did not raise."""
+    return observation.raised is None and observation.unsupported is None
 
 
 def call_observed(
     function: Callable[..., Any],
     placed: Sequence[tuple[Any, Array | None]],
     parameters: Mapping[str, Any],
+    guards: Guards | None = None,
 ) -> Observation:
     """Call ``function`` once on these arguments themselves, and say what happened.
 
     Each argument comes with the buffer that it is a view of, None where it is no array. The output
-    is in the implementation's layout, as it was returned.
+    is in the implementation's layout, as it was returned. The ``guards`` are those around them.
     """
     before = [None if buffer is None else buffer.tobytes() for _, buffer in placed]
     shapes = [np.shape(value) if buffer is not None else None for value, buffer in placed]
@@ -134,6 +165,7 @@ def call_observed(
         raised = f"{type(problem).__name__}: {one_line(problem)}"
         error, where = type(problem).__name__, raised_at(problem)
     seconds = time.perf_counter() - begun
+    overrun = guards.overrun() if guards else ()
     changed = []
     shared = []
     for position, (value, buffer) in enumerate(placed):
@@ -148,11 +180,18 @@ def call_observed(
             unsupported=unsupported,
             raised=raised,
             changed=tuple(changed),
+            overrun=overrun,
             error=error,
             where=where,
             seconds=seconds,
         )
-    return Observation(output=output, changed=tuple(changed), shared=tuple(shared), seconds=seconds)
+    return Observation(
+        output=output,
+        changed=tuple(changed),
+        shared=tuple(shared),
+        overrun=overrun,
+        seconds=seconds,
+    )
 
 
 CALLING = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from conformance.calling import Answer, Array, HistoryCall, Observation
+from conformance.calling import Answer, Array, HistoryCall, Observation, has_result
 from conformance.case import Case, Shape
 from conformance.checks.histories import Step, samples
 from conformance.dtypes import TRAITS
@@ -65,7 +65,7 @@ class JudgedAnswers:
         Values are judged in spite of a wrong dtype, which is no failure here: a single call shows
         it.
         """
-        alone = replace(observation, changed=(), shared=())  # a single call shows those
+        alone = replace(observation, changed=(), shared=(), overrun=())  # a single call shows those
         accuracy = accuracy or Accuracy.of(self.implementation)
         verdict, _ = judge_observation(self.implementation.name, accuracy, prepared, alone)
         return next((v for v in verdict.findings if v.requirement != "RESULT-4"), None)
@@ -107,7 +107,7 @@ class JudgedAnswers:
         calls += [replace(step, repeats=0, refills=None).call()] * _TIMES
         first, *others = make_calls(self.implementation, calls)
         return all(
-            other.same is not False and _has_result(other.seen) == _has_result(first.seen)
+            other.same is not False and has_result(other.seen) == has_result(first.seen)
             for other in others
         )
 
@@ -161,10 +161,6 @@ def mixes_two_calls(judged: JudgedAnswers, i: int) -> bool:
         for j in _earlier(judged.steps, i)
         for mixture in _mixtures(prepared, judged.steps[j].prepared)
     )
-
-
-def _has_result(observation: Observation) -> bool:
-    return observation.raised is None and observation.unsupported is None
 
 
 def _is_rounded(judged: JudgedAnswers, i: int) -> bool:

@@ -24,6 +24,7 @@ from conformance.checks.histories import LONG, SHORT, History, Step, history
 from conformance.dtypes import available, numpy_dtype
 from conformance.isolation.dispatch import caller_of, fresh_worker
 from conformance.judging import DECLINED, RAISED, Prepared, Verdict, judge_prepared, judge_seen
+from conformance.judging.judges import beyond
 from conformance.registration.implementation import Implementation
 from conformance.runfile.words import CRASHED, VIOLATES
 
@@ -77,7 +78,7 @@ def judge_named_history(
     except HistoryEnded as ending:
         before = caller_of(implementation).calls_before()
         verdict = _judge_end(implementation, calls, ending)
-        return None if verdict is None else replace(verdict, before=before)
+        return None if verdict is None else replace(verdict, before=before, side=ending.seen.side)
 
 
 def _judge_end(
@@ -227,6 +228,13 @@ class HistoryJudge:
                 later = self.steps[answer.changed_by].label
                 text = f"the output of {step.label} was changed by {later}"
                 return self._verdict("PURE-4", text)
+        for i in self._to_compare():
+            step, seen = self.steps[i], self.answers[i].seen
+            if seen.overrun:
+                alone, _ = judge_prepared(self.implementation, step.prepared)
+                if not any(one.requirement == "MEMORY-2" for one in alone.findings):
+                    text = f"{step.label} wrote {beyond(step.prepared.case, seen)}"
+                    return self._verdict("MEMORY-2", text)
         return None
 
     def _in_repetitions(self) -> Verdict | None:

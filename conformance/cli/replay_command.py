@@ -20,7 +20,7 @@ from conformance.checks.probes import convention_of
 from conformance.checks.relations import relate, relations_worth_asking
 from conformance.checks.repeat import HARMS_OTHERS, judge_long_histories, judge_short_histories
 from conformance.cli import options
-from conformance.isolation.dispatch import close_all
+from conformance.isolation.dispatch import at_both_sides, close_all
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.large.judge import Large, is_large, judge_any, judge_large
 from conformance.operators import OPERATORS
@@ -108,7 +108,10 @@ def command(
             with np.errstate(all="ignore"):
                 for other in before:
                     judge_any(implementation, other)
-                output, verdict = _replay(implementation, prepared, way)
+                for _ in at_both_sides(implementation, case):
+                    output, verdict = _replay(implementation, prepared, way)
+                    if verdict.status != CONFORMS:
+                        break
             if before and verdict.failed:
                 verdict = _after(before, verdict)
             results.append((implementation, output, verdict))

@@ -24,9 +24,11 @@ from conformance.calling import (
     RaisedInWorker,
     Request,
 )
+from conformance.calling.guards import SIDES
+from conformance.case import Case
 from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation import AVAILABLE
-from conformance.isolation.worker_caller import WorkerCaller, end_spares, keep_ahead
+from conformance.isolation.worker_caller import WorkerCaller, end_spares, keep_ahead, side_of
 from conformance.registration import entry_points, registry
 from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits, Place
@@ -97,7 +99,9 @@ def fresh_worker(implementation: Implementation) -> Iterator[WorkerCaller | None
         return
     before = _callers.pop(place, None)
     try:
-        yield caller_at(place)
+        fresh = caller_at(place)
+        fresh.side = before.side if before is not None else ""
+        yield fresh
     finally:
         _callers.pop(place).close()
         if before is not None:
@@ -118,6 +122,21 @@ def answers_questions(place: Place) -> WorkerCaller:
     """Return a caller that can be asked about declarations: one that is there already, if any."""
     same = (caller for other, caller in _callers.items() if replace(other, part="") == place)
     return next(same, None) or caller_at(place)
+
+
+def at_both_sides(implementation: Implementation, case: Case) -> Iterator[None]:
+    """Let the calls of one turn have the guards of a case, and those of a second turn the others.
+
+    There is one turn where this process makes the calls, without guards.
+    """
+    caller = caller_of(implementation)
+    yield
+    if implementation.place is not None:
+        caller.side = SIDES[SIDES[0] == side_of(case)]
+        try:
+            yield
+        finally:
+            caller.side = ""
 
 
 def call_once(implementation: Implementation, request: Request) -> Observation:

@@ -132,6 +132,7 @@ def observed(frame: Frame, observation: Observation, most: int) -> tuple[Any, ..
         observation.raised,
         observation.changed,
         observation.shared,
+        observation.overrun,
         observation.seconds,
         observation.error,
         observation.where,
@@ -142,13 +143,14 @@ def take_observed(
     plain: tuple[Any, ...], payload: bytearray, printed: str | None = None
 ) -> Observation:
     """Return the observation that `observed` has written."""
-    output, unsupported, raised, changed, shared, seconds, error, where = plain
+    output, unsupported, raised, changed, shared, overrun, seconds, error, where = plain
     return Observation(
         take(output, payload),
         unsupported,
         raised,
         changed,
         shared,
+        overrun,
         printed=printed,
         seconds=seconds,
         error=error,

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from conformance.calling.caller import Request, observe_request
+from conformance.calling.guards import Arena, Guard, Guards
 from conformance.calling.history import Answer, HistoryCall, perform
 from conformance.calling.observing import Observation, one_line
 from conformance.case import Case
@@ -201,6 +202,7 @@ class _Server:
         self.pipe = pipe
         self.page = page
         self.pid = os.getpid()
+        self.arena = Arena()
 
     def answer(self, plain: tuple[Any, ...], payload: bytearray) -> bytes:
         """Make what is asked for, and return the answer."""
@@ -211,19 +213,20 @@ class _Server:
     def _call(
         self, implementation: Implementation, details: list[Any], payload: bytearray
     ) -> bytes:
-        operator, items, parameters, layout, memory, nbytes = details
+        operator, items, parameters, layout, memory, nbytes, guard = details
         try:
             inputs = tuple(take(item, payload) for item in items)
         except ConformanceError as problem:  # a dtype that needs a package
             return _seen(Observation(unsupported=str(problem)), None, 0)
         function = self._counted(implementation.functions[operator])
         request = Request(operator, inputs, parameters, layout, memory)
-        return _seen(*_listened(partial(observe_request, function, request)), nbytes)
+        guarded = self._guarded(implementation, guard)
+        return _seen(*_listened(partial(observe_request, function, request, guarded)), nbytes)
 
     def _history(
         self, implementation: Implementation, details: list[Any], payload: bytearray
     ) -> bytes:
-        plain_calls, layout, seconds = details
+        plain_calls, layout, seconds, guard = details
         try:
             calls = [
                 HistoryCall(label, operator, tuple(take(i, payload) for i in items), *more)
@@ -233,10 +236,14 @@ class _Server:
             gap = Answer(Observation(unsupported=str(problem)))
             return _answered([gap] * len(plain_calls))
         functions = {operator: self._counted(f) for operator, f in implementation.functions.items()}
+        guarded = self._guarded(implementation, guard)
         with np.errstate(all="ignore"):
-            answers = perform(functions, calls, layout, seconds=seconds)
+            answers = perform(functions, calls, layout, seconds=seconds, guarded=guarded)
         _said()  # a single call shows what is printed
         return _answered(answers)
+
+    def _guarded(self, implementation: Implementation, guard: Guard) -> Callable[[], Guards]:
+        return partial(Guards, self.arena, guard, implementation.reads_beyond)
 
     def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, wrapped so that the run can count the calls that began."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import zlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from itertools import takewhile
 from typing import Any
 
 from conformance.calling.caller import HistoryEnded, MadeCall, Request, made_calls, note_history
+from conformance.calling.guards import SIDES, Guard
 from conformance.calling.history import Answer, HistoryCall
 from conformance.calling.observing import CRASH, HANG, Observation
 from conformance.calling.pace import Pace
@@ -43,6 +45,7 @@ class _Sent:
     """A call that is on its way, or was when its worker ended."""
 
     made: MadeCall
+    guard: Guard
     data: bytes
     number: int = 0
     """Its number among the calls of the worker that is there, from 1 on; 0 if it waits here."""
@@ -60,6 +63,7 @@ class WorkerCaller:
         self.limits = place.limits
         self.given_up_because: str | None = None
         self.pace = Pace()
+        self.side = ""
         self.startup = 0.0
         """Seconds that the last start took, the first call (which may import) among them."""
         self._broken = False
@@ -92,7 +96,8 @@ class WorkerCaller:
         """Make calls whose answers nobody needs; return whether the worker is still there."""
         try:
             for call in calls:
-                self._ask(self._running(), _packed(self.place.name, call.request))
+                guard = self._guard(call.request)
+                self._ask(self._running(), _packed(self.place.name, call.request, guard))
                 self._made.append(call)
         except Ended:
             self._process = None
@@ -140,6 +145,8 @@ class WorkerCaller:
                 if not call.outcome:
                     self._made.append(call.made)
                 self._count(observation)
+                if isinstance(call.guard, str):
+                    observation = replace(observation, side=call.guard)
                 if observation.ended is None:
                     request = call.made.request
                     self.pace.note(request.operator, request.work, observation.seconds)
@@ -160,7 +167,9 @@ class WorkerCaller:
             request = next(source, None)
             if request is None:
                 break
-            new.append(_Sent(MadeCall(request), _packed(self.place.name, request)))
+            guard = self._guard(request)
+            data = _packed(self.place.name, request, guard)
+            new.append(_Sent(MadeCall(request), guard, data))
             sent.append(new[-1])
             size += len(new[-1].data)
         if self._process is not None and not waiting:
@@ -218,7 +227,8 @@ class WorkerCaller:
             )
             for c in calls
         ]
-        data = frame.packed("history", self.place.name, plain_calls, layout, seconds)
+        side = self.side or side_of(calls[0].case)
+        data = frame.packed("history", self.place.name, plain_calls, layout, seconds, side)
         process, begun, fresh = self._process, 0, False
         before = time.monotonic()
         self._before = tuple(self._made) if process is not None else ()
@@ -237,7 +247,7 @@ class WorkerCaller:
             self._process = None
             self.pace.total += time.monotonic() - before
             self._before = (*self._before, *made[:number])[-_KEPT_CALLS:]
-            raise HistoryEnded(ended.seen(), number) from None
+            raise HistoryEnded(replace(ended.seen(), side=side), number) from None
         if fresh and answers:
             self.startup += answers[0].seen.seconds
         self._made.extend(made[: len(answers)])
@@ -268,6 +278,9 @@ class WorkerCaller:
         if plain[0] == "misdeclared":
             raise RegistrationError(plain[1])
         return list(plain[1])
+
+    def _guard(self, request: Request) -> Guard:
+        return request.guard or self.side or side_of(request.case)
 
     def _ask(self, process: Process, data: bytes) -> tuple[tuple[Any, ...], bytearray]:
         """Send one request while none is on its way, and return its answer."""
@@ -392,11 +405,18 @@ def end_spares() -> None:
         _spares.popitem()[1].stop()
 
 
-def _packed(name: str, request: Request) -> bytes:
+def side_of(case: object) -> str:
+    """Return the end of its arrays that a case is called at: one half of all cases each."""
+    if not isinstance(case, Case):
+        return SIDES[0]
+    return SIDES[zlib.crc32(case.id.encode()) & 1]
+
+
+def _packed(name: str, request: Request, guard: Guard) -> bytes:
     frame = Frame()
     arguments = frame.put_all(request.inputs), dict(request.parameters)
     memory = request.memory if isinstance(request.memory, str) else tuple(request.memory)
-    call = request.operator, *arguments, request.layout, memory, request.nbytes
+    call = request.operator, *arguments, request.layout, memory, request.nbytes, guard
     return frame.packed("call", name, *call)
 
 

@@ -91,6 +91,8 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     cited = {requirement}
     if requirement == "RESULT-1":
         cited.add("RESULT-2")
+    if requirement == "PROCESS-1":
+        cited |= {"MEMORY-1", "MEMORY-2", "LAYOUT-2"}  # the page beside an array ended the process
     if requirement == "DECLARE-5":
         cited |= {MISTAKES[case.invalid].requirement} if case.invalid else _marked(case)
     if requirement in _MAXIMA:  # the data decides which of them it is

@@ -88,16 +88,19 @@ def judge_each(
             yield from _gaps(implementation.name, pending)
             verdict, output = judge_seen(implementation, pending.popleft()[0], observation)
             if verdict.failed or verdict.also:
-                verdict = with_calls_before(verdict, caller)
+                verdict = with_calls_before(verdict, caller, observation.side)
             yield verdict, output
     yield from _gaps(implementation.name, pending)
 
 
-def with_calls_before(verdict: Verdict, caller: Caller) -> Verdict:
-    """Return a verdict on the last call that ``caller`` made, with the calls before it."""
+def with_calls_before(verdict: Verdict, caller: Caller, side: str = "") -> Verdict:
+    """Return a verdict on the last call that ``caller`` made, with the calls before it.
+
+    ``side`` is the end of its arrays that lay against a page without access.
+    """
     before = caller.calls_before()
-    also = tuple(replace(other, before=before) for other in verdict.also)
-    return replace(verdict, before=before, also=also)
+    also = tuple(replace(other, before=before, side=side) for other in verdict.also)
+    return replace(verdict, before=before, side=side, also=also)
 
 
 def _gaps(
@@ -188,7 +191,20 @@ def side_effects(name: str, case: Case, observation: Observation) -> list[Verdic
     if observation.shared:
         text = f"the output shares memory with {_names(names, observation.shared)}"
         verdicts.append(Verdict(name, case, VIOLATES, "PURE-2", text))
+    if observation.overrun:
+        text = f"the call wrote {beyond(case, observation)}"
+        verdicts.append(Verdict(name, case, VIOLATES, "MEMORY-2", text))
     return verdicts
+
+
+def beyond(case: Case, observation: Observation) -> str:
+    """Say how far around its arrays a call wrote: up to 8 bytes past the end of w."""
+    names, parts = OPERATORS[case.operator].arguments, []
+    for position, before, after in observation.overrun:
+        reach = [f"up to {before} bytes before the beginning"] if before else []
+        reach += [f"up to {after} bytes past the end"] if after else []
+        parts.append(f"{' and '.join(reach)} of {names[position]}")
+    return ", ".join(parts)
 
 
 def _judge_values(
@@ -217,7 +233,8 @@ def _judge_rejection(
 ) -> Verdict:
     """Judge an invalid call: it must raise, whatever it raises, and leave its inputs alone."""
     case, name = prepared.case, implementation.name
-    if observation.ended is None and not observation.changed:
+    touched = observation.changed or observation.overrun
+    if observation.ended is None and not touched:
         if observation.unsupported is not None:
             text = f"declined: {observation.unsupported}"
             return Verdict(name, case, CONFORMS, message=text, outcome=DECLINED)
@@ -230,10 +247,12 @@ def _judge_rejection(
         cause = cause_of(observation)
         requirement, outcome = mistake.requirement, observation.ended
         return Verdict(name, case, status, requirement, text, outcome=outcome, cause=cause)
-    if observation.changed:
-        text = f"a call that is invalid ({description}) changed its inputs"
+    if touched:
+        what = "changed its inputs" if observation.changed else f"wrote {beyond(case, observation)}"
+        text = f"a call that is invalid ({description}) {what}"
         changed = Verdict(name, case, VIOLATES, "REJECT-2", text)
-        rest = _judge_rejection(implementation, prepared, replace(observation, changed=()))
+        untouched = replace(observation, changed=(), overrun=())
+        rest = _judge_rejection(implementation, prepared, untouched)
         return together([changed, rest])
     hint = ""
     if mistake.convention is not None:

@@ -63,6 +63,9 @@ class Verdict:
     """Whether it took several probes of a convention to show it: no call alone shows it."""
     before: tuple[MadeCall, ...] = field(default=(), compare=False, repr=False)
     """The last calls that the same worker had made before; none where this process calls."""
+    side: str = field(default="", compare=False, repr=False)
+    """The end of its arrays that lay against a page without access in the call
+    (`conformance.calling.guards`); empty where none did, and for several calls."""
     also: tuple[Verdict, ...] = ()
     """What else is wrong with the same call: one finding does not hide another."""
 

@@ -71,10 +71,9 @@ def judge_large(implementation: Implementation, large: Large) -> tuple[Verdict, 
     request = Request(
         case.operator, large.inputs, parameters, implementation.layout, work=macs, case=case
     )
-    verdict, output = judge_large_observation(
-        implementation, large, call_once(implementation, request)
-    )
-    return with_calls_before(verdict, caller_of(implementation)), output
+    observation = call_once(implementation, request)
+    verdict, output = judge_large_observation(implementation, large, observation)
+    return with_calls_before(verdict, caller_of(implementation), observation.side), output
 
 
 def judge_large_observation(

@@ -33,6 +33,8 @@ Check: TypeAlias = Callable[[str, Any], str | None]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+MOST_BEYOND = 4096
+"""Bytes past the end of an array that an implementation may declare to read."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@\[\]-]*")
 
 
@@ -159,6 +161,14 @@ class Declarations:
         "invalid call is made.",
         _among("checked", "unchecked"),
         default="checked",
+    )
+    reads_beyond: int = declares(
+        "Bytes that it may read past the end of an array: its callers leave so much room there.",
+        _meeting(
+            lambda value: type(value) is int and 0 <= value <= MOST_BEYOND,
+            f"bytes, 0 to {MOST_BEYOND}",
+        ),
+        default=0,
     )
     supports: Supports | None = declares(
         "A function of a case: False, or a reason, for one that it does not compute.",

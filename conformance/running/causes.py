@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from conformance.calling import HANG
+from conformance.calling import CRASH, HANG
 from conformance.case import Case
 from conformance.cases.validity import is_valid
 from conformance.checks.conventions import judge_convention
@@ -229,6 +229,16 @@ class Causes:
         There is none where an earlier cause of the same needs takes it in, or where it is the fault
         of another function.
         """
+        caller = caller_of(self.implementation)
+        caller.side = failure.side
+        try:
+            return self._shrink_on_a_side(failure, kind, unexplained)
+        finally:
+            caller.side = ""
+
+    def _shrink_on_a_side(
+        self, failure: Verdict, kind: str, unexplained: list[Verdict]
+    ) -> tuple[Cause | None, list[Verdict]]:
         implementation, caller = self.implementation, caller_of(self.implementation)
         seen = {failure.case: failure}
 
@@ -308,8 +318,9 @@ class Causes:
         if self.shrinking:
             verdict = judge_alone(implementation, verdict)
         shown_by = failure if verdict.history else replace(failure, history="")
-        with caller.while_shrinking(short_limits=failure.ended):
-            cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
+        if not (verdict.outcome == CRASH and verdict.case == cited.case):  # else it was shown above
+            with caller.while_shrinking(short_limits=failure.ended):
+                cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
         requirement, words = cited.requirement or "", repetition.words()
         replayed = smallest
         left = repetition.after or (repetition.before and not repetition.times_failed)

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from conformance.calling import CRASH
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.validity import is_valid
@@ -30,9 +31,11 @@ from conformance.judging.attribution import (
 )
 from conformance.judging.explaining import explained, plain_twin
 from conformance.judging.prepared import reference_of
+from conformance.judging.verdict import ENDED
 from conformance.large.judge import is_large, judge_any
 from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
+from conformance.running.locating import FAULTS, locate
 
 _SEEDS = 3
 """Seeds of data, besides its own, for which a call without its parameter must be right."""
@@ -40,6 +43,12 @@ _SEEDS = 3
 
 def cite(implementation: Implementation, verdict: Verdict, case: Case) -> Verdict:
     """Return the verdict on a shrunk case with the requirement that is behind its failure."""
+    if verdict.cause.partition(" at ")[0] in FAULTS and not verdict.history and not case.invalid:
+        located = locate(implementation, case)
+        if located is not None:
+            requirement, message = located
+            _, _, how = verdict.message.partition(f"{ENDED[CRASH][2]}: ")
+            return replace(verdict, requirement=requirement, message=f"{message}: {how}")
     requirement = cited_requirement(implementation, verdict, case)
     message = verdict.message
     if requirement != verdict.requirement and (verdict.requirement or "").startswith("DECLARE"):

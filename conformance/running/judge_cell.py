@@ -400,8 +400,10 @@ class CellJudge:
         concerned = {check}
         if own in ("layout", "special") and check in ("result", "declare"):
             concerned = {own}  # the case was made for that check
-        elif check == "process":  # how a call ends matters to every check that makes the call
+        elif check in ("process", "memory"):  # it matters to every check that makes the call
             concerned = {check, own}
+            if check == "process":  # a call that ends at a guard is cited as one of memory
+                concerned.add("memory")
         elif check == "integer":
             concerned = {check, "result"}
         return not concerned.isdisjoint(self.plan.checks)

@@ -15,7 +15,7 @@ from conformance.operators import GRADIENTS
 from conformance.running import cache
 from conformance.running.plan import Plan
 
-_EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations", "process"}
+_EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations", "process", "memory"}
 """The checks that judge ordinary cases."""
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from conformance.case import Case
 from conformance.checks.histories import SHORT
-from conformance.isolation.dispatch import caller_of
+from conformance.isolation.dispatch import at_both_sides, caller_of
 from conformance.judging import (
     CONFORMS,
     HISTORY_OF_RELATIONS,
@@ -31,7 +31,7 @@ from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.runfile.tables import Known, Violation, Witness
 from conformance.running.causes import judge_again
-from conformance.running.citing import cited_requirement
+from conformance.running.citing import cite
 from conformance.running.known_in_run import Example, Key, Subject, matching_entry
 from conformance.scripts.engine import engine_script, engine_script_of
 from conformance.scripts.standalone import script_of
@@ -108,7 +108,11 @@ def _witness(
     implementation: Implementation, requirement: str, operator: str, prepared: Prepared
 ) -> Witness:
     with np.errstate(all="ignore"), caller_of(implementation).while_shrinking(short_limits=False):
-        verdict, _ = judge_prepared(implementation, prepared)
+        for _ in at_both_sides(implementation, prepared.case):
+            verdict, _ = judge_prepared(implementation, prepared)
+            if verdict.status != CONFORMS:
+                break
+        cited = cite(implementation, verdict, prepared.case).requirement if verdict.failed else ""
     unsupported = verdict.status == UNSUPPORTED
     return Witness(
         implementation=implementation.name,
@@ -116,7 +120,7 @@ def _witness(
         operator=operator,
         case=prepared.case.id,
         status=verdict.status,
-        cited=cited_requirement(implementation, verdict, prepared.case) if verdict.failed else "",
+        cited=cited or "",
         message=verdict.message,
         engine_script="" if unsupported else engine_script(implementation, prepared, verdict),
     )

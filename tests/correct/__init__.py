@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from conformance.registration.implementation import Implementation
-from tests.defects import Function, unregistered
+from tests.defects import Function, in_worker, unregistered
 
 _found: dict[str, Correct] = {}
 
@@ -29,6 +29,8 @@ class Correct:
     """Why it is correct, although it looks otherwise."""
     state: Callable[[], Any] | None
     declarations: Mapping[str, Any]
+    isolated: bool = False
+    """Whether its calls are made in a worker."""
     functions: dict[str, Function] = field(default_factory=dict)
 
     def __call__(self, function: Function) -> Function:
@@ -44,19 +46,26 @@ class Correct:
         if self.state is not None:
             kept = self.state()
             functions = {name: partial(function, kept) for name, function in functions.items()}
-        return unregistered(self.name, functions, self.declarations)
+        made = unregistered(self.name, functions, self.declarations)
+        return in_worker(made) if self.isolated else made
 
 
 def unusual(
-    name: str, *, why: str, state: Callable[[], Any] | None = None, **declarations: Any
+    name: str,
+    *,
+    why: str,
+    state: Callable[[], Any] | None = None,
+    isolated: bool = False,
+    **declarations: Any,
 ) -> Correct:
     """Return a new correct implementation, to be used as a decorator.
 
-    ``declarations`` are those of `conformance.implementation`.
+    ``declarations`` are those of `conformance.implementation`; if it is ``isolated``, its calls are
+    made in a worker.
     """
     if name in _found:
         raise ValueError(f"correct '{name}': the name is taken")
-    _found[name] = Correct(name, why, state, declarations)
+    _found[name] = Correct(name, why, state, declarations, isolated)
     return _found[name]
 
 

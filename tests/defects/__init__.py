@@ -20,12 +20,16 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from conformance.isolation.dispatch import called_in_worker
 from conformance.registration import registry
 from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits, Place
 from conformance.registration.registry import Registry, implementation
 from conformance.requirements import CHECKS, check_of
+from tests.compiled import build
 
 Function = Callable[..., Any]
 
@@ -52,6 +56,11 @@ class Defect:
     declarations: Mapping[str, Any]
     functions: dict[str, Function] = field(default_factory=dict)
 
+    @property
+    def isolated(self) -> bool:
+        """Whether its calls are made in a worker: what it does may end its process."""
+        return self.check == "memory"
+
     def __call__(self, function: Function) -> Function:
         """Take ``function`` as the wrong implementation of the operator that it is named after."""
         if function.__name__ in self.functions:
@@ -65,7 +74,8 @@ class Defect:
         if self.state is not None:
             kept = self.state()
             functions = {name: partial(function, kept) for name, function in functions.items()}
-        return unregistered(self.name, functions, self.declarations)
+        made = unregistered(self.name, functions, self.declarations)
+        return in_worker(made) if self.isolated else made
 
 
 def defect(
@@ -76,6 +86,7 @@ def defect(
     state: Callable[[], Any] | None = None,
     needs: str | None = None,
     at: str = "",
+    kind: str = "",
     **declarations: Any,
 ) -> Defect:
     """Return a new defect, to be used as a decorator.
@@ -87,7 +98,7 @@ def defect(
         raise ValueError(f"defect '{name}': the name is taken, in {_found[name].kind}.py")
     if check not in CHECKS:
         raise ValueError(f"defect '{name}': check={check!r}; allowed: {', '.join(CHECKS)}")
-    kind = sys._getframe(1).f_globals["__name__"].rpartition(".")[2]
+    kind = kind or sys._getframe(1).f_globals["__name__"].rpartition(".")[2]
     new = Defect(name, kind, check, when, state, needs, tuple(at.split()), declarations)
     _found[name] = new
     return new
@@ -109,6 +120,13 @@ def unregistered(
     for operator, function in functions.items():
         made.register(operator, function)
     return made
+
+
+def in_worker(made: Implementation) -> Implementation:
+    """Return the implementation with its calls made in a worker, which loads `tests.hostile`."""
+    build()
+    plugin = Path(__file__).parents[1] / "hostile" / "overruns.py"
+    return called_in_worker(made, Place(sys.executable, ("file", str(plugin)), made.name, Limits()))
 
 
 def catches(check: str, requirement: str | None) -> bool:

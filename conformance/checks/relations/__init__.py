@@ -33,6 +33,7 @@ from conformance.judging import (
     judge_seen,
 )
 from conformance.judging.comparing import differing, worst_index
+from conformance.judging.judges import beyond
 from conformance.judging.verdict import without_result
 from conformance.large.judge import Large, is_large, judge_large_observation
 from conformance.large.projection import array_problem, verifier
@@ -103,7 +104,7 @@ def _judge_claim(
             return _says_nothing(name, case, verdict)
         if verdict is not None:
             where = f"{call.case.operator} of {call.inputs[0].shape}, for {claim.says}: "
-            return replace(verdict, message=where + verdict.message)
+            return replace(verdict, message=where + verdict.message, side=observation.side)
         outputs.append(widened(observation.output))
     with np.errstate(all="ignore"):
         left, right, slack = claim.sides(outputs)
@@ -153,6 +154,8 @@ def _unusable(name: str, call: RelatedCall, observation: Observation) -> Verdict
         problem = Problem("PURE-1", "the call changed its inputs")
     if problem is None and observation.shared:
         problem = Problem("PURE-2", "the output shares memory with an input")
+    if problem is None and observation.overrun:
+        problem = Problem("MEMORY-2", f"the call wrote {beyond(call.case, observation)}")
     if problem is None:
         return None
     return Verdict(name, call.case, VIOLATES, problem.requirement, problem.message)

@@ -1,0 +1,203 @@
+"""Guards: arrays that lie against pages without access, between bytes that nobody may change.
+
+A read one element past the end of an array meets the next array, or nothing, and goes unnoticed:
+until the array is the last one of a page. Here it always is, in one call, and the first one in
+another. What lies between an array and the other end of its pages is filled with canaries, whose
+change after the call shows what was written there.
+
+The pages are mapped once and used again: by ``mmap`` and ``mprotect``, as Linux and macOS have.
+Pages that somebody still refers to, through an array that was handed over, are never used again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from sys import getrefcount
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from conformance.calling.memory import Array, Empty
+
+END, START = SIDES = ("end", "start")
+"""The ends of an array that a page without access may lie against."""
+MIDDLE, SHIFTED, NOWHERE = "middle", "shifted", "nowhere"
+"""A page of canaries at both ends; the same, an element further; and memory without guards."""
+Guard: TypeAlias = str | tuple[int, str, int]
+"""Where the arrays of a call lie: all of them at one of the places above; or one alone, by its
+position among the arguments, at one of the `SIDES`, so many bytes away from the page."""
+
+PAGE = mmap.PAGESIZE
+_NEAR = 64
+"""Bytes of canaries on each side of an array in an ordinary call."""
+_VECTOR = 16
+"""Bytes that memory from the system's allocator is aligned to, on every system."""
+_KEPT = 16 << 20
+"""Bytes of pages that are kept for later calls."""
+
+
+@cache
+def _mprotect() -> Callable[[int, int, int], int] | None:
+    """Return the system's function of that name, None where it has none."""
+    if os.name != "posix":
+        return None
+    try:
+        function = ctypes.CDLL(None, use_errno=True).mprotect
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return lambda address, size, access: int(function(address, size, access))
+
+
+class _Pages:
+    """Pages of memory between two that nobody may touch."""
+
+    __slots__ = ("_unused", "bytes", "content", "mapping", "size")
+
+    def __init__(self, size: int) -> None:
+        """Map ``size`` bytes, a multiple of a page; raise `OSError` where the system has none."""
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # a child that is forked gets its own
+        self.size = size
+        self.mapping = mmap.mmap(-1, size + 2 * PAGE, flags=flags)
+        self.bytes: Array = np.frombuffer(self.mapping, np.uint8)
+        protect, address = _mprotect(), self.bytes.ctypes.data
+        for page in (address, address + PAGE + size):
+            if protect is None or protect(page, PAGE, 0):
+                raise OSError(ctypes.get_errno(), "mprotect")
+        self._unused = self._references()
+
+    def _references(self) -> int:
+        return getrefcount(self.bytes)
+
+    @property
+    def free(self) -> bool:
+        """Whether no array refers to them any more."""
+        return self._references() == self._unused
+
+
+class _Placed(NamedTuple):
+    """An argument's array on its pages."""
+
+    argument: int
+    pages: _Pages
+    begin: int
+    end: int
+    before: bytes
+    """The canaries before ``begin``."""
+    after: bytes
+    """The canaries from ``end`` on."""
+
+
+class Arena:
+    """The pages of a process that its calls share, one call after the other."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, list[_Pages]] = {}
+        self._size = 0
+
+    def take(self, size: int) -> _Pages:
+        """Return pages of ``size`` bytes; raise `OSError` where the system has none."""
+        kept = self._kept.get(size)
+        while kept:
+            pages = kept.pop()
+            self._size -= size
+            if pages.free:
+                return pages
+        return _Pages(size)
+
+    def give_back(self, pages: _Pages) -> None:
+        """Keep pages for a later call, if there are not too many."""
+        if self._size + pages.size <= _KEPT:
+            self._size += pages.size
+            self._kept.setdefault(pages.size, []).append(pages)
+
+
+class Guards:
+    """The guards around the arrays of one call."""
+
+    def __init__(self, arena: Arena, guard: Guard, reads_beyond: int = 0) -> None:
+        """Let arrays lie where ``guard`` says; so many bytes past their end may be read."""
+        self.arena, self.guard, self.reads_beyond = arena, guard, reads_beyond
+        self._placed: list[_Placed] = []
+        self.misaligned = False
+        """Whether an array's address is none that the system's allocator would have returned."""
+
+    def room(self, argument: int) -> Empty:
+        """Return what makes the buffer of an argument, by its position."""
+        if self.guard == NOWHERE or (isinstance(self.guard, tuple) and self.guard[0] != argument):
+            return np.empty
+        return partial(self._empty, argument)
+
+    def _empty(
+        self, argument: int, shape: tuple[int, ...], dtype: Any, order: Literal["C", "F"]
+    ) -> Array:
+        dtype = np.dtype(dtype)
+        item = dtype.itemsize
+        size = item * math.prod(shape)
+        if not size or dtype.hasobject:
+            return np.empty(shape, dtype, order)
+        where, away = self.guard, 0
+        if isinstance(where, tuple):
+            _, where, away = where
+        wide = where in (MIDDLE, SHIFTED)
+        spare = -(-self.reads_beyond // item) * item
+        needed = size + spare + (2 * PAGE + item if wide else away)
+        try:
+            pages = self.arena.take(-(-needed // PAGE) * PAGE)
+        except (OSError, ValueError):  # a system that allows no more mappings
+            return np.empty(shape, dtype, order)
+        last = PAGE + pages.size
+        if where == END:
+            begin = last - size - spare - away
+        else:
+            begin = PAGE + (PAGE + item * (where == SHIFTED) if wide else away)
+        end, most = begin + size, PAGE if wide else _NEAR
+        before, after = _canaries(min(most, begin - PAGE)), _canaries(min(most, last - end))
+        pages.mapping[begin - len(before) : begin] = before
+        pages.mapping[end : end + len(after)] = after
+        self._placed.append(_Placed(argument, pages, begin, end, before, after))
+        if begin % _VECTOR:
+            self.misaligned = True
+        return np.ndarray(shape, dtype, pages.bytes, begin, None, order)
+
+    def overrun(self) -> tuple[tuple[int, int, int], ...]:
+        """Return the arguments around which something was written.
+
+        Each comes with how many bytes before its array, and past its end, the farthest of it lies.
+        """
+        found = []
+        for argument, pages, begin, end, before, after in self._placed:
+            there = pages.mapping[begin - len(before) : begin]
+            beyond = pages.mapping[end : end + len(after)]
+            if there != before or beyond != after:
+                first, last = _changed(there, before), _changed(beyond, after)
+                found.append(
+                    (
+                        argument,
+                        len(before) - int(first[0]) if first.size else 0,
+                        int(last[-1]) + 1 if last.size else 0,
+                    )
+                )
+        return tuple(found)
+
+    def release(self) -> None:
+        """Give the pages back; those of arrays that are still in use are not used again."""
+        for one in self._placed:
+            self.arena.give_back(one.pages)
+        self._placed = []
+
+
+@cache
+def _canaries(size: int) -> bytes:
+    """Return so many bytes of canaries: NaN in each format that has one."""
+    return (b"\xfe\xff" * size)[:size]
+
+
+def _changed(band: bytes, due: bytes) -> Array:
+    """Return the positions of canaries that are none any more."""
+    return np.flatnonzero(np.frombuffer(band, np.uint8) != np.frombuffer(due, np.uint8))
