@@ -110,6 +110,8 @@ class TensorFlow(Differentiable):
 
         dims = t.ndim - 2
         check_padding(dims, p.padding)
+        if p.groups < 1:
+            raise ValueError(f"groups={p.groups!r}; must be 1 or more")
         if dims == 3 and p.groups > 1:
             raise Unsupported("conv3d_transpose has no groups")
         ends = zip(p.output_padding, p.stride, p.dilation, strict=True)
