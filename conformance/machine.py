@@ -1,6 +1,7 @@
 """Facts of the machine that results may depend on: what its CPU can do, and its operating system.
 
 A run records them, and a known difference may hold on some machines alone (`conformance.known`).
+The folder is here, too, in which a user's references are kept from run to run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ def memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not on every system
         return 2**40
+
+
+def cache_folder() -> Path:
+    """Return the folder of prepared cases with their references, in the user's cache folder."""
+    import platformdirs  # workers import this module, and other interpreters need not have that
+
+    return Path(platformdirs.user_cache_dir("convformance")) / "banks"
 
 
 @cache

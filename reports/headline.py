@@ -130,13 +130,14 @@ def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
 
 
 _FACTS = ("started", "finished", "command", "seed", "tier", "examples", "seconds", "suites")
-_MACHINE = ("cpu", "cores", "threads", "system", "platform", "python", "packages")
+_MACHINE = ("cpu", "cores", "threads", "system", "platform", "python", "packages", "references")
 _TOO_LONG = ("cpu_features",)
 """The facts of the run file that are too long for a page."""
 _LABELS = {
     "examples": "examples generated",
     "seconds": "time budget in seconds",
     "dims": "spatial dimensions",
+    "references": "cached references, to a plugin",
     "matmul_gflops": "matrix product in GFLOP/s",
     "spent": "seconds spent",
 }

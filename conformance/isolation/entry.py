@@ -1,7 +1,8 @@
 """What a worker's interpreter runs first, by file path: nothing of this environment is on its path.
 
 Written so that old interpreters can read it, and say what is wrong in one line. The arguments are
-the folders of packages and five file descriptors (`conformance.isolation.process`).
+the folders of packages, a folder to hide, "" for none, and five file descriptors
+(`conformance.isolation.process`).
 """
 
 import json
@@ -20,7 +21,7 @@ def refuse(answers, reason):
     os._exit(0)
 
 
-def main(packages, *numbers):
+def main(packages, hidden, *numbers):
     """Split into a guardian and the worker that it guards, and serve."""
     requests, answers, control, status, page = [int(number) for number in numbers]
     if sys.version_info < OLDEST:
@@ -31,6 +32,9 @@ def main(packages, *numbers):
     folder = os.path.dirname(os.path.abspath(__file__))
     guardian = by_location("convformance_guardian", os.path.join(folder, "guardian.py"))
     guardian.guard(control, status, (requests, answers, page))
+    hiding = by_location("convformance_hiding", os.path.join(folder, "hiding.py"))
+    if hidden and hiding.hide(hidden):
+        os.pwrite(page, b"\1", 32)
     os.pwrite(page, b"\1", 8)  # from here on it is the implementation that may end the process
     make_importable(packages)
     try:

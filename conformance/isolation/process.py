@@ -27,6 +27,7 @@ from conformance.calling.observing import CALLING, CRASH, HANG, MEMORY, Observat
 from conformance.errors import ConformanceError
 from conformance.isolation import AVAILABLE, PROTOCOL
 from conformance.isolation.wire import Frame, Inbox, WireError
+from conformance.machine import cache_folder
 from conformance.registration import entry_points
 from conformance.registration.place import Place
 
@@ -77,7 +78,7 @@ class Process:
         """
         if not AVAILABLE:
             raise StartError("worker processes need a POSIX system; use --no-isolate")
-        self._python, target = place.python, place.target
+        self._python, self._target = place.python, place.target
         self._out, self._err = _nameless(), _nameless()
         self.limits = place.limits
         self.pid = 0
@@ -93,7 +94,7 @@ class Process:
             self._spawn(self._python)
             same = self._python == sys.executable
             path = [os.path.abspath(part) for part in sys.path] if same else None
-            self.send(Frame().packed("greeting", PROTOCOL, path, target, name))
+            self.send(Frame().packed("greeting", PROTOCOL, path, self._target, name))
         except BaseException:
             self.stop()
             raise
@@ -123,7 +124,7 @@ class Process:
         page.truncate(mmap.PAGESIZE)
         self._page = mmap.mmap(page.fileno(), mmap.PAGESIZE)
         theirs = (requests, answers, control, status, page.fileno())
-        command = [python, "-u", "-E", str(ENTRY), packages()]
+        command = [python, "-u", "-E", str(ENTRY), packages(), self._folder_to_hide()]
         try:
             self._guardian = subprocess.Popen(
                 [*command, *map(str, theirs)],
@@ -148,6 +149,21 @@ class Process:
         self._poll = select.poll()
         self._poll.register(self._answers, select.POLLIN)
         self._poll.register(self._status, select.POLLIN)
+
+    def _folder_to_hide(self) -> str:
+        """Return the folder of references, "" for the suite's own adapters: they look for none."""
+        kind, location = self._target
+        if kind == "module" and location.startswith(f"{__name__.partition('.')[0]}."):
+            return ""
+        folder = cache_folder()
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing is found
+            folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
+    @property
+    def hides(self) -> bool:
+        """Whether the worker cannot see the folder of references."""
+        return int.from_bytes(self._page[32:40], sys.byteorder) != 0
 
     def _pipe(self) -> tuple[int, int]:
         pair = os.pipe()

@@ -106,7 +106,14 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
         raise PluginError(f"plugin {path}: importing it {ending}: {ended.how}") from None
     place = replace(place, target=("file", str(file)))
     keep(place, process)
-    new = [_declared(values, replace(place, name=values["name"])) for values in process.declared]
+    references = "hidden" if process.hides else "in reach"
+    new = [
+        replace(
+            _declared(values, replace(place, name=values["name"])),
+            references=references,
+        )
+        for values in process.declared
+    ]
     for implementation in new:
         registered.register_remote(implementation)
     registered.belong_to_plugin(file, new)

@@ -46,6 +46,9 @@ class Implementation(Declarations):
     declared_version: str | None = None
     packages_there: Mapping[str, str] | None = None
     """What `packages` returned in the worker that has declared it, if one has."""
+    references: str = ""
+    """What its worker sees of the references in the cache: "hidden", or "in reach"; empty for the
+    suite's own, and for what this process calls."""
     functions: dict[str, Function] = field(default_factory=dict)
     typed: bool = False
     """Whether it was typed into a notebook or at a prompt, where definitions replace others."""

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import platformdirs
 
 from conformance.case import Case
 from conformance.cases.data import make_inputs, sums_are_exact
 from conformance.dtypes import dtype_from
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared
+from conformance.machine import cache_folder
 from conformance.operators.base import Reference
 
 _HEAD = struct.Struct("<QQ")
@@ -41,11 +41,6 @@ _CHECKSUM = 8
 
 CACHE_BYTES = 1 << 30
 """The cache folder is kept below this size; the least recently used banks are deleted first."""
-
-
-def cache_folder() -> Path:
-    """Return the folder of cached banks, which is inside the user's cache folder."""
-    return Path(platformdirs.user_cache_dir("convformance")) / "banks"
 
 
 def key(**facts: Any) -> str:

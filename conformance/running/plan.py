@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from conformance.cases.ranges import EXAMPLE_BYTES, MOST_EXAMPLES
@@ -139,6 +139,13 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         cache=selection.cache,
         known=known,
     )
+
+
+def fixed(selection: Selection) -> Selection:
+    """Return a selection with its seed drawn, and its spec read: before any plugin is imported."""
+    spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
+    seed = draw_seed() if selection.seed == "random" else _checked_seed(selection.seed)
+    return replace(selection, spec=spec, seed=seed)
 
 
 def draw_seed() -> int:

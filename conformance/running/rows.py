@@ -106,7 +106,7 @@ def _stopped(implementation: Implementation, cells: Sequence[Cell]) -> str:
     )
 
 
-def machine(implementations: Iterable[Implementation]) -> dict[str, Any]:
+def machine(implementations: Sequence[Implementation]) -> dict[str, Any]:
     """Return what results depend on besides the code: the machine, interpreter and packages."""
     from threadpoolctl import threadpool_info
 
@@ -118,6 +118,7 @@ def machine(implementations: Iterable[Implementation]) -> dict[str, Any]:
             if found not in versions:  # one of another interpreter is told with its implementation
                 versions.append(f"{found} ({implementation.name})" if versions else found)
     pools = {f"{pool['internal_api']}": pool["num_threads"] for pool in threadpool_info()}
+    references = {i.name: i.references for i in implementations if i.references}
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -127,6 +128,7 @@ def machine(implementations: Iterable[Implementation]) -> dict[str, Any]:
         "threads": pools,
         "packages": {name: ", ".join(versions) for name, versions in packages.items()},
         "cpu_features": list(cpu_features()),
+        **({"references": references} if references else {}),
     }
 
 

@@ -38,7 +38,7 @@ from conformance.running.causes import Confirmed
 from conformance.running.cell import Cell
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.known_in_run import Example, Key, known_rows
-from conformance.running.plan import Plan, resolve
+from conformance.running.plan import Plan, fixed, resolve
 from conformance.running.selection import Selection, implementations_of, options_of
 from conformance.running.witnesses import smallest, witnesses
 
@@ -131,6 +131,7 @@ def run(selection: Selection) -> Run:
 def run_selection(selection: Selection) -> Run:
     """Do what `run` does, for a given selection."""
     try:
+        selection = fixed(selection)
         plan = resolve(selection, implementations_of(selection))
         with contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file:
             return _execute(plan, file, selection)
