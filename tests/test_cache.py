@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 import pytest
 
 from conformance.case import Case
@@ -114,7 +115,7 @@ def test_without_a_cache_nothing_is_written(cache_folder: Path) -> None:
 
 
 def test_the_folder_is_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
 
     assert tmp_path / "convformance" / "banks" == cache.cache_folder()
 
