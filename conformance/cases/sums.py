@@ -38,20 +38,21 @@ _BLOCKS = (
     _Sum(32, 64, size=3),
     _Sum(64, 64, groups=2),
     _Sum(65, 127, size=3),
-    _Sum(96, 32, batch=32),
-    _Sum(128, 256),
+    _Sum(96, 64, batch=32),
+    _Sum(128, 256, size=4),
     _Sum(512, 64),
     _Sum(577, 33, size=1, batch=4),
+    _Sum(4, 64, size=24, batch=2),
 )
-"""Kernels of one position: channels at, and just above, the blocks of matrix units."""
+"""Kernels of one position, at ``size`` squared positions in any dimension: channels at, and just
+above, the blocks of matrix units, and few of them at many positions, for weight gradients."""
 _KERNELS: dict[int, tuple[_Sum, ...]] = {
     1: (
         _Sum(32, 96, 3, 4, before=1, after=1),
         _Sum(64, 64, 3, 4, stride=2, before=1, after=1),
         _Sum(384, 96, 3, 3, before=1),
-        _Sum(512, 32, 9, 9),
+        _Sum(512, 64, 9, 9),
         _Sum(8, 512, 9, 9, before=8),
-        _Sum(4, 64, 1, 1152, batch=1),
         _Sum(1, 1, 9, 12, groups=256, before=4, after=4),
     ),
     2: (
@@ -59,12 +60,11 @@ _KERNELS: dict[int, tuple[_Sum, ...]] = {
         _Sum(64, 64, 3, 3, before=1, after=1),
         _Sum(64, 96, 3, 5, stride=2, before=1, after=1),
         _Sum(128, 64, 3, 3, before=1),
-        _Sum(512, 32, 3, 3),
+        _Sum(512, 64, 3, 3),
         _Sum(32, 128, 3, 3, before=1, after=1),
         _Sum(8, 512, 3, 3, before=1, after=1),
         _Sum(96, 72, 3, 5, groups=2, dilation=2),
         _Sum(48, 64, 5, 5),
-        _Sum(4, 64, 1, 24, batch=2),
         _Sum(3, 16, 3, 12, batch=32),
         _Sum(1, 1, 3, 5, groups=512, before=1, after=1),
         _Sum(1, 2, 5, 6, groups=96, stride=2, before=2, after=2),
@@ -73,7 +73,6 @@ _KERNELS: dict[int, tuple[_Sum, ...]] = {
         _Sum(32, 64, 3, 3),
         _Sum(64, 64, 2, 3, before=1),
         _Sum(128, 32, 3, 3),
-        _Sum(4, 64, 1, 12),
         _Sum(1, 1, 3, 3, groups=128, before=1, after=1),
     ),
 }
@@ -143,8 +142,8 @@ def _convolutions(operator: str, dims: int) -> Iterator[Case]:
     transposed = OPERATORS[operator].is_transposed
     for number, one in enumerate((*_BLOCKS, *(_TRANSPOSED if transposed else _KERNELS)[dims])):
         plane: Shape = (one.size,) * dims
-        if one.kernel == 1 and dims == 3:
-            plane = (one.size, one.size, 1)
+        if one.kernel == 1:
+            plane = ((one.size**2,), plane, (one.size, one.size, 1))[dims - 1]
         channels = one.groups * one.inner
         w = (channels, one.outer) if transposed else (one.groups * one.outer, one.inner)
         yield Case(

@@ -62,7 +62,7 @@ def _amplified(prepared: Prepared, accuracy: Accuracy, off: Array) -> tuple[str,
     case, operator = prepared.case, OPERATORS[prepared.case.operator]
     if accuracy.amplification is None or not operator.has_weight:
         return None
-    scale = np.broadcast_to(operator.norms(case, prepared.inputs), off.shape)
+    scale = np.broadcast_to(accuracy.norms(case, prepared.inputs), off.shape)
     if not (off <= _ROUNDING * scale).all():
         return None
     for power in range(1, 40):

@@ -28,6 +28,10 @@ class Accuracy:
     multiply: str | None = None
     amplification: float | None = None
     """The factor of the normwise bound; None if the bound is componentwise."""
+    tile: tuple[int, ...] | None = None
+    """The output positions of a tile on each axis, or on every axis; None for whole planes."""
+    toward_zero: bool = False
+    """Whether it may round toward zero."""
     flush: bool = False
     """Whether subnormal numbers may count as zero (convention ``subnormal``)."""
     ignore_nan: bool = False
@@ -43,6 +47,8 @@ class Accuracy:
             implementation.accumulate,
             implementation.multiply,
             implementation.amplification if normwise else None,
+            tuple(implementation.tile) if normwise and implementation.tile else None,
+            implementation.rounding == "toward_zero",
             implementation.conventions.get("subnormal") == "flush",
             implementation.conventions.get("nan") == "ignore",
             implementation.conventions.get("tie", "first"),
@@ -50,7 +56,17 @@ class Accuracy:
 
     def arithmetic(self, dtype: str) -> Arithmetic:
         """Return the formats that sums of a floating-point dtype are computed in."""
-        return Arithmetic.of(dtype, self.accumulate, self.multiply, flush=self.flush)
+        formats = self.accumulate, self.multiply
+        return Arithmetic.of(dtype, *formats, flush=self.flush, toward_zero=self.toward_zero)
+
+    def norms(self, case: Case, inputs: Inputs) -> Array:
+        """Return the scale of the normwise bound: of planes, or of what a tile reads."""
+        tile = self.tile
+        if tile is not None:
+            tile = tile * case.dims if len(tile) == 1 else tile
+        # A tile of another number of axes says nothing of this call.
+        fitting = tile if tile is None or len(tile) == case.dims else None
+        return OPERATORS[case.operator].norms(case, inputs, fitting)
 
 
 @np.errstate(all="ignore")
@@ -66,9 +82,9 @@ def bound(
     assert reference.magnitude is not None
     terms, magnitude = np.asarray(reference.terms, np.float64), reference.magnitude
     if accuracy.amplification is not None and operator.has_weight:
-        # An algorithm with a normwise bound works on whole windows and planes.
+        # An algorithm with a normwise bound works on whole windows, and on planes or tiles.
         terms = np.asarray(operator.terms(case), np.float64)
-        norms = accuracy.amplification * operator.norms(case, inputs)
+        norms = accuracy.amplification * accuracy.norms(case, inputs)
         magnitude = np.maximum(norms, magnitude)
     lost: Array | float = 0.0
     if accuracy.flush and case.data == "subnormal":  # such a product may be missing

@@ -14,6 +14,7 @@ from conformance.judging.attained import weaker_declaration
 from conformance.judging.bound import Accuracy
 from conformance.judging.prepared import Prepared
 from conformance.judging.verdict import Problem
+from conformance.judging.whole import judge_whole
 from conformance.operators import OPERATORS, ties
 from conformance.operators.base import Reference, with_padding_slot
 from conformance.operators.pool import MaxPool
@@ -95,7 +96,7 @@ def compare(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Prob
         return Problem(cited, _describe(prepared, unequal, got, at, allows), at), worst
     wrong = errors.wrong
     if not wrong.any():
-        return None, worst
+        return judge_whole(prepared, accuracy, output), worst
     at = worst_index(wrong, share)
     allows = f"allowed +-{float(allowed[at]):.3g}"
     if np.isfinite(got[at]):

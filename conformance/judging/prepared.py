@@ -22,7 +22,7 @@ class Prepared:
     Either of them may be made anew whenever it is asked for, so that many cases take little memory.
     """
 
-    __slots__ = ("_bounds", "_inputs", "_reference", "case")
+    __slots__ = ("_bounds", "_inputs", "_reference", "_squares", "case")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Prepared:
     ) -> None:
         self.case, self._inputs, self._reference = case, inputs, reference
         self._bounds: dict[Accuracy, tuple[Array, bool]] = {}
+        self._squares: Array | None = None
 
     @classmethod
     def of(cls, case: Case) -> Prepared:
@@ -52,6 +53,13 @@ class Prepared:
     def reference(self) -> Reference:
         """The exact result, and what its error bound is made of."""
         return self._reference() if callable(self._reference) else self._reference
+
+    @property
+    def squares(self) -> Array:
+        """The sum of the squares of the products of each element, in the result's shape."""
+        if self._squares is None:
+            self._squares = OPERATORS[self.case.operator].squares(self.case, self.inputs)
+        return self._squares
 
     def replace(self, **changes: Any) -> Prepared:
         """Return this with another ``case`` or ``reference``."""

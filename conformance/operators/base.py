@@ -65,6 +65,9 @@ class Operator(ABC):
     requirements: Mapping[str, str]
     """The requirement about each parameter, and about ``value`` and ``size``. It is cited if no
     other parameter is left in a shrunk case."""
+    rows: tuple[int, ...] | None = None
+    """The axes of a result along which its elements sum products of different factors; None if
+    nothing is known of its sums."""
     compared: int | None = None
     """The position of the argument whose maxima are taken; None if the result is a sum."""
 
@@ -142,8 +145,16 @@ class Operator(ABC):
         """
         raise NotImplementedError(f"{self.name} has no reference for NaN and infinities")
 
-    def norms(self, case: Case, inputs: Inputs) -> Array:
-        """Return a normwise bound's scale, sum_c ||x_nc||_2 ||w_oc||_2 + |bias_o|: (N, O, 1...)."""
+    def squares(self, case: Case, inputs: Inputs) -> Array:
+        """Return the sum of the squares of what each element sums, in the result's shape."""
+        raise NotImplementedError(f"{self.name} has no products")
+
+    def norms(self, case: Case, inputs: Inputs, tile: Shape | None = None) -> Array:
+        """Return a normwise bound's scale, sum_c ||x_nc||_2 ||w_oc||_2 + |bias_o|: (N, O, 1...).
+
+        With a ``tile``, the output positions of one on each axis, the norm of x is that of what
+        tiles read which may contain the element: (N, O, *out).
+        """
         raise NotImplementedError(f"{self.name} has no normwise bound")
 
 

@@ -23,7 +23,7 @@ from conformance.operators.base import (
     with_padding_slot,
 )
 from conformance.operators.exact import Term, sums_of_products
-from conformance.operators.geometry import Taps, axes, conv_size, conv_taps, transpose_size
+from conformance.operators.geometry import Taps, axes, conv_size, conv_taps, span, transpose_size
 from conformance.operators.nonfinite import special_of_products
 
 
@@ -31,6 +31,7 @@ class _Convolution(Operator):
     """A weighted sum over taps and the channels of a group: what both convolutions share."""
 
     _weight_axes: str
+    rows = (1,)
 
     @abstractmethod
     def channels(self, case: Case) -> tuple[int, int]:
@@ -125,26 +126,67 @@ class _Convolution(Operator):
             padded,
         )
 
-    def norms(self, case: Case, inputs: Inputs) -> Array:
+    def squares(self, case: Case, inputs: Inputs) -> Array:
+        x, w, bias = inputs
+        weight, flat = self.grouped(case, w), with_padding_slot(x.astype(np.float64), 0)
+        sums = self.products(case, weight.astype(np.float64) ** 2, flat**2)
+        if bias is not None:
+            sums = sums + bias.astype(np.float64).reshape(-1, *(1,) * case.dims) ** 2
+        return sums
+
+    @abstractmethod
+    def read(self, case: Case, axis: int, first: Array, last: Array) -> tuple[Array, Array]:
+        """Return the first and last input position, on an axis, that output positions read."""
+
+    def norms(self, case: Case, inputs: Inputs, tile: Shape | None = None) -> Array:
         x, w, bias = inputs
         n, length, kernel = case.x[0], math.prod(case.x[2:]), math.prod(case.window)
         outputs, per_group = self.channels(case)[1], case.x[1] // case.groups
-        x_norm = _norm(x.reshape(n, case.groups, 1, per_group, length))  # (N, G, 1, C/G)
+        spatial = (1,) * case.dims if tile is None else self.output_shape(case)[2:]
+        if tile is None:
+            x_norm = _norm(x.reshape(n, case.groups, per_group, 1, length))  # (N, G, C/G, 1)
+        else:
+            x_norm = self._norm_in_tiles(case, x, tile)
+            x_norm = x_norm.reshape(n, case.groups, per_group, math.prod(spatial))
         w_norm = _norm(self.grouped(case, w))  # (G, O/G, C/G)
-        scale = np.sum(x_norm * w_norm, axis=3).reshape(n, outputs)
+        scale = np.matmul(w_norm, x_norm).reshape(n, outputs, *spatial)
         if bias is not None:
-            scale += np.abs(bias.astype(np.float64))
+            scale += np.abs(bias.astype(np.float64)).reshape(-1, *(1,) * case.dims)
         scale *= 1 + (per_group + length + kernel + 4) * 2.0**-52  # round the scale's own sums up
-        shaped: Array = scale.reshape(n, outputs, *(1,) * case.dims)
-        return shaped
+        return np.asarray(scale)
+
+    def _norm_in_tiles(self, case: Case, x: Array, tile: Shape) -> Array:
+        """Return the norm of what a tile reads that contains an output position, (N, C, *out).
+
+        Where tiles begin is not known: all that any of them may read counts.
+        """
+        values, exponent = _scaled(x)
+        wild = ~np.isfinite(values)
+        squares, special = np.where(wild, 0.0, values) ** 2, wild.astype(np.float64)
+        for axis, out in enumerate(self.output_shape(case)[2:]):
+            p, q = np.arange(out)[:, None], np.arange(case.x[2 + axis])
+            first, last = self.read(case, axis, p - (tile[axis] - 1), p + (tile[axis] - 1))
+            reads = ((q >= first) & (q <= last)).astype(np.float64)  # (out, S)
+            squares, special = (
+                np.moveaxis(np.tensordot(array, reads, (2 + axis, 1)), -1, 2 + axis)
+                for array in (squares, special)
+            )
+        norm: Array = np.where(special > 0, np.inf, np.ldexp(np.sqrt(squares), exponent))
+        return norm
 
 
 def _norm(array: Array) -> Array:
     """Return the Euclidean norm along the last axis; its squares neither over- nor underflow."""
+    values, exponent = _scaled(array)
+    norm: Array = np.ldexp(np.linalg.norm(values, axis=-1), exponent)
+    return norm
+
+
+def _scaled(array: Array) -> tuple[Array, int]:
+    """Return an array of numbers up to 1, and the exponent of the power of two that scales it."""
     values = array.astype(np.float64)
     exponent = math.frexp(float(np.max(np.abs(values), initial=0.0)))[1]
-    norm: Array = np.ldexp(np.linalg.norm(np.ldexp(values, -exponent), axis=-1), exponent)
-    return norm
+    return np.ldexp(values, -exponent), exponent
 
 
 _PARAMETERS = {"padding": 3, "stride": 4, "dilation": 5, "groups": 6, "bias": 7, "kernel": 8}
@@ -184,6 +226,11 @@ class Conv(_Convolution):
     def tap_counts(self, case: Case) -> Array:
         counts: Array = np.sum(self.taps(case) >= 0, axis=1)
         return counts
+
+    def read(self, case: Case, axis: int, first: Array, last: Array) -> tuple[Array, Array]:
+        stride, (before, _) = case.stride[axis], case.padding[axis]
+        reach = span(case.window[axis], case.dilation[axis])
+        return first * stride - before, last * stride - before + reach - 1
 
     def products(self, case: Case, w: Array, x: Array) -> Array:
         """Gather x into columns (N, G, C/G*K, P) and multiply by w as (G, O/G, C/G*K)."""
@@ -242,6 +289,11 @@ class ConvTranspose(_Convolution):
     def tap_counts(self, case: Case) -> Array:
         taps = self.taps(case)
         return np.bincount(taps[taps >= 0], minlength=math.prod(self.output_shape(case)[2:]))
+
+    def read(self, case: Case, axis: int, first: Array, last: Array) -> tuple[Array, Array]:
+        stride, (before, _) = case.stride[axis], case.padding[axis]
+        reach = span(case.window[axis], case.dilation[axis])
+        return -(-(first + before - reach + 1) // stride), (last + before) // stride
 
     def products(self, case: Case, w: Array, x: Array) -> Array:
         """Multiply w as (G, O/G*K, C/G) by x as (N, G, C/G, L), and add the sums at the taps."""

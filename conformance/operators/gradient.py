@@ -6,6 +6,7 @@ A gradient's case has the fields of the forward call; ``grad`` has the shape of 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class ConvInputGrad(Gradient):
     """The transposed convolution of grad with the same weight; it has the shape of the input."""
 
     name = "conv_input_grad"
+    rows = (1,)
     requirements = numbered("GRAD", value=1, **PARAMETERS, dilation=9, groups=10)
     forward = Conv()
 
@@ -85,8 +87,11 @@ class ConvInputGrad(Gradient):
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         return _transpose.reference(self.transposed(case), (*inputs[:2], None))
 
-    def norms(self, case: Case, inputs: Inputs) -> Array:
-        return _transpose.norms(self.transposed(case), (*inputs[:2], None))
+    def squares(self, case: Case, inputs: Inputs) -> Array:
+        return _transpose.squares(self.transposed(case), (*inputs[:2], None))
+
+    def norms(self, case: Case, inputs: Inputs, tile: Shape | None = None) -> Array:
+        return _transpose.norms(self.transposed(case), (*inputs[:2], None), tile)
 
     def special(self, case: Case, inputs: Inputs) -> Special:
         return _transpose.special(self.transposed(case), (*inputs[:2], None))
@@ -99,6 +104,7 @@ class ConvWeightGrad(Gradient):
     """The sum over the batch and all output positions: dw[o,c,k] = sum grad[n,o,p] x[n,c,tap]."""
 
     name = "conv_weight_grad"
+    rows = (0,)
     requirements = numbered("GRAD", value=2, **PARAMETERS, dilation=9, groups=10)
     forward: Conv = Conv()
 
@@ -111,31 +117,41 @@ class ConvWeightGrad(Gradient):
 
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         grad, x, _ = inputs
-        n, g, shape = case.x[0], case.groups, self.output_shape(case)
-        taps = self.forward.taps(case)
-        p, k = taps.shape
-
-        def multiply(left: Array, right: Array) -> Array:
-            """Contract ``left`` (..., N, O, P) with the columns of ``right`` (..., N, C, L + 1)."""
-            rows = batch_last(left, left.shape[:-3], shape[0] // g)  # (..., G, O/G, N * P)
-            windows = right[..., taps.T]  # (..., N, C, K, P)
-            columns = batch_last(windows, right.shape[:-3], shape[1] * k)  # (..., G, C/G*K, N*P)
-            sums: Array = rows @ columns.swapaxes(-1, -2)  # (..., G, O/G, C/G * K)
-            return sums.reshape(*sums.shape[:-3], *shape)
-
-        def batch_last(array: Array, lead: Shape, each: int) -> Array:
-            split = array.reshape(*lead, n, g, each, p)
-            return np.moveaxis(split, -4, -2).reshape(*lead, g, each, n * p)
-
+        n, shape, taps = case.x[0], self.output_shape(case), self.forward.taps(case)
         depth = self.terms(case)
-        flat = grad.reshape(n, shape[0], p)
+        flat = grad.reshape(n, shape[0], len(taps))
+        multiply = partial(self.products, case)
         terms, magnitude = sums_of_products(multiply, flat, with_padding_slot(x, 0), depth)
         magnitude *= 1 + (depth + 2) * 2.0**-52  # round the magnitude's own sum up
         count = n * np.sum(taps >= 0, axis=0).reshape(shape[2:])
         return rounded(case, terms, magnitude, count)
 
-    def norms(self, case: Case, inputs: Inputs) -> Array:
-        """Return sum_n ||grad_no||_2 ||x_nc||_2 as (O, C/groups, 1...)."""
+    def products(self, case: Case, left: Array, right: Array) -> Array:
+        """Contract ``left`` (..., N, O, P) with the columns of ``right`` (..., N, C, L + 1)."""
+        n, g, shape = case.x[0], case.groups, self.output_shape(case)
+        taps = self.forward.taps(case)
+        p, k = taps.shape
+
+        def batch_last(array: Array, lead: Shape, each: int) -> Array:
+            split = array.reshape(*lead, n, g, each, p)
+            return np.moveaxis(split, -4, -2).reshape(*lead, g, each, n * p)
+
+        rows = batch_last(left, left.shape[:-3], shape[0] // g)  # (..., G, O/G, N * P)
+        windows = right[..., taps.T]  # (..., N, C, K, P)
+        columns = batch_last(windows, right.shape[:-3], shape[1] * k)  # (..., G, C/G*K, N*P)
+        sums: Array = rows @ columns.swapaxes(-1, -2)  # (..., G, O/G, C/G * K)
+        return sums.reshape(*sums.shape[:-3], *shape)
+
+    def squares(self, case: Case, inputs: Inputs) -> Array:
+        grad, x = (array.astype(np.float64) ** 2 for array in inputs[:2])
+        flat = grad.reshape(*grad.shape[:2], -1)
+        return self.products(case, flat, with_padding_slot(x, 0))
+
+    def norms(self, case: Case, inputs: Inputs, tile: Shape | None = None) -> Array:
+        """Return sum_n ||grad_no||_2 ||x_nc||_2 as (O, C/groups, 1...), whatever the ``tile``.
+
+        The sum runs over all tiles, and by Cauchy and Schwarz that of their norms is no larger.
+        """
         grad, x, _ = inputs
         (n, c), g, o = case.x[:2], case.groups, self.output_shape(case)[0]
         p, length = math.prod(grad.shape[2:]), math.prod(x.shape[2:])
@@ -167,6 +183,7 @@ class ConvBiasGrad(Gradient):
     """
 
     name = "conv_bias_grad"
+    rows = (0,)
     requirements = numbered("GRAD", value=3, size=6)
     forward = Conv()
 
@@ -192,7 +209,16 @@ class ConvBiasGrad(Gradient):
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         (grad,) = inputs
         count = self.terms(case)
-        axes = (0, *range(2, grad.ndim))
+        axes = _all_but_channels(grad)
         terms = sums_of_elements(lambda part: part.sum(axis=axes), grad, count)
         magnitude = np.abs(grad.astype(np.float64)).sum(axis=axes) * (1 + (count + 2) * 2.0**-52)
         return rounded(case, terms, magnitude, count)
+
+    def squares(self, case: Case, inputs: Inputs) -> Array:
+        (grad,) = inputs
+        sums: Array = np.sum(grad.astype(np.float64) ** 2, axis=_all_but_channels(grad))
+        return sums
+
+
+def _all_but_channels(grad: Array) -> tuple[int, ...]:
+    return (0, *range(2, grad.ndim))

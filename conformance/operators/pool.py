@@ -88,6 +88,7 @@ class AvgPool(_Pool):
     """The sum of each window divided by the number of its positions that count."""
 
     name = "avg_pool"
+    rows = (0, 1)
     requirements = numbered(
         "AVGPOOL", value=1, size=2, padding=3, stride=4, count_include_pad=5, ceil_mode=6, kernel=7
     )
@@ -130,6 +131,11 @@ class AvgPool(_Pool):
         # A separable average rounds twice an axis, for a reciprocal and for the product with it.
         count = np.count_nonzero(taps >= 0, axis=1).reshape(out[2:]) - 1 + 2 * case.dims
         return rounded(case, terms, magnitude, count, divisor, np.frexp(divisor)[0] == 0.5)
+
+    def squares(self, case: Case, inputs: Inputs) -> Array:
+        flat = with_padding_slot(inputs[0].astype(np.float64) ** 2, 0)
+        sums: Array = flat[..., self.taps(case)].sum(axis=3).reshape(self.output_shape(case))
+        return sums / self.divisor(case) ** 2
 
     def special(self, case: Case, inputs: Inputs) -> Special:
         return special_of_sum(self, case, inputs)

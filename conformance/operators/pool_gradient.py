@@ -41,6 +41,7 @@ class AvgPoolGrad(Gradient):
     """Every window adds grad / divisor to each real position that it read."""
 
     name = "avg_pool_grad"
+    rows = (0, 1)
     requirements = numbered("GRAD", value=5, **PARAMETERS, ceil_mode=12, count_include_pad=13)
     forward: AvgPool = AvgPool()
 
@@ -52,6 +53,11 @@ class AvgPoolGrad(Gradient):
         rounds = np.frexp(divisor)[0][:, None] != 0.5
         # A separable average rounds twice an axis, for a reciprocal and for the product with it.
         return scatter_quotients(case, grad, shares, taps, rounds, 2 * case.dims - 1)
+
+    def squares(self, case: Case, inputs: Inputs) -> Array:
+        grad, taps = inputs[0].astype(np.float64), self.forward.taps(case)
+        shares = (grad / self.forward.divisor(case)).reshape(*case.x[:2], -1, 1) ** 2
+        return added_at(case, taps, np.broadcast_to(shares, (*shares.shape[:3], taps.shape[1])))
 
 
 class MaxPoolGrad(Gradient):

@@ -85,6 +85,12 @@ def _function_of(argument: str) -> Check:
     return lambda name, value: None if value is None or callable(value) else f"{name} {text}"
 
 
+def _tile(name: str, value: tuple[int, ...] | None) -> str | None:
+    if value is None or (value and all(type(size) is int and size > 0 for size in value)):
+        return None
+    return f"{name}={value!r}; the output positions of a tile: a whole number, or one an axis"
+
+
 def _conventions(name: str, value: Mapping[str, str]) -> str | None:
     for convention, alternative in value.items():
         if convention not in known_conventions():
@@ -149,6 +155,18 @@ class Declarations:
     )
     amplification: float = declares(
         'The factor of the bound, with ``error="normwise"``.', _positive, default=1.0
+    )
+    tile: Sequence[int] | None = declares(
+        'The output positions of a tile, one number or one an axis, with ``error="normwise"``: the '
+        "bound has the norms of what a tile reads, in the place of whole planes.",
+        _tile,
+        convert=lambda given: (given,) if isinstance(given, int) else given and tuple(given),
+        default=None,
+    )
+    rounding: str = declares(
+        'How it rounds: "toward_zero" doubles the unit roundoffs, as truncating adders need.',
+        _among("nearest", "toward_zero"),
+        default="nearest",
     )
     conventions: Mapping[str, str] = declares(
         "The conventions that it follows, by name, where SPEC.md allows others than the default.",
@@ -239,6 +257,8 @@ class Arguments(Declarations):
                 raise RegistrationError(f"{where}: {problem}")
         if self.amplification != 1 and self.error != "normwise":
             raise RegistrationError(f'{where}: amplification needs error="normwise"')
+        if self.tile is not None and self.error != "normwise":
+            raise RegistrationError(f'{where}: tile needs error="normwise"')
 
     def declared_in(self, origin: str) -> dict[str, Any]:
         """Return the declarations by name, with the default of ``family`` filled in.
