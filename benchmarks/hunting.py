@@ -85,11 +85,14 @@ def cells(
             for dtype in dict.fromkeys(p.case.dtype for p in prepared):
                 if dtype in plan.dtypes or dtype in implementation.dtypes:
                     cell = [p for p in prepared if p.case.dtype == dtype]
-                    yield cell, partial(_enumerated, plan.seed, operator, dims, dtype)
+                    own = frozenset(implementation.dtypes)
+                    yield cell, partial(_enumerated, plan.seed, operator, dims, dtype, own)
 
 
-def _enumerated(seed: int, operator: str, dims: int, dtype: str) -> list[Prepared]:
-    spaces = prepare_enumerated(default_plan(seed), operator, dims)
+def _enumerated(
+    seed: int, operator: str, dims: int, dtype: str, dtypes: frozenset[str]
+) -> list[Prepared]:
+    spaces = prepare_enumerated(default_plan(seed), operator, dims, dtypes)
     return [p for found in spaces.values() for p in found if p.case.dtype == dtype]
 
 

@@ -8,23 +8,17 @@ import pytest
 
 from conformance.case import Case
 from conformance.cases.draft import cost
-from conformance.cases.fastpaths import (
-    BLOCKS,
-    LAYOUTS,
-    WORK,
-    Signature,
-    cases,
-    quantities,
-    signatures,
-    tails,
-    tails_of,
-)
+from conformance.cases.fastpaths import LAYOUTS, cases, tails_of
+from conformance.cases.filling import WORK
+from conformance.cases.kernels import Signature, signatures
+from conformance.cases.tails import BLOCKS, quantities, tails
 from conformance.cases.validity import validate
 from conformance.operators import FORWARD, OPERATORS
 
 EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]
 FORWARDS = [(operator, dims) for operator in FORWARD for dims in (1, 2, 3)]
 FLOATS = ("float32", "float64")
+MULTIPLES = ("n", "n+1", "n-1", "n+half", "rest")
 
 
 def has(case: Case, signature: Signature) -> bool:
@@ -83,8 +77,10 @@ def test_the_tails_of_a_signature_are_those_of_every_block_of_its_channels(
     for signature in signatures(operator, dims):
         channels = "groups" if signature.grouping in ("depthwise", "multiplier") else "inputs"
         standing = {tail[1:] for tail in tails_of(signature) if tail[0] == channels}
+        kinds = {4: ("n", "n+1", "n-1"), 8: MULTIPLES, 16: MULTIPLES, 32: ("rest",), 64: ("rest",)}
 
-        assert standing >= set(itertools.product(BLOCKS, ("", "+1", "-1", "rest")))
+        assert standing >= set(itertools.product(BLOCKS, ("one", "+1", "-1")))
+        assert standing >= {(block, kind) for block in BLOCKS for kind in kinds[block]}
 
 
 @pytest.mark.parametrize(("operator", "dims"), FORWARDS)
@@ -94,6 +90,18 @@ def test_signatures_have_names_of_their_own(operator: str, dims: int) -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("dtypes", [("float32",), ("float64", "float16")])
+def test_an_implementation_of_few_dtypes_meets_every_tail_in_every_layout_as_well(
+    dtypes: tuple[str, ...],
+) -> None:
+    made = cases("conv", 1, dtypes)
+    for signature in signatures("conv", 1):
+        own = [case for case in made if has(case, signature)]
+        layouts = {(case.memory, tail) for case in own for tail in tails(case)}
+
+        assert layouts >= set(itertools.product(LAYOUTS, tails_of(signature))), signature.name
+
+
 def test_the_same_arguments_give_the_same_cases() -> None:
     assert cases("conv", 2, FLOATS) == cases("conv", 2, FLOATS)
 
@@ -101,7 +109,7 @@ def test_the_same_arguments_give_the_same_cases() -> None:
 def test_a_size_of_nine_is_one_more_than_a_block_of_eight() -> None:
     case = Case.parse("conv2d:float32:x=1,1,4,4:w=9,1,3,3:integers@0")
 
-    assert tails(case) >= {("outputs", 8, "+1"), ("outputs", 4, "rest")}
+    assert tails(case) >= {("outputs", 8, "+1"), ("outputs", 4, "n+1")}
     assert quantities(case)["tiles2"] == 1
 
 

@@ -218,8 +218,14 @@ def _odd(rng: np.random.Generator, shape: Shape, bits: int) -> Array:
     """Return odd integers of exactly ``bits`` bits, of either sign."""
     bits = max(1, bits)
     values = rng.integers(2 ** (bits - 1), 2**bits, shape) | 1
-    signed: Array = (values * rng.choice((-1, 1), shape)).astype(np.float64)
+    signed: Array = values * _signs(rng, shape)
     return signed
+
+
+def _signs(rng: np.random.Generator, shape: Shape) -> Array:
+    """Return ones of either sign."""
+    signs: Array = 2.0 * rng.integers(0, 2, shape) - 1.0
+    return signs
 
 
 def _whole(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:

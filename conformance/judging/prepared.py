@@ -61,6 +61,20 @@ class Prepared:
             self._squares = OPERATORS[self.case.operator].squares(self.case, self.inputs)
         return self._squares
 
+    @property
+    def elements(self) -> int:
+        """The number of elements of the result."""
+        return self.reference.exact.size
+
+    @property
+    def nonzero(self) -> bool:
+        """Whether an element of the exact result is not zero."""
+        return bool(np.any(self.reference.exact))
+
+    def ready(self) -> Prepared:
+        """Return this with its arrays made, for as long as it is judged."""
+        return self
+
     def replace(self, **changes: Any) -> Prepared:
         """Return this with another ``case`` or ``reference``."""
         parts = {"case": self.case, "inputs": self._inputs, "reference": self._reference}

@@ -139,4 +139,6 @@ def together(verdicts: Sequence[Verdict]) -> Verdict:
     At least one is given; of those that failed, none is lost.
     """
     first, *others = verdicts
+    if not others:
+        return first
     return replace(first, also=(*first.also, *(v for other in others for v in other.findings)))

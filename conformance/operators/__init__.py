@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from conformance.case import Case
 from conformance.operators.base import Operator
 from conformance.operators.conv import Conv, ConvTranspose
@@ -32,6 +34,7 @@ OPERATORS: dict[str, Operator] = {**FORWARD, **GRADIENTS}
 __all__ = ["FORWARD", "GRADIENTS", "OPERATORS", "Gradient", "Operator", "work"]
 
 
+@lru_cache(maxsize=256)
 def work(case: Case) -> int:
     """Return the multiply-accumulates of a call (window reads of a pool), padded taps included."""
     return OPERATORS[case.operator].work(case)

@@ -26,8 +26,8 @@ CLASS_SHARE = 0.1
 
 ENUMERATED = (TAILS, SUMS)
 """The classes of cases that are listed completely (`conformance.cases.enumerations`)."""
-ENUMERATED_SHARE = 0.05
-"""And of each of them, which are many, this share."""
+ENUMERATED_SHARE, ENUMERATED_CASES = 0.05, 20
+"""And of each of them, which are many, this share, or so many where those are fewer."""
 
 _APART = (HISTORIES, RELATIONS, LARGE, *ENUMERATED)
 """The classes that have a budget of their own, and do not count among the cases of a cell."""
@@ -67,7 +67,9 @@ def too_few(counts: Counts) -> dict[str, tuple[int, int]]:
 def _needed(name: str, due: int) -> int:
     if name in (HISTORIES, RELATIONS):
         return 1
-    return math.ceil((ENUMERATED_SHARE if name in ENUMERATED else CLASS_SHARE) * due)
+    if name in ENUMERATED:
+        return min(math.ceil(ENUMERATED_SHARE * due), ENUMERATED_CASES)
+    return math.ceil(CLASS_SHARE * due)
 
 
 def written(counts: Counts) -> str:

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,8 +89,9 @@ class _BlockJudge:
         self.confirmed = confirmed
         self.block = Block(operator, dims, [], Counter(), [], Counter())
         self.prepared: list[Prepared] = []
-        self.enumerated: dict[str, list[Prepared]] = {}
-        """The cases of each space that is judged whole, on which no two are compared."""
+        self.enumerated: dict[frozenset[str], dict[str, list[Prepared]]] = {}
+        """The cases of each space that is judged whole, by the dtypes of the implementations that
+        are judged on them. No two are compared on these."""
         self.subjects: list[Subject] = []
         """The implementations that are judged; wrong adapters are not among them."""
         self.outputs: dict[str, dict[int, Array | None]] = {}
@@ -101,7 +102,6 @@ class _BlockJudge:
         operator, dims = self.operator, self.dims
         tell(0.0, f"preparing {operator} {dims}-D")
         self.prepared = prepare_block(self.plan, operator, dims)
-        self.enumerated = prepare_enumerated(self.plan, operator, dims)
         self.spend("preparing")
         judges = [
             implementation
@@ -140,16 +140,17 @@ class _BlockJudge:
                 block.cells += unjudged(implementation, self.prepared, plan, wrong)
                 return
         self.subjects.append(subject)
-        every = itertools.chain(self.prepared, *self.enumerated.values())
-        ask_ahead(subject.implementation, [p.case for p in every])
         dtypes = judged_dtypes(implementation, self.prepared, plan)
+        enumerated = self.enumerated_for(implementation, dtypes)
+        every = itertools.chain(self.prepared, *enumerated.values())
+        ask_ahead(subject.implementation, [p.case for p in every])
         earlier: list[Cause] = []
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             for dtype in dtypes:
                 cases = [(i, p) for i, p in enumerate(self.prepared) if p.case.dtype == dtype]
                 listed = {
                     kind: [p for p in found if p.case.dtype == dtype]
-                    for kind, found in self.enumerated.items()
+                    for kind, found in enumerated.items()
                 }
                 judge = CellJudge(subject, cases, plan, listed, earlier, self.confirmed)
                 judge.judge()
@@ -164,6 +165,17 @@ class _BlockJudge:
                 block.examples |= examples(subject, self.operator, self.dims, dtypes, plan.checks)
         if caller.given_up_because is not None:
             block.notes[name] = caller.given_up_because
+
+    def enumerated_for(
+        self, implementation: Implementation, dtypes: Collection[str]
+    ) -> dict[str, list[Prepared]]:
+        """Return the cases of each space that an implementation is judged on whole."""
+        own = frozenset(dtypes) & frozenset(implementation.dtypes)
+        if own not in self.enumerated:
+            self.spend(f"judging {implementation.name}")
+            self.enumerated[own] = prepare_enumerated(self.plan, self.operator, self.dims, own)
+            self.spend("preparing")
+        return self.enumerated[own]
 
     def judge_large(self) -> None:
         """Judge the mostly right implementations on large cases, and add these to their cells."""

@@ -1,10 +1,10 @@
 """Banks: the prepared cases of one operator and dimension, kept in the user's cache folder.
 
 A bank file is a checksum of all that follows, the length of a header, the header, and the bytes of
-the arrays. The header is JSON that has the id of each case and the offsets of its arrays, which are
-not copied: the file is mapped into memory. A file is written under another name and then renamed,
-so that a reader never sees half a file. Its name is a digest of all that it was made from: spec,
-seed, counts, versions and the sources of this package.
+the arrays. The header is JSON that has the fields of each case and the offsets of its arrays, which
+are not copied: the file is mapped into memory. A file is written under another name and then
+renamed, so that a reader never sees half a file. Its name is a digest of all that it was made from:
+spec, seed, counts, versions and the sources of this package.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,9 +27,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from conformance.calling import Array, Inputs
 from conformance.case import Case
-from conformance.cases.data import make_inputs, sums_are_exact
-from conformance.dtypes import dtype_from
+from conformance.cases.data import sums_are_exact
+from conformance.dtypes import dtype_from, numpy_dtype
 from conformance.errors import ConformanceError
 from conformance.judging import Prepared
 from conformance.machine import cache_folder
@@ -56,7 +58,7 @@ def prepare(
     """Return the prepared cases of the bank called ``name``; make them if the cache has none.
 
     A damaged or unwritable cache costs time, and never raises. A ``brief`` bank, one of many cases,
-    keeps little of each (`_narrow`), and makes the inputs again.
+    keeps each in little room (`_Brief`).
     """
     path = cache_folder() / f"{name}.bank"
     if cached and (stored := _load(path)) is not None:
@@ -65,7 +67,7 @@ def prepare(
         return stored
     bank = [Prepared.of(case) for case in make_cases()]
     if brief:
-        bank = [_Brief(p.case, _narrow(p)) for p in bank]
+        bank = [_Brief.of_prepared(p) for p in bank]
     if cached:
         with contextlib.suppress(OSError):
             _store(path, bank)
@@ -120,13 +122,32 @@ def _load(path: Path) -> list[Prepared] | None:
 
 
 class _Brief(Prepared):
-    """A case of a brief bank, whose arrays are made when they are asked for."""
+    """A case of a brief bank: its arrays in the narrowest types that hold their values.
 
-    __slots__ = ("narrow",)
+    They are made wide whenever they are asked for.
+    """
 
-    def __init__(self, case: Case, narrow: Reference) -> None:
-        super().__init__(case, partial(make_inputs, case), partial(_wide, narrow))
-        self.narrow = narrow
+    __slots__ = ("narrow", "narrow_inputs")
+
+    def __init__(self, case: Case, narrow_inputs: Inputs, narrow: Reference) -> None:
+        super().__init__(case, partial(_wide_inputs, case, narrow_inputs), partial(_wide, narrow))
+        self.narrow_inputs, self.narrow = narrow_inputs, narrow
+
+    @classmethod
+    def of_prepared(cls, prepared: Prepared) -> _Brief:
+        inputs = (_narrowest(v) if isinstance(v, np.ndarray) else v for v in prepared.inputs)
+        return cls(prepared.case, tuple(inputs), _narrow(prepared))
+
+    @property
+    def elements(self) -> int:
+        return self.narrow.exact.size
+
+    @property
+    def nonzero(self) -> bool:
+        return bool(self.narrow.exact.any())
+
+    def ready(self) -> Prepared:
+        return Prepared(self.case, self.inputs, self.reference)
 
 
 @np.errstate(all="ignore")  # most numbers do not fit the narrowest type
@@ -140,25 +161,37 @@ def _narrow(prepared: Prepared) -> Reference:
         return made
     if not sums_are_exact(prepared.case, made.magnitude, None):
         return made
-    exact = next(
-        narrow
-        for narrow in (made.exact.astype(name) for name in _NARROW)
-        if np.array_equal(narrow, made.exact)
-    )
-    most = float(made.magnitude.max())
-    return Reference(exact, None, np.full((1,) * exact.ndim, most), int(np.max(made.terms)))
-
-
-_NARROW = ("int8", "int16", "int32", "float32", "float64")
-"""The types that an exact result is kept in, the narrowest first; float64 holds every one."""
+    exact = _narrowest(made.exact)
+    most = np.full((1,) * exact.ndim, float(made.magnitude.max()))
+    return Reference(exact, None, most, int(np.max(made.terms)))
 
 
 def _wide(narrow: Reference) -> Reference:
     """Return the reference that `_narrow` was given, with magnitudes that are no smaller."""
     if narrow.magnitude is None or narrow.magnitude.shape == narrow.exact.shape:
         return narrow
-    magnitude = np.broadcast_to(narrow.magnitude, narrow.exact.shape)
+    magnitude = np.full(narrow.exact.shape, narrow.magnitude)
     return Reference(narrow.exact.astype(np.float64), None, magnitude, narrow.terms)
+
+
+def _wide_inputs(case: Case, narrow: Inputs) -> Inputs:
+    dtype = numpy_dtype(case.dtype)
+    return tuple(v.astype(dtype) if isinstance(v, np.ndarray) else v for v in narrow)
+
+
+_NARROW = ("int8", "int16", "int32", "float32")
+"""The types that whole numbers are kept in, the narrowest first."""
+
+
+def _narrowest(array: Array) -> Array:
+    """Return an array in the narrowest type that holds its values, zeros of both signs included."""
+    size = np.abs(array.astype(np.float64)).max(initial=0.0)
+    narrower = [name for name in _NARROW if np.dtype(name).itemsize < array.dtype.itemsize]
+    for name in narrower if size < 2**31 else ():
+        narrow = array.astype(name)
+        if narrow.astype(array.dtype).tobytes() == array.tobytes():
+            return narrow
+    return array
 
 
 def _store(path: Path, bank: list[Prepared]) -> None:
@@ -166,13 +199,13 @@ def _store(path: Path, bank: list[Prepared]) -> None:
     parts: list[bytes] = []
     offset = 0
     for prepared in bank:
-        entry: dict[str, Any] = {"case": prepared.case.id}
-        if isinstance(prepared, _Brief):
-            fields = _fields(prepared.narrow)
-        else:
-            fields = _fields(prepared.reference)
-            fields |= {f"input{i}": value for i, value in enumerate(prepared.inputs)}
-        for field, value in fields.items():
+        entry: dict[str, Any] = {"case": _differing(prepared.case)}
+        brief = isinstance(prepared, _Brief)
+        inputs = prepared.narrow_inputs if isinstance(prepared, _Brief) else prepared.inputs
+        reference = prepared.narrow if isinstance(prepared, _Brief) else prepared.reference
+        parts_of = {"brief": brief, **_differing(reference)}
+        parts_of |= {f"input{i}": value for i, value in enumerate(inputs)}
+        for field, value in parts_of.items():
             if not isinstance(value, np.ndarray):
                 entry[field] = {"shape": value} if isinstance(value, tuple) else value
                 continue
@@ -202,16 +235,25 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     _prune(path.parent)
 
 
-def _fields(reference: Reference) -> dict[str, Any]:
-    names = ("exact", "residual", "magnitude", "terms", "error", "single_valued")
-    return {name: getattr(reference, name) for name in names}
-
-
 def _unpack(entry: dict[str, Any], blob: memoryview) -> Prepared:
-    values = {name: _array(value, blob) for name, value in entry.items() if name != "case"}
-    inputs = [values.pop(name) for name in sorted(values) if name.startswith("input")]
-    case, reference = Case.parse(entry["case"]), Reference(**values)
-    return Prepared(case, tuple(inputs), reference) if inputs else _Brief(case, reference)
+    fields_of_case = {
+        name: tuple(value) if type(value) is list else value
+        for name, value in entry.pop("case").items()
+    }
+    if "padding" in fields_of_case:
+        fields_of_case["padding"] = tuple(map(tuple, fields_of_case["padding"]))
+    case, brief = Case(**fields_of_case), entry.pop("brief")
+    values = {name: _array(value, blob) for name, value in entry.items()}
+    inputs = tuple([values.pop(name) for name in sorted(values) if name.startswith("input")])
+    return (_Brief if brief else Prepared)(case, inputs, Reference(**values))
+
+
+def _differing(value: Case | Reference) -> dict[str, Any]:
+    """Return the fields that are not their defaults, by name."""
+    own = {field: getattr(value, field.name) for field in fields(value)}
+    return {
+        f.name: it for f, it in own.items() if type(it) is not type(f.default) or it != f.default
+    }
 
 
 def _array(value: Any, blob: memoryview) -> Any:

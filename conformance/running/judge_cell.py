@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from types import MappingProxyType
 
-import numpy as np
-
 from conformance.calling import HANG, Array
 from conformance.case import Case
 from conformance.checks import relations
@@ -234,16 +232,14 @@ class CellJudge:
                 position, p = waiting.popleft()
                 if p.case.check == "result" and position is not None:
                     self.outputs[position] = output
-                exact = p.reference.exact
-                nonzero = bool(np.any(exact))
-                cell.count(verdict, elements=exact.size, nonzero=nonzero, kind=kind)
+                cell.count(verdict, elements=p.elements, nonzero=p.nonzero, kind=kind)
                 cell.seconds = time.perf_counter() - self.started
                 self.note(verdict.findings)
                 self.hangs += verdict.outcome == HANG
                 if verdict.status == UNSUPPORTED:
                     self.gaps[implementation.name, verdict.message] += 1
                 called, done = implementation.gap(p.case) is None, 1 - len(waiting) / planned
-                if called and not p.case.invalid:
+                if kind is None and called and not p.case.invalid:
                     self.answered[bare(p.case)] = verdict.outcome != DECLINED
                 enough = self.overtime(budget)
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
@@ -306,7 +302,7 @@ class CellJudge:
                 taken.append(number)
             else:
                 taken.append(None)
-                yield p
+                yield p.ready()
                 if number is not None:
                     return
 

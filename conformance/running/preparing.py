@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from conformance.case import Case
 from conformance.cases.derived import derived
 from conformance.cases.enumerations import ENUMERATIONS, Enumeration
-from conformance.dtypes import FLOATS, INTEGERS
+from conformance.dtypes import DTYPES, FLOATS, INTEGERS
 from conformance.judging import Prepared
 from conformance.large.judge import is_large
 from conformance.operators import GRADIENTS
@@ -55,10 +55,16 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
     return cache.prepare(make_cases, name, cached=plan.cache)
 
 
-def prepare_enumerated(plan: Plan, operator: str, dims: int) -> dict[str, list[Prepared]]:
-    """Return the prepared cases of each space that is judged whole, by the name of their class."""
-    floats = tuple(dtype for dtype in plan.dtypes if dtype in FLOATS)
-    claimed = (*plan.claimed, *(dtype for dtype in plan.dtypes if dtype in INTEGERS))
+def prepare_enumerated(
+    plan: Plan, operator: str, dims: int, dtypes: Collection[str]
+) -> dict[str, list[Prepared]]:
+    """Return the prepared cases of each space that is judged whole, by the name of their class.
+
+    The space is that of an implementation of these ``dtypes``, so that one of few meets it whole.
+    """
+    floats = tuple(dtype for dtype in plan.dtypes if dtype in FLOATS and dtype in dtypes)
+    asked_for = {*plan.claimed, *plan.dtypes}.difference(floats).intersection(dtypes)
+    claimed = tuple(dtype for dtype in DTYPES if dtype in asked_for)
     found = {}
     for name in plan.enumerations:
         enumeration = ENUMERATIONS[name]
