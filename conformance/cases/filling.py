@@ -190,7 +190,7 @@ class Filling:
         each = [few if size else (1,) for size in self.signature.kernel]
         chosen: set[tuple[int, ...]] = set(itertools.product(*each))
         for axis, size in enumerate(self.signature.kernel):  # long ones beside short ones
-            long = [(1, 2)] * len(each)
+            long: list[tuple[int, ...]] = [(1, 2)] * len(each)
             long[axis] = SIZES if size else (1,)
             chosen |= set(itertools.product(*long))
         found: dict[frozenset[Tail], tuple[int, Sizes, int, int]] = {}

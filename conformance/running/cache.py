@@ -236,7 +236,7 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def _unpack(entry: dict[str, Any], blob: memoryview) -> Prepared:
-    fields_of_case = {
+    fields_of_case: dict[str, Any] = {
         name: tuple(value) if type(value) is list else value
         for name, value in entry.pop("case").items()
     }
