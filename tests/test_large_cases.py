@@ -28,6 +28,7 @@ from conformance.running.selection import Selection
 from conformance.spec import load
 from conformance.spec.layers import Layer
 from tests.defects import kernels, unregistered
+from tests.defects.precision import tf32
 
 Array = np.ndarray[Any, Any]
 
@@ -151,7 +152,37 @@ def test_a_tier_names_layers_and_the_cheapest_comes_first() -> None:
 
     assert "resnet50/conv1" in {layer.name for layer in found}
     assert work == sorted(work)
-    assert {5} == {layer.case.seed for layer in found}
+    assert {"digits"} == {layer.case.data for layer in found}
+    assert {0, 1} == {layer.case.seed % 2 for layer in found}  # which of the factors is long
+
+
+def test_a_layer_of_a_network_shows_a_multiplier_of_less_precision() -> None:
+    """Both factors by themselves, at the sizes for which a library chooses matrix units."""
+    (layer,) = layers_of("conv", 2, 0, layers=("resnet50/res4b_branch2b",))
+
+    def conv(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
+        return kernels.conv(tf32(x), tf32(w), bias, **call)
+
+    for seed in (6, 7):
+        text = layer.case.replace(seed=seed).id
+
+        assert "RESULT-2" == judged(conv, text).requirement
+        assert "conforms" == judged(kernels.conv, text).status
+        assert "conforms" == judged(conv, text, multiply="tf32").status
+
+
+def test_the_smallest_part_of_a_layer_shows_every_product() -> None:
+    (layer,) = layers_of("conv", 2, 0, layers=("resnet50/res4b_branch2b",))
+    seen = []
+
+    def conv(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
+        seen.append(np.count_nonzero(w) == w.size and np.abs(w).max() < 10)
+        return kernels.conv(x, w, bias, **call)
+
+    one = unregistered("mine", {"conv": conv}, {})
+    list(judge_layers([one], [layer], 100.0, 100.0))
+
+    assert [True, False] == seen
 
 
 def test_layers_of_other_operators_and_dimensions_are_left_to_their_blocks() -> None:

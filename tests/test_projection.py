@@ -10,7 +10,7 @@ import pytest
 
 from conformance.case import Case
 from conformance.cases.data import make_inputs
-from conformance.dtypes import numpy_dtype
+from conformance.dtypes import FORMATS, numpy_dtype
 from conformance.errors import ConformanceError
 from conformance.judging import Accuracy
 from conformance.large import contraction, pooled
@@ -40,6 +40,12 @@ CONVOLUTIONS = (
     "conv_transpose2d:float32:x=1,2,2,2:w=2,2,3,3:stride=2,2:padding=2/1,1/1:impulse@17",
     "conv_transpose3d:float16:x=2,4,3,3,2:w=4,3,2,2,2:stride=1,2,2:padding=0/0,1/1,0/0:groups=2"
     ":integers@3",
+    *(f"conv2d:float32:x=2,64,9,8:w=66,32,3,3:bias:groups=2:digits@{seed}" for seed in (5, 6, 7)),
+    *(f"conv2d:float16:x=1,4,9,8:w=70,4,3,3:padding=1/1,3/7:digits@{seed}" for seed in (2, 3)),
+    *(
+        f"conv_transpose2d:float32:x=1,64,5,4:w=64,33,3,4:bias:stride=2,3:groups=2:digits@{seed}"
+        for seed in (0, 6, 7)
+    ),
 )
 POOLS = (
     "max_pool2d:float32:x=2,3,9,9:kernel=3,3:stride=2,2:padding=1/1,0/1:dilation=2,1:integers@1",
@@ -270,7 +276,9 @@ def test_the_recipes_keep_to_the_magnitude_that_is_counted_on(text: str) -> None
     case = Case.parse(text)
     arrays = [array.astype(np.float64) for array in make_inputs(case) if array is not None]
 
-    assert all(np.array_equal(a, np.rint(a)) and np.abs(a).max(initial=0) <= 9 for a in arrays)
+    most = 2.0 ** FORMATS[case.dtype].digits if case.data == "digits" else 9
+
+    assert all(np.array_equal(a, np.rint(a)) and np.abs(a).max(initial=0) <= most for a in arrays)
 
 
 @pytest.mark.parametrize("text", CONVOLUTIONS)

@@ -19,7 +19,7 @@ from conformance.isolation.dispatch import call_once, caller_of
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation, judge_prepared
 from conformance.judging.judges import side_effects, with_calls_before
 from conformance.judging.verdict import together
-from conformance.large.projection import VERIFIED, Verifier, array_problem, verifier
+from conformance.large.projection import VERIFIED, Verifier, array_problem, is_projected, verifier
 from conformance.operators import OPERATORS, work
 from conformance.operators.base import Reference
 from conformance.registration.implementation import Implementation
@@ -31,10 +31,12 @@ WORK = 4_000_000
 
 def is_large(case: Case) -> bool:
     """Whether ``case`` is judged without its full reference: a large call on whole numbers."""
+    if case.data not in ("integers", "digits"):
+        return False
     ordinary = not case.invalid and case.memory == "contiguous" and case.x[0] > 0
     if not ordinary or case.operator not in VERIFIED or case.dtype not in FLOATS:
         return False
-    return case.data == "integers" and work(case) >= WORK
+    return work(case) >= WORK and (is_projected(case) or not OPERATORS[case.operator].has_weight)
 
 
 def check_judgeable(case: Case) -> None:

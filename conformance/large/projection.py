@@ -5,9 +5,10 @@ A convolution is linear in its weight. Within one group, for any coefficients r,
     sum_o r[o] * y[n, o, p]  =  conv(x, sum_o r[o] * w[o])[n, p]  +  sum_o r[o] * bias[o]
 
 The right side is a convolution with a single output channel, 1/O of the work; the left side reads
-every element of the output once. On whole-number data both are exact
-(`conformance.large.contraction`), so they are compared for equality. Matrix products are verified
-so by Freivalds (*Probabilistic machines can use less running time*, IFIP Congress 1977).
+every element of the output once. On whole numbers, small ones or long ones that meet few others
+(``digits``), both are exact (`conformance.large.contraction`), so they are compared for equality.
+Matrix products are verified so by Freivalds (*Probabilistic machines can use less running time*,
+IFIP Congress 1977).
 
 Every r[o] is drawn independently and uniformly from the eight integers -4 to -1 and 1 to 4, and
 the implementation does not know it. Let e = y - exact be the error of its output. Then
@@ -64,6 +65,12 @@ VERIFIED = (*_PROJECTED, *_POOLED)
 """The operators whose large outputs can be verified without a full reference."""
 
 
+def is_projected(case: Case) -> bool:
+    """Whether outputs of a floating-point convolution can be verified: float64 holds all sums."""
+    short = FORMATS[case.dtype].digits <= FORMATS["float32"].digits
+    return case.data in ("integers", "impulse") or (case.data == "digits" and short)
+
+
 class Verifier(Protocol):
     """A check of the outputs of one case for given inputs; it is made once and used often."""
 
@@ -76,11 +83,11 @@ def check(
 ) -> str | None:
     """Say what is wrong with ``output``, the result of ``case`` for ``inputs``, or return None.
 
-    ``inputs`` are those of `make_inputs` for whole-number data; ``output`` is channels-first, in
-    any memory layout; ``seed`` draws the coefficients. If ``accuracy`` (default: sums in the dtype,
-    in float32 for half types) makes every order of summation exact, the elements must equal the
-    exact ones. Otherwise the sums of the rounded output only show where the judge's bound has to
-    look. Raises `ConformanceError` for other data.
+    ``inputs`` are those of `make_inputs` for data that `is_projected`; ``output`` is
+    channels-first, in any memory layout; ``seed`` draws the coefficients. If ``accuracy`` (default:
+    sums in the dtype, in float32 for half types) makes every order of summation exact, the elements
+    must equal the exact ones. Otherwise the sums of the rounded output only show where the judge's
+    bound has to look. Raises `ConformanceError` for other data.
     """
     problem = array_problem(case, output)
     if problem is None:
@@ -124,21 +131,21 @@ class Projection:
     def of(cls, case: Case, inputs: Inputs, seed: int = 0) -> Projection:
         """Draw the coefficients from ``seed`` and project the exact output without computing it."""
         operator = OPERATORS[case.operator]
-        if case.dtype not in FLOATS or case.data not in ("integers", "impulse"):
+        if case.dtype not in FLOATS or not is_projected(case):
             raise ConformanceError(
                 f"case {case.id}: only floating-point arrays of small whole numbers (data: "
-                f"integers or impulse) can be projected"
+                f"integers or impulse, and digits up to float32) can be projected"
             )
         rng = np.random.default_rng((seed, 8))
         x, w, bias = inputs
         r = rng.choice(COEFFICIENTS, (case.groups, operator.output_shape(case)[1] // case.groups))
         wide = in_blas_dtype(w)
         kernels, squares = project_weight(case, wide, r)
-        expected = convolve(case, x, kernels, READABLE)
-        magnitude = READABLE * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
+        most = _largest_input(case)
+        expected = convolve(case, x, kernels, most)
+        magnitude = most * math.sqrt(operator.terms(case) * squares)  # Cauchy and Schwarz
         if magnitude > 2.0 ** FORMATS[case.dtype].digits:
-            peak = float(max(x.max(), -x.min())) if x.size else 0.0
-            magnitude = peak * _largest_filter(case, wide)
+            magnitude = _largest_sum(case, x, wide)
         if bias is not None:
             sums = (r.astype(np.float64) * bias.reshape(r.shape)).sum(axis=1)
             expected += sums.reshape(-1, *(1,) * case.dims)
@@ -175,20 +182,21 @@ class Projection:
         """
         shape = self.expected.shape
         y = output.reshape(*shape[:2], self.r.shape[1], math.prod(shape[2:]))
-        bound = OPERATORS[self.case.operator].terms(self.case) * READABLE**2
+        bound = OPERATORS[self.case.operator].terms(self.case) * _largest_input(self.case) ** 2
         sums = project(y, self.r, fractions=fractions, bound=bound)
         differ: NDArray[np.bool_] = sums.values.reshape(shape) != self.expected
         return differ | sums.odd.reshape(shape)
 
     def _check_inputs(self) -> None:
         """Raise `ConformanceError` if the inputs are not small whole numbers, as they must be."""
+        most = _largest_input(self.case)
         for name, value in zip(OPERATORS[self.case.operator].arguments, self.inputs, strict=True):
             if value is None or not value.size:
                 continue
-            if not np.array_equal(value, np.rint(value)) or np.abs(value).max() > READABLE:
+            if not np.array_equal(value, np.rint(value)) or np.abs(value).max() > most:
                 raise ConformanceError(
                     f"case {self.case.id}: {name} holds other than whole numbers up to "
-                    f"{READABLE:g}; outputs of such inputs cannot be checked by projection"
+                    f"{most:g}; outputs of such inputs cannot be checked by projection"
                 )
 
     def _name(
@@ -207,6 +215,25 @@ class Projection:
         """Whether every sum is exact in the accumulator and the dtype, in every order."""
         plain = accuracy.amplification is None and accuracy.multiply is None
         return plain and self.magnitude <= accuracy.arithmetic(self.case.dtype).exact_up_to
+
+
+def _largest_input(case: Case) -> float:
+    """Return the largest number that the inputs of ``case`` may hold."""
+    return 2.0 ** FORMATS[case.dtype].digits if case.data == "digits" else READABLE
+
+
+def _largest_sum(case: Case, x: Array, w: Array) -> float:
+    """Return a bound on the sum |x||w| of any output element."""
+    by_filter = _peak(x) * _largest_filter(case, w)
+    if case.data != "digits" or by_filter <= 2.0 ** FORMATS[case.dtype].digits:
+        return by_filter
+    ones = np.ones((case.groups, case.x[1] // case.groups, math.prod(case.window)), np.float32)
+    read = convolve(case, np.abs(x), ones, _peak(x))
+    return min(by_filter, _peak(w) * float(read.max(initial=0)))
+
+
+def _peak(array: Array) -> float:
+    return float(max(array.max(), -array.min())) if array.size else 0.0
 
 
 def _largest_filter(case: Case, w: Array) -> float:

@@ -3,6 +3,10 @@
 The inputs and projections of a layer are made once and used for all implementations. If a layer
 would take an implementation longer than its budget, it is judged on fewer output positions, with
 all of its channels, and the share of them is recorded.
+
+A convolution of a network is called on long digits, which show factors of less precision at the
+sizes for which they are chosen. Its smallest part, which is called before, has small integers,
+which show every product.
 """
 
 from __future__ import annotations
@@ -69,19 +73,23 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
     """Return the layers of an operator and dimension that a run judges, the cheapest first.
 
     They are the large cases of its suites, the layers of networks whose names match its patterns,
-    and generated cases, which are named by their ids. All are on whole numbers.
+    and generated cases, which are named by their ids. All are on whole numbers: those of
+    convolutions of networks are long, the others small.
     """
     entries = (entry for suite in plan.suites for entry in plan.spec.suite(suite).cases)
-    named = [entry for entry in entries if is_large(entry.case)]
-    named += [
-        entry
-        for entry in (plan.spec.suite(SUITE).cases if plan.layers else ())
+    named = {
+        entry.name: entry.case.replace(seed=plan.seed) for entry in entries if is_large(entry.case)
+    }
+    networks = plan.spec.suite(SUITE).cases if plan.layers else ()
+    named |= {
+        entry.name: _with_data(entry.case, plan.seed, number)
+        for number, entry in enumerate(networks)
         if any(fnmatchcase(entry.name, pattern) for pattern in plan.layers)
-    ]
+    }
     layers = {
-        entry.name: Layer(entry.name, entry.case.replace(seed=plan.seed))
-        for entry in named
-        if (entry.case.operator, entry.case.dims) == (operator, dims)
+        name: Layer(name, case)
+        for name, case in named.items()
+        if (case.operator, case.dims) == (operator, dims)
     }
     if plan.shapes and operator in VERIFIED:
         facts: dict[str, Any]
@@ -90,6 +98,17 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
         largest = cache.cached_cases(partial(_generated, **facts), name, cached=plan.cache)
         layers |= {case.id: Layer(case.id, case) for case in largest}
     return sorted(layers.values(), key=lambda layer: work(layer.case))
+
+
+_MOST_ONES = 6
+"""The seed of ``digits`` with which an output sums the most products that are not zero."""
+
+
+def _with_data(case: Case, seed: int, number: int) -> Case:
+    """Return a layer with its data; the factors of convolutions take turns at being long."""
+    if not OPERATORS[case.operator].has_weight:
+        return case.replace(seed=seed)
+    return case.replace(data="digits", seed=8 * seed + _MOST_ONES + number % 2)
 
 
 def _generated(operator: str, dims: int, count: int, seed: int) -> list[Case]:
@@ -155,7 +174,8 @@ def _judge_as_far(
 
 
 def _part(case: Case, share: float) -> Large:
-    return Large.of(case if share == 1 else smaller(case, share))
+    part = case if share == 1 else smaller(case, share)
+    return Large.of(part.replace(data="integers") if share == PROBE else part)
 
 
 def _judge(implementation: Implementation, layer: Layer, large: Large) -> LayerVerdict:
