@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ from conformance.registration.declarations import Arguments
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.running.citing import cite
+from conformance.scripts.standalone import script_of
 from tests.compiled import COMPILER, build
 from tests.defects import unregistered
 
@@ -154,6 +158,7 @@ def test_writes_into_an_array_itself_are_none_beside_it() -> None:
 PLUGIN = """
 from conformance import implementation
 from conformance.implementations import im2col
+from conformance.scripts.standalone import script_of
 from tests.compiled import load, store
 
 my = implementation("mine"{declared})
@@ -295,6 +300,22 @@ def test_replay_shows_a_read_at_whichever_side_the_case_has(
         cited.add((status, result["requirement"]))
 
     assert {(1, "MEMORY-1")} == cited
+
+
+@compiled
+@pytest.mark.parametrize("act", ["load(x, -1, 0)", "store(bias, 0, len(bias) + 1, 0)"])
+def test_the_script_of_a_violation_ends_as_the_call_does(
+    plugin: Any, tmp_path: Path, act: str
+) -> None:
+    one = plugin(act)
+    found = finding(one)
+    assert found is not None
+    text = script_of(one, found.case, found)
+    command = [sys.executable, "-c", text]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True)
+
+    assert -signal.SIGSEGV == ended.returncode
+    assert "guarded(bias, at_end)" in text
 
 
 def test_calls_of_this_process_have_no_guards() -> None:

@@ -1,7 +1,7 @@
 """Guards: arrays that lie against pages without access, between bytes that nobody may change.
 
 A read one element past the end of an array meets the next array, or nothing, and goes unnoticed:
-until the array is the last one of a page. Here it always is, in one call, and the first one in
+until the array is the last one of a page. Here it always is, in one call, or the first one, in
 another. What lies between an array and the other end of its pages is filled with canaries, whose
 change after the call shows what was written there.
 

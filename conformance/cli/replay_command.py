@@ -234,7 +234,9 @@ def _script(
         return relation_script(implementation, prepared.case, requirement)
     if isinstance(prepared, Large):
         return large_script(implementation, prepared.case)
-    return script(implementation, prepared, history=verdict is not None and bool(verdict.history))
+    history = verdict is not None and bool(verdict.history)
+    beyond = requirement.startswith("MEMORY")
+    return script(implementation, prepared, history=history, beyond=beyond)
 
 
 def _print_allowed(prepared: Prepared, show: Callable[[str, Any], None]) -> None:

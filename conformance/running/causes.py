@@ -329,6 +329,7 @@ class Causes:
             if smallest.operator != failure.case.operator and words:
                 words = f"{words}, which is {failure.case.operator}'s {failure.case.id}"
         named = _listed([self.name_of(other.case) for other in (failure, *same)])
+        told_by = requirement if requirement.startswith("MEMORY") else shown_by.requirement
         valid = not smallest.invalid or implementation.accepts(smallest.invalid)
         told = "; ".join(filter(None, (words, cited.message)))
         violation = Violation(
@@ -346,7 +347,7 @@ class Causes:
                 way_of(shown_by),
                 [case.id for case in repetition.cases_after],
             ),
-            script=script_of(implementation, smallest, shown_by),
+            script=script_of(implementation, smallest, replace(shown_by, requirement=told_by)),
             engine_script=engine_script_of(implementation, smallest, shown_by, verdict),
             cause=verdict.cause,
             needs=", ".join(sorted(needs)),

@@ -25,6 +25,7 @@ from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits
 from conformance.registration.plugins import NAMED_BY_PATH, folder_of
 from conformance.registration.snippets import plain
+from conformance.scripts.guarding import guarded_call
 from conformance.signatures import SIGNATURES
 
 _LITERAL = 2000
@@ -37,15 +38,23 @@ def script_of(implementation: Implementation, case: Case, failure: Verdict) -> s
         return relation_script(implementation, case, failure.requirement or "")
     if is_large(case):
         return large_script(implementation, case)
-    return script(implementation, Prepared.of(case), history=bool(failure.history))
+    beyond = (failure.requirement or "").startswith("MEMORY")
+    return script(implementation, Prepared.of(case), history=bool(failure.history), beyond=beyond)
 
 
-def script(implementation: Implementation, prepared: Prepared, *, history: bool = False) -> str:
+def script(
+    implementation: Implementation,
+    prepared: Prepared,
+    *,
+    history: bool = False,
+    beyond: bool = False,
+) -> str:
     """Return a Python script that makes the prepared call and prints what is wrong.
 
     Arrays are written out in the implementation's layout; too large ones are made by the case's
     recipe, and then the script needs convformance. With ``history`` it continues with other data of
-    the same shapes, and then with the first data many times.
+    the same shapes, and then with the first data many times. Where the call reaches ``beyond`` its
+    arrays, they lie against pages without access.
     """
     case = prepared.case
     inputs, parameters = prepared.inputs, case.parameters
@@ -63,6 +72,10 @@ def script(implementation: Implementation, prepared: Prepared, *, history: bool 
     if case.invalid:
         lines += [f"# invalid: {invalid.describe(case)}", f"got = {call}  # must raise"]
         return "\n".join((*lines, 'print("accepted:", got)')) + "\n"
+    if beyond and case.memory == "contiguous" and not history:
+        room = implementation.reads_beyond
+        lines += guarded_call(case.operator, names, keywords, inputs, room)
+        return "\n".join(lines) + "\n"
     lines += [f"got = {call}", *_SHOW]
     if history:
         other = Prepared.of(case.replace(seed=case.seed + 1))
