@@ -22,11 +22,13 @@ from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.running.causes import Violation, kind_of, shrink_to_violations
 from conformance.running.citing import cite
+from conformance.running.from_source import FromSource
 from conformance.running.judge_cell import judge_histories, judge_relations
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import prepare_block, prepare_enumerated
 from conformance.running.selection import Selection
 from conformance.running.supported import for_cell
+from conformance.sources.own import source_of
 from tests.minimality import left_over
 
 EXPLAINED = 3
@@ -59,14 +61,19 @@ depend on how busy the machine is."""
 
 
 def default_plan(
-    seed: int = 0, examples: int | None = None, seconds: float | None = PATIENCE
+    seed: int = 0,
+    examples: int | None = None,
+    seconds: float | None = PATIENCE,
+    *,
+    source: bool | None = None,
 ) -> Plan:
     """Return the plan of the default tier, for every dtype that can be made here.
 
-    ``seconds`` replaces the tier's time budget; None keeps that budget.
+    ``seconds`` replaces the tier's time budget; None keeps that budget. ``source`` says whether
+    sources are read, None that those of modules called `SOURCED` are.
     """
     cache = seed == 0  # other seeds are used once
-    selection = Selection(examples=examples, seconds=seconds, seed=seed, cache=cache)
+    selection = Selection(examples=examples, seconds=seconds, seed=seed, cache=cache, source=source)
     plan = resolve(selection, [])
     others = tuple(d for d in DTYPES if d not in plan.dtypes and available(d))
     return replace(plan, claimed=others)
@@ -154,6 +161,9 @@ def _verdicts(given: Implementation, plan: Plan, step: int) -> Iterator[Verdict]
             verdict, _ = judge_prepared(implementation, prepared)
             failed |= verdict.failed
             yield verdict
+        for verdict in _from_source(implementation, cell, plan) if whole else ():
+            failed |= verdict.failed
+            yield verdict
         if whole and not failed:
             yield from _related(implementation, cell, plan)
 
@@ -163,6 +173,29 @@ def _one_after_another(
 ) -> Iterator[Prepared]:
     yield from cell
     yield from spaces()
+
+
+FROM_SOURCE = 400
+"""The cases of a cell that its source asks for: what a budget affords where calls are fast."""
+SOURCED = "own_source"
+"""The modules of defects and of correct implementations whose source is read."""
+
+
+def _from_source(
+    implementation: Implementation, cell: Sequence[Prepared], plan: Plan
+) -> Iterator[Verdict]:
+    """Judge the cases that the source of an implementation asks for, if that is to be read."""
+    case = cell[0].case
+    functions = [getattr(f, "func", f) for f in implementation.functions.values()]
+    sourced = any(f.__module__.endswith(f".{SOURCED}") for f in functions)
+    wanted = sourced if plan.source is None else plan.source
+    source = source_of(implementation, case.operator) if wanted else None
+    if source is None or case.dtype not in implementation.dtypes:
+        return
+    steering = FromSource(source, case.operator, case.dims, implementation.dtypes)
+    steering.begin(case.dtype, [p.case for p in cell])
+    for _, verdict in steering.judged(implementation, FROM_SOURCE):
+        yield verdict
 
 
 def _related(
@@ -196,6 +229,10 @@ def glance(implementation: Implementation, check: str, plan: Plan) -> Verdict | 
             if prepared.case.check != sort or check == "repeat":
                 continue
             verdict = judge_prepared(implementation, prepared)[0]
+            if verdict.failed and _is_about(implementation, verdict, check):
+                return verdict
+        asked = _from_source(implementation, cell, plan) if check == "result" else ()
+        for verdict in asked:
             if verdict.failed and _is_about(implementation, verdict, check):
                 return verdict
     return None

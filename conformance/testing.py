@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
 from conformance.judging import UNSUPPORTED, Prepared, judge_each
@@ -39,11 +40,13 @@ from conformance.runfile.asked import too_few
 from conformance.runfile.words import INCONCLUSIVE
 from conformance.running.causes import Violation, shrink_to_violations
 from conformance.running.cell import Cell
+from conformance.running.from_source import FromSource, Judged
 from conformance.running.known_in_run import Subject
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import names_of_cases, plainly, prepare_block
 from conformance.running.selection import OneOrMore, Selection
 from conformance.running.supported import for_cell
+from conformance.sources.own import source_of
 from conformance.spec import Spec
 
 ExpectedFailures: TypeAlias = (
@@ -51,6 +54,8 @@ ExpectedFailures: TypeAlias = (
 )
 """The reasons of the requirements that are expected to fail, or a function that returns them."""
 
+_FROM_SOURCE = 200
+"""The most cases that an item judges because the implementation's source asks for them."""
 _SHOWN = 8
 """The number of violations that the message of a failed check shows."""
 
@@ -102,6 +107,7 @@ class Check:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             verdicts = [verdict for verdict, _ in judge_each(implementation, cases)]
+            verdicts += [verdict for _, verdict in self._from_source(implementation, shared)]
         subject = Subject.of(implementation, {})
         new, known = subject.separate_known(verdict for verdict in verdicts if verdict.failed)
         expected = self.expected or Expected(implementation.name, {})
@@ -134,6 +140,17 @@ class Check:
             exact = p.reference.exact
             cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
         return _too_little(cell) if cell.verdict == INCONCLUSIVE else ""
+
+    def _from_source(
+        self, implementation: Implementation, shared: Sequence[Case]
+    ) -> Iterator[Judged]:
+        """Yield what its source asks for, unless its calls have ended too often."""
+        source = source_of(implementation, self.operator) if self.plan.source else None
+        if source is None or caller_of(implementation).given_up_because is not None:
+            return
+        steering = FromSource(source, self.operator, self.dims, (self.dtype,))
+        steering.begin(self.dtype, shared)
+        yield from steering.judged(implementation, _FROM_SOURCE)
 
     def __repr__(self) -> str:
         return f"<Check {self.name}>"
@@ -177,6 +194,7 @@ def checks(
     isolate: bool = False,
     spec: Spec | str | Path | None = None,
     expected_failed_checks: ExpectedFailures = None,
+    source: bool = True,
 ) -> tuple[Check, ...]:
     """Return the checks of the operators that ``implementation`` has.
 
@@ -184,7 +202,8 @@ def checks(
     ``suites``, which may be those of a file ``spec``. With ``isolate`` calls are made in a worker
     process, which imports the implementation's module. ``expected_failed_checks`` are requirements
     that are expected to fail, each with its reason, or a function that returns them for an
-    implementation: one that fails in no item is told by the last item.
+    implementation: one that fails in no item is told by the last item. With ``source`` its source
+    is read, and further cases have sizes at the numbers in it.
     Raises `ConformanceError` for a dtype, suite or requirement that does not exist.
     """
     implementation = find(implementation)
@@ -202,6 +221,7 @@ def checks(
         seconds=math.inf,
         seed=seed,
         spec=spec,
+        source=source,
     )
     plan = resolve(selection, [implementation])
     made = tuple(
@@ -225,6 +245,7 @@ def parametrize_with_checks(
     isolate: bool = False,
     spec: Spec | str | Path | None = None,
     expected_failed_checks: ExpectedFailures = None,
+    source: bool = True,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Parametrize a test with arguments ``implementation`` and ``check``, one item for each check.
 
@@ -249,6 +270,7 @@ def parametrize_with_checks(
             isolate=isolate,
             spec=spec,
             expected_failed_checks=expected_failed_checks,
+            source=source,
         )
     ]
     return pytest.mark.parametrize(("implementation", "check"), items)

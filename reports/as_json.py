@@ -41,6 +41,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "pairs": [as_data(pair) for pair in report.pairs],
         "timings": [as_data(timing) for timing in report.timings],
     }
+    if report.sources:
+        data["sources"] = [as_data(row) for row in report.sources]
     return {key: _plain(value) for key, value in data.items()}
 
 

@@ -30,6 +30,7 @@ from conformance.reports.headline import (
 from conformance.reports.large import NOTE, counts, outcome
 from conformance.reports.model import Report, Summary
 from conformance.reports.order import by_dtype
+from conformance.reports.sources import sentences
 from conformance.runfile import words
 from conformance.runfile.tables import Cell, Implementation, Pair, Timing
 
@@ -55,6 +56,7 @@ def html(report: Report) -> str:
             findings=report.findings(),
             advice=advice,
             gaps=list(ranged(report.unsupported)),
+            sources=[(one, sentences(one)) for one in report.sources],
             choices=choices(report),
             many=MANY,
             heat_maps=list(_heat_maps(report)),

@@ -25,6 +25,7 @@ from conformance.reports.headline import (
 )
 from conformance.reports.large import NOTE, outcome
 from conformance.reports.model import Finding, Report
+from conformance.reports.sources import sentences
 from conformance.reports.tables import Table
 from conformance.reports.text import (
     NONE,
@@ -68,6 +69,7 @@ def markdown(report: Report) -> str:
     parts += _large(report)
     parts += _timings(report)
     parts += _gaps(report)
+    parts += _sources(report)
     parts += _settings(report)
     parts += folded("Environment", table(Table(("", ""), "ll", environment(report))))
     return "\n\n".join(parts) + "\n"
@@ -272,6 +274,15 @@ def _gaps(report: Report) -> list[str]:
     ]
     lines = table(Table(("implementation", "operator", "cases", "reason"), "llrl", rows))
     return folded("Not computed", lines) if rows else []
+
+
+def _sources(report: Report) -> list[str]:
+    rows = [
+        (one.implementation, f"{one.executed:,} of {one.statements:,}", _short(sentences(one)))
+        for one in report.sources
+    ]
+    lines = table(Table(("implementation", "executed", "of its own source"), "lrl", rows))
+    return ["### Sources", lines] if rows else []
 
 
 def table(content: Table) -> str:

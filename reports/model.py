@@ -20,6 +20,7 @@ from conformance.runfile.tables import (
     Known,
     Layer,
     Pair,
+    Source,
     Timing,
     Violation,
     Witness,
@@ -106,6 +107,7 @@ class Report:
     known: tuple[Known, ...] = ()
     witnesses: tuple[Witness, ...] = ()
     conventions: tuple[Convention, ...] = ()
+    sources: tuple[Source, ...] = ()
 
     def twins(self, name: str) -> tuple[Implementation, ...]:
         """Return the implementation, and what it is in other interpreters: torch, torch@old."""
@@ -276,6 +278,7 @@ def load(path: str | Path) -> Report:
             lambda k: (k.implementation, by_operator(k.operator), k.requirement),
         ),
         witnesses=contents.rows(Witness),
+        sources=_sorted(contents.rows(Source), lambda s: (s.implementation, s.file)),
         conventions=_sorted(
             contents.rows(Convention),
             lambda c: (c.convention, c.implementation, by_operator(c.operator), c.dims),

@@ -29,6 +29,7 @@ from conformance.reports.printing import (
     verdict_text,
     wrapped,
 )
+from conformance.reports.sources import unreached
 from conformance.reports.text import NONE, multiple, plural, share
 from conformance.runfile.tables import Cell, Gap
 from conformance.runfile.text import one_line
@@ -152,6 +153,9 @@ def _notes(report: Report, width: int) -> Iterator[list[Text]]:
     if known:
         text = ", ".join(f"{name} {count}" for name, count in known.items())
         yield wrapped(f"known differences that occur: {text}", width, "  ", "dim", most=2)
+    for source in report.sources:
+        if text := unreached(source):
+            yield wrapped(f"{source.implementation}: {text}", width, "  ", "yellow", most=3)
     if report.not_installed:
         names = ", ".join(one.name for one in report.not_installed)
         yield wrapped(f"not installed: {names}", width, "  ", "dim", most=2)

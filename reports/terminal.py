@@ -29,6 +29,7 @@ from conformance.reports.large import NOTE
 from conformance.reports.model import Report
 from conformance.reports.printing import ALL, finding_lines, put, put_table, verdict_text
 from conformance.reports.printing import console as stdout
+from conformance.reports.sources import sentences as of_source
 from conformance.reports.text import (
     NONE,
     multiple,
@@ -57,6 +58,7 @@ def show(report: Report, console: Console | None = None) -> None:
         ("Large cases", large(report)),
         ("Time of one call", layers(report)),
         ("Not computed", gaps(report)),
+        ("Sources", sources(report)),
         ("Known differences", known(report)),
         ("Conventions and accuracy, as probed", followed(report)),
     ):
@@ -235,6 +237,12 @@ def gaps(report: Report) -> RenderableType | None:
         )
         for gap in ranged(report.unsupported)
     ]
+    return Group(*lines) if lines else None
+
+
+def sources(report: Report) -> RenderableType | None:
+    """Return how much of each implementation's own source calls have executed, and what not."""
+    lines = [Text(f"{one.implementation}: {of_source(one)}") for one in report.sources]
     return Group(*lines) if lines else None
 
 

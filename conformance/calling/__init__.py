@@ -8,6 +8,8 @@ from conformance.calling.caller import Request as Request
 from conformance.calling.history import Answer as Answer
 from conformance.calling.history import HistoryCall as HistoryCall
 from conformance.calling.history import perform as perform
+from conformance.calling.measuring import Measured as Measured
+from conformance.calling.measuring import Watch as Watch
 from conformance.calling.observing import CRASH as CRASH
 from conformance.calling.observing import ENDINGS as ENDINGS
 from conformance.calling.observing import HANG as HANG

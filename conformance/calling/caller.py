@@ -16,6 +16,7 @@ import numpy as np
 
 from conformance.calling.guards import Guard, Guards
 from conformance.calling.history import Answer, HistoryCall, perform
+from conformance.calling.measuring import Files, Measured, Watch
 from conformance.calling.observing import Inputs, Observation, observe
 from conformance.calling.pace import Pace
 from conformance.signatures import SIGNATURES
@@ -101,6 +102,12 @@ class Caller(Protocol):
     def start_anew(self) -> None:
         """Let the next call be the first one of its process, if that is not this process."""
 
+    def measure(self, files: Files) -> None:
+        """Measure from now on which lines of these files the calls reach."""
+
+    def measured(self) -> Measured:
+        """Return what was measured since this was asked last."""
+
     def while_shrinking(self, *, short_limits: bool = True) -> AbstractContextManager[None]:
         """Enter a search for the smallest case that fails: how calls end there does not count.
 
@@ -128,9 +135,13 @@ class InProcess:
     side = ""
 
     def __init__(
-        self, functions: Mapping[str, Callable[..., Any]], pace: Pace | None = None
+        self,
+        functions: Mapping[str, Callable[..., Any]],
+        pace: Pace | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        self.functions = functions
+        self._watch = watch or Watch()
+        self.functions = {name: self._watch.over(f) for name, f in functions.items()}
         self.pace = pace or Pace()
 
     def calls_before(self) -> tuple[MadeCall, ...]:
@@ -142,6 +153,14 @@ class InProcess:
 
     def start_anew(self) -> None:
         """Change nothing: this process goes on."""
+
+    def measure(self, files: Files) -> None:
+        """Measure from now on which lines of these files the calls reach."""
+        self._watch.begin(files)
+
+    def measured(self) -> Measured:
+        """Return what was measured since this was asked last."""
+        return self._watch.measured()
 
     def while_shrinking(self, *, short_limits: bool = True) -> AbstractContextManager[None]:
         """Change nothing: no call ends here without an answer."""

@@ -98,6 +98,13 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     help="Neither read nor write the cache of cases.",
 )
 @click.option(
+    "--no-source",
+    "source",
+    is_flag=True,
+    callback=lambda ctx, option, given: False if given else None,
+    help="Judge no case that the source of an implementation asks for, and measure no line of it.",
+)
+@click.option(
     "--fail-on",
     type=click.Choice(SEVERITIES),
     default=SEVERITIES[-1],

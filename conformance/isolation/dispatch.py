@@ -23,6 +23,7 @@ from conformance.calling import (
     Pace,
     RaisedInWorker,
     Request,
+    Watch,
 )
 from conformance.calling.guards import SIDES
 from conformance.case import Case
@@ -30,7 +31,7 @@ from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation import AVAILABLE
 from conformance.isolation.worker_caller import WorkerCaller, end_spares, keep_ahead, side_of
 from conformance.registration import entry_points, registry
-from conformance.registration.implementation import Implementation, names_of
+from conformance.registration.implementation import Implementation, names_of, source_line
 from conformance.registration.place import Limits, Place
 from conformance.registration.plugins import load_plugin
 
@@ -41,6 +42,7 @@ _OWN_PACKAGE = __name__.partition(".")[0]
 
 _callers: dict[Place, WorkerCaller] = {}
 _paces: defaultdict[str, Pace] = defaultdict(Pace)
+_watches: defaultdict[str, Watch] = defaultdict(Watch)
 """Of the implementations whose calls this process makes, by name."""
 
 
@@ -49,7 +51,8 @@ def caller_of(implementation: Implementation) -> Caller:
     place = implementation.place
     if place is not None:
         return caller_at(place)
-    return InProcess(implementation.functions, _paces[implementation.name])
+    name = implementation.name
+    return InProcess(implementation.functions, _paces[name], _watches[name])
 
 
 def caller_at(place: Place) -> WorkerCaller:
@@ -63,6 +66,8 @@ def caller_at(place: Place) -> WorkerCaller:
 def close_all() -> None:
     """End every worker of this process, and forget what calls took."""
     _paces.clear()
+    while _watches:
+        _watches.popitem()[1].end()
     while _callers:
         _callers.popitem()[1].close()
     end_spares()
@@ -154,9 +159,17 @@ def _first(caller: Caller, request: Request) -> Observation:
 class RemoteFunction:
     """A stand-in for a function that a worker calls, with its module and its name there."""
 
-    def __init__(self, module: str, name: str, operator: str, place: Place) -> None:
+    def __init__(
+        self,
+        module: str,
+        name: str,
+        operator: str,
+        place: Place,
+        source_line: tuple[str, int] | None = None,
+    ) -> None:
         self.__module__ = module
         self.__name__ = name
+        self.source_line = source_line
         self.operator = operator
         self.place = place
 
@@ -176,6 +189,14 @@ class RemoteFunction:
         return observation.output
 
 
+def is_from_plugin(implementation: Implementation) -> bool:
+    """Whether an implementation was registered by a plugin, wherever that was loaded."""
+    if implementation.place is not None:
+        return implementation.place.target[0] == "file"
+    registered = registry.in_use()
+    return Path(registered.file_of(implementation)) in registered.plugins()
+
+
 class RemoteFunctions(dict[str, Callable[..., Any]]):
     """Stand-ins for functions that this process has loaded as well."""
 
@@ -183,7 +204,10 @@ class RemoteFunctions(dict[str, Callable[..., Any]]):
 def called_in_worker(implementation: Implementation, place: Place) -> Implementation:
     """Return a copy whose calls a worker makes; the registered implementation does not change."""
     functions = RemoteFunctions(
-        (operator, RemoteFunction(*names_of(operator, function), operator, place))
+        (
+            operator,
+            RemoteFunction(*names_of(operator, function), operator, place, source_line(function)),
+        )
         for operator, function in implementation.functions.items()
     )
     return replace(implementation, functions=functions, place=place)

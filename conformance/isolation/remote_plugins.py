@@ -164,8 +164,8 @@ def _declared(values: dict[str, Any], place: Place) -> Implementation:
     if isinstance(values["supports"], dict):
         supports = Only(**values["supports"])
     functions = {
-        operator: RemoteFunction(module, function, operator, place)
-        for operator, (module, function) in values["functions"].items()
+        operator: RemoteFunction(module, function, operator, place, line)
+        for operator, (module, function, line) in values["functions"].items()
     }
     changed = {"known": known, "supports": supports, "functions": functions, "place": place}
     return Implementation(**values | changed)

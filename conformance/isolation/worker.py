@@ -25,6 +25,7 @@ import numpy as np
 from conformance.calling.caller import Request, observe_request
 from conformance.calling.guards import Arena, Guard, Guards
 from conformance.calling.history import Answer, HistoryCall, perform
+from conformance.calling.measuring import Watch
 from conformance.calling.observing import Observation, one_line
 from conformance.case import Case
 from conformance.errors import ConformanceError, RegistrationError
@@ -34,7 +35,7 @@ from conformance.known.difference import KnownDifference
 from conformance.known.listed import FromFile
 from conformance.registration import registry
 from conformance.registration.declarations import Declarations
-from conformance.registration.implementation import Implementation, names_of
+from conformance.registration.implementation import Implementation, names_of, source_line
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Registry
 
@@ -167,7 +168,8 @@ def declarations(implementation: Implementation) -> dict[str, Any]:
         "supports": _plain_supports(implementation.supports),
         "snippet": None,
         "functions": {
-            operator: names_of(operator, f) for operator, f in implementation.functions.items()
+            operator: (*names_of(operator, f), source_line(f))
+            for operator, f in implementation.functions.items()
         },
     }
 
@@ -203,11 +205,13 @@ class _Server:
         self.page = page
         self.pid = os.getpid()
         self.arena = Arena()
+        self.watch = Watch()
 
     def answer(self, plain: tuple[Any, ...], payload: bytearray) -> bytes:
         """Make what is asked for, and return the answer."""
         kind, name, *details = plain
         answers = {"call": self._call, "history": self._history, "gaps": self._gaps}
+        answers |= {"measure": self._measure, "measured": self._measured}
         return answers[kind](self.implementations[name], details, payload)
 
     def _call(
@@ -245,8 +249,21 @@ class _Server:
     def _guarded(self, implementation: Implementation, guard: Guard) -> Callable[[], Guards]:
         return partial(Guards, self.arena, guard, implementation.reads_beyond)
 
+    def _measure(
+        self, implementation: Implementation, details: list[Any], payload: bytearray
+    ) -> bytes:
+        self.watch.begin(*details)
+        return self._measured(implementation, details, payload)
+
+    def _measured(
+        self, implementation: Implementation, details: list[Any], payload: bytearray
+    ) -> bytes:
+        found = self.watch.measured()
+        return Frame().packed("measured", found.calls, list(found.seen), found.partial)
+
     def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, wrapped so that the run can count the calls that began."""
+        function = self.watch.over(function)
 
         def call(*arguments: Any, **parameters: Any) -> Any:
             self.page[_BEGUN] += 1

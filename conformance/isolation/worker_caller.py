@@ -18,6 +18,7 @@ from typing import Any
 from conformance.calling.caller import HistoryEnded, MadeCall, Request, made_calls, note_history
 from conformance.calling.guards import END, START, Guard
 from conformance.calling.history import Answer, HistoryCall
+from conformance.calling.measuring import Files, Measured, Seen
 from conformance.calling.observing import CRASH, HANG, Observation
 from conformance.calling.pace import Pace
 from conformance.case import Case
@@ -79,6 +80,9 @@ class WorkerCaller:
         self._number = 0
         self._made: deque[MadeCall] = deque(maxlen=_KEPT_CALLS)
         self._before: tuple[MadeCall, ...] = ()
+        self._files: Files = {}
+        self._kept: list[Seen] = []
+        """What was measured in workers that have been closed."""
 
     def calls_before(self) -> tuple[MadeCall, ...]:
         """Return the calls made in the process of the last answer before it, the last ones only."""
@@ -90,7 +94,34 @@ class WorkerCaller:
 
     def start_anew(self) -> None:
         """Let the next call be the first one of a new worker."""
+        self._kept += self.measured().seen
         self.close()
+
+    def measure(self, files: Files) -> None:
+        """Measure from now on which lines of these files the calls reach, in every worker."""
+        self._files = files
+        with contextlib.suppress(Ended):
+            if self._process is not None:
+                self._ask_about("measure", self._process, files)
+
+    def measured(self) -> Measured:
+        """Return what was measured since this was asked last, in a worker that is still there."""
+        kept, self._kept = self._kept, []
+        if not self._files or self._process is None:
+            return Measured(0, kept)
+        try:
+            _, calls, seen, partial = self._ask_about("measured", self._process)
+        except Ended:
+            self._process = None
+            return Measured(0, kept)
+        return Measured(calls, [*kept, *map(tuple, seen)], partial)
+
+    def _ask_about(self, what: str, process: Process, *details: object) -> tuple[Any, ...]:
+        """Ask a worker about the lines that calls reach, which is no call."""
+        process.send(Frame().packed(what, self.place.name, *details))
+        self._number += 1
+        answer, _ = process.receive(lambda: self._loading().of_call(0, first=self._fresh))
+        return answer
 
     def make_again(self, calls: Iterable[MadeCall]) -> bool:
         """Make calls whose answers nobody needs; return whether the worker is still there."""
@@ -339,6 +370,8 @@ class WorkerCaller:
             self.given_up_because, self._broken = f"loading it ended its worker: {ended.how}", True
             raise Ended(ended.kind, self.given_up_because) from None
         self.startup = process.startup
+        if self._files:
+            self._ask_about("measure", process, self._files)
         return process
 
     def _count(self, observation: Observation) -> None:

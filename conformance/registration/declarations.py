@@ -103,6 +103,11 @@ def _conventions(name: str, value: Mapping[str, str]) -> str | None:
     return None
 
 
+def _files(name: str, value: Sequence[Any]) -> str | None:
+    wrong = [file for file in value if not (isinstance(file, str) and file)]
+    return f"{name}={wrong[0]!r}; the name of a file, such as conv.c" if wrong else None
+
+
 def _listed(given: Any) -> Any:
     """Return a list of entries as a tuple; a file stays as it is, and is read when needed."""
     return given if isinstance(given, (str, Path, FromFile)) else tuple(given)
@@ -217,6 +222,13 @@ class Declarations:
         _seconds,
         default=0.0,
     )
+    source: Sequence[str] = declares(
+        "Files of its source, one or several, beside the one that registers it: the C of a library "
+        "that it calls. The numbers in them say which sizes are worth a case.",
+        _files,
+        convert=lambda given: tuple(given) if isinstance(given, (list, tuple)) else (given,),
+        default=(),
+    )
     snippet: SnippetFunction | None = declares(
         "A function of a call: the lines of source that make it with the engine alone, for the "
         "scripts of the reports (`conformance.registration.snippets`).",
@@ -266,6 +278,12 @@ class Arguments(Declarations):
         ``origin`` is the file that registers the implementation: paths are relative to it.
         """
         values = {spec.name: getattr(self, spec.name) for spec in fields(Declarations)}
+        for file in self.source:
+            if not (Path(origin).parent / file).is_file():
+                raise RegistrationError(
+                    f"{origin}: implementation {self.name!r}: source={file!r}: no such file beside "
+                    f"it; name a file relative to {Path(origin).parent}"
+                )
         if isinstance(self.known, (str, Path)):
             values["known"] = FromFile(Path(origin).parent / self.known, self.name)
         return values | {"family": self.family or self.package or self.name}

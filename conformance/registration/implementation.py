@@ -280,6 +280,21 @@ def names_of(operator: str, function: Function) -> tuple[str, str]:
     return module, name if getattr(sys.modules.get(module), name, None) is function else ""
 
 
+def source_line(function: object) -> tuple[str, int] | None:
+    """Return the file and the line at which a function begins, None where they are not known.
+
+    Of a function in a worker its stand-in knows them; of a compiled one, what it was made of.
+    """
+    known: tuple[str, int] | None = getattr(function, "source_line", None)
+    if known is not None:
+        return known
+    inner: Any = function
+    for name in ("func", "py_func", "__wrapped__", "fn", "_fun") * 4:
+        inner = getattr(inner, name, inner)
+    code = getattr(inner, "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code is not None else None
+
+
 def _location(function: object) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)

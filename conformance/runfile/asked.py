@@ -18,6 +18,7 @@ Counts: TypeAlias = Mapping[str, tuple[int, int]]
 HISTORIES, RELATIONS = "histories of calls", "relations between calls"
 LARGE = "large cases"
 TAILS, SUMS = "tails of fast paths", "large sums"
+SOURCE = "sizes of its own source"
 
 SHARE, SMALL_SHARE, SMALL = 0.5, 0.2, 100
 """A verdict needs half of the cases that are due; where these are fewer than 100, a fifth."""
@@ -29,7 +30,7 @@ ENUMERATED = (TAILS, SUMS)
 ENUMERATED_SHARE, ENUMERATED_CASES = 0.05, 20
 """And of each of them, which are many, this share, or so many where those are fewer."""
 
-_APART = (HISTORIES, RELATIONS, LARGE, *ENUMERATED)
+_APART = (HISTORIES, RELATIONS, LARGE, SOURCE, *ENUMERATED)
 """The classes that have a budget of their own, and do not count among the cases of a cell."""
 
 OF_CHECK = {
@@ -60,7 +61,7 @@ def too_few(counts: Counts) -> dict[str, tuple[int, int]]:
     return {
         name: (due, compared)
         for name, (due, compared) in counts.items()
-        if due and name != LARGE and compared < _needed(name, due)
+        if due and name not in (LARGE, SOURCE) and compared < _needed(name, due)
     }
 
 

@@ -62,13 +62,15 @@ def read(path: str | Path, tables: Sequence[type[Row]] = TABLES) -> Contents:
                     f"run file {path}: its format is {facts.get('format')!r}; this version reads "
                     f"format {FORMAT}"
                 )
+            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
             stored = {
                 table: [dict(row) for row in database.execute(f"SELECT * FROM {table.table}")]
                 for table in tables
+                if table.table in names or not table.later
             }
     except (sqlite3.DatabaseError, ValueError) as problem:
         raise RunFileError(f"run file {path}: not a run file of convformance ({problem})") from None
-    rows = {table: tuple(_rows(table, values, path)) for table, values in stored.items()}
+    rows = {table: tuple(_rows(table, stored.get(table, ()), path)) for table in tables}
     return Contents(cleaned(facts), rows)
 
 

@@ -43,6 +43,8 @@ class Row:
     """The table's name in the file."""
     key: ClassVar[tuple[str, ...]] = ()
     """The columns by which a row replaces an earlier one; none where every row is kept."""
+    later: ClassVar[bool] = False
+    """Whether there are files of this format without the table: they read as if it were empty."""
 
     @classmethod
     def of(cls, *sources: object, **values: Any) -> Self:

@@ -321,6 +321,28 @@ class Timing(Row):
         return self.verified == CONFORMS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Row):
+    """Which lines of an implementation's own source calls have reached, one row for each file.
+
+    Lines are those of statements inside functions that the judged operators use.
+    """
+
+    table = "source"
+    key = ("implementation", "file")
+    later = True
+
+    implementation: str
+    file: str
+    statements: int
+    executed: Annotated[int, "How many of them a call has executed that returned."]
+    never: Annotated[str, "The lines that no call has executed: 41-47, 52."]
+    raising: Annotated[str, "The lines that only calls have executed which raised."]
+    always: Annotated[str, "The lines of each if without else whose condition was never false."]
+    beyond: Annotated[str, "The numbers that no case is cheap enough for, as a size."]
+    partial: Annotated[bool, "Whether some calls were not measured, being slow."]
+
+
 TABLES: tuple[type[Row], ...] = (
     Implementation,
     Cell,
@@ -332,4 +354,5 @@ TABLES: tuple[type[Row], ...] = (
     Layer,
     Pair,
     Timing,
+    Source,
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.calling import Array
 from conformance.case import Case
-from conformance.isolation.dispatch import caller_of, for_operator
+from conformance.isolation.dispatch import caller_of, for_operator, is_from_plugin
 from conformance.isolation.remote_plugins import ask_ahead
 from conformance.judging import UNSUPPORTED, Prepared, Verdict
 from conformance.operators import OPERATORS
@@ -23,12 +23,15 @@ from conformance.runfile.tables import Pair
 from conformance.running import adapter_check, layers, pairwise
 from conformance.running.causes import Cause, Causes, Confirmed, Violation
 from conformance.running.cell import Cell
+from conformance.running.coverage import Coverage
+from conformance.running.from_source import FromSource
 from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Subject
 from conformance.running.layers import LayerVerdict
 from conformance.running.plan import Plan
 from conformance.running.preparing import own_names, prepare_block, prepare_enumerated
 from conformance.running.witnesses import examples
+from conformance.sources.own import source_of
 
 LAYER_SHARE = 0.1
 """The share of a cell's budget that an implementation may spend on each large case."""
@@ -54,6 +57,8 @@ class Block:
     layers: list[LayerVerdict] = field(default_factory=list)
     accusations: list[tuple[str, Violation]] = field(default_factory=list)
     """What calls of other operators did to calls of this one, by implementation."""
+    covered: dict[str, Coverage] = field(default_factory=dict)
+    """What calls have reached of the source of an implementation, by its name."""
     notes: dict[str, str] = field(default_factory=dict)
     """The reason why an implementation was not called any more, by its name."""
     interrupted: bool = False
@@ -114,6 +119,10 @@ class _BlockJudge:
             self.spend(f"judging {implementation.name}")
         tell(1.0, f"layers: {operator} {dims}-D")
         self.judge_large()
+        for subject in self.subjects:
+            if covered := self.block.covered.get(subject.implementation.name):
+                measured = caller_of(subject.implementation).measured()
+                covered.add(measured.seen, partial=measured.partial)
         self.spend("layers")
         positions = range(len(self.prepared))
         outputs = {name: [own.get(i) for i in positions] for name, own in self.outputs.items()}
@@ -144,6 +153,14 @@ class _BlockJudge:
         enumerated = self.enumerated_for(implementation, dtypes)
         every = itertools.chain(self.prepared, *enumerated.values())
         ask_ahead(subject.implementation, [p.case for p in every])
+        read = is_from_plugin(implementation) if plan.source is None else plan.source
+        source = source_of(implementation, self.operator) if read else None
+        covered, from_source = None, None
+        if source is not None:
+            supported = [dtype for dtype in dtypes if dtype in implementation.dtypes]
+            from_source = FromSource(source, self.operator, self.dims, supported)
+            covered = block.covered[name] = Coverage(source, self.operator, self.dims)
+            caller.measure(source.conditions)
         earlier: list[Cause] = []
         with np.errstate(all="ignore"):  # special values are handed over on purpose
             for dtype in dtypes:
@@ -152,8 +169,12 @@ class _BlockJudge:
                     kind: [p for p in found if p.case.dtype == dtype]
                     for kind, found in enumerated.items()
                 }
-                judge = CellJudge(subject, cases, plan, listed, earlier, self.confirmed)
+                judge = CellJudge(
+                    subject, cases, plan, listed, earlier, self.confirmed, from_source
+                )
                 judge.judge()
+                if covered is not None:
+                    covered.add(judge.seen, partial=judge.partial)
                 earlier += judge.causes.found
                 block.cells.append(judge.cell)
                 block.accusations += [(name, one) for one in judge.causes.accusations]

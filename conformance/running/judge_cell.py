@@ -9,21 +9,25 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from types import MappingProxyType
 
-from conformance.calling import HANG, Array
+from conformance.calling import HANG, Array, Measured
+from conformance.calling.measuring import Seen
 from conformance.case import Case
 from conformance.checks import relations
 from conformance.checks.conventions import mismatches, probe
 from conformance.checks.histories import SHORT
 from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
+from conformance.isolation.remote_plugins import ask_ahead
 from conformance.judging import DECLINED, UNSUPPORTED, Prepared, Verdict, judge_each
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.runfile import asked
+from conformance.running import cache
 from conformance.running.budget import Budget
 from conformance.running.causes import Cause, Causes, Confirmed
 from conformance.running.cell import MIN_COMPARED, Cell
+from conformance.running.from_source import FromSource
 from conformance.running.known_in_run import Subject, matching_entry
 from conformance.running.plan import Plan
 from conformance.running.preparing import names_of_cases, plainly
@@ -35,6 +39,8 @@ RELATIONS_SHARE = 0.1
 """The share of a cell's budget that is spent on relations, after the cases (`checks.relations`)."""
 PROBING_SHARE = 0.1
 """The share of a cell's budget that is spent on probing conventions (`checks.conventions`)."""
+SOURCE_SHARE = 0.1
+"""The share of a cell's budget that is spent on what the implementation's source asks for."""
 
 OVERTIME_FACTOR = 3.0
 """A cell may exceed its budget by this factor until `MIN_COMPARED` cases were compared."""
@@ -74,8 +80,10 @@ class CellJudge:
         enumerated: Mapping[str, Sequence[Prepared]] = MappingProxyType({}),
         earlier: Sequence[Cause] = (),
         confirmed: Confirmed | None = None,
+        from_source: FromSource | None = None,
     ) -> None:
         first = cases[0][1].case
+        self.from_source = from_source
         self.subject, self.plan = subject, plan
         self.implementation = subject.careful
         self.fatal = subject.fatal_cases(p.case for _, p in cases)
@@ -103,6 +111,10 @@ class CellJudge:
         self.outputs: dict[int, Array | None] = {}
         """The outputs for ordinary cases, by their position in the block."""
         self.interrupted = False
+        self.seen: list[Seen] = []
+        """What calls have reached of the implementation's source."""
+        self.partial = False
+        """Whether some of it was not measured."""
         self.failures: list[Verdict] = []
         self.answered: dict[Case, bool] = {}
         """Of the calls that were made, whether they were accepted, by case without its data."""
@@ -132,12 +144,14 @@ class CellJudge:
             self.judge_histories()
             self.judge_cases(self.called)
             self.judge_cases_like_declined_ones()
+            self.judge_cases_from_source()
             for kind, found in self.enumerated.items():
                 self.judge_cases([(None, p) for p in found if p.case not in self.fatal], kind)
             self.judge_relations()
             self.probe_conventions()
         except KeyboardInterrupt:
             self.interrupted = True
+        self.measure()
         self.cell.covered.update(self.fatal.values())
         self.cell.reached += len(self.fatal)
         self.causes.shrinking = not self.interrupted
@@ -172,12 +186,24 @@ class CellJudge:
     def judge_cases(
         self, cases: Sequence[tuple[int | None, Prepared]], kind: str | None = None
     ) -> None:
-        """Judge the cases, of the class ``kind``, and explain a failure of a new kind at once.
+        """Judge the cases, of the class ``kind``, as far as the budget of the cell reaches."""
+        budget = _budget(self.implementation, self.plan)
+        waiting = self.judge_within(budget, cases, kind)
+        unreached = (p.case for _, p in waiting)
+        gaps = self.implementation.gap
+        self.cell.leave_out((case for case in unreached if gaps(case) is not None), kind)
+
+    def judge_within(
+        self,
+        budget: Budget,
+        cases: Sequence[tuple[int | None, Prepared]],
+        kind: str | None = None,
+    ) -> deque[tuple[int | None, Prepared]]:
+        """Judge the cases, explain a failure of a new kind at once, and return what is left.
 
         So a call that leaves a process in a bad state is found out before the next cases are
         called, and a cause that ends the process is known before it has done so many times.
         """
-        budget = _budget(self.implementation, self.plan)
         waiting = deque(cases)
         while (
             waiting
@@ -188,9 +214,47 @@ class CellJudge:
             self.explain()
             budget.pause(time.perf_counter() - begun)
         self.cell.stopped |= budget.stopped
-        unreached = (p.case for _, p in waiting)
-        gaps = self.implementation.gap
-        self.cell.leave_out((case for case in unreached if gaps(case) is not None), kind)
+        return waiting
+
+    def judge_cases_from_source(self) -> None:
+        """Judge the cases that the implementation's source asks for, a few at a time.
+
+        After each few it is asked which lines they have reached, which decides on the next.
+        """
+        steering, implementation = self.from_source, self.implementation
+        caller = caller_of(implementation)
+        if steering is None or "result" not in self.plan.checks:
+            return
+        self.measure()
+        budget = _budget(implementation, self.plan, SOURCE_SHARE, warm=True)
+        steering.begin(self.cell.dtype, (p.case for _, p in self.called))
+        while self.hangs < MAX_HANGS and caller.given_up_because is None and not budget.stopped:
+            begun = time.perf_counter()
+            cases = steering.take()
+            ask_ahead(self.subject.implementation, cases)
+            computed = [case for case in cases if implementation.gap(case) is None]
+            if not cases:
+                return
+            name = cache.key(own=[case.id for case in computed])
+            prepared = cache.prepare(lambda: computed, name, cached=self.plan.cache)  # noqa: B023
+            before = self.measure().calls
+            if implementation.place is None:  # the clock of a worker counts its calls alone
+                budget.pause(time.perf_counter() - begun)
+            waiting = self.judge_within(budget, [(None, p) for p in prepared], asked.SOURCE)
+            judged = len(prepared) - len(waiting)
+            self.cell.plan(computed[:judged], asked.SOURCE)
+            steering.saw(self.measure().seen, computed, before)
+            if waiting:
+                return
+
+    def measure(self) -> Measured:
+        """Return what calls have reached of the source, and keep it."""
+        measured = caller_of(self.implementation).measured()
+        self.partial |= measured.partial
+        self.seen += measured.seen
+        if self.from_source is not None:
+            self.from_source.saw(measured.seen)
+        return measured
 
     def explain_endings_of_other_cells(self) -> None:
         """Call the smallest cases first that ended the process in another dtype.
@@ -212,7 +276,8 @@ class CellJudge:
     ) -> bool:
         """Judge the waiting cases until one fails in a new way, or ends the process.
 
-        So many were ``planned``. Return whether further ones are to be judged.
+        So many were ``planned``, of a ``kind`` that is not that of `class_of`. Return whether
+        further ones are to be judged.
         """
         implementation, cell = self.implementation, self.cell
         taken: deque[int | None] = deque()
@@ -241,7 +306,7 @@ class CellJudge:
                 called, done = implementation.gap(p.case) is None, 1 - len(waiting) / planned
                 if kind is None and called and not p.case.invalid:
                     self.answered[bare(p.case)] = verdict.outcome != DECLINED
-                enough = self.overtime(budget)
+                enough = 1.0 if kind == asked.SOURCE else self.overtime(budget)
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
                     return False
                 self.count_streaks(verdict)

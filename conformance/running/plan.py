@@ -52,6 +52,8 @@ class Plan:
     """How many large shapes are generated for each operator and dimension."""
     enumerations: tuple[str, ...]
     """The names of the spaces of which every case is judged (`cases.enumerations`)."""
+    source: bool | None
+    """Whether sources of implementations are read and measured; None: those of plugins."""
     clock: float
     """The seconds by the clock that a cell may take before the clock can end it."""
 
@@ -137,6 +139,7 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         tier=selection.tier,
         spec=spec,
         cache=selection.cache,
+        source=False if only else selection.source,
         known=known,
     )
 

@@ -31,11 +31,12 @@ from conformance.runfile.words import (
     KNOWN_DIFFERENCE,
     STALE,
 )
-from conformance.running import notebook, rows
+from conformance.running import coverage, notebook, rows
 from conformance.running.accusations import Accusation, settle
 from conformance.running.block import Block, run_block
 from conformance.running.causes import Confirmed
 from conformance.running.cell import Cell
+from conformance.running.coverage import Coverage
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.known_in_run import Example, Key, known_rows
 from conformance.running.plan import Plan, fixed, resolve
@@ -176,6 +177,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     examples: dict[Key, Example] = {}
 
     accusations: list[Accusation] = []
+    sources: dict[str, list[Coverage]] = {}
 
     def take(block: Block) -> None:
         """Take a block, and write it with what calls of its functions did to those of others."""
@@ -188,6 +190,8 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         for cell in block.cells:
             for index, count in cell.covered.items():
                 covered[cell.implementation, index] += count
+        for name, part in block.covered.items():
+            sources.setdefault(name, []).append(part)
         for pair in block.pairs:
             key = (pair.first, pair.second, pair.operator)
             pairs[key] = pairs[key].plus(pair) if key in pairs else pair
@@ -199,6 +203,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         file.add(rows.of_implementations(plan.implementations, cells, notes))
         entries = list(known_rows(plan.implementations, plan.known, covered, examples))
         file.add(entries)
+        file.add(row for name, parts in sources.items() for row in coverage.rows(name, parts))
         return entries
 
     try:

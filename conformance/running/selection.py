@@ -82,6 +82,10 @@ class Selection:
     """A spec, or a file that overrides parts of the packaged one."""
     known: str | Path | None = None
     """A TOML file of known differences that implementations do not declare themselves."""
+    source: bool | None = None
+    """Whether the source of an implementation is read, unless it comes with the suite: cases at its
+    numbers are judged besides the shared ones, and it is told which of its lines no call has
+    reached. None means that the sources of plugins are."""
     cache: bool = True
     """Whether prepared cases are kept from run to run."""
     output: str | Path = "convformance-run"
