@@ -14,10 +14,12 @@ from conformance.checks.histories import NAMES
 from conformance.checks.relations import judge_alone, relate
 from conformance.checks.repeat import judge_named_history
 from conformance.judging import judge
+from conformance.judging.attribution import citable
 from conformance.registration.implementation import Implementation
 from conformance.running.causes import shrink_to_violations
 from conformance.running.citing import cited_requirement
-from tests.defects import gradient_kernels, kernels, unregistered
+from tests.defects import by_size, gradient_kernels, kernels, unregistered
+from tests.defects.precision import tf32
 from tests.defects.witness import CORRECT
 
 Array = np.ndarray[Any, Any]
@@ -56,6 +58,36 @@ def cited_as_it_is(one: Implementation, case: str) -> str | None:
     """Return what a violation of ``case`` is cited as if there is no time for shrinking."""
     verdict = judge(one, case)
     return cited_requirement(one, verdict, verdict.case) if verdict.failed else None
+
+
+# --- errors of whole results ----------------------------------------------------------------------
+
+
+def test_what_leans_to_one_side_alone_is_cited_as_that() -> None:
+    def conv(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
+        return kernels.conv(x, w, bias, **call, contract=by_size.adding(by_size.towards(0)))
+
+    case = "conv1d:float32:x=2,96,2:w=96,96,1:normal@3"
+
+    assert "RESULT-7" == cited(of(conv), case)
+    assert judge(of(conv, rounding="toward_zero"), case).status == "conforms"
+
+
+def test_factors_of_less_precision_are_shrunk_to_one_wrong_element() -> None:
+    def conv(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
+        return kernels.conv(tf32(x), tf32(w), bias, **call)
+
+    case = "conv1d:float32:x=1,1200,1:w=64,1200,1:normal@15"
+
+    assert "RESULT-6" == judge(of(conv), case).requirement
+    assert cited(of(conv), case) in ("RESULT-1", "RESULT-2")
+
+
+@pytest.mark.parametrize("requirement", ["RESULT-6", "RESULT-7"])
+def test_a_known_wrong_value_covers_what_it_makes_of_whole_results(requirement: str) -> None:
+    case = Case.parse("conv1d:float32:x=2,96,2:w=96,96,1:normal@3")
+
+    assert {requirement, "RESULT-1", "RESULT-2"} <= citable(requirement, case)
 
 
 # --- plain defects --------------------------------------------------------------------------------

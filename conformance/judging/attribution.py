@@ -7,7 +7,12 @@ from conformance.cases.invalid import MISTAKES
 from conformance.operators import OPERATORS
 
 _MAXIMA = ("MAXPOOL-1", "MAXPOOL-3", "MAXPOOL-4")
-WRONG_RESULT = ("RESULT-1", "RESULT-2", "RESULT-3", *_MAXIMA, "INTEGER-1", "INTEGER-2")
+OF_WHOLE_RESULTS = ("RESULT-6", "RESULT-7")
+"""Requirements on all errors of a result together."""
+WRONG_RESULT = (
+    *("RESULT-1", "RESULT-2", "RESULT-3", *OF_WHOLE_RESULTS),
+    *(*_MAXIMA, "INTEGER-1", "INTEGER-2"),
+)
 """Requirements that say that a result is wrong, whatever makes it so."""
 
 _LAYOUT_REQUIREMENTS = {
@@ -91,6 +96,8 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     cited = {requirement}
     if requirement == "RESULT-1":
         cited.add("RESULT-2")
+    if requirement in OF_WHOLE_RESULTS:  # other data shows the same arithmetic in one element
+        cited |= {"RESULT-1", "RESULT-2"}
     if requirement == "PROCESS-1":
         cited |= {"MEMORY-1", "MEMORY-2", "LAYOUT-2"}  # the page beside an array ended the process
     if requirement == "DECLARE-5":

@@ -24,6 +24,7 @@ class Implementation(Row):
     accumulate: Annotated[str | None, NOT_IN_JSON]
     multiply: Annotated[str | None, NOT_IN_JSON]
     error: Annotated[str, NOT_IN_JSON]
+    rounding: Annotated[str, NOT_IN_JSON] = "nearest"
     settings: Annotated[
         str, "How its engine was told to compute, where its users may have it otherwise."
     ] = ""

@@ -22,6 +22,7 @@ from conformance.dtypes import FLOATS, available
 from conformance.judging import RAISED, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.judging.accepted import result_of_accepted_call
 from conformance.judging.attribution import (
+    OF_WHOLE_RESULTS,
     WRONG_RESULT,
     deciding_parameters,
     layout_requirement,
@@ -63,7 +64,7 @@ def cited_requirement(implementation: Implementation, verdict: Verdict, case: Ca
     floating-point dtype.
     """
     requirement = verdict.requirement or "RESULT-1"
-    if verdict.history or requirement == "DECLARE-5":
+    if verdict.history or requirement in ("DECLARE-5", *OF_WHOLE_RESULTS):
         return requirement
     if case.invalid:
         return _cited_of_invalid(implementation, verdict, case)

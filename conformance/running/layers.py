@@ -74,7 +74,7 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
 
     They are the large cases of its suites, the layers of networks whose names match its patterns,
     and generated cases, which are named by their ids. All are on whole numbers: those of
-    convolutions of networks are long, the others small.
+    convolutions of networks are long, and those of every second one that is generated.
     """
     entries = (entry for suite in plan.suites for entry in plan.spec.suite(suite).cases)
     named = {
@@ -96,6 +96,7 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
         facts = {"operator": operator, "dims": dims, "count": plan.shapes, "seed": plan.seed}
         name = cache.key(large=SHAPES, **facts)
         largest = cache.cached_cases(partial(_generated, **facts), name, cached=plan.cache)
+        largest[1::2] = [_with_data(case, plan.seed, n) for n, case in enumerate(largest[1::2])]
         layers |= {case.id: Layer(case.id, case) for case in largest}
     return sorted(layers.values(), key=lambda layer: work(layer.case))
 
