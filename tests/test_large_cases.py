@@ -292,6 +292,7 @@ def result(tmp_path: Path, cache_folder: Path, empty_registry: None) -> Any:
         suites=["spec"],
         examples=5,
         seconds=60,
+        source=False,  # which tells at what size it is wrong
         output=tmp_path,
     )
 
