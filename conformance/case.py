@@ -39,6 +39,19 @@ MEMORY_LAYOUTS = (
     "readonly",
     "byteswapped",
     "channels_last",
+    "channels_last_cropped",
+    "cropped",
+    "cropped_channels",
+    "cropped_rows",
+    "cropped_columns",
+    "flipped",
+    "flipped_channels",
+    "expanded_batch",
+    "expanded_channels",
+    "exchanged",
+    "spatial_first",
+    "singletons",
+    "shared",
 )
 """How arrays can lie in memory (`conformance.calling.memory`)."""
 

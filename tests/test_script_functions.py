@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conformance.calling import to_layout
-from conformance.calling.memory import place
+from conformance.calling.memory import place_all
 from conformance.case import MEMORY_LAYOUTS, Case
 from conformance.cases.data import memory_ways
 from conformance.isolation.dispatch import close_all
@@ -181,7 +181,7 @@ def test_a_script_hands_over_the_memory_layout_with_numpy_alone(way: str, layout
     prepared = Prepared.of(case)
     made = script(one, prepared)
     arrays = to_layout(prepared.inputs, layout, ("image", "weight", "vector"))
-    placed = [place(a, w)[0] for a, w in zip(arrays, memory_ways(case), strict=True)]
+    placed = [array for array, _ in place_all(arrays, memory_ways(case))]
     done = subprocess.run([sys.executable, "-c", made], capture_output=True, text=True, check=False)
 
     assert "conformance" not in made

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.calling.guards import Guards
-from conformance.calling.memory import place
+from conformance.calling.memory import place_all
 from conformance.errors import Unsupported
 from conformance.signatures import Signature
 
@@ -111,12 +111,7 @@ def observe(
     ways = [memory] * len(inputs) if isinstance(memory, str) else memory
 
     def call(guards: Guards | None) -> Observation:
-        placed = [
-            place(value, way, guards.room(position) if guards else np.empty)
-            if isinstance(value, np.ndarray)
-            else (value, None)
-            for position, (value, way) in enumerate(zip(pristine, ways, strict=True))
-        ]
+        placed = place_all(pristine, ways, *((guards.room,) if guards else ()))
         observation = call_observed(function, placed, parameters, guards)
         if guards:
             guards.release()

@@ -31,8 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.calling.memory import spread
-from conformance.case import Case, Shape
+from conformance.calling.memory import SPREAD, spread
+from conformance.case import SPECIAL_RECIPES, Case, Shape
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, TRAITS, numpy_dtype
 from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
@@ -59,7 +59,7 @@ def make_inputs(case: Case) -> Inputs:
         else make(rng, case, shape, index).astype(dtype)
         for index, (name, shape) in enumerate(shapes.items())
     )
-    return _spread(case, inputs) if case.memory.startswith("broadcast") else inputs
+    return _overlapping(inputs) if _overlaps(case) else _spread(case, inputs)
 
 
 def memory_ways(case: Case) -> tuple[str, ...]:
@@ -70,10 +70,29 @@ def memory_ways(case: Case) -> tuple[str, ...]:
 
 
 def _spread(case: Case, inputs: Inputs) -> Inputs:
-    """Make the arrays that are broadcast along the last axis equal along it."""
+    """Make the arrays that are broadcast along an axis equal along it."""
+    if case.memory.partition("-")[0] not in SPREAD:
+        return inputs
     return tuple(
-        spread(value) if way == "broadcast" and isinstance(value, np.ndarray) else value
+        spread(value, way) if way in SPREAD and isinstance(value, np.ndarray) else value
         for value, way in zip(inputs, memory_ways(case), strict=True)
+    )
+
+
+def _overlaps(case: Case) -> bool:
+    """Whether the arrays of a case are parts of one another; special values stay in one of them."""
+    return case.memory == "shared" and case.data not in SPECIAL_RECIPES
+
+
+def _overlapping(inputs: Inputs) -> Inputs:
+    """Give every array the first elements of the largest one."""
+    arrays = [value for value in inputs if isinstance(value, np.ndarray)]
+    elements = max(arrays, key=np.size).reshape(-1)
+    return tuple(
+        elements[: value.size].reshape(value.shape).copy()
+        if isinstance(value, np.ndarray)
+        else value
+        for value in inputs
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case, Shape
-from conformance.cases import invalid, sizes
+from conformance.case import SPECIAL_RECIPES, Case, Shape
+from conformance.cases import invalid, layouts, sizes
+from conformance.cases.ranges import Ranges
 from conformance.dtypes import INTEGERS
 from conformance.operators import GRADIENTS, OPERATORS
 
@@ -14,25 +15,33 @@ from conformance.operators import GRADIENTS, OPERATORS
 def derived(
     operator: str,
     dims: int,
-    dtypes: Sequence[str],
+    ranges: Ranges,
     claimed: Sequence[str],
     cases: Sequence[Case],
     count: int,
 ) -> list[Case]:
-    """Return the cases of the checks for which ordinary ``cases``, of some ``dtypes``, do not do.
+    """Return the cases of the checks for which ordinary ``cases``, within ``ranges``, do not do.
 
     Ordinary ones are converted to dtypes that some implementations have ``claimed``. There are at
     most twice as many cases of sizes as the ``count`` of generated ones.
     """
     ordinary = [case for case in cases if case.x[0] > 0 and OPERATORS[operator].work(case) < 20_000]
-    return [
-        *_layouts(operator, ordinary),
-        *_specials(operator, dims, dtypes, ordinary),
-        *_small(ordinary),
-        *invalid.cases(operator, dims, tuple(dtypes)),
-        *_few(sizes.cases(operator, dims, dtypes), 2 * count),
-        *(_claimed(operator, claimed, cases) if count >= _CLAIMED_CASES else ()),
-    ]
+    dtypes = ranges.dtypes
+    return interleaved(
+        layouts.cases(operator, ordinary, ranges, claimed, count),
+        _specials(operator, dims, dtypes, ordinary),
+        _small(ordinary),
+        invalid.cases(operator, dims, tuple(dtypes)),
+        _few(sizes.cases(operator, dims, dtypes), 2 * count),
+        _claimed(operator, claimed, cases) if count >= _CLAIMED_CASES else [],
+    )
+
+
+def interleaved(*groups: Sequence[Case]) -> list[Case]:
+    """Mix groups evenly, so that a budget that ends early cuts the same share of each."""
+    pairs = [(i / len(group), case) for group in groups for i, case in enumerate(group)]
+    pairs.sort(key=lambda pair: pair[0])
+    return list(dict.fromkeys(case for _, case in pairs))
 
 
 def _few(cases: list[Case], count: int) -> list[Case]:
@@ -56,23 +65,6 @@ def _claimed(operator: str, claimed: Sequence[str], cases: Sequence[Case]) -> li
     return claimed_cases
 
 
-def _layouts(operator: str, ordinary: Sequence[Case]) -> list[Case]:
-    """Return cases with each memory layout, of all arrays together and of each array alone."""
-    arrays = ("", *(f"-{name}" for name in OPERATORS[operator].arguments if name in _ARRAYS))
-    ways = [layout + which for layout in MEMORY_LAYOUTS[1:] for which in arrays]
-    laid_out = []
-    for dtype in dict.fromkeys(case.dtype for case in ordinary):
-        bases = [case for case in ordinary if case.dtype == dtype]
-        # A layout shows if no axis has size one; other cases are used if there is nothing better.
-        bases.sort(key=lambda case: sum(size == 1 for size in (*case.x, *case.window)))
-        bases = bases[: max(4, len(bases) // 4)]
-        for way, base in zip(ways, itertools.cycle(bases), strict=False):
-            if way.endswith("-bias"):
-                base = base.replace(bias=True)
-            laid_out.append(base.replace(memory=way, data="integers"))
-    return laid_out
-
-
 _SMALL_CASES = 16
 """This many ordinary cases are judged on small numbers as well."""
 
@@ -81,9 +73,6 @@ def _small(ordinary: Sequence[Case]) -> list[Case]:
     """Return some of the cases with data that is small as a whole."""
     step = max(4, len(ordinary) // _SMALL_CASES)
     return [case.replace(data="small") for case in ordinary[::step][:_SMALL_CASES]]
-
-
-_ARRAYS = ("x", "w", "bias", "grad")
 
 
 def _specials(

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from conformance.case import Case
 from conformance.cases.ranges import Ranges
-from conformance.operators import FORWARD, Operator
+from conformance.operators import FORWARD, GRADIENTS, Operator
 from conformance.operators.geometry import conv_size, span, transpose_size
 
 Labels: TypeAlias = tuple[str, ...]
@@ -58,7 +58,12 @@ _ORDERED = {
 
 
 def labels(case: Case, ranges: Ranges) -> Labels:
-    """Return one label of each feature of ``case``, in the order of `FEATURES`."""
+    """Return one label of each feature of ``case``, in the order of `FEATURES`.
+
+    A gradient's case has those of its forward call that its shapes tell.
+    """
+    if case.operator in GRADIENTS:
+        case = case.replace(operator=GRADIENTS[case.operator].forward.name)
     values = {
         "dims": str(case.dims),
         "dtype": case.dtype,
@@ -89,7 +94,9 @@ def labels(case: Case, ranges: Ranges) -> Labels:
     ]
     for feature in axes[0]:
         values[feature] = axes_label(feature, {axis[feature] for axis in axes})
-    return tuple(f"{feature}={values[feature]}" for feature in FEATURES[case.operator])
+    return tuple(
+        f"{feature}={values[feature]}" for feature in FEATURES[case.operator] if feature in values
+    )
 
 
 def batch_label(size: int) -> str:

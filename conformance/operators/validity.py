@@ -45,7 +45,8 @@ def _check_fields(case: Case) -> None:
         raise _error(case, "data", f"one of {', '.join((*RECIPES, *SPECIAL_RECIPES))}")
     layout, _, argument = case.memory.partition("-")
     arrays = ("x", "w", "bias", "grad")
-    if layout not in MEMORY_LAYOUTS or case.memory.endswith("-") or argument not in ("", *arrays):
+    known = layout in MEMORY_LAYOUTS and not (layout == "shared" and argument)
+    if not known or case.memory.endswith("-") or argument not in ("", *arrays):
         hint = "" if layout in MEMORY_LAYOUTS else did_you_mean(layout, MEMORY_LAYOUTS)
         layouts = ", ".join(MEMORY_LAYOUTS)
         raise _error(case, "memory", f"one of {layouts}, or one of an array: reversed-w", hint)

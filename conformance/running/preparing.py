@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from conformance.case import Case
-from conformance.cases.derived import derived
+from conformance.cases.derived import derived, interleaved
 from conformance.cases.enumerations import ENUMERATIONS, Enumeration
 from conformance.dtypes import DTYPES, FLOATS, INTEGERS
 from conformance.judging import Prepared
@@ -35,11 +35,11 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
             from conformance.cases.strategies import generate
 
             cases += generate(operator, ranges, dims=dims, count=count, seed_value=plan.seed)
-        further = derived(operator, dims, floats, claimed, cases, count)
+        further = derived(operator, dims, ranges, claimed, cases, count)
         if plan.only_suites:
             further = []
         checks = {*plan.checks, *(("result",) if _EVERY_CALL & {*plan.checks} else ())}
-        checked = [case for case in _interleaved(cases, further) if case.check in checks]
+        checked = [case for case in interleaved(cases, further) if case.check in checks]
         return [case for case in checked if case.dtype in (*plan.dtypes, *plan.claimed)]
 
     name = cache.key(
@@ -123,10 +123,3 @@ def own_names(plan: Plan) -> dict[str, str]:
 def plainly(case: Case) -> Case:
     """Return the case that has its shapes and parameters, whatever its data, dtype and memory."""
     return case.replace(dtype="float32", data="integers", seed=0, memory="contiguous", invalid="")
-
-
-def _interleaved(cases: Sequence[Case], others: Sequence[Case]) -> list[Case]:
-    """Mix two sequences evenly, so that a budget that ends early cuts the same share of both."""
-    pairs = [(i / len(group), case) for group in (cases, others) for i, case in enumerate(group)]
-    pairs.sort(key=lambda pair: pair[0])
-    return list(dict.fromkeys(case for _, case in pairs))

@@ -6,7 +6,7 @@ The implementation writes the call (`conformance.registration.snippets`), this m
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from conformance.judging import Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration.implementation import Implementation
 from conformance.registration.snippets import SnippetCall
+from conformance.scripts.placing import view_text
 from conformance.scripts.standalone import dtype_text, numbers
 from conformance.signatures import SIGNATURES
 
@@ -32,6 +33,9 @@ that are not zero."""
 _FEW = 6
 _PRINTED = 64
 """The size up to which a result is printed in full. Of a larger one the worst element is."""
+
+_PACKAGED = [name for name, traits in TRAITS.items() if traits.package]
+"""The dtypes that NumPy does not have: an engine makes them of float32."""
 
 _PLACED = {
     "contiguous": "{array}",
@@ -44,10 +48,8 @@ _PLACED = {
     ".reshape({shape})",
     "readonly": "np.broadcast_to({array}, {shape})",
     "byteswapped": "{array}.astype(np.dtype({dtype}).newbyteorder())",
-    "channels_last": "np.moveaxis(np.moveaxis({array}, min(1, {array}.ndim - 1), -1).copy(), -1, "
-    "min(1, {array}.ndim - 1))",
 }
-"""An array as an expression in each memory layout (`conformance.calling.memory`)."""
+"""An array as an expression in the memory layouts that `view_text` does not write."""
 
 
 def engine_script_of(
@@ -94,7 +96,11 @@ def engine_script(
         snippet = implementation.snippet(call)
         if not snippet:
             return ""
-        assignments = [_assignment(name, value, memory[name]) for name, value in arguments.items()]
+        assignments = (
+            _sharing(arguments)
+            if "shared" in memory.values()
+            else [_assignment(name, value, memory[name]) for name, value in arguments.items()]
+        )
         result = _result(implementation, prepared, verdict)
     except ConformanceError:
         raise
@@ -127,7 +133,7 @@ def _assignment(name: str, value: Any, way: str) -> str | None:
     """Return the line that makes one argument. It is empty for a shape, None for a large array."""
     if not isinstance(value, np.ndarray):
         return "" if isinstance(value, tuple) else f"{name} = {value!r}"
-    if value.dtype.name in TRAITS and TRAITS[value.dtype.name].package:
+    if value.dtype.name in _PACKAGED:
         if way != "contiguous":
             return None
         value = value.astype(np.float32)
@@ -137,14 +143,33 @@ def _assignment(name: str, value: Any, way: str) -> str | None:
     array, statements = _expression(name, value)
     if array is None or (statements and way != "contiguous"):
         return None
-    expression = _PLACED[way].format(
-        array=array,
-        shape=shape,
-        dtype=dtype_text(value),
-        twos=(2,) * value.ndim,
-        halves=", ".join(["::2"] * value.ndim),
-    )
+    expression = view_text(array, value, way)
+    if way in _PLACED:
+        expression = _PLACED[way].format(
+            array=array,
+            shape=shape,
+            dtype=dtype_text(value),
+            twos=(2,) * value.ndim,
+            halves=", ".join(["::2"] * value.ndim),
+        )
     return f"{name} = {expression}{statements}"
+
+
+def _sharing(arguments: Mapping[str, Any]) -> list[str | None]:
+    """Return the lines that make the arguments, arrays as parts of the largest one.
+
+    There is None among them where an array is no part of it.
+    """
+    arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
+    whole = max(arrays, key=lambda name: arrays[name].size)
+    first = arrays.pop(whole)
+    lines = [_assignment(whole, first, "contiguous")]
+    lines += [_assignment(n, v, "") for n, v in arguments.items() if not isinstance(v, np.ndarray)]
+    for name, value in arrays.items():
+        part = first.reshape(-1)[: value.size].tobytes() == value.tobytes()
+        text = f"{name} = {whole}.reshape(-1)[:{value.size}].reshape({value.shape})"
+        lines.append(text if part and value.dtype.name not in _PACKAGED else None)
+    return lines
 
 
 def _expression(name: str, value: Array) -> tuple[str | None, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from conformance.calling import Array, Inputs, to_layout
-from conformance.calling.memory import place
+from conformance.calling.memory import place, place_all
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
@@ -26,6 +26,7 @@ from conformance.registration.place import Limits
 from conformance.registration.plugins import NAMED_BY_PATH, folder_of
 from conformance.registration.snippets import plain
 from conformance.scripts.guarding import guarded_call
+from conformance.scripts.placing import view_text
 from conformance.signatures import SIGNATURES
 
 _LITERAL = 2000
@@ -188,12 +189,8 @@ _PLACED: dict[str, tuple[str, ...]] = {
     ),
     "readonly": ("{x}.flags.writeable = False",),
     "byteswapped": ("{x} = {x}.astype({x}.dtype.newbyteorder())",),
-    "channels_last": (
-        "axis = min(1, {x}.ndim - 1)",
-        "{x} = np.moveaxis(np.moveaxis({x}, axis, -1).copy(), -1, axis)",
-    ),
 }
-"""The lines that put an array into each memory layout (`conformance.calling.memory`)."""
+"""The lines that put an array into the memory layouts that `view_text` does not write."""
 
 
 def _placing(implementation: Implementation, case: Case, inputs: Inputs) -> list[str]:
@@ -209,8 +206,33 @@ def _placing(implementation: Implementation, case: Case, inputs: Inputs) -> list
         kept = place(value, way)[1].shape if way == "broadcast" else ()
         whole = zip(kept, value.shape, strict=True) if kept else ()
         equal = ", ".join(":" if size == full else ":1" for size, full in whole)
-        lines += [line.format(x=name, equal=equal) for line in _PLACED[way]]
-    return lines
+        if way in _PLACED:
+            lines += [line.format(x=name, equal=equal) for line in _PLACED[way]]
+        elif (view := view_text(name, value, way, _POISON.format(x=name))) != name:
+            lines.append(f"{name} = {view}")
+    return [*lines, *(_sharing(signature.arguments, arrays) if "shared" in ways else ())]
+
+
+def _sharing(names: Sequence[str], values: Inputs) -> list[str]:
+    """Return the lines that make the arrays views of one buffer."""
+    arrays = {n: v for n, v in zip(names, values, strict=True) if isinstance(v, np.ndarray)}
+    placed = [view for view, _ in place_all([*arrays.values()], ["shared"] * len(arrays))]
+    start = min(view.ctypes.data for view in placed)
+    begins = [(view.ctypes.data - start) // view.itemsize for view in placed]
+    parts, end = [], 0
+    for name, begin in sorted(
+        zip(arrays, begins, strict=True), key=lambda pair: (pair[1], -arrays[pair[0]].size)
+    ):
+        if begin == end:
+            parts.append(f"{name}.ravel()")
+            end += arrays[name].size
+    return [
+        f"buffer = np.concatenate(({', '.join(parts)},))",
+        *(
+            f"{name} = buffer[{begin} : {begin + value.size}].reshape({value.shape})"
+            for (name, value), begin in zip(arrays.items(), begins, strict=True)
+        ),
+    ]
 
 
 def _arrays(implementation: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:

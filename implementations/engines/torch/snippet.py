@@ -15,8 +15,16 @@ from conformance.implementations.engines.snippets import Writers, checked_window
 from conformance.registration.snippets import SnippetCall, plain
 
 _IMPORT = "import torch, torch.nn.functional as F"
-_HANDED_OVER = ("contiguous", "fortran", "strided", "offset")
-"""The memory layouts that PyTorch takes; the adapter copies an array that has another one."""
+_COPIED = (
+    "reversed",
+    "flipped",
+    "flipped_channels",
+    "broadcast",
+    "unaligned",
+    "readonly",
+    "byteswapped",
+)
+"""The memory layouts that PyTorch does not take: the adapter copies such an array."""
 
 
 def snippet(call: SnippetCall) -> list[str] | None:
@@ -167,9 +175,9 @@ def _tensor(call: SnippetCall, name: str) -> str:
     """Return an array of the script as a tensor of the case's dtype."""
     if call.dtype == "bfloat16":
         return f"torch.from_numpy({name}).bfloat16()"
-    if call.memory[name] in _HANDED_OVER:
-        return f"torch.from_numpy({name})"
-    return f"torch.from_numpy(np.array({name}, np.{call.dtype}, order='C'))"
+    if call.memory[name] in _COPIED:
+        return f"torch.from_numpy(np.array({name}, np.{call.dtype}, order='C'))"
+    return f"torch.from_numpy({name})"
 
 
 def _back(call: SnippetCall, tensor: str) -> str:
