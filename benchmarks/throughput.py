@@ -108,7 +108,7 @@ def _property_test(name: str, operator: str, examples: int, number: int) -> int:
 @cache
 def _sizes(operator: str, dims: int, examples: int) -> tuple[Case, ...]:
     """Return the cases that a run judges beside the generated ones: sizes of blocks and indices."""
-    further = derived(operator, dims, DTYPES, (), [], examples)
+    further = derived(operator, dims, Ranges(), (), [], examples)
     return tuple(case for case in further if case.check == "result")
 
 

@@ -35,6 +35,11 @@ class Signature:
         """The role of each argument."""
         return tuple(ROLES[name] for name in self.arguments)
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arguments that are arrays, and no shapes."""
+        return tuple(name for name in self.arguments if not name.endswith("_shape"))
+
     def __str__(self) -> str:
         keywords = ("*", *self.parameters) if self.parameters else ()
         return f"({', '.join((*self.arguments, *keywords))})"

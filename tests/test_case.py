@@ -229,6 +229,7 @@ def test_parameters_are_those_of_the_operator() -> None:
         (CONV.replace(data="random"), "data='random'; allowed: one of integers"),
         (CONV.replace(seed=-1), "seed=-1"),
         (CONV.replace(memory="reversed-y"), "memory='reversed-y'"),
+        (CONV.replace(memory="shared-x"), "memory='shared-x'"),
         (POOL.replace(kernel=None), "kernel=None"),
         (POOL.replace(kernel=(10,)), "kernel=(10,)"),
         (POOL.replace(padding=((2, 0),)), "padding=((2, 0),); allowed: 0 to 1"),

@@ -349,6 +349,52 @@ def test_a_layout_is_cited_where_the_contiguous_call_is_right() -> None:
     assert "LAYOUT-3" == cited(of(conv), case)
 
 
+def test_integers_that_are_wrong_in_one_layout_alone_are_cited_as_that_layout() -> None:
+    def max_pool(x: Array, **call: Any) -> Array:
+        y = kernels.max_pool(x, **call)
+        return y if x.flags.c_contiguous or x.dtype.kind == "f" else np.maximum(y, 0)
+
+    one = of(max_pool, "max_pool", dtypes=("float32", "int32"))
+    case = "max_pool2d:int32:x=1,2,3,3:kernel=1,1:memory={}:integers@1"
+
+    assert "LAYOUT-8" == cited_as_it_is(one, case.format("channels_last"))
+    assert "LAYOUT-8" == cited(one, case.format("channels_last"))
+    assert None is cited(one, case.format("contiguous"))
+
+
+def test_a_plainly_wrong_value_that_a_layout_met_first_is_cited_as_the_parameters() -> None:
+    def undilated(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
+        y = kernels.conv(x, w, bias, **call)
+        return y if call["dilation"] == (1,) else 2 * y
+
+    case = "conv1d:float32:x=2,3,7:w=4,3,3:dilation=2:memory=cropped-x:integers@1"
+
+    assert cited(of(undilated), case) == cited(of(undilated), case.replace(":memory=cropped-x", ""))
+
+
+@pytest.mark.parametrize(
+    ("way", "requirement"),
+    [
+        ("cropped_rows", "LAYOUT-9"),
+        ("channels_last_cropped", "LAYOUT-10"),
+        ("flipped_channels", "LAYOUT-3"),
+        ("expanded_channels", "LAYOUT-11"),
+        ("exchanged", "LAYOUT-12"),
+        ("spatial_first", "LAYOUT-13"),
+    ],
+)
+def test_a_layout_of_the_weight_alone_is_cited_and_named(way: str, requirement: str) -> None:
+    def conv(x: Array, w: Array, bias: Array | None, **call: Any) -> Array:
+        y = kernels.conv(x, w, bias, **call)
+        return y if w.flags.c_contiguous else -y
+
+    case = f"conv2d:float32:x=2,3,4,4:w=3,3,2,2:memory={way}:integers@1"
+    verdict = judge(of(conv), case)
+    found = next(iter(shrink_to_violations(of(conv), [verdict])))
+
+    assert (requirement, f"{way}-w") == (found.requirement, found.case.memory)
+
+
 def padded_with(number: float) -> Function:
     def max_pool(x: Array, *, padding: Any, **call: Any) -> Array:
         widths = ((0, 0), (0, 0), *padding)

@@ -40,11 +40,21 @@ CASES = (
     "conv1d:float32:x=1,33,3:w=1,33,3:zeros@2",
     *(
         f"conv2d:float32:x=2,2,4,3:w=2,2,2,2:bias:memory={memory}:integers@16"
-        for memory in ("fortran", "strided", "reversed", "broadcast-x", "offset")
+        for memory in (
+            *("fortran", "strided", "reversed", "broadcast-x", "offset", "channels_last"),
+            *(
+                "cropped",
+                "cropped_channels",
+                "channels_last_cropped",
+                "flipped",
+                "flipped_channels",
+            ),
+            *("expanded_batch", "expanded_channels-x", "exchanged-w", "spatial_first", "shared"),
+        )
     ),
     *(
         f"avg_pool1d:float64:x=2,2,5:kernel=2:memory={memory}:normal@17"
-        for memory in ("unaligned", "readonly", "byteswapped")
+        for memory in ("unaligned", "readonly", "byteswapped", "cropped_rows", "singletons")
     ),
 )
 

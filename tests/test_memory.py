@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.calling.memory import place, spread
+from conformance.calling.memory import SPREAD, place, place_all, spread
 from conformance.case import MEMORY_LAYOUTS
 
 Array = np.ndarray[Any, Any]
@@ -152,10 +152,95 @@ def test_byteswapped_has_the_other_byte_order(dtype: str) -> None:
     assert not placed.dtype.isnative
 
 
+def strides(layout: str, shape: tuple[int, ...] = (2, 3, 4, 5)) -> tuple[int, ...]:
+    """Return the strides in elements, of an array that is spread where the layout asks for it."""
+    array = numbered(shape)
+    placed, _ = place(spread(array, layout) if layout in SPREAD else array, layout)
+    return tuple(stride // placed.itemsize for stride in placed.strides)
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("channels_last", (60, 1, 15, 3)),
+        ("exchanged", (20, 40, 5, 1)),
+        ("spatial_first", (1, 2, 30, 6)),
+        ("cropped", (5 * 6 * 7, 6 * 7, 7, 1)),
+        ("cropped_channels", (5 * 4 * 5, 4 * 5, 5, 1)),
+        ("cropped_rows", (3 * 6 * 5, 6 * 5, 5, 1)),
+        ("cropped_columns", (3 * 4 * 7, 4 * 7, 7, 1)),
+        ("channels_last_cropped", (6 * 7 * 5, 1, 7 * 5, 5)),
+        ("flipped", (60, 20, 5, -1)),
+        ("flipped_channels", (60, -20, 5, 1)),
+        ("expanded_batch", (0, 20, 5, 1)),
+        ("expanded_channels", (20, 0, 5, 1)),
+    ],
+)
+def test_a_layout_has_its_strides(layout: str, expected: tuple[int, ...]) -> None:
+    assert expected == strides(layout)
+
+
+def test_axes_of_size_one_have_strides_of_no_meaning_and_numpy_calls_that_contiguous() -> None:
+    placed, _ = place(numbered((1, 1, 4, 1)), "singletons")
+
+    assert (4 << 20, 4, 4, 12) == placed.strides
+    assert placed.flags.c_contiguous
+
+
+def test_an_expanded_array_can_be_written_to_and_a_broadcast_one_cannot() -> None:
+    ways = ("expanded_batch", "broadcast")
+
+    assert [True, False] == [place(spread(numbered(), way), way)[0].flags.writeable for way in ways]
+
+
+@pytest.mark.parametrize(
+    "layout", [name for name in MEMORY_LAYOUTS if name.startswith(("expanded", "cropped_", "chan"))]
+)
+def test_a_bias_lies_as_usual_in_a_layout_that_is_about_several_axes(layout: str) -> None:
+    array = numbered((4,))
+    value = spread(array, layout) if layout in SPREAD else array
+    placed, _ = place(value, layout)
+
+    if layout == "cropped_columns":  # the last axis is its only one
+        assert (4,) == placed.strides
+    else:
+        assert (placed.flags.c_contiguous, array.tolist()) == (True, placed.tolist())
+
+
+# --- arrays that share memory ---------------------------------------------------------------------
+
+
+def test_shared_arrays_follow_one_another_in_one_buffer() -> None:
+    x, w = numbered((1, 2, 3)), -numbered((1, 2, 2))
+    (one, buffer), (other, same) = place_all((x, w), ("shared", "shared"))
+
+    assert buffer is same
+    assert (x.tolist(), w.tolist()) == (one.tolist(), other.tolist())
+    assert [*x.ravel(), *w.ravel()] == buffer.tolist()
+
+
+def test_a_shared_array_that_begins_as_the_largest_one_overlaps_with_it() -> None:
+    x, w = numbered((1, 2, 3)), numbered((1, 2, 2))
+    (one, buffer), (none, _), (other, _) = place_all((x, None, w), ("shared",) * 3)
+
+    assert none is None
+    assert (6, one.ctypes.data) == (buffer.size if buffer is not None else 0, other.ctypes.data)
+    assert (x.tolist(), w.tolist()) == (one.tolist(), other.tolist())
+
+
+def test_only_arrays_that_are_shared_are_in_the_common_buffer() -> None:
+    x, w = numbered((1, 2, 3)), numbered((1, 2, 2))
+    (one, _), (other, _) = place_all((x, w), ("shared", "contiguous"))
+
+    assert not np.may_share_memory(one, other)
+
+
 # --- reading past the view ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layout", ["strided", "offset"])
+@pytest.mark.parametrize(
+    "layout", ["strided", "offset", "cropped", "cropped_rows", "channels_last_cropped"]
+)
 def test_every_gap_is_nan(layout: str) -> None:
     placed, buffer = place(numbered(), layout)
     placed[...] = 0

@@ -104,15 +104,15 @@ def takes_effect(layout: str, shape: tuple[int, ...]) -> bool:
         order = [axis for axis in ORDERS[layout](len(shape)) if axis in long]
         return len(shape) > 1 and order != long
     if layout in SPREAD:
-        return shape[SPREAD[layout]] > 1 and (SPREAD[layout] < 0 or len(shape) >= _IMAGE)
+        return (SPREAD[layout] < 0 or len(shape) >= _IMAGE) and shape[SPREAD[layout]] > 1
     if layout in FLIPS:
         return any(axis in long for axis in axes_of(FLIPS[layout], len(shape)))
     if layout in CROPS:  # what is cropped are the strides of the axes before
         cropped = axes_of(CROPS[layout], len(shape))
         return any(axis < max(cropped, default=0) for axis in long)
     if layout == "channels_last_cropped":
-        return bool(long) and len(shape) >= _IMAGE
-    return bool(long) or layout != "strided"
+        return len(shape) >= _IMAGE and any(axis != 1 for axis in long)
+    return bool(long) if layout == "strided" else layout != "contiguous"
 
 
 def axes_of(axes: Axes | None, count: int) -> Axes:

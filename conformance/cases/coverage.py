@@ -56,11 +56,18 @@ def measure_generated(
     ranges: Ranges, *, count: int = 500, seed_value: int = 0, operators: Iterable[str] = FEATURES
 ) -> tuple[Coverage, ...]:
     """Return the coverage of ``count`` generated cases of each operator, in all dimensions."""
-    drawn = {
+    drawn = draw(ranges, count=count, seed_value=seed_value, operators=operators)
+    return tuple(measure(operator, cases, ranges) for operator, cases in drawn.items())
+
+
+def draw(
+    ranges: Ranges, *, count: int, seed_value: int, operators: Iterable[str] = FEATURES
+) -> dict[str, tuple[Case, ...]]:
+    """Return ``count`` generated cases of each operator, in all dimensions."""
+    return {
         operator: generate(operator, ranges, dims=None, count=count, seed_value=seed_value)
         for operator in operators
     }
-    return tuple(measure(operator, cases, ranges) for operator, cases in drawn.items())
 
 
 def measure(

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from conformance.case import Case
 from conformance.cases.ranges import Ranges
-from conformance.operators import FORWARD, GRADIENTS, Operator
+from conformance.operators import FORWARD, GRADIENTS, OPERATORS, Operator
 from conformance.operators.geometry import conv_size, span, transpose_size
 
 Labels: TypeAlias = tuple[str, ...]
@@ -20,8 +20,14 @@ _CONV = (*_COMMON, "bias", "groups", "dilation", "larger_kernel", "empty_window"
 _POOL = (*_COMMON, "remainder", "ceil_mode", "larger_kernel")
 
 
-def _features(operator: Operator) -> Labels:
-    """Return the features of an operator's cases, which follow from its parameters."""
+def features_of(operator: Operator) -> Labels:
+    """Return the features of an operator's cases, which follow from its parameters.
+
+    A gradient has those of its forward operator, if its cases have windows.
+    """
+    gradient = GRADIENTS.get(operator.name)
+    if gradient and operator.has_window:
+        return tuple(name for name in features_of(gradient.forward) if name != "bias")
     own = operator.parameters
     if operator.has_weight:
         return (*_CONV, "output_padding" if operator.is_transposed else "remainder")
@@ -31,7 +37,7 @@ def _features(operator: Operator) -> Labels:
     return (*_POOL, *dilated, *(name for name in ("count_include_pad",) if name in own))
 
 
-FEATURES: dict[str, Labels] = {name: _features(operator) for name, operator in FORWARD.items()}
+FEATURES: dict[str, Labels] = {name: features_of(operator) for name, operator in FORWARD.items()}
 """The features of each operator's cases:
 
 size            boundary: a channel count or a width is among the ranges' boundary sizes
@@ -60,8 +66,9 @@ _ORDERED = {
 def labels(case: Case, ranges: Ranges) -> Labels:
     """Return one label of each feature of ``case``, in the order of `FEATURES`.
 
-    A gradient's case has those of its forward call that its shapes tell.
+    A gradient's case has those of its forward call (`features_of`).
     """
+    features = features_of(OPERATORS[case.operator])
     if case.operator in GRADIENTS:
         case = case.replace(operator=GRADIENTS[case.operator].forward.name)
     values = {
@@ -94,9 +101,7 @@ def labels(case: Case, ranges: Ranges) -> Labels:
     ]
     for feature in axes[0]:
         values[feature] = axes_label(feature, {axis[feature] for axis in axes})
-    return tuple(
-        f"{feature}={values[feature]}" for feature in FEATURES[case.operator] if feature in values
-    )
+    return tuple(f"{feature}={values[feature]}" for feature in features)
 
 
 def batch_label(size: int) -> str:

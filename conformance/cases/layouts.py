@@ -7,7 +7,8 @@ alone, is brought together with every label (`conformance.cases.features`) that 
 has, in as few cases as a greedy choice finds: about as many as the feature with the most labels has
 of them. In a large run each is brought together with every pair of labels.
 
-Data is exact, so that correct results are equal whatever their order of summation.
+Data is exact, so that correct results are equal whatever their order of summation, but in half
+types, whose kernels may sum in the half type for one layout alone.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from conformance.calling import memory
 from conformance.case import MEMORY_LAYOUTS, Case, Shape
 from conformance.cases.features import Labels, labels
 from conformance.cases.ranges import Ranges
-from conformance.dtypes import INTEGERS, TRAITS
+from conformance.dtypes import DEFAULT_ACCUMULATOR, INTEGERS, TRAITS
 from conformance.operators import OPERATORS
+from conformance.signatures import SIGNATURES
 
 Shapes: TypeAlias = dict[str, Shape]
 """The shapes of a case's arrays, by argument; that of a bias is there whether it has one or not."""
@@ -50,7 +52,7 @@ _OF_ONE_AXIS = (
 @cache
 def ways(operator: str) -> tuple[str, ...]:
     """Return the memory layouts that cases have: of all arrays together, then of each one alone."""
-    arrays = _arrays(operator)
+    arrays = SIGNATURES[operator].arrays
     if len(arrays) == 1:
         return tuple(layout for layout in MEMORY_LAYOUTS[1:] if layout != "shared")
     alone = (
@@ -64,7 +66,9 @@ def ways(operator: str) -> tuple[str, ...]:
 def shapes_of(case: Case) -> Shapes:
     """Return the shapes of the arrays of a case, and of the bias that it may have."""
     operator, biased = OPERATORS[case.operator], case.replace(bias=True)
-    shapes = {name: operator.argument_shape(biased, name) for name in _arrays(case.operator)}
+    shapes = {
+        name: operator.argument_shape(biased, name) for name in SIGNATURES[case.operator].arrays
+    }
     return {name: shape for name, shape in shapes.items() if shape}
 
 
@@ -115,6 +119,8 @@ def _laid_out(base: Case, way: str, dtype: str, turn: int) -> Case:
     layout, _, only = way.partition("-")
     whole = dtype in INTEGERS or layout == "shared" or layout in memory.SPREAD
     data = "digits" if turn % 2 and not whole else "integers"
+    if dtype in DEFAULT_ACCUMULATOR:  # a narrow accumulator shows where sums are not exact
+        data = "normal"
     biased = base.bias or only == "bias"
     return base.replace(memory=way, dtype=dtype, data=data, bias=biased)
 
@@ -150,10 +156,6 @@ def _covering_array(
 
 def _chosen_by(case: Case, ranges: Ranges) -> Labels:
     return tuple(one for one in labels(case, ranges) if one.partition("=")[0] not in APART)
-
-
-def _arrays(operator: str) -> list[str]:
-    return [name for name in OPERATORS[operator].arguments if not name.endswith("_shape")]
 
 
 def _has_one_byte_order(dtype: str) -> bool:

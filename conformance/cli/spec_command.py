@@ -14,6 +14,7 @@ from conformance.cli import options
 
 if TYPE_CHECKING:
     from conformance.cases.coverage import Coverage
+    from conformance.cases.layout_coverage import LayoutCoverage
     from conformance.spec import Spec
 
 
@@ -40,6 +41,8 @@ def command(
 ) -> None:
     """Show ranges, tiers and suites; with --coverage, the pairs and triples of classes reached.
 
+    The pairs of a class and a memory layout, of each array, are reported as well.
+
     'convformance spec --toml > my_spec.toml' makes a file to change, which --spec reads. A class is
     what a parameter is like: stride one, the same on every axis, different, and so on. Shares are
     of the combinations that some valid case has.
@@ -53,10 +56,13 @@ def command(
         return
     loaded = load(spec)
     if coverage:
-        from conformance.cases.coverage import measure_generated
+        from conformance.cases.coverage import draw, measure
+        from conformance.cases.layout_coverage import measure_derived_layouts
 
-        measured = measure_generated(loaded.ranges, count=count, seed_value=seed)
-        _print_coverage(measured, count, seed, as_json)
+        drawn = draw(loaded.ranges, count=count, seed_value=seed)
+        measured = tuple(measure(name, cases, loaded.ranges) for name, cases in drawn.items())
+        laid_out = measure_derived_layouts(drawn, loaded.ranges)
+        _print_coverage(measured, laid_out, count, seed, as_json)
     else:
         _print_spec(loaded, as_json)
 
@@ -86,10 +92,18 @@ def _print_spec(spec: Spec, as_json: bool) -> None:
         click.echo(f"  {name:18} {cases} cases")
 
 
-def _print_coverage(measured: tuple[Coverage, ...], count: int, seed: int, as_json: bool) -> None:
+def _print_coverage(
+    measured: tuple[Coverage, ...],
+    laid_out: tuple[LayoutCoverage, ...],
+    count: int,
+    seed: int,
+    as_json: bool,
+) -> None:
     if as_json:
         rows: list[dict[str, Any]] = [asdict(row) for row in measured]
-        click.echo(json.dumps({"count": count, "seed": seed, "operators": rows}, indent=2))
+        layouts = [asdict(row) for row in laid_out]
+        value = {"count": count, "seed": seed, "operators": rows, "layouts": layouts}
+        click.echo(json.dumps(value, indent=2))
         return
     click.echo(f"combinations of classes that {count} cases an operator reach, seed {seed}")
     click.echo(f"{'operator':16} {'pairs':>18} {'triples':>22}")
@@ -99,4 +113,11 @@ def _print_coverage(measured: tuple[Coverage, ...], count: int, seed: int, as_js
         share = f"{100 * coverage.triples_reached / max(1, coverage.triples_valid):.1f} %"
         click.echo(f"{coverage.operator:16} {pairs:>18} {triples:>15} {share}")
         for missing in (*coverage.missing_pairs, *coverage.missing_triples[:5]):
+            click.echo(f"  not reached: {missing}")
+    click.echo("\nmemory layouts, each of each array, with classes: in cases derived from those")
+    click.echo(f"{'operator':16} {'cases':>6} {'pairs':>14}")
+    for layouts_met in laid_out:
+        pairs = f"{layouts_met.reached} of {layouts_met.valid}"
+        click.echo(f"{layouts_met.operator:16} {layouts_met.cases:>6} {pairs:>14}")
+        for missing in layouts_met.missing[:5]:
             click.echo(f"  not reached: {missing}")

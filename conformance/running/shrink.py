@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from conformance.case import RECIPES, Case, Shape
 from conformance.cases.validity import is_valid
+from conformance.signatures import SIGNATURES
 
 Sizes: TypeAlias = Callable[[int, int], Iterator[int]]
 """Takes a value and the least that it can be; yields the smaller values that are tried."""
@@ -69,6 +70,9 @@ def _steps(case: Case, sizes: Sizes) -> Iterator[Case]:
         value = getattr(plain, name)
         if getattr(case, name) != value:
             yield case.replace(**{name: value})
+    arrays = SIGNATURES[case.operator].arrays
+    if case.memory not in ("contiguous", "shared") and "-" not in case.memory and arrays[1:]:
+        yield from (case.replace(memory=f"{case.memory}-{name}") for name in arrays)
     if any(map(any, case.padding)):  # a window may need the space that padding gives
         grown = (size + sum(pair) for size, pair in zip(case.x[2:], case.padding, strict=True))
         yield case.replace(padding=plain.padding, x=(*case.x[:2], *grown))

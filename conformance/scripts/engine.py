@@ -22,7 +22,7 @@ from conformance.judging import Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration.implementation import Implementation
 from conformance.registration.snippets import SnippetCall
-from conformance.scripts.placing import view_text
+from conformance.scripts.placing import shared, view_text
 from conformance.scripts.standalone import dtype_text, numbers
 from conformance.signatures import SIGNATURES
 
@@ -156,19 +156,16 @@ def _assignment(name: str, value: Any, way: str) -> str | None:
 
 
 def _sharing(arguments: Mapping[str, Any]) -> list[str | None]:
-    """Return the lines that make the arguments, arrays as parts of the largest one.
-
-    There is None among them where an array is no part of it.
-    """
+    """Return the lines that make the arguments, arrays as parts of one buffer."""
     arrays = {name: value for name, value in arguments.items() if isinstance(value, np.ndarray)}
-    whole = max(arrays, key=lambda name: arrays[name].size)
-    first = arrays.pop(whole)
-    lines = [_assignment(whole, first, "contiguous")]
-    lines += [_assignment(n, v, "") for n, v in arguments.items() if not isinstance(v, np.ndarray)]
-    for name, value in arrays.items():
-        part = first.reshape(-1)[: value.size].tobytes() == value.tobytes()
-        text = f"{name} = {whole}.reshape(-1)[:{value.size}].reshape({value.shape})"
-        lines.append(text if part and value.dtype.name not in _PACKAGED else None)
+    buffer, begins = shared(arrays)
+    lines = [_assignment("buffer", buffer, "shared")]  # none of a dtype that NumPy does not have
+    for name, value in arguments.items():
+        if name in arrays:
+            part = f"buffer[{begins[name]}:{begins[name] + value.size}]"
+            lines.append(f"{name} = {part}.reshape({value.shape})")
+        else:
+            lines.append(_assignment(name, value, "contiguous"))
     return lines
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from conformance.calling import Array
-from conformance.calling.memory import CROPS, FLIPS, ORDERS, SPREAD, axes_of, place
+from conformance.calling.memory import CROPS, FLIPS, ORDERS, SPREAD, axes_of, place, place_all
 
 _AS_STRIDED = "np.lib.stride_tricks.as_strided"
 
@@ -41,6 +43,14 @@ def view_text(text: str, array: Array, layout: str, fill: str = "0") -> str:
             return text
         return f"{_AS_STRIDED}({kept}, {view.shape}, {view.strides})"
     return text
+
+
+def shared(arrays: Mapping[str, Array]) -> tuple[Array, dict[str, int]]:
+    """Return the buffer that arrays share, and at which of its elements each of them begins."""
+    placed = place_all([*arrays.values()], ["shared"] * len(arrays))
+    buffer: Array = placed[0][1] if placed[0][1] is not None else np.empty(0)
+    begins = [(view.ctypes.data - buffer.ctypes.data) // buffer.itemsize for view, _ in placed]
+    return buffer, dict(zip(arrays, begins, strict=True))
 
 
 def _cropped(text: str, axes: tuple[int, ...], count: int, fill: str) -> str:

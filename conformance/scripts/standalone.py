@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from conformance.calling import Array, Inputs, to_layout
-from conformance.calling.memory import place, place_all
+from conformance.calling.memory import place
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
@@ -26,7 +26,7 @@ from conformance.registration.place import Limits
 from conformance.registration.plugins import NAMED_BY_PATH, folder_of
 from conformance.registration.snippets import plain
 from conformance.scripts.guarding import guarded_call
-from conformance.scripts.placing import view_text
+from conformance.scripts.placing import shared, view_text
 from conformance.signatures import SIGNATURES
 
 _LITERAL = 2000
@@ -216,21 +216,17 @@ def _placing(implementation: Implementation, case: Case, inputs: Inputs) -> list
 def _sharing(names: Sequence[str], values: Inputs) -> list[str]:
     """Return the lines that make the arrays views of one buffer."""
     arrays = {n: v for n, v in zip(names, values, strict=True) if isinstance(v, np.ndarray)}
-    placed = [view for view, _ in place_all([*arrays.values()], ["shared"] * len(arrays))]
-    start = min(view.ctypes.data for view in placed)
-    begins = [(view.ctypes.data - start) // view.itemsize for view in placed]
+    _, begins = shared(arrays)
     parts, end = [], 0
-    for name, begin in sorted(
-        zip(arrays, begins, strict=True), key=lambda pair: (pair[1], -arrays[pair[0]].size)
-    ):
+    for name, begin in sorted(begins.items(), key=lambda pair: (pair[1], -arrays[pair[0]].size)):
         if begin == end:
             parts.append(f"{name}.ravel()")
             end += arrays[name].size
     return [
         f"buffer = np.concatenate(({', '.join(parts)},))",
         *(
-            f"{name} = buffer[{begin} : {begin + value.size}].reshape({value.shape})"
-            for (name, value), begin in zip(arrays.items(), begins, strict=True)
+            f"{name} = buffer[{begins[name]} : {begins[name] + value.size}].reshape({value.shape})"
+            for name, value in arrays.items()
         ),
     ]
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from conformance.calling.memory import place, spread
+from conformance.calling.memory import place_all
 from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case
 from conformance.cases import invalid
-from conformance.cases.data import make_inputs
+from conformance.cases.data import make_inputs, memory_ways
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
 from conformance.cases.validity import is_valid
@@ -135,16 +135,12 @@ def _call(case: Case) -> Call:
         arrays = make_inputs(case)
         if case.invalid:
             arrays = invalid.apply(case, arrays, case.parameters)[0]
-        return [_placed(a, case.memory) if isinstance(a, np.ndarray) else a for a in arrays]
+        return [array for array, _ in place_all(arrays, memory_ways(case))]
 
     parameters = case.parameters
     if case.invalid:
         parameters = invalid.apply(case, make_inputs(case), case.parameters)[1]
     return Call(case.operator, inputs, parameters)
-
-
-def _placed(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
-    return place(spread(array) if layout == "broadcast" else array, layout)[0]
 
 
 def _scripts(defect: Defect) -> Iterator[list[Call]]:
@@ -153,7 +149,9 @@ def _scripts(defect: Defect) -> Iterator[list[Call]]:
     if defect.check == "layout":
         for case in cases[:24]:
             if case.x[0]:
-                yield from ([_call(case.replace(memory=way))] for way in MEMORY_LAYOUTS)
+                yield from (
+                    [_call(case.replace(memory=way))] for way in (case.memory, *MEMORY_LAYOUTS)
+                )
         return
     if defect.check == "special":
         for case in cases:
