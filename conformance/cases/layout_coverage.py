@@ -103,12 +103,13 @@ def _shapes(operator: str, label: str) -> Iterator[layouts.Shapes]:
     axes = int(label.removeprefix("dims=")) if label.startswith("dims=") else 2
     few, ones = (1, 2), (1,) * axes
     batches = {"batch=1": (1,), "batch=many": (2,)}.get(label, few)
-    windows: list[Shape] = {
+    windows: dict[str, list[Shape]] = {
         "kernel=one": [ones],
         "kernel=mixed": [(1, 2), (2, 1)],
         "kernel=odd": [(1, 3), (3, 1), (3, 3)],
         "kernel=even": [(2, 2)],
-    }.get(label, list(itertools.product(few, repeat=axes)))
+    }
+    every: list[Shape] = list(itertools.product(few, repeat=axes))
     channels: dict[str, list[tuple[int, int, int]]] = {
         "groups=one": [(1, 1, 1), (1, 1, 2), (1, 2, 1), (1, 2, 2)],
         "groups=depthwise": [(2, 1, 1)],
@@ -117,9 +118,9 @@ def _shapes(operator: str, label: str) -> Iterator[layouts.Shapes]:
     }
     for (groups, inner, outer), window, n, size in itertools.product(
         channels.get(label, [*itertools.chain(*channels.values())]),
-        windows,
+        windows.get(label, every),
         batches,
-        itertools.product(few, repeat=axes),
+        every,
     ):
         weight = (groups * inner, outer) if transposed else (groups * outer, inner)
         outputs = groups * outer if OPERATORS[operator].has_weight else groups * inner
