@@ -32,45 +32,44 @@ _CAPABILITIES = 0x20080522
 
 
 def hide(folder: str) -> bool:
-    """Hide a folder from this process and its children; return whether that was possible.
-
-    A child tries first: what fails halfway would leave a process that is neither.
-    """
+    """Hide a folder from this process and its children; return whether that was possible."""
     if sys.platform != "linux" or not os.path.isdir(folder):
         return False
-    child = os.fork()
-    if not child:
-        with contextlib.suppress(BaseException):
-            os._exit(0 if _hide(folder) and not os.listdir(folder) else 1)
-        os._exit(1)
-    _, status = os.waitpid(child, 0)
-    return status == 0 and _hide(folder)
-
-
-def _hide(folder: str) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     if libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1) < _OLDEST:
         return False
+    if libc.unshare(_NEWNS) == 0:  # it is root, or as good as that
+        return _cover(libc, folder) and _enter_domain(libc)
+    # A child tries first: what fails halfway would leave a process whose user nobody knows.
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            os._exit(0 if _hide_as_user(libc, folder) else 1)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    return status == 0 and _hide_as_user(libc, folder)
+
+
+def _hide_as_user(libc: Any, folder: str) -> bool:
     user, group = os.getuid(), os.getgid()
-    own = False
-    if libc.unshare(_NEWNS):
-        own = libc.unshare(_NEWNS | _NEWUSER) == 0
-        if not own:
-            return False
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{user} {user} 1"),
-            ("gid_map", f"{group} {group} 1"),
-        ):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(text)
-    if libc.mount(None, b"/", None, ctypes.c_ulong(_REC | _SLAVE), None):  # nobody else sees it
+    if libc.unshare(_NEWNS | _NEWUSER):
         return False
+    maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+    for name, text in maps.items():
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    return _cover(libc, folder) and _drop_capabilities(libc) and _enter_domain(libc)
+
+
+def _cover(libc: Any, folder: str) -> bool:
+    """Mount an empty file system over the folder, where nobody else sees it."""
     flags = ctypes.c_ulong(_RDONLY | _NOSUID | _NODEV | _NOEXEC)
-    if libc.mount(b"convformance", os.fsencode(folder), b"tmpfs", flags, b"size=4k,mode=0555"):
-        return False
-    return (not own or _drop_capabilities(libc)) and _enter_domain(libc)
+    slave = ctypes.c_ulong(_REC | _SLAVE)
+    return not (
+        libc.mount(None, b"/", None, slave, None)
+        or libc.mount(b"none", os.fsencode(folder), b"tmpfs", flags, b"size=4k,mode=0555")
+    )
 
 
 def _drop_capabilities(libc: Any) -> bool:

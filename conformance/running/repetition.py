@@ -187,7 +187,8 @@ class _Search:
             if not self._goes_on():
                 break
             needed, rest = (*needed, *rest[-1:]), rest[:-1]
-        return Repetition(0, 0, found, after=(*needed, *rest))
+        after = (*needed, *rest)  # what was found may have come of a call that is left out
+        return Repetition(0, 0, self._failure_at_last(after) or found, after=after)
 
     def _last_true(self, size: int, calls: Callable[[int], tuple[MadeCall, ...]]) -> int:
         """Return the largest number for which the calls are enough; for 0 they are."""
@@ -204,8 +205,10 @@ class _Search:
         return self.workers > 0 and time.monotonic() < self.deadline
 
     def _failure_after(self, calls: tuple[MadeCall, ...]) -> Verdict | None:
-        if not calls or not self._goes_on():
-            return None
+        return self._failure_at_last(calls) if calls and self._goes_on() else None
+
+    def _failure_at_last(self, calls: tuple[MadeCall, ...]) -> Verdict | None:
+        """Do the same, however many workers that was."""
         self.workers -= 1
         with fresh_worker(self.implementation) as fresh:
             assert fresh is not None
