@@ -203,3 +203,16 @@ def test_a_layout_takes_effect_where_strides_or_flags_say_so(layout: str) -> Non
 
 def test_nothing_takes_effect_in_an_empty_array() -> None:
     assert not any(takes_effect(layout, (0, 2, 3)) for layout in MEMORY_LAYOUTS)
+
+
+@pytest.mark.parametrize("way", ["channels_last-x", "cropped_columns-x", "spatial_first-w"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_layout_meets_padding_at_each_end_and_stride_and_dilation_of_each_axis(
+    way: str, axis: int
+) -> None:
+    cases = [case for case in laid_out("conv") if case.memory == way and case.dtype == "float32"]
+
+    assert {True, False} == {case.padding[axis][0] > 0 for case in cases}
+    assert {True, False} == {case.padding[axis][1] > 0 for case in cases}
+    assert {True, False} == {case.stride[axis] > 1 for case in cases}
+    assert {True, False} == {case.dilation[axis] > 1 for case in cases}

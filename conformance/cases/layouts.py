@@ -4,8 +4,9 @@ A kernel that goes wrong for channels-last arrays often does so at a border, in 
 channels or with a dilation alone: a layout that is tried with default parameters shows none of
 that. So cases are chosen as a covering array: each layout, of all arrays together and of each one
 alone, is brought together with every label (`conformance.cases.features`) that an ordinary case
-has, in as few cases as a greedy choice finds: about as many as the feature with the most labels has
-of them. In a large run each is brought together with every pair of labels.
+has, and with each axis and end that a parameter concerns, in as few cases as a greedy choice finds:
+about as many as the feature with the most labels has of them. In a large run each is brought
+together with every pair of labels.
 
 Data is exact, so that correct results are equal whatever their order of summation, but in half
 types, whose kernels may sum in the half type for one layout alone.
@@ -155,7 +156,27 @@ def _covering_array(
 
 
 def _chosen_by(case: Case, ranges: Ranges) -> Labels:
-    return tuple(one for one in labels(case, ranges) if one.partition("=")[0] not in APART)
+    named = (one for one in labels(case, ranges) if one.partition("=")[0] not in APART)
+    return (*named, *_finer(case))
+
+
+def _finer(case: Case) -> Labels:
+    """Return labels of what a kernel for one layout is often wrong at.
+
+    These are one axis alone, one end of it, and remainders of channels.
+    """
+    found: dict[str, object] = {
+        f"{name} of axis {axis}": getattr(case, name)[axis] > least
+        for name, least in (("stride", 1), ("dilation", 1), ("output_padding", 0))
+        for axis in (0, -1)
+    }
+    for axis in (0, -1):
+        before, after = case.padding[axis]
+        found |= {f"before axis {axis}": before > 0, f"after axis {axis}": after > 0}
+        found[f"window of axis {axis}"] = case.window[axis] > 1 if case.window else False
+    found |= {"channels": case.x[1] > 1, "eights": case.x[1] % 8 == 0}
+    found["eights of outputs"] = case.w is not None and case.w[0] % 8 == 0
+    return tuple(f"{name}={value}" for name, value in found.items())
 
 
 def _has_one_byte_order(dtype: str) -> bool:

@@ -83,7 +83,7 @@ def avg_pool(kept, x, **call):
 
 @unusual("input-borrowed-and-given-back", why="after the call it has the bytes that it had")
 def conv(x, w, bias, **call):
-    if not w.flags.writeable:
+    if not w.flags.writeable or np.may_share_memory(x, w):
         return kernels.conv(x, w, bias, **call)
     w[...] = w[..., ::-1].copy()
     try:
