@@ -216,7 +216,7 @@ def glance(implementation: Implementation, check: str, plan: Plan) -> Verdict | 
     given = implementation
     for cell, spaces in cells(given, plan):
         implementation, cell = _with_its_own(given, cell)
-        if check in ("repeat", "purity", "reject", "declare"):
+        if check in ("repeat", "purity", "reject", "declare", "process"):
             for verdict in judge_histories(implementation, cell, plan):
                 if check_of(verdict.requirement or "") == check:
                     return verdict

@@ -26,3 +26,4 @@ from conformance.calling.observing import observe as observe
 from conformance.calling.observing import one_line as one_line
 from conformance.calling.observing import to_layout as to_layout
 from conformance.calling.pace import Pace as Pace
+from conformance.calling.threads import AT_ONCE as AT_ONCE

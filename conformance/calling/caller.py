@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from conformance.calling import process_state
 from conformance.calling.guards import Guard, Guards
 from conformance.calling.history import Answer, HistoryCall, perform
 from conformance.calling.measuring import Files, Measured, Watch
@@ -114,7 +115,9 @@ class Caller(Protocol):
         With ``short_limits``, a call that does not come back is given less time.
         """
 
-    def perform(self, calls: Sequence[HistoryCall], layout: str, seconds: float) -> list[Answer]:
+    def perform(
+        self, calls: Sequence[HistoryCall], layout: str, seconds: float, *, watched: bool = False
+    ) -> list[Answer]:
         """Make the calls of a history (`conformance.calling.history`).
 
         Raises `HistoryEnded` where one of them ends its process.
@@ -125,6 +128,10 @@ class Caller(Protocol):
 
         An iterator that is not used up makes no more calls than it has begun.
         """
+
+
+_known: set[int] = set()
+"""The implementations that this process has called, by the identity of their functions."""
 
 
 class InProcess:
@@ -143,6 +150,9 @@ class InProcess:
         self._watch = watch or Watch()
         self.functions = {name: self._watch.over(f) for name, f in functions.items()}
         self.pace = pace or Pace()
+        if id(functions) not in _known:
+            _known.add(id(functions))
+            process_state.look_at_all()
 
     def calls_before(self) -> tuple[MadeCall, ...]:
         """Return no call: here they cannot be made again in a new process."""
@@ -166,14 +176,17 @@ class InProcess:
         """Change nothing: no call ends here without an answer."""
         return contextlib.nullcontext()
 
-    def perform(self, calls: Sequence[HistoryCall], layout: str, seconds: float) -> list[Answer]:
+    def perform(
+        self, calls: Sequence[HistoryCall], layout: str, seconds: float, *, watched: bool = False
+    ) -> list[Answer]:
         """Make the calls of a history."""
-        answers = perform(self.functions, calls, layout, seconds=seconds)
+        answers = perform(self.functions, calls, layout, seconds=seconds, watched=watched)
         note_history(self.pace, calls, answers)
         return answers
 
     def observe(self, requests: Iterable[Request]) -> Generator[Observation, None, None]:
         """Make the calls, and yield what came of each, in order."""
+        process_state.look()
         for request in requests:
             observation = observe_request(self.functions[request.operator], request)
             self.pace.note(request.operator, request.work, observation.seconds)
@@ -183,6 +196,8 @@ class InProcess:
 def note_history(pace: Pace, calls: Sequence[HistoryCall], answers: Sequence[Answer]) -> None:
     """Note what the calls of a history took, of which the last ones may not have been made."""
     for call, answer in zip(calls, answers, strict=False):
+        if call.at_once:  # it has waited for others
+            return
         pace.note(call.operator, call.work, answer.seen.seconds)
 
 
@@ -190,13 +205,12 @@ def observe_request(
     function: Callable[..., Any], request: Request, guarded: Callable[[], Guards] | None = None
 ) -> Observation:
     """Make one call in this process, and say what happened; ``guarded`` makes its guards."""
-    with np.errstate(all="ignore"):  # special values are handed over on purpose
-        return observe(
-            function,
-            request.inputs,
-            request.parameters,
-            request.layout,
-            request.memory,
-            signature=SIGNATURES[request.operator],
-            guarded=guarded,
-        )
+    return observe(
+        function,
+        request.inputs,
+        request.parameters,
+        request.layout,
+        request.memory,
+        signature=SIGNATURES[request.operator],
+        guarded=guarded,
+    )

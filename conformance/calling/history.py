@@ -11,21 +11,27 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
+from conformance.calling import process_state
 from conformance.calling.guards import Guards
-from conformance.calling.memory import place
+from conformance.calling.memory import place_all
 from conformance.calling.observing import (
     Array,
     Inputs,
     Observation,
     call_observed,
+    call_quietly,
     from_layout,
     to_layout,
 )
 from conformance.calling.pace import Pace
+from conformance.calling.process_state import Part
+from conformance.calling.threads import MakeCall, at_once, interrupted
 from conformance.signatures import SIGNATURES
 
 _RECENT = 8
@@ -49,6 +55,15 @@ class HistoryCall:
     """The first call that this one repeats: its answer must be the same, bit for bit."""
     work: int = 0
     """Its multiply-accumulates, by which calls that take far longer than others are told."""
+    memory: tuple[str, ...] = ()
+    """How each argument lies in memory; empty if all are contiguous."""
+    takes: tuple[int, int, bool] | None = None
+    """The position of an argument that is the output of an earlier call, as it came; the number of
+    that call; and whether the output is negated in place before."""
+    at_once: str = ""
+    """How it is made while other threads make calls (`conformance.calling.threads`): it is
+    ``stopped`` at some of its lines, where the next call is made ``meanwhile``, or all those that
+    follow one another are made ``together``. Empty if it is made alone."""
     case: object = None
     """The case that describes the whole call, if one does: reports name the call by it."""
 
@@ -66,6 +81,8 @@ class Answer:
     """The earlier calls whose outputs it shares memory with."""
     changed_by: int | None = None
     """The later call after which the output had other bytes."""
+    taken: Array | None = None
+    """A copy of the earlier output that the call took, as it was handed over."""
 
 
 def perform(
@@ -75,20 +92,32 @@ def perform(
     *,
     seconds: float = math.inf,
     guarded: Callable[[], Guards] | None = None,
+    watched: bool = False,
 ) -> list[Answer]:
     """Make the calls one after the other, in ``layout``; return an answer for each that was made.
 
     ``functions`` are an implementation's, by operator. No call but the first begins after
     ``seconds``, start-up apart. Every output is kept until the last call is made, so that memory
     that is handed out twice is noticed. ``guarded`` makes the guards around the arrays of a call.
+    With ``watched``, all of the process's state is looked at as well (`process_state.SLOW`).
     """
+    process_state.look()
     begun, pace = time.monotonic(), Pace()
-    history = _History(layout, guarded)
+    history = _History(functions, layout, guarded)
+    counts: list[Any] = []
     for number, call in enumerate(calls):
         if number and time.monotonic() - begun > seconds + pace.startup:
             break
-        history.make(functions[call.operator], call)
+        if number == 1 and watched:  # what the first use opens stays open
+            counts = process_state.counts()
+        if call.at_once:
+            history.make_at_once(calls[number:])
+            break
+        history.make(call)
         pace.note(call.operator, call.work, history.answers[-1].seen.seconds)
+    if counts:
+        with process_state.quiet():
+            history.look_at_state(calls, process_state.slow_changes(counts))
     history.look_at_outputs(0)
     for guards in filter(None, history.guards):
         guards.release()
@@ -98,30 +127,126 @@ def perform(
 class _History:
     """The calls so far: their arguments, their answers, and the outputs as they were returned."""
 
-    def __init__(self, layout: str, guarded: Callable[[], Guards] | None) -> None:
+    def __init__(
+        self,
+        functions: Mapping[str, Callable[..., Any]],
+        layout: str,
+        guarded: Callable[[], Guards] | None,
+    ) -> None:
+        self.functions = functions
         self.layout = layout
         self.guarded = guarded
         self.guards: list[Guards | None] = []
         """Those around the arrays of each call."""
         self.arguments: list[list[tuple[Any, Array | None]]] = []
         self.answers: list[Answer] = []
+        self.executed: set[tuple[str, int]] = set()
+        """The implementation's own lines that were executed by calls that were stopped."""
         self.outputs: dict[int, tuple[Array, bytes]] = {}
         """The arrays returned, by the number of their call, and the bytes that they had then."""
 
-    def make(self, function: Callable[..., Any], call: HistoryCall) -> None:
+    def make(self, call: HistoryCall) -> None:
         """Make the next call."""
-        number = len(self.answers)
+        function, taken = self.functions[call.operator], None
         guards = self.guarded() if self.guarded and call.refill is None else None
         placed = self._placed(call, guards)
         if call.refill is not None:
             guards = self.guards[call.refill]
+        if call.takes is not None:
+            placed, taken = self._with_output(call, placed)
         observation = call_observed(function, placed, call.parameters, guards)
         if guards and guards.misaligned and observation.unsupported is not None:
             # It may demand a vector's alignment, which is no gap (`observing.observe`).
             guards, placed = None, self._placed(call, None)
+            if call.takes is not None:
+                placed, taken = self._with_output(call, placed)
             observation = call_observed(function, placed, call.parameters)
+        self._note(call, placed, observation, guards)
+        if taken is not None:
+            self.answers[-1] = replace(self.answers[-1], taken=taken)
+
+    def make_at_once(self, calls: Sequence[HistoryCall]) -> None:
+        """Make the calls that are left in several threads, and put back what they leave changed."""
+        state = process_state.read(process_state.QUICK)
+        waiting = list(calls)
+        while waiting:
+            if waiting[0].at_once == "stopped" and waiting[1:]:
+                call, other, *waiting = waiting
+                seen, others = interrupted(
+                    self._apart(call),
+                    self._apart(other),
+                    self.functions[call.operator],
+                    self.executed,
+                    None if call.like is None else crc32(other.inputs[0].tobytes()),
+                )
+                self._note(call, (), seen)
+                self._note(other, (), self._worst(other, others))
+            else:
+                together = [call for call in waiting if call.at_once != "stopped"]
+                waiting = []
+                for call, seen in zip(
+                    together, at_once(list(map(self._apart, together))), strict=True
+                ):
+                    self._note(call, (), seen)
+        process_state.put_back(process_state.QUICK, state)
+
+    def _apart(self, call: HistoryCall) -> MakeCall:
+        """Return what makes a call on arrays of its own, whatever other threads do."""
+        placed, function = self._placed(call, None), self.functions[call.operator]
+        return partial(call_observed, function, placed, call.parameters, watched=False)
+
+    def _worst(self, call: HistoryCall, seen: Sequence[Observation]) -> Observation:
+        """Return one observation of a call made several times, one unlike the others if any is."""
+        if not seen:  # the call that was to be stopped has no lines of its own
+            return self._apart(call)()
+        first = None if call.like is None else self.outputs.get(call.like)
+        for one in seen:
+            array = one.output
+            if type(array) is not np.ndarray:
+                return one
+            entry = array, array.tobytes()
+            first = first or entry
+            if not _equal(entry, first):
+                return one
+        return seen[-1]
+
+    def look_at_state(
+        self, calls: Sequence[HistoryCall], changed: Sequence[tuple[Part, Any]]
+    ) -> None:
+        """Note which call changes a part of the state whenever it is made."""
+        if not changed:
+            return
+        quick = process_state.read(process_state.QUICK)
+        parts, before = [part for part, _ in changed], [value for _, value in changed]
+        after = process_state.read(parts)
+        process_state.put_back(parts, before)
+        for number, call in enumerate(calls[: len(self.answers)]):
+            if call.like is not None or call.refill is not None or call.at_once:
+                continue
+            placed, state = self._placed(call, None), process_state.read(parts)
+            again = partial(call_quietly, self.functions[call.operator], placed, call.parameters)
+            again()
+            if names := process_state.left(parts, state, again):
+                answer = self.answers[number]
+                seen = replace(answer.seen, left=(*answer.seen.left, *names))
+                self.answers[number] = replace(answer, seen=seen)
+                break
+        else:
+            lasting = [i for i, part in enumerate(parts) if part.lasting]
+            process_state.put_back([parts[i] for i in lasting], [after[i] for i in lasting])
+        process_state.put_back(process_state.QUICK, quick)
+        process_state.look_at_all()
+
+    def _note(
+        self,
+        call: HistoryCall,
+        placed: Sequence[tuple[Any, Array | None]],
+        observation: Observation,
+        guards: Guards | None = None,
+    ) -> None:
+        number = len(self.answers)
         self.guards.append(guards)
-        self.arguments.append(placed)
+        self.arguments.append(list(placed))
         output = observation.output
         if type(output) is not np.ndarray or output.dtype.hasobject:
             self.answers.append(Answer(observation))
@@ -139,14 +264,26 @@ class _History:
         copy = None if same else from_layout(output.copy(), self.layout, result)
         self.answers.append(Answer(replace(observation, output=copy), same, shares))
 
+    def _with_output(
+        self, call: HistoryCall, placed: list[tuple[Any, Array | None]]
+    ) -> tuple[list[tuple[Any, Array | None]], Array | None]:
+        """Return the arguments with the output that a call takes, if there is one, and its copy."""
+        assert call.takes is not None
+        position, earlier, negated = call.takes
+        output, _ = self.outputs.get(earlier, (None, b""))
+        if output is None or output.shape != placed[position][0].shape:
+            return placed, None
+        if negated and output.flags.writeable:
+            np.negative(output, out=output)
+            self.outputs[earlier] = (output, output.tobytes())
+        placed[position] = (output, output)
+        role = SIGNATURES[call.operator].roles[position]
+        return placed, from_layout(output.copy(), self.layout, role)
+
     def _placed(self, call: HistoryCall, guards: Guards | None) -> list[tuple[Any, Array | None]]:
         values = to_layout(call.inputs, self.layout, SIGNATURES[call.operator].roles)
-        placed: list[tuple[Any, Array | None]] = [
-            place(value, "contiguous", guards.room(position) if guards else np.empty)
-            if isinstance(value, np.ndarray)
-            else (value, None)
-            for position, value in enumerate(values)
-        ]
+        ways = call.memory or ("contiguous",) * len(values)
+        placed = place_all(values, ways, *((guards.room,) if guards else ()))
         if call.refill is None:
             return placed
         for position, (old, buffer) in enumerate(self.arguments[call.refill]):

@@ -5,6 +5,7 @@ This module needs nothing but NumPy: it is what runs next to the implementation.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -17,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.calling import process_state
 from conformance.calling.guards import Guards
 from conformance.calling.memory import place_all
 from conformance.errors import Unsupported
@@ -60,6 +62,8 @@ class Observation:
     """Why nothing came back, where the call was made in a worker process: one of `ENDINGS`."""
     how: str = ""
     """How the worker ended, and the end of what it wrote to stderr."""
+    left: tuple[str, ...] = ()
+    """The parts of the process's state that it changes whenever it is made (`process_state`)."""
     printed: str | None = None
     """What the call wrote to stdout or stderr, whenever it was made (seen in a worker only)."""
     seconds: float = field(default=0.0, compare=False)
@@ -140,12 +144,27 @@ def call_observed(
     placed: Sequence[tuple[Any, Array | None]],
     parameters: Mapping[str, Any],
     guards: Guards | None = None,
+    *,
+    watched: bool = True,
 ) -> Observation:
     """Call ``function`` once on these arguments themselves, and say what happened.
 
     Each argument comes with the buffer that it is a view of, None where it is no array. The output
-    is in the implementation's layout, as it was returned. The ``guards`` are those around them.
+    is in the implementation's layout, as it was returned. The ``guards`` are those around them. The
+    state of the process is not ``watched`` while other threads make calls, which may change it for
+    a moment.
     """
+    with process_state.quiet():
+        return _observed(function, placed, parameters, guards, watched)
+
+
+def _observed(
+    function: Callable[..., Any],
+    placed: Sequence[tuple[Any, Array | None]],
+    parameters: Mapping[str, Any],
+    guards: Guards | None,
+    watched: bool,
+) -> Observation:
     before = [None if buffer is None else buffer.tobytes() for _, buffer in placed]
     shapes = [np.shape(value) if buffer is not None else None for value, buffer in placed]
     output, unsupported, raised, error, where = None, None, None, "", ""
@@ -172,6 +191,9 @@ def call_observed(
             changed.append(position)
         if isinstance(output, np.ndarray) and np.may_share_memory(output, buffer):
             shared.append(position)
+    left: tuple[str, ...] = ()
+    if watched:
+        left = process_state.left_quickly(lambda: call_quietly(function, placed, parameters))
     if unsupported is not None or raised is not None:
         return Observation(
             unsupported=unsupported,
@@ -181,6 +203,7 @@ def call_observed(
             error=error,
             where=where,
             seconds=seconds,
+            left=left,
         )
     return Observation(
         output=output,
@@ -188,7 +211,18 @@ def call_observed(
         shared=tuple(shared),
         overrun=overrun,
         seconds=seconds,
+        left=left,
     )
+
+
+def call_quietly(
+    function: Callable[..., Any],
+    placed: Sequence[tuple[Any, Array | None]],
+    parameters: Mapping[str, Any],
+) -> None:
+    """Make a call for what it leaves behind, whatever it returns or raises."""
+    with contextlib.suppress(Exception, SystemExit):
+        function(*(value for value, _ in placed), **parameters)
 
 
 CALLING = (

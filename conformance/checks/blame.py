@@ -30,13 +30,17 @@ _TIMES = 6
 
 
 def make_calls(
-    implementation: Implementation, calls: Sequence[HistoryCall], seconds: float = math.inf
+    implementation: Implementation,
+    calls: Sequence[HistoryCall],
+    seconds: float = math.inf,
+    *,
+    watched: bool = False,
 ) -> list[Answer]:
     """Make calls one after the other, and start none but the first after ``seconds``.
 
     This process makes the calls, unless the implementation has to be called in a worker.
     """
-    return caller_of(implementation).perform(calls, implementation.layout, seconds)
+    return caller_of(implementation).perform(calls, implementation.layout, seconds, watched=watched)
 
 
 @dataclass(slots=True)
@@ -65,7 +69,7 @@ class JudgedAnswers:
         Values are judged in spite of a wrong dtype, which is no failure here: a single call shows
         it.
         """
-        alone = replace(observation, changed=(), shared=(), overrun=())  # a single call shows those
+        alone = replace(observation, changed=(), shared=(), overrun=(), left=())  # one call shows
         accuracy = accuracy or Accuracy.of(self.implementation)
         verdict, _ = judge_observation(self.implementation.name, accuracy, prepared, alone)
         return next((v for v in verdict.findings if v.requirement != "RESULT-4"), None)
@@ -98,14 +102,16 @@ class JudgedAnswers:
         return stale and any(
             _same(observation.output, answer.seen.output) and self.failure(j) is None
             for j, answer in enumerate(self.answers)
-            if self.steps[j].repeats is None and not self.steps[j].prepared.case.invalid
+            if self.steps[j].repeats is None
+            and self.steps[j].judged
+            and not self.steps[j].prepared.case.invalid
         )
 
     def is_steady(self, step: Step) -> bool:
         """Whether a call has the same outcome and the same bits whenever it is made alone."""
-        calls = [replace(step, repeats=None, refills=None).call()]
-        calls += [replace(step, repeats=0, refills=None).call()] * _TIMES
-        first, *others = make_calls(self.implementation, calls)
+        calls = [replace(step, repeats=None, refills=None).call()] * 2
+        calls += [replace(step, repeats=1, refills=None).call()] * _TIMES
+        _, first, *others = make_calls(self.implementation, calls)  # one follows another call
         return all(
             other.same is not False and has_result(other.seen) == has_result(first.seen)
             for other in others
@@ -127,7 +133,8 @@ def history_is_to_blame(judged: JudgedAnswers, i: int) -> bool:
     case, first = prepared.case, judged.steps[0].prepared.case
     if answers_earlier_call(judged, i) or mixes_two_calls(judged, i):
         return judged.is_right_elsewhere(Prepared.of(with_wider_window(case)), stale=True)
-    if case.replace(x=first.x, seed=first.seed, bias=first.bias) != first or _is_rounded(judged, i):
+    alike = {"x": first.x, "seed": first.seed, "bias": first.bias, "memory": first.memory}
+    if case.replace(**alike) != first or _is_rounded(judged, i):
         return False
     others = [with_more_windows(prepared, 1)]
     if case.operator not in GRADIENTS:  # what the last element shows is then still there
@@ -146,7 +153,7 @@ def answers_earlier_call(judged: JudgedAnswers, i: int) -> bool:
         and judged.failure(j) is None
         and not _same(exact, steps[j].prepared.reference.exact)
         for j in range(i)
-        if steps[j].repeats is None and not steps[j].prepared.case.invalid
+        if steps[j].repeats is None and steps[j].judged and not steps[j].prepared.case.invalid
     )
 
 
@@ -182,7 +189,7 @@ def _earlier(steps: Sequence[Step], i: int) -> Iterator[int]:
     for j in reversed(range(i)):
         other = steps[j].prepared.case
         alike = (other.operator, other.dtype) == (case.operator, case.dtype)
-        if alike and steps[j].repeats is None and not other.invalid:
+        if alike and steps[j].repeats is None and steps[j].judged and not other.invalid:
             yield j
 
 

@@ -20,11 +20,30 @@ from conformance.calling import Answer, HistoryEnded, Observation
 from conformance.case import Case
 from conformance.cases.only import Only, only
 from conformance.checks.blame import JudgedAnswers, history_is_to_blame, make_calls
-from conformance.checks.histories import LONG, SHORT, History, Step, history
+from conformance.checks.histories import (
+    CROSSED,
+    LONG,
+    SHORT,
+    WATCHED,
+    History,
+    Step,
+    history,
+)
 from conformance.dtypes import available, numpy_dtype
 from conformance.isolation.dispatch import caller_of, fresh_worker
-from conformance.judging import DECLINED, RAISED, Prepared, Verdict, judge_prepared, judge_seen
-from conformance.judging.judges import beyond
+from conformance.judging import (
+    DECLINED,
+    PROCESS,
+    RAISED,
+    THREADS,
+    Prepared,
+    Verdict,
+    judge_prepared,
+    judge_seen,
+)
+from conformance.judging.judges import beyond, left_behind
+from conformance.judging.verdict import together
+from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.runfile.words import CRASHED, VIOLATES
 
@@ -34,7 +53,7 @@ HARMS_OTHERS = "PROCESS-5"
 
 def judge_short_histories(implementation: Implementation, prepared: Prepared) -> Verdict | None:
     """Return the first violation that the histories of a few calls show, or None."""
-    return _first_violation(implementation, prepared.case, SHORT)
+    return _first_violation(implementation, prepared.case, (*SHORT, *CROSSED))
 
 
 def judge_long_histories(implementation: Implementation, prepared: Prepared) -> Verdict | None:
@@ -63,17 +82,21 @@ def judge_named_history(
     verdict is on ``case``, and has ``name`` as its ``history``. If an answer is wrong whatever was
     called before it, the verdict is on that call alone.
     """
-    if case.invalid or implementation.gap(case) is not None:
+    if (case.invalid and name != PROCESS) or implementation.gap(case) is not None:
+        return None
+    if name == THREADS and implementation.threads == "one":
         return None
     dtypes = tuple(dtype for dtype in implementation.dtypes if available(dtype))
     calls = history(name, case, dtypes, tuple(implementation.operators))
     if calls is None:
         return None
     calls = _supported(implementation, calls)
+    if len(calls.steps) < 2:
+        return None
     if any(spared(step.prepared.case) for step in calls.steps):
         return None
     try:  # judging makes calls, too: they tell what is to blame
-        answers = make_calls(implementation, calls.calls, seconds)
+        answers = make_calls(implementation, calls.calls, seconds, watched=name in WATCHED)
         return HistoryJudge(implementation, calls, answers).violation()
     except HistoryEnded as ending:
         before = caller_of(implementation).calls_before()
@@ -149,17 +172,21 @@ def _supported(implementation: Implementation, calls: History) -> History:
 
     A call whose arrays are made by its recipe is replaced by a supported call like it.
     """
-    supported = [_steered(implementation, calls.case, step) for step in calls.steps]
-    positions = [i for i, step in enumerate(supported) if step is not None]
-    number: dict[int | None, int | None] = {None: None, **{i: k for k, i in enumerate(positions)}}
-    steps = tuple(
-        step
-        if len(positions) == len(calls.steps)
-        else replace(step, repeats=number[step.repeats], refills=number[step.refills])
-        for step in supported
-        if step is not None
-    )
-    return replace(calls, steps=steps)
+    steps: list[Step] = []
+    number: dict[int | None, int | None] = {None: None}
+    """The positions of the steps that are left, by their positions before."""
+    for i, step in enumerate(calls.steps):
+        supported = _steered(implementation, calls.case, step)
+        needs = {step.repeats, step.refills, step.takes and step.takes[1]}
+        if supported is None or not needs <= number.keys():
+            continue
+        number[i] = len(steps)
+        if len(steps) < i:
+            takes = step.takes and (step.takes[0], number[step.takes[1]] or 0, step.takes[2])
+            repeats, refills = number[step.repeats], number[step.refills]
+            supported = replace(supported, repeats=repeats, refills=refills, takes=takes)
+        steps.append(supported)
+    return replace(calls, steps=tuple(steps))
 
 
 def _steered(implementation: Implementation, base: Case, step: Step) -> Step | None:
@@ -197,17 +224,23 @@ class HistoryJudge:
         self.implementation = implementation
         self.calls = calls
         self.answers = answers
-        self.steps = calls.steps[: len(answers)]
+        steps = calls.steps[: len(answers)]
+        self.steps = tuple(map(_as_called, steps, answers))
         self.judged = JudgedAnswers(implementation, self.steps, answers)
 
     def violation(self) -> Verdict | None:
         """Return the first violation that the answers show, or None."""
+        if self.calls.name == PROCESS:
+            return self._in_process()
         return (
             self._in_memory()
+            or self._in_threads()
             or self._in_repetitions()
             or self._in_gaps()
             or self._in_dtypes()
+            or self._in_compositions()
             or self._in_values()
+            or self._in_process()
         )
 
     def _verdict(
@@ -237,10 +270,69 @@ class HistoryJudge:
                     return self._verdict("MEMORY-2", text)
         return None
 
+    def _in_threads(self) -> Verdict | None:
+        """Look for calls that were right alone, and are not while other threads make calls.
+
+        Their bits may differ: a library may use fewer threads for a call where others are at work.
+        """
+        for i, (step, answer) in enumerate(zip(self.steps, self.answers, strict=True)):
+            if not step.at_once or answer.same or answer.seen.unsupported is not None:
+                continue
+            alone = 0 if step.repeats is None else step.repeats
+            if self.judged.failure(alone) or _outcome(self.answers[alone].seen):
+                continue
+            seen, failure = answer.seen, self.judged.failure(i)
+            if seen.ended is not None:
+                return self._verdict("REPEAT-5", f"{step.label} did not come back: {seen.how}")
+            if failure is None:
+                continue
+            text = f"{step.label} is wrong: {failure.message}"
+            if seen.raised is not None:
+                text = f"{step.label} raised {seen.raised}, which it does not alone"
+            if self._is_right_in_turn(i):
+                return self._verdict("REPEAT-5", text)
+            if step.repeats is not None:
+                return self._verdict("REPEAT-2", f"{text} (so it is in one thread)")
+        return None
+
+    def _is_right_in_turn(self, number: int) -> bool:
+        """Whether a call is right where one thread makes the same calls, one after the other."""
+        steps = [replace(step, at_once="") for step in self.steps[: number + 1]]
+        answers = make_calls(self.implementation, [step.call() for step in steps])
+        return JudgedAnswers(self.implementation, steps, answers).failure(number) is None
+
+    def _in_compositions(self) -> Verdict | None:
+        """Look for calls that are wrong where they take an earlier output as it came."""
+        for i, step in enumerate(self.steps):
+            failure = self.judged.failure(i) if step.takes and step.judged else None
+            if failure and self.judged.is_right_elsewhere(step.prepared):
+                return self._verdict("REPEAT-6", f"{step.label} is wrong: {failure.message}")
+        return None
+
+    def _in_process(self) -> Verdict | None:
+        """Look for calls that leave the process changed.
+
+        If the call does so by itself, that is the finding.
+        """
+        for step, answer in zip(self.steps, self.answers, strict=True):
+            left = left_behind(self.implementation.name, step.prepared.case, answer.seen)
+            if not left:
+                continue
+            if self.calls.name == PROCESS:
+                shown = [replace(one, history=PROCESS) for one in left]
+                return together(shown)
+            case = step.prepared.case
+            alone = judge_named_history(self.implementation, case, PROCESS)
+            if alone is not None:
+                return alone
+            text = f"{step.label}: {left[0].message}"
+            return replace(self._verdict("PROCESS-6", text), cause=left[0].cause)
+        return None
+
     def _in_repetitions(self) -> Verdict | None:
         """Look for calls that are the same as an earlier one but have another answer."""
         for i, (step, answer) in enumerate(zip(self.steps, self.answers, strict=True)):
-            if step.repeats is None or answer.same:
+            if step.repeats is None or answer.same or step.at_once:
                 continue
             first, before = self.steps[step.repeats], self.answers[step.repeats]
             if _outcome(answer.seen) != _outcome(before.seen):
@@ -307,7 +399,7 @@ class HistoryJudge:
         gaps: dict[Case, tuple[str, str]] = {}
         for step, answer in zip(self.steps, self.answers, strict=True):
             case = step.prepared.case.replace(seed=0)
-            if case.invalid:
+            if case.invalid or not step.judged:
                 continue
             if answer.seen.unsupported is not None:
                 gaps.setdefault(case, (step.label, answer.seen.unsupported))
@@ -364,8 +456,22 @@ class HistoryJudge:
             other = step.prepared.case
             alike = (other.operator, other.dtype) == (case.operator, case.dtype)
             answered = self.answers[i].seen.unsupported is None
+            alike &= step.judged and not step.at_once
             if alike and step.repeats is None and not other.invalid and answered:
                 yield i
+
+
+def _as_called(step: Step, answer: Answer) -> Step:
+    """Return the step with the output that the call took, and with its exact result for that."""
+    if step.takes is None:
+        return step
+    if answer.taken is None:  # the call before returned no array of the shape that is due
+        return replace(step, judged=False)
+    prepared, position = step.prepared, step.takes[0]
+    inputs = (*prepared.inputs[:position], answer.taken, *prepared.inputs[position + 1 :])
+    with np.errstate(all="ignore"):
+        reference = OPERATORS[prepared.case.operator].reference(prepared.case, inputs)
+    return replace(step, prepared=Prepared(prepared.case, inputs, reference))
 
 
 def _outcome(observation: Observation) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 from conformance.cases import invalid
 from conformance.cases.validity import parse_valid
 from conformance.checks.conventions import judge_convention
+from conformance.checks.histories import CROSSED
 from conformance.checks.probes import convention_of
 from conformance.checks.relations import relate, relations_worth_asking
 from conformance.checks.repeat import HARMS_OTHERS, judge_long_histories, judge_short_histories
@@ -30,7 +31,7 @@ from conformance.requirements import check_of, conventions
 from conformance.running.causes import as_shown
 from conformance.running.citing import cite
 from conformance.running.repetition import fails_only_after
-from conformance.scripts.standalone import large_script, relation_script, script
+from conformance.scripts.standalone import large_script, relation_script, script, script_of
 
 if TYPE_CHECKING:
     from conformance.calling import Array
@@ -230,6 +231,8 @@ def _script(
     implementation: Implementation, prepared: Prepared | Large, verdict: Verdict | None
 ) -> str:
     requirement = verdict.requirement or "" if verdict is not None and verdict.failed else ""
+    if verdict is not None and (verdict.history in CROSSED or requirement == "PROCESS-6"):
+        return script_of(implementation, prepared.case, verdict)
     if check_of(requirement) == "relations":
         return relation_script(implementation, prepared.case, requirement)
     if isinstance(prepared, Large):

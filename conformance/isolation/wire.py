@@ -136,6 +136,7 @@ def observed(frame: Frame, observation: Observation, most: int) -> tuple[Any, ..
         observation.seconds,
         observation.error,
         observation.where,
+        observation.left,
     )
 
 
@@ -143,7 +144,7 @@ def take_observed(
     plain: tuple[Any, ...], payload: bytearray, printed: str | None = None
 ) -> Observation:
     """Return the observation that `observed` has written."""
-    output, unsupported, raised, changed, shared, overrun, seconds, error, where = plain
+    output, unsupported, raised, changed, shared, overrun, seconds, error, where, left = plain
     return Observation(
         take(output, payload),
         unsupported,
@@ -155,6 +156,7 @@ def take_observed(
         seconds=seconds,
         error=error,
         where=where,
+        left=left,
     )
 
 

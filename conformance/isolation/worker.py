@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from conformance.calling import process_state
 from conformance.calling.caller import Request, observe_request
 from conformance.calling.guards import Arena, Guard, Guards
 from conformance.calling.history import Answer, HistoryCall, perform
@@ -63,10 +64,12 @@ def serve(requests: int, answers: int, page: int) -> NoReturn:
     if path is not None:
         sys.path[:] = path
     warnings.simplefilter("ignore")  # given once a process at most: no part of an answer
+    warnings.filterwarnings("ignore", module="conformance")  # what ignores all is noticed
     implementations = _load(target, name, pipe, there=path is None)
     declared = [declarations(implementation) for implementation in implementations]
     versions = platform.python_version(), np.__version__
     pipe.send(Frame().packed("hello", PROTOCOL, os.getpid(), *versions, declared))
+    process_state.look_at_all()
     server = _Server({each.name: each for each in implementations}, pipe, shared)
     while True:
         frame = pipe.receive()
@@ -230,7 +233,7 @@ class _Server:
     def _history(
         self, implementation: Implementation, details: list[Any], payload: bytearray
     ) -> bytes:
-        plain_calls, layout, seconds, guard = details
+        plain_calls, layout, seconds, watched, guard = details
         try:
             calls = [
                 HistoryCall(label, operator, tuple(take(i, payload) for i in items), *more)
@@ -241,8 +244,9 @@ class _Server:
             return _answered([gap] * len(plain_calls))
         functions = {operator: self._counted(f) for operator, f in implementation.functions.items()}
         guarded = self._guarded(implementation, guard)
-        with np.errstate(all="ignore"):
-            answers = perform(functions, calls, layout, seconds=seconds, guarded=guarded)
+        answers = perform(
+            functions, calls, layout, seconds=seconds, watched=watched, guarded=guarded
+        )
         _said()  # a single call shows what is printed
         return _answered(answers)
 
@@ -327,7 +331,13 @@ def _answered(answers: Sequence[Answer]) -> bytes:
     return frame.packed(
         "answers",
         [
-            (observed(frame, answer.seen, _LARGEST), answer.same, answer.shares, answer.changed_by)
+            (
+                observed(frame, answer.seen, _LARGEST),
+                answer.same,
+                answer.shares,
+                answer.changed_by,
+                frame.put_output(answer.taken, _LARGEST),
+            )
             for answer in answers
         ],
     )

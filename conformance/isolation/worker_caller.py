@@ -24,7 +24,7 @@ from conformance.calling.pace import Pace
 from conformance.case import Case
 from conformance.errors import RegistrationError
 from conformance.isolation.process import Ended, Process, StartError
-from conformance.isolation.wire import Frame, take_observed
+from conformance.isolation.wire import Frame, take, take_observed
 from conformance.registration.place import Limits, Place
 
 _AHEAD = 64
@@ -243,7 +243,9 @@ class WorkerCaller:
         self._slowest = max(self._slowest, observation.seconds)  # of the first call, too
         return observation
 
-    def perform(self, calls: Sequence[HistoryCall], layout: str, seconds: float) -> list[Answer]:
+    def perform(
+        self, calls: Sequence[HistoryCall], layout: str, seconds: float, *, watched: bool = False
+    ) -> list[Answer]:
         """Make the calls of a history; raise `HistoryEnded` where one of them ends the worker."""
         frame = Frame()
         plain_calls = [
@@ -255,11 +257,15 @@ class WorkerCaller:
                 c.refill,
                 c.like,
                 c.work,
+                c.memory,
+                c.takes,
+                c.at_once,
             )
             for c in calls
         ]
         side = self.side or side_of(calls[0].case)
-        data = frame.packed("history", self.place.name, plain_calls, layout, seconds, side)
+        details = layout, seconds, watched, side
+        data = frame.packed("history", self.place.name, plain_calls, *details)
         process, begun, fresh = self._process, 0, False
         before = time.monotonic()
         self._before = tuple(self._made) if process is not None else ()
@@ -270,8 +276,14 @@ class WorkerCaller:
             plain, payload = self._ask(process, data)
             with _readable(process):
                 answers = [
-                    Answer(take_observed(observation, payload), same, shares, changed_by)
-                    for observation, same, shares, changed_by in plain[1]
+                    Answer(
+                        take_observed(observation, payload),
+                        same,
+                        shares,
+                        changed_by,
+                        take(taken, payload),
+                    )
+                    for observation, same, shares, changed_by, taken in plain[1]
                 ]
         except Ended as ended:
             number = max(0, process.begun - begun - 1) if process is not None else 0

@@ -12,7 +12,15 @@ from conformance.judging.judges import (
     judge_seen,
 )
 from conformance.judging.prepared import Prepared
-from conformance.judging.verdict import DECLINED, HISTORY_OF_RELATIONS, RAISED, Problem, Verdict
+from conformance.judging.verdict import (
+    DECLINED,
+    HISTORY_OF_RELATIONS,
+    PROCESS,
+    RAISED,
+    THREADS,
+    Problem,
+    Verdict,
+)
 from conformance.runfile.words import CONFORMS, CRASHED, UNSUPPORTED, VIOLATES
 
 __all__ = [
@@ -20,7 +28,9 @@ __all__ = [
     "CRASHED",
     "DECLINED",
     "HISTORY_OF_RELATIONS",
+    "PROCESS",
     "RAISED",
+    "THREADS",
     "UNSUPPORTED",
     "VIOLATES",
     "Accuracy",

@@ -137,6 +137,25 @@ def judge_seen(
 
     Return the verdict and, where one can be compared, the output.
     """
+    verdict, output = _judge_answer(implementation, prepared, observation)
+    left = left_behind(implementation.name, prepared.case, observation)
+    if left:
+        verdict = together([verdict, *left] if verdict.failed else left)
+    return verdict, output
+
+
+def left_behind(name: str, case: Case, observation: Observation) -> list[Verdict]:
+    """Return a violation for each part of the process's state that a call left changed."""
+    return [
+        Verdict(name, case, VIOLATES, "PROCESS-6", f"the call leaves {part} changed", cause=part)
+        for part in observation.left
+    ]
+
+
+def _judge_answer(
+    implementation: Implementation, prepared: Prepared, observation: Observation
+) -> tuple[Verdict, Array | None]:
+    """Judge what a call returned or raised, and what it printed."""
     case, name = prepared.case, implementation.name
     if case.invalid:
         return _judge_rejection(implementation, prepared, observation), None

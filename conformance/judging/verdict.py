@@ -22,6 +22,8 @@ RAISED, DECLINED = "raised", "declined"
 
 HISTORY_OF_RELATIONS = "relations"
 """The ``history`` of a verdict on calls that must agree with one another."""
+THREADS, PROCESS = "threads", "process"
+"""That of a verdict on calls of several threads, and on a call whose whole process is watched."""
 
 
 class Problem(NamedTuple):

@@ -193,6 +193,11 @@ class Declarations:
         ),
         default=0,
     )
+    threads: str = declares(
+        'Whose calls it takes at a time: "one" says that one thread makes them.',
+        _among("several", "one"),
+        default="several",
+    )
     supports: Supports | None = declares(
         "A function of a case: False, or a reason, for one that it does not compute.",
         _function_of("case"),

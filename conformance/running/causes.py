@@ -104,7 +104,7 @@ class Cause:
         What ends the process on valid calls does so on invalid ones as well.
         """
         if self.kind == kind_of(failure):
-            return self.needs <= needs_of(failure.case)
+            return self.needs <= _needs_of(failure.case, self.kind)
         return failure.ended and failure.case.invalid != "" and self.may_end(failure.case)
 
     def may_end(self, case: Case) -> bool:
@@ -273,12 +273,12 @@ class Causes:
                     smallest = self._start(kind, failure.case, fails)
                     if smallest == failure.case or not failure.ended:  # each call costs a worker
                         smallest = shrink(smallest, smaller, seconds=seconds)
-        verdict, needs = seen[smallest], needs_of(smallest)
+        verdict, needs = seen[smallest], _needs_of(smallest, kind)
         with caller.while_shrinking(short_limits=failure.ended):
             cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
         requirement = cited.requirement or ""
         others = [other for other in unexplained if other is not failure]
-        same = [f for f in others if kind_of(f) == kind and needs <= needs_of(f.case)]
+        same = [f for f in others if kind_of(f) == kind and needs <= _needs_of(f.case, kind)]
         for cause in self.found:
             alike = (cause.kind, cause.needs) == (kind, needs)
             if alike and cause.violation.requirement == requirement:
@@ -350,7 +350,7 @@ class Causes:
             script=script_of(implementation, smallest, replace(shown_by, requirement=told_by)),
             engine_script=engine_script_of(implementation, smallest, shown_by, verdict),
             cause=verdict.cause,
-            needs=", ".join(sorted(needs)),
+            needs=", ".join(sorted({*needs, *_needed_besides(requirement)})),
             times_called=repetition.times_called,
             times_failed=repetition.times_failed,
             after="\n".join(call.name for call in repetition.after[:SHOWN]),
@@ -452,6 +452,20 @@ def shrink_to_violations(
     yield from causes.accusations
 
 
+def _needs_of(case: Case, kind: str) -> frozenset[str]:
+    """Return what a failure of this kind may need.
+
+    Where an invalid call leaves the process changed, others do so as well, whatever the mistake.
+    """
+    mistaken = case.invalid and kind.startswith("PROCESS-6")
+    return frozenset({"an invalid call"}) if mistaken else needs_of(case)
+
+
+def _needed_besides(requirement: str) -> tuple[str, ...]:
+    """Return what a failure needs that is no part of a case."""
+    return ("several threads",) if requirement == "REPEAT-5" else ()
+
+
 _MOST_NAMED = 4
 
 
@@ -528,6 +542,10 @@ def kind_of(verdict: Verdict) -> str:
     if not verdict.failed:
         return ""
     requirement = verdict.requirement or ""
+    if requirement == "PROCESS-6":
+        return f"{requirement} {verdict.cause}"
+    if requirement in ("REPEAT-5", "REPEAT-6"):  # of several threads, of an output as an argument
+        return requirement
     if verdict.history:  # it is chance which requirement a kept state violates
         return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
     if verdict.outcome == HANG:  # it may be seen at any line of a loop

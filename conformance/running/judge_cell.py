@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,11 +15,19 @@ from conformance.calling.measuring import Seen
 from conformance.case import Case
 from conformance.checks import relations
 from conformance.checks.conventions import mismatches, probe
-from conformance.checks.histories import SHORT
+from conformance.checks.histories import CROSSED, SHORT
 from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
 from conformance.isolation.remote_plugins import ask_ahead
-from conformance.judging import DECLINED, UNSUPPORTED, Prepared, Verdict, judge_each
+from conformance.judging import (
+    DECLINED,
+    PROCESS,
+    THREADS,
+    UNSUPPORTED,
+    Prepared,
+    Verdict,
+    judge_each,
+)
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
@@ -488,11 +497,11 @@ def judge_histories(
         for p in prepared
         if p.case.check == "result" and p.case.x[0] and implementation.gap(p.case) is None
     ]
-    concerned = {"repeat", "purity", "reject", "declare"} & {*plan.checks}
+    concerned = {"repeat", "purity", "reject", "declare", "process"} & {*plan.checks}
     if not concerned or not ordinary or plan.only_suites:
         return
     budget = _budget(implementation, plan, HISTORIES_SHARE)
-    planned = list(histories_of(ordinary))
+    planned = list(histories_of(ordinary, implementation.dtypes))
     if cell is not None:
         cell.due[asked.HISTORIES] += len(planned)
     for number, (name, case) in enumerate(planned):
@@ -508,18 +517,39 @@ def judge_histories(
             yield verdict
 
 
-def histories_of(ordinary: Sequence[Case]) -> Iterator[tuple[str, Case]]:
-    """Yield the names of the histories of a cell, each with the case that it is made from."""
+def histories_of(ordinary: Sequence[Case], dtypes: Sequence[str]) -> Iterator[tuple[str, Case]]:
+    """Yield the names of the histories of a cell, each with the case that it is made from.
+
+    Those that cross with other things are all made in float32, or else in the first of the
+    implementation's ``dtypes``; in the others they take turns.
+    """
     cases = sorted(ordinary, key=work)
     spread = cases[:: -(-len(cases) // HISTORIES)]
     inexact = [case for case in cases if case.data == "normal"] or cases  # noise shows there
+    yield PROCESS, spread[0]
     yield "dtypes", spread[0]
     yield "many", inexact[len(inexact) // 4]
     yield "turns", inexact[len(inexact) // 3]
+    cheap = cases[: len(cases) // 2 + 1]
+    largest = max(cheap, key=_elements)
+    chosen = {name: cheap[(i + 1) * len(cheap) // 8] for i, name in enumerate(CROSSED)}
+    chosen |= {"edits": largest, THREADS: largest}
+    dtype = cases[0].dtype
+    if dtype == ("float32" if "float32" in dtypes else dtypes[0]):
+        yield from chosen.items()
+        yield "sizes", cheap[-1]
+    else:
+        name = CROSSED[(dtypes.index(dtype) + cases[0].dims) % len(CROSSED)]
+        yield name, chosen[name]
     for number, case in enumerate(spread):
         yield "data", case
         # Each of the other histories is made from every third case.
         yield from ((name, case) for name in SHORT[1 + number % 3 :: 3])
+
+
+def _elements(case: Case) -> int:
+    """Return the elements of the weight, or of the image if there is none."""
+    return math.prod(case.w or case.x)
 
 
 def judge_relations(

@@ -59,7 +59,7 @@ def engine_script_of(
 
     It is empty if the failure needs several calls, and if `engine_script` is empty.
     """
-    if failure.history or is_large(case):
+    if failure.history or failure.requirement == "PROCESS-6" or is_large(case):
         return ""
     return engine_script(implementation, Prepared.of(case), verdict)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from conformance.calling import Array, Inputs, to_layout
+from conformance.calling import Array, Inputs, process_state, to_layout
 from conformance.calling.memory import place
 from conformance.case import Case
 from conformance.cases import invalid
@@ -18,7 +18,7 @@ from conformance.cases.data import memory_ways
 from conformance.dtypes import TRAITS
 from conformance.isolation.dispatch import RemoteFunction
 from conformance.isolation.process import ENTRY, packages
-from conformance.judging import HISTORY_OF_RELATIONS, Prepared, Verdict
+from conformance.judging import HISTORY_OF_RELATIONS, PROCESS, THREADS, Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration import entry_points, registry
 from conformance.registration.implementation import Implementation, names_of
@@ -39,8 +39,18 @@ def script_of(implementation: Implementation, case: Case, failure: Verdict) -> s
         return relation_script(implementation, case, failure.requirement or "")
     if is_large(case):
         return large_script(implementation, case)
+    if failure.requirement == "PROCESS-6" and failure.history in ("", PROCESS):
+        return process_script(implementation, Prepared.of(case), failure.cause)
+    if failure.history == THREADS:
+        return threads_script(implementation, Prepared.of(case))
+    if failure.history in _OF_SEVERAL_KINDS:
+        return history_script(implementation, case, failure.history)
     beyond = (failure.requirement or "").startswith("MEMORY")
     return script(implementation, Prepared.of(case), history=bool(failure.history), beyond=beyond)
+
+
+_OF_SEVERAL_KINDS = ("sizes", "nonfinite", "compositions", "edits", "layouts")
+"""Histories whose calls differ in more than their data: the suite makes them."""
 
 
 def script(
@@ -61,8 +71,7 @@ def script(
     inputs, parameters = prepared.inputs, case.parameters
     if case.invalid:
         inputs, parameters = invalid.apply(case, inputs, parameters)
-    names = SIGNATURES[case.operator].arguments
-    keywords = "".join(f", {name}={plain(value)}" for name, value in parameters.items())
+    names, keywords = SIGNATURES[case.operator].arguments, _keywords(parameters)
     call = f"{case.operator}({', '.join(names)}{keywords})"
     lines = [*_interpreter(implementation), "import numpy as np"]
     if package := TRAITS[case.dtype].package:
@@ -93,6 +102,96 @@ def script(
             "        break",
         ]
     return "\n".join(lines) + "\n"
+
+
+def history_script(implementation: Implementation, case: Case, name: str) -> str:
+    """Return a Python script that makes the calls of a history, and says what is wrong."""
+    lines = [
+        *_interpreter(implementation),
+        "from conformance.case import Case",
+        "from conformance.checks.repeat import judge_named_history",
+        *_loading(implementation),
+        "",
+        f"case = Case.parse({case.id!r})",
+        f"print(judge_named_history(get({_name_there(implementation)!r}), case, {name!r}))\n",
+    ]
+    return "\n".join(lines)
+
+
+def process_script(implementation: Implementation, prepared: Prepared, name: str) -> str:
+    """Return a Python script that shows a part of the process's state before and after a call."""
+    case, part = prepared.case, process_state.part(name)
+    inputs, call = prepared.inputs, _call(case, case.parameters)
+    if case.invalid:
+        inputs, parameters = invalid.apply(case, inputs, case.parameters)
+        call = _call(case, parameters)
+    shown = part.shown_by if part is not None else "None"
+    used = [module for module in _SHOWN_WITH if f"{module}." in shown]
+    lines = [
+        *_interpreter(implementation),
+        *(f"import {module}" for module in used),
+        "import numpy as np",
+        *_imports(implementation, case.operator),
+        "",
+        f"# {case.id}",
+        *_arrays(implementation, prepared, inputs),
+        *_placing(implementation, case, inputs),
+        f'print("before:", {shown})',
+        "try:",
+        f"    {call}",
+        "except Exception as problem:",
+        '    print("raised:", problem)',
+        f'print("after: ", {shown})',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_SHOWN_WITH = ("gc", "locale", "logging", "os", "random", "signal", "sys", "threading", "warnings")
+"""The modules that the expressions of `conformance.calling.process_state` name, besides NumPy."""
+
+
+def threads_script(implementation: Implementation, prepared: Prepared) -> str:
+    """Return a Python script in which two threads make calls of the same shapes again and again."""
+    case, names = prepared.case, SIGNATURES[prepared.case.operator].arguments
+    arguments = f"({', '.join(names)}{',' * (len(names) == 1)})"
+    call = _call(case, case.parameters)
+    lines = [
+        *_interpreter(implementation),
+        "import sys",
+        "import threading",
+        "import numpy as np",
+        *_imports(implementation, case.operator),
+        "",
+        f"# {case.id}",
+        "calls = []",
+    ]
+    for one in (prepared, Prepared.of(case.replace(seed=case.seed + 1))):
+        lines += [*_arrays(implementation, one, one.inputs), f"calls.append(({arguments}, {call}))"]
+    lines += [
+        "",
+        "def call_often(arguments, alone):",
+        f"    {', '.join(names)}{',' * (len(names) == 1)} = arguments",
+        "    for _ in range(2000):",
+        f"        got = {call}",
+        "        if not np.array_equal(got, alone, equal_nan=True):",
+        '            print("got", got, "where one thread gets", alone, sep="\\n")',
+        "            return",
+        "",
+        "sys.setswitchinterval(1e-6)",
+        "threads = [threading.Thread(target=call_often, args=one) for one in calls * 2]",
+        "for thread in threads:",
+        "    thread.start()",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _call(case: Case, parameters: Mapping[str, Any]) -> str:
+    names = SIGNATURES[case.operator].arguments
+    return f"{case.operator}({', '.join(names)}{_keywords(parameters)})"
+
+
+def _keywords(parameters: Mapping[str, Any]) -> str:
+    return "".join(f", {name}={plain(value)}" for name, value in parameters.items())
 
 
 def relation_script(implementation: Implementation, case: Case, requirement: str) -> str:

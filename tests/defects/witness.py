@@ -1,22 +1,33 @@
 """What a defect does that the correct kernel does not: a second witness beside the judge.
 
 Both go through the same calls. After each one there is written down what came back (type, dtype,
-shape, bytes), whether it shares memory with an input or an earlier result, and what the inputs and
-the earlier results hold now. No reference and no bound is involved, so that this tells whether a
+shape, bytes), whether it shares memory with an input or an earlier result, what the inputs and the
+earlier results hold now, and, for defects of the process, what it has become. Defects of threads go
+through calls of several. No reference and no bound is involved, so that this tells whether a
 defect is one, and not whether the suite sees it.
 """
 
 from __future__ import annotations
 
+import gc
 import itertools
+import locale
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from conformance.calling.memory import place_all
+from conformance.calling.process_state import QUICK, SLOW, put_back, read
 from conformance.case import MEMORY_LAYOUTS, SPECIAL_RECIPES, Case
 from conformance.cases import invalid
 from conformance.cases.data import make_inputs, memory_ways
@@ -44,6 +55,8 @@ class Call:
     operator: str
     inputs: Callable[[], Sequence[Any]]
     parameters: Mapping[str, Any]
+    takes: str = ""
+    """``as it came`` or ``negated`` if its first argument is the result of the call before."""
 
 
 def witness(defect: Defect) -> tuple[bool, bool]:
@@ -55,10 +68,13 @@ def witness(defect: Defect) -> tuple[bool, bool]:
     if defect.declarations.get("layout") == "NHWC":
         correct = {name: _channels_last(function) for name, function in CORRECT.items()}
     wrong = right = False
+    if defect.kind == "threads":
+        wrong = any(_differs_in_threads(defect, case) for case in _ordinary(defect))
     scripts = zip(_scripts(defect), _scripts(defect), strict=True)  # each with buffers of its own
     for mine, theirs in scripts:
         functions = defect.implementation().functions
-        same = _outcomes(functions, mine) == _outcomes(correct, theirs)
+        process = defect.check == "process"
+        same = _outcomes(functions, mine, process) == _outcomes(correct, theirs, process)
         wrong, right = wrong or not same, right or same
         if wrong and right:
             break
@@ -72,15 +88,74 @@ def _channels_last(function: Function) -> Function:
     return wrapped
 
 
-def _outcomes(functions: Mapping[str, Function], script: Sequence[Call]) -> list[Seen]:
+_AT_ONCE, _TIMES, _ROUNDS = 4, 10, 12
+"""Threads that make calls at once, how often each makes one, and how often they begin anew."""
+
+
+def _differs_in_threads(defect: Defect, case: Case) -> bool:
+    """Whether calls of several threads raise, or return what the kernel does not."""
+    if not case.x[0]:
+        return False
+    correct = CORRECT[case.operator]
+    together = [make_inputs(case.replace(seed=case.seed + i % 2)) for i in range(_AT_ONCE)]
+    due = [_described(_result(correct, inputs, case.parameters)) for inputs in together]
+    ready = threading.Barrier(_AT_ONCE)
+    differing: list[int] = []
+
+    def call_often(number: int, function: Function) -> None:
+        ready.wait()
+        for _ in range(_TIMES):
+            if _described(_result(function, together[number], case.parameters)) != due[number]:
+                differing.append(number)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    for _ in range(_ROUNDS):
+        function = defect.implementation().functions[case.operator]
+        threads = [
+            threading.Thread(target=call_often, args=(number, function))
+            for number in range(_AT_ONCE)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    sys.setswitchinterval(interval)
+    return bool(differing)
+
+
+def _process() -> tuple[Any, ...]:
+    """Return what a call must not change, in this module's own words."""
+    third, smallest = np.float64(1) / np.float64(3), np.float64(5e-324) * np.float64(2.0**200)
+    return (
+        *(sorted(np.geterr().items()), np.geterrcall(), sorted(np.get_printoptions().items())),
+        *(random.getstate(), str(np.random.get_state()), locale.setlocale(locale.LC_ALL)),
+        *(str(warnings.filters), dict(os.environ), os.getcwd(), signal.getsignal(signal.SIGFPE)),
+        *(third.tobytes(), smallest.tobytes(), gc.isenabled(), sys.getrecursionlimit()),
+        *(logging.root.level, len(os.listdir("/dev/fd")), threading.active_count()),
+    )
+
+
+def _outcomes(
+    functions: Mapping[str, Function], script: Sequence[Call], process: bool = False
+) -> list[Seen]:
     """Make the calls and return what was seen of each, and what the results hold in the end."""
     seen: list[Seen] = []
     results: list[np.ndarray[Any, Any]] = []
     for call in script:
         arrays = call.inputs()
+        if call.takes and results and results[-1].shape == arrays[0].shape:
+            if call.takes == "negated":
+                np.negative(results[-1], out=results[-1])
+            arrays = [results[-1], *arrays[1:]]
         before = [a.copy() if isinstance(a, np.ndarray) else a for a in arrays]
-        with np.errstate(all="ignore"):
+        with np.errstate(all="call", call=lambda error, flag: None):
+            was, parts = _process() if process else (), (*QUICK, *SLOW)
+            values = read(parts) if process else []
             output = _result(functions[call.operator], arrays, call.parameters)
+            if process:
+                seen.append(tuple(a == b for a, b in zip(was, _process(), strict=True)))
+                put_back(parts, values)
         values = [(a, b) for a, b in zip(arrays, before, strict=True) if isinstance(b, np.ndarray)]
         changed = [a.shape != b.shape or a.tobytes() != b.tobytes() for a, b in values]
         shared = False
@@ -157,15 +232,21 @@ def _scripts(defect: Defect) -> Iterator[list[Call]]:
         for case in cases:
             yield from ([_call(case.replace(data=recipe))] for recipe in SPECIAL_RECIPES)
         return
-    if defect.check == "reject":
+    if defect.check == "process":
+        yield from ([_call(case)] for case in cases[:12])
+    if defect.check in ("reject", "process"):
         for operator in defect.functions:
-            yield from _rejected(operator)
+            few = 12 if defect.check == "process" else None
+            yield from itertools.islice(_rejected(operator), few)
         return
     repeats = {"repeat": REPEATS, "purity": 2, "declare": 2}.get(defect.check, 0)
     if defect.state is not None and defect.check == "declare":
         repeats = REPEATS
     if repeats and len(defect.at) > 1:
         yield [_call(Case.parse(text)) for text in defect.at]
+    for case in map(Case.parse, defect.at if repeats else ()):
+        once = _call(case)
+        yield [once, replace(once, takes="as it came"), replace(once, takes="negated")]
     for number, case in enumerate(cases):
         yield [_call(case)]
         if repeats:
@@ -202,6 +283,14 @@ def _history(cases: Sequence[Case], number: int, repeats: int) -> list[Call]:
     ]
     buffers = make_inputs(case)
 
+    def edited(index: int, apart: int) -> Sequence[Any]:
+        """Exchange two elements of an argument, at odd places near its middle."""
+        array = buffers[index] if index < len(buffers) else None
+        if isinstance(array, np.ndarray) and array.size > apart + 1:
+            flat, middle = array.reshape(-1), array.size // 2 | 1
+            flat[[middle - 1 - apart, middle - 1]] = flat[[middle - 1, middle - 1 - apart]]
+        return buffers
+
     def refilled(seed: int) -> Sequence[Any]:
         for mine, new in zip(buffers, make_inputs(case.replace(seed=seed)), strict=True):
             if isinstance(mine, np.ndarray):
@@ -216,6 +305,11 @@ def _history(cases: Sequence[Case], number: int, repeats: int) -> list[Call]:
         Call(case.operator, lambda: same_bias, case.parameters),
         Call(case.operator, partial(refilled, case.seed), case.parameters),
         Call(case.operator, partial(refilled, case.seed + 1), case.parameters),
+        *(
+            Call(case.operator, partial(edited, index, apart), case.parameters)
+            for index in (0, 1)
+            for apart in (1, 2)
+        ),
         *([_call(case)] * repeats),
         *(_call(case.replace(seed=case.seed + turn % 3)) for turn in range(repeats)),
     ]
