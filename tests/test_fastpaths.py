@@ -8,9 +8,10 @@ import pytest
 
 from conformance.case import Case
 from conformance.cases.draft import cost
-from conformance.cases.fastpaths import LAYOUTS, cases, tails_of
+from conformance.cases.fastpaths import LAYOUTS, cases, filling_of, of_signature, tails_of
 from conformance.cases.filling import WORK
 from conformance.cases.kernels import Signature, signatures
+from conformance.cases.tail_coverage import measure, pairs_of, valid_pairs
 from conformance.cases.tails import BLOCKS, quantities, tails
 from conformance.cases.validity import validate
 from conformance.operators import FORWARD, OPERATORS
@@ -104,6 +105,32 @@ def test_an_implementation_of_few_dtypes_meets_every_tail_in_every_layout_as_wel
 
 def test_the_same_arguments_give_the_same_cases() -> None:
     assert cases("conv", 2, FLOATS) == cases("conv", 2, FLOATS)
+
+
+def test_coverage_counts_the_signatures_that_meet_tails_layouts_dtypes_and_two_tails() -> None:
+    found = measure("avg_pool", 1, ("float32", "float64"))
+
+    assert len(signatures("avg_pool", 1)) == found.signatures
+    assert sum(len(tails_of(one)) for one in signatures("avg_pool", 1)) == found.tails[1]
+    for reached, there in (found.tails, found.layouts, found.dtypes):
+        assert there == reached
+    assert 0.3 * found.pairs[1] < found.pairs[0] < found.pairs[1]
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_two_tails_that_a_case_stands_at_are_among_those_that_can_meet(dims: int) -> None:
+    for signature in signatures("conv_transpose", dims)[:4]:
+        there = valid_pairs(filling_of(signature))
+        met = {pair for case in of_signature(signature, ("float32",)) for pair in pairs_of(case)}
+
+        assert len(met - there) <= 0.01 * len(met), signature.name
+
+
+def test_windows_of_a_stride_leave_rows_unread_or_none() -> None:
+    strided = [case for case in cases("conv", 1, FLOATS) if case.stride == (2,)]
+    odd = {(case.x[2] + sum(case.padding[0]) - case.window[0]) % 2 for case in strided}
+
+    assert {0, 1} == odd
 
 
 def test_a_size_of_nine_is_one_more_than_a_block_of_eight() -> None:

@@ -8,7 +8,7 @@ are few, since a case stands at tails of all its sizes at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -35,17 +35,21 @@ def cases(
     """
     gradient = GRADIENTS.get(operator)
     own = [dtype for dtype in (*dtypes, *claimed) if dtype in OPERATORS[operator].dtypes]
-    passes = max(len(LAYOUTS), len(own))
     found: dict[Case, int] = {}
-    for signature in signatures(operator, dims):
-        for number, shapes in enumerate(_passes(signature, passes)) if own else ():
-            dtype = own[number % len(own)]
-            recipes = ("integers",) if dtype in INTEGERS else ("integers", "digits")
-            for seed, shape in enumerate(shapes):
-                data = recipes[(seed + number) % len(recipes)]
-                case = shape.replace(dtype=dtype, data=data, seed=seed)
-                found.setdefault(gradient.derived(case) if gradient else case, seed)
+    for signature in signatures(operator, dims) if own else ():
+        for case in of_signature(signature, own):
+            found.setdefault(gradient.derived(case) if gradient else case, case.seed)
     return sorted(found, key=found.__getitem__)
+
+
+def of_signature(signature: Signature, dtypes: Sequence[str]) -> Iterator[Case]:
+    """Yield the cases of a signature, all of which are calls of a forward operator."""
+    for number, shapes in enumerate(_passes(signature, max(len(LAYOUTS), len(dtypes)))):
+        dtype = dtypes[number % len(dtypes)]
+        recipes = ("integers",) if dtype in INTEGERS else ("integers", "digits")
+        for seed, shape in enumerate(shapes):
+            data = recipes[(seed + number) % len(recipes)]
+            yield shape.replace(dtype=dtype, data=data, seed=seed)
 
 
 @cache
@@ -77,7 +81,8 @@ def _passes(signature: Signature, passes: int) -> tuple[tuple[Case, ...], ...]:
 
 def _shape(filling: Filling, sizes: Sizes, layout: str, number: int) -> Case:
     biased = "bias" in FORWARD[filling.signature.operator].arguments
-    return filling.case(sizes).replace(memory=layout, bias=biased and number % 3 == 1)
+    case = filling.case(sizes, number // 2)
+    return case.replace(memory=layout, bias=biased and number % 3 == 1)
 
 
 @cache

@@ -46,6 +46,8 @@ SIZES = tuple(
 )
 """The sizes that a unit is given: at every block, and several between and beyond."""
 
+_LONG = 47
+"""An axis that is longer may lie beside axes of one."""
 _ORDERS = 4
 """A case is filled in this many orders of its units; the one at most new tails is taken."""
 _FURTHER, _LUCK = 0.05, 0.04
@@ -106,9 +108,15 @@ class Filling:
             rows = [[tail in at for tail in self.tails] for at in unit.at]
             unit.marks = np.array(rows, float).reshape(len(rows), len(self.tails))
 
-    def case(self, sizes: Sizes) -> Case:
-        """Return the case with these sizes."""
+    def case(self, sizes: Sizes, spare: int = 0) -> Case:
+        """Return the case with these sizes; windows leave ``spare`` rows of an input unread.
+
+        They can leave fewer than the stride, and none in a transposed convolution or ceil_mode.
+        """
         signature, get = self.signature, {**self.least, **sizes}
+        unread = tuple(spare % stride for stride in signature.stride)
+        if self.operator.is_transposed or signature.ceil_mode:
+            unread = signature.output_padding
         return Draft(
             operator=signature.operator,
             kernel=self.kernel,
@@ -116,7 +124,7 @@ class Filling:
             dilation=signature.dilation,
             padding=signature.padding,
             out=tuple(sizes.get(f"out{axis}", 1) for axis in range(len(self.kernel))),
-            remainder=signature.output_padding,
+            remainder=unread,
             batch=get["batch"],
             groups=get["groups"],
             inner=get["inputs"],
@@ -168,6 +176,30 @@ class Filling:
             stood = np.maximum(stood, self.units[name].marks[index])
         return sizes, stood
 
+    def pairs(self) -> Array:
+        """Return, for each two of `tails`, whether a case within `WORK` stands at both."""
+        found = np.zeros((len(self.tails), len(self.tails)), bool)
+        cheapest = {name: self._cheapest(unit) for name, unit in self.units.items()}
+        for name, unit in self.units.items():
+            marks = unit.marks[self._prices(unit) <= WORK] > 0
+            found |= np.einsum("ij,ik->jk", marks, marks)
+            for index, option in cheapest[name].items():
+                columns = {**self._lowest, **self._columns(name, option)}
+                for other in self.units.keys() - {name}:
+                    prices = self._price({**columns, **self.units[other].columns})
+                    at = self.units[other].marks[prices <= WORK] > 0
+                    found[index] |= at.any(axis=0)
+        return found
+
+    def _cheapest(self, unit: _Unit) -> dict[int, int]:
+        """Return the cheapest option of a unit at each of its tails, by their indices."""
+        prices = self._prices(unit)
+        columns = np.flatnonzero(unit.marks.any(axis=0)).tolist()
+        return {
+            index: int(np.argmin(np.where(unit.marks[:, index] > 0, prices, np.inf)))
+            for index in columns
+        }
+
     def _columns(self, name: str, index: int) -> dict[str, Any]:
         return {key: values[index] for key, values in self.units[name].columns.items()}
 
@@ -188,10 +220,16 @@ class Filling:
         """Return the sizes of the spatial axes: the cheapest ones at each set of tails."""
         few = SIZES if len(self.kernel) < 3 else tuple(size for size in SIZES if size <= 17)
         each = [few if size else (1,) for size in self.signature.kernel]
-        chosen: set[tuple[int, ...]] = set(itertools.product(*each))
+        chosen = {
+            sizes
+            for sizes in itertools.product(*each)
+            if max(sizes) == 1 or sizes.count(1) <= max(0, len(sizes) - 2) or len(sizes) == 1
+        }  # a single row of columns seldom shows what is wrong with rows
         for axis, size in enumerate(self.signature.kernel):  # long ones beside short ones
-            long: list[tuple[int, ...]] = [(1, 2)] * len(each)
-            long[axis] = SIZES if size else (1,)
+            long: list[tuple[int, ...]] = [
+                (1, 2) if other else (1,) for other in self.signature.kernel
+            ]
+            long[axis] = tuple(s for s in SIZES if s > _LONG) if size else (1,)
             chosen |= set(itertools.product(*long))
         found: dict[frozenset[Tail], tuple[int, Sizes, int, int]] = {}
         for sizes in sorted(chosen):
@@ -217,7 +255,7 @@ class Filling:
     @cache  # noqa: B019 - one signature's filling lives as long as the process
     def _extent(self, axis: int, out: int) -> tuple[int, int]:
         """Return the input and output sizes along an axis for which ``out`` was chosen."""
-        case = self.case({f"out{axis}": out})
+        case = self.case({f"out{axis}": out}, self.signature.stride[axis] - 1)
         return case.x[2 + axis], self.operator.output_shape(case)[2 + axis]
 
 

@@ -110,6 +110,7 @@ def _convolutions(dims: int) -> tuple[Signature, ...]:
     if dims == 2:
         rows += [
             (3, 1, (0, 1)),
+            (3, 2, 0, "depthwise"),
             (3, 1, 1, "multiplier"),
             (5, 2, 2),
             (7, 2, 3),

@@ -15,6 +15,7 @@ from conformance.cli import options
 if TYPE_CHECKING:
     from conformance.cases.coverage import Coverage
     from conformance.cases.layout_coverage import LayoutCoverage
+    from conformance.cases.tail_coverage import Met, TailCoverage
     from conformance.spec import Spec
 
 
@@ -45,7 +46,8 @@ def command(
 
     'convformance spec --toml > my_spec.toml' makes a file to change, which --spec reads. A class is
     what a parameter is like: stride one, the same on every axis, different, and so on. Shares are
-    of the combinations that some valid case has.
+    of the combinations that some valid case has. Of the fast paths of libraries it says which
+    signatures meet which tails of blocks, in which layouts and dtypes, and which two tails at once.
     """
     from conformance.spec import load, packaged_text
 
@@ -58,11 +60,13 @@ def command(
     if coverage:
         from conformance.cases.coverage import draw, measure
         from conformance.cases.layout_coverage import measure_derived_layouts
+        from conformance.cases.tail_coverage import measure_tails
 
         drawn = draw(loaded.ranges, count=count, seed_value=seed)
         measured = tuple(measure(name, cases, loaded.ranges) for name, cases in drawn.items())
         laid_out = measure_derived_layouts(drawn, loaded.ranges)
-        _print_coverage(measured, laid_out, count, seed, as_json)
+        fast_paths = tuple(measure_tails(loaded.ranges.dims))
+        _print_coverage(measured, laid_out, fast_paths, count, seed, as_json)
     else:
         _print_spec(loaded, as_json)
 
@@ -95,6 +99,7 @@ def _print_spec(spec: Spec, as_json: bool) -> None:
 def _print_coverage(
     measured: tuple[Coverage, ...],
     laid_out: tuple[LayoutCoverage, ...],
+    fast_paths: tuple[TailCoverage, ...],
     count: int,
     seed: int,
     as_json: bool,
@@ -103,6 +108,7 @@ def _print_coverage(
         rows: list[dict[str, Any]] = [asdict(row) for row in measured]
         layouts = [asdict(row) for row in laid_out]
         value = {"count": count, "seed": seed, "operators": rows, "layouts": layouts}
+        value["fast_paths"] = [asdict(row) for row in fast_paths]
         click.echo(json.dumps(value, indent=2))
         return
     click.echo(f"combinations of classes that {count} cases an operator reach, seed {seed}")
@@ -121,3 +127,16 @@ def _print_coverage(
         click.echo(f"{layouts_met.operator:16} {layouts_met.cases:>6} {pairs:>14}")
         for missing in layouts_met.missing[:5]:
             click.echo(f"  not reached: {missing}")
+    click.echo("\nfast paths: signatures of kernels with tails of blocks, where a tier has 'tails'")
+    click.echo(f"{'operator':18} {'signatures':>10} {'cases':>6} {'tails':>7}", nl=False)
+    click.echo(f" {'x layout':>9} {'x dtype':>8} {'x tail':>8}")
+    for own in fast_paths:
+        name = f"{own.operator} {own.dims}-D"
+        click.echo(f"{name:18} {own.signatures:10} {own.cases:6} {_share(own.tails):>7}", nl=False)
+        shares = _share(own.layouts), _share(own.dtypes), _share(own.pairs)
+        click.echo(f" {shares[0]:>9} {shares[1]:>8} {shares[2]:>8}")
+
+
+def _share(met: Met) -> str:
+    reached, there = met
+    return f"{100 * reached / max(1, there):.3g} %"
