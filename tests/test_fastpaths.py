@@ -11,10 +11,12 @@ from conformance.cases.draft import cost
 from conformance.cases.fastpaths import LAYOUTS, cases, filling_of, of_signature, tails_of
 from conformance.cases.filling import WORK
 from conformance.cases.kernels import Signature, signatures
+from conformance.cases.large_paths import large_paths
 from conformance.cases.tail_coverage import measure, pairs_of, valid_pairs
 from conformance.cases.tails import BLOCKS, quantities, tails
 from conformance.cases.validity import validate
-from conformance.operators import FORWARD, OPERATORS
+from conformance.large.judge import is_large
+from conformance.operators import FORWARD, OPERATORS, work
 
 EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]
 FORWARDS = [(operator, dims) for operator in FORWARD for dims in (1, 2, 3)]
@@ -131,6 +133,16 @@ def test_windows_of_a_stride_leave_rows_unread_or_none() -> None:
     odd = {(case.x[2] + sum(case.padding[0]) - case.window[0]) % 2 for case in strided}
 
     assert {0, 1} == odd
+
+
+def test_fast_paths_at_their_real_sizes_are_judged_by_projection() -> None:
+    large = [case for operator, dims in FORWARDS for case in large_paths(operator, dims)]
+
+    assert len(large) >= 15
+    for case in large:
+        validate(case)
+        assert is_large(case)
+        assert 100 * WORK < 4 * work(case) < 6000 * WORK
 
 
 def test_a_size_of_nine_is_one_more_than_a_block_of_eight() -> None:

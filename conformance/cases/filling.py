@@ -47,8 +47,8 @@ SIZES = tuple(
 """The sizes that a unit is given: at every block, and several between and beyond."""
 
 _LONG = 47
-"""An axis that is longer may lie beside axes of one."""
-_ORDERS = 4
+"""An axis that is longer may lie beside axes of two, which are cheap."""
+_ORDERS = 3
 """A case is filled in this many orders of its units; the one at most new tails is taken."""
 _FURTHER, _LUCK = 0.05, 0.04
 """What a tail of `FURTHER_BLOCKS` counts beside one of `BLOCKS`, and how much chance adds."""
@@ -62,7 +62,7 @@ class _Unit:
         self.columns = {name: np.array(values) for name, values in columns.items()}
         """The factors of an option's cost."""
         self.at: list[frozenset[Tail]] = []
-        self.marks = np.zeros((0, 0))
+        self.marks = np.zeros((0, 0), np.float32)
         """Of each option (a row) and each tail 1 if it stands there, else 0."""
 
 
@@ -104,9 +104,11 @@ class Filling:
         self.main = np.array([tail[1] in BLOCKS for tail in self.tails], float)
         """Of each tail 1 if its block is one of `BLOCKS`, else 0."""
         self.owners = [tail[0] if tail[0] in self.units else "space" for tail in self.tails]
+        indices = {tail: index for index, tail in enumerate(self.tails)}
         for unit in self.units.values():
-            rows = [[tail in at for tail in self.tails] for at in unit.at]
-            unit.marks = np.array(rows, float).reshape(len(rows), len(self.tails))
+            unit.marks = np.zeros((len(unit.at), len(self.tails)), np.float32)
+            for row, at in zip(unit.marks, unit.at, strict=True):
+                row[[indices[tail] for tail in at if tail in indices]] = 1
 
     def case(self, sizes: Sizes, spare: int = 0) -> Case:
         """Return the case with these sizes; windows leave ``spare`` rows of an input unread.
@@ -146,7 +148,7 @@ class Filling:
         """
         target = int(np.argmax(self.prices * self.main * wanted))
         owner = self.owners[target]
-        weights = np.where(self.main > 0, wanted, _FURTHER * wanted)
+        weights = np.where(self.main > 0, wanted, _FURTHER * wanted).astype(np.float32)
         scores = {
             name: np.einsum("ij,j", unit.marks, weights) + _luck(unit, rng)
             for name, unit in self.units.items()
@@ -218,7 +220,8 @@ class Filling:
 
     def _space(self) -> _Unit:
         """Return the sizes of the spatial axes: the cheapest ones at each set of tails."""
-        few = SIZES if len(self.kernel) < 3 else tuple(size for size in SIZES if size <= 17)
+        most = {1: SIZES[-1], 2: 44, 3: 17}[len(self.kernel)]
+        few = tuple(size for size in SIZES if size <= most)
         each = [few if size else (1,) for size in self.signature.kernel]
         chosen = {
             sizes
@@ -226,10 +229,8 @@ class Filling:
             if max(sizes) == 1 or sizes.count(1) <= max(0, len(sizes) - 2) or len(sizes) == 1
         }  # a single row of columns seldom shows what is wrong with rows
         for axis, size in enumerate(self.signature.kernel):  # long ones beside short ones
-            long: list[tuple[int, ...]] = [
-                (1, 2) if other else (1,) for other in self.signature.kernel
-            ]
-            long[axis] = tuple(s for s in SIZES if s > _LONG) if size else (1,)
+            long: list[tuple[int, ...]] = [(2,) if one else (1,) for one in self.signature.kernel]
+            long[axis] = tuple(n for n in SIZES if n > _LONG) if size else (1,)
             chosen |= set(itertools.product(*long))
         found: dict[frozenset[Tail], tuple[int, Sizes, int, int]] = {}
         for sizes in sorted(chosen):
@@ -260,11 +261,13 @@ class Filling:
 
 
 def _tails_of(sizes: Mapping[str, int]) -> frozenset[Tail]:
-    return frozenset(
-        (name, *stand)
-        for name, size in sizes.items()
-        for stand in (*stands(size), *stands(size, FURTHER_BLOCKS))
-    )
+    return frozenset().union(*(_tails_of_one(name, size) for name, size in sizes.items()))
+
+
+@cache
+def _tails_of_one(name: str, size: int) -> frozenset[Tail]:
+    every = (*stands(size), *stands(size, FURTHER_BLOCKS))
+    return frozenset((name, *stand) for stand in every)
 
 
 def _luck(unit: _Unit, rng: np.random.Generator) -> Array:

@@ -23,6 +23,7 @@ import numpy as np
 
 from conformance.calling.pace import SHORT
 from conformance.case import Case
+from conformance.cases.large_paths import large_paths
 from conformance.cases.ranges import Ranges
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.large.judge import Large, is_large, judge_large
@@ -97,6 +98,8 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
         name = cache.key(large=SHAPES, **facts)
         largest = cache.cached_cases(partial(_generated, **facts), name, cached=plan.cache)
         largest[1::2] = [_with_data(case, plan.seed, n) for n, case in enumerate(largest[1::2])]
+        paths = large_paths(operator, dims)
+        largest += [_with_data(case, plan.seed, number) for number, case in enumerate(paths)]
         layers |= {case.id: Layer(case.id, case) for case in largest}
     return sorted(layers.values(), key=lambda layer: work(layer.case))
 
