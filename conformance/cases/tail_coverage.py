@@ -7,7 +7,7 @@ that are judged.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,7 @@ def _of_signature(signature: Signature, dtypes: Sequence[str]) -> tuple[int, Met
     )
 
 
-def _met(reached: set[object], there: set[object]) -> Met:
+def _met(reached: Set[object], there: Set[object]) -> Met:
     return len(reached & there), len(there)
 
 
