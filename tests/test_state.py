@@ -263,6 +263,13 @@ def test_outputs_that_are_handed_on_cannot_overflow() -> None:
         assert None is judge_named_history(implementation, case, "compositions")
 
 
+def test_sums_of_outputs_that_are_handed_on_need_not_be_exact() -> None:
+    calls = history("compositions", Case.parse("avg_pool1d:float32:x=1,1,4:kernel=2:integers@0"))
+
+    assert calls is not None
+    assert {"normal"} == {step.prepared.case.data for step in calls.steps if step.takes}
+
+
 def named_kernel(operator: str) -> Implementation:
     return unregistered("kernel", {operator: CORRECT[operator]}, {"dtypes": ("float16",)})
 

@@ -439,7 +439,9 @@ def _compositions(case: Case, dtypes: tuple[str, ...], operators: tuple[str, ...
         inputs = _sparse(this, make_inputs(this.replace(seed=case.seed + number)), position)
         what = "negated in place" if negated else "as it came"
         label = f"call {number + 2}, which takes the output of the one before {what},"
-        step = _unjudged(label, this, inputs)
+        # An output need not be of whole numbers: sums of its elements are not exact.
+        data = "integers" if case.dtype in INTEGERS else "normal"
+        step = _unjudged(label, this.replace(data=data), inputs)
         yield replace(step, requirement="REPEAT-6", judged=True, takes=(position, number, negated))
 
 
