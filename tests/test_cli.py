@@ -19,6 +19,7 @@ from conformance.errors import ConformanceError
 from conformance.registration import implementation as registered
 from conformance.registration import registry
 from conformance.registration.registry import Registry
+from conformance.signatures import SIGNATURES
 from conformance.timing.threads import VARIABLES
 
 PLUGIN = """
@@ -494,6 +495,20 @@ def test_spec_as_toml_goes_alone(call: Any, other: str) -> None:
     assert (2, "", "convformance: error: --toml prints the packaged spec; give it alone\n") == (
         call("spec", "--toml", other)
     )
+
+
+def test_coverage_counts_the_layouts_that_meet_a_class(call: Any) -> None:
+    value = json.loads(call("spec", "--coverage", "--json", "-n", "150").out)
+    status, out, err = call("spec", "--coverage", "-n", "150")
+    rows = {row["operator"]: row for row in value["layouts"]}
+
+    assert (0, "") == (status, err)
+    assert set(SIGNATURES) == {*rows}
+    assert all(0.9 * row["valid"] < row["reached"] <= row["valid"] for row in rows.values())
+    conv = rows["conv"]
+    assert f"conv {conv['cases']} {conv['reached']} of {conv['valid']}".split() in [
+        line.split() for line in out.splitlines()
+    ]
 
 
 def test_spec_shows_ranges_tiers_and_suites(call: Any) -> None:
