@@ -25,7 +25,12 @@ from conformance.running.citing import cite
 from conformance.running.from_source import FromSource
 from conformance.running.judge_cell import judge_histories, judge_relations
 from conformance.running.plan import Plan, resolve
-from conformance.running.preparing import prepare_block, prepare_enumerated
+from conformance.running.preparing import (
+    first_dtype,
+    prepare_block,
+    prepare_enumerated,
+    prepare_spaces,
+)
 from conformance.running.selection import Selection
 from conformance.running.supported import for_cell
 from conformance.sources.own import source_of
@@ -99,8 +104,12 @@ def cells(
 def _enumerated(
     seed: int, operator: str, dims: int, dtype: str, dtypes: frozenset[str]
 ) -> list[Prepared]:
-    spaces = prepare_enumerated(default_plan(seed), operator, dims, dtypes)
-    return [p for found in spaces.values() for p in found if p.case.dtype == dtype]
+    plan = default_plan(seed)
+    enumerated = prepare_enumerated(plan, operator, dims, dtypes)
+    found = [p for found in enumerated.values() for p in found if p.case.dtype == dtype]
+    leading = dtype == first_dtype(dtypes)
+    spaces = prepare_spaces(plan, operator, dims, dtype, leading)
+    return found + [p for _, listed in spaces.values() for p in listed]
 
 
 @lru_cache(maxsize=64)

@@ -28,6 +28,11 @@ RECIPES = ("integers", "impulse", "digits", "normal", "small", "wide")
 SPECIAL_RECIPES = ("nan", "inf", "zeros", "subnormal", "huge")
 """How data can be made that holds special values."""
 
+EVERY = "every"
+"""How data is made that holds every value of a dtype: bit patterns that count up from the seed."""
+
+ALL_RECIPES = (*RECIPES, *SPECIAL_RECIPES, EVERY)
+
 MEMORY_LAYOUTS = (
     "contiguous",
     "fortran",
@@ -96,7 +101,7 @@ class Case:
     dtype: str = "float32"
     """The name of the arrays' dtype."""
     data: str = "integers"
-    """How the data is made: one of RECIPES or SPECIAL_RECIPES."""
+    """How the data is made: one of ALL_RECIPES."""
     seed: int = 0
     """The seed that the data is made from."""
     memory: str = "contiguous"
@@ -164,7 +169,7 @@ class Case:
             return "reject"
         if self.memory != "contiguous":
             return "layout"
-        return "special" if self.data in SPECIAL_RECIPES else "result"
+        return "special" if self.data in (*SPECIAL_RECIPES, EVERY) else "result"
 
     @classmethod
     def parse(cls, text: str) -> Case:
@@ -281,9 +286,9 @@ def _parse_field(part: str, text: str) -> tuple[str, dict[str, Any]]:
                 f"case id '{text}': '{part}' cannot be read; write it like {example}"
             ) from None
     match = _DATA.fullmatch(part)
-    if match is not None and match[1] in (*RECIPES, *SPECIAL_RECIPES):
+    if match is not None and match[1] in ALL_RECIPES:
         return "data", {"data": match[1], "seed": int(match[2])}
-    hint = did_you_mean(name.split("@")[0], (*_VALUES, *_FLAGS, *RECIPES, *SPECIAL_RECIPES))
+    hint = did_you_mean(name.split("@")[0], (*_VALUES, *_FLAGS, *ALL_RECIPES))
     raise CaseError(
         f"case id '{text}': '{part}' is not a field; {hint}"
         f"allowed: {', '.join((*_VALUES, *_FLAGS))} "

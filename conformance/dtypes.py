@@ -42,6 +42,15 @@ class Format:
         return 2.0 ** (self.min_exponent - self.digits + 1)
 
 
+def holds(wide: Format, other: Format) -> bool:
+    """Whether every number of the ``other`` format is one of the ``wide`` one."""
+    return (
+        wide.digits >= other.digits
+        and wide.max_exponent >= other.max_exponent
+        and wide.min_exponent <= other.min_exponent
+    )
+
+
 FORMATS: dict[str, Format] = {
     f.name: f
     for f in (

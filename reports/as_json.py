@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.reports.model import Report
 from conformance.reports.order import grouped
+from conformance.reports.spaces import of_cell
 from conformance.runfile.row import Row, columns
 from conformance.runfile.tables import Cell, Violation
 
@@ -52,6 +53,16 @@ def _cell(cell: Cell, violations: list[Violation]) -> dict[str, Any]:
             name: {"due": due, "compared": compared}
             for name, (due, compared) in cell.by_class.items()
         },
+        "spaces": [
+            {
+                "space": space.words,
+                "cases": space.cases,
+                "unsupported": space.unsupported,
+                "judged": space.judged,
+                "sentence": space.sentence,
+            }
+            for space in of_cell(cell)
+        ],
         "violations": [_violation(violation) for violation in violations],
     }
 

@@ -31,6 +31,7 @@ from conformance.reports.large import NOTE, counts, outcome
 from conformance.reports.model import Report, Summary
 from conformance.reports.order import by_dtype
 from conformance.reports.sources import sentences
+from conformance.reports.spaces import spaces, summary
 from conformance.runfile import words
 from conformance.runfile.tables import Cell, Implementation, Pair, Timing
 
@@ -62,6 +63,8 @@ def html(report: Report) -> str:
             heat_maps=list(_heat_maps(report)),
             large=counts(report),
             large_note=NOTE,
+            spaces=spaces(report),
+            spaces_summary=summary(report),
             layers=list(_layers(report)),
             baseline=baseline(report),
             environment=environment(report),

@@ -26,6 +26,7 @@ from conformance.reports.headline import (
 from conformance.reports.large import NOTE, outcome
 from conformance.reports.model import Finding, Report
 from conformance.reports.sources import sentences
+from conformance.reports.spaces import spaces, summary
 from conformance.reports.tables import Table
 from conformance.reports.text import (
     NONE,
@@ -45,6 +46,7 @@ _SYMBOLS = dict.fromkeys((words.INCONCLUSIVE, words.KNOWN_DIFFERENCE), "⚠️")
 _SYMBOLS |= {words.CONFORMS: "✅"} | dict.fromkeys((words.ADAPTER_WRONG, *words.FAILED), _BAD)
 _MOST_FINDINGS = 40
 _MOST_LARGE = 400
+_MOST_SPACES = 400
 _LONGEST_MESSAGE = 2000
 _LONGEST_SCRIPT = 8000
 # GitHub refuses a summary of more than 1 MiB: these limits together stay well below it.
@@ -67,6 +69,7 @@ def markdown(report: Report) -> str:
     parts += _conventions(report)
     parts += _pairwise(report)
     parts += _large(report)
+    parts += _spaces(report)
     parts += _timings(report)
     parts += _gaps(report)
     parts += _sources(report)
@@ -222,6 +225,21 @@ def _large(report: Report) -> list[str]:
     notes = [f"{more} more are in the run file."] if more else []
     counted = table(tables.large(report))
     return ["### Large cases", counted, NOTE, *folded("Each large case", listed, *notes)]
+
+
+def _spaces(report: Report) -> list[str]:
+    listed = spaces(report)
+    if not listed:
+        return []
+    named = len({space.implementation for space in listed}) > 1
+    lines = [
+        f"- {escaped(f'{space.implementation}: ' if named else '')}{escaped(space.sentence)}"
+        for space in listed[:_MOST_SPACES]
+    ]
+    if len(listed) > _MOST_SPACES:
+        lines.append(f"- {len(listed) - _MOST_SPACES} more are in the run file.")
+    said = escaped(summary(report)).capitalize()
+    return ["### Spaces judged whole", f"{said}.", *folded("Each space", "\n".join(lines))]
 
 
 def _cells(report: Report) -> list[str]:

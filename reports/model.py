@@ -345,7 +345,9 @@ def _with_missing_cells(
     counts = ("planned", "reached", "compared", "unsupported", "violating", "known", "invalid")
     zeros = dict.fromkeys((*counts, "accepted", "elements", "nonzero", "seconds"), 0)
     return cells + tuple(
-        Cell.of(v, **zeros, worst=None, worst_case=None, verdict=v.status, classes="{}")
+        Cell.of(
+            v, **zeros, worst=None, worst_case=None, verdict=v.status, classes="{}", spaces="{}"
+        )
         for key, v in missing.items()
         if key not in present
     )

@@ -30,6 +30,7 @@ from conformance.reports.printing import (
     wrapped,
 )
 from conformance.reports.sources import unreached
+from conformance.reports.spaces import summary
 from conformance.reports.text import NONE, multiple, plural, share
 from conformance.runfile.tables import Cell, Gap
 from conformance.runfile.text import one_line
@@ -247,5 +248,7 @@ def _foot(report: Report, width: int) -> Iterator[Text]:
     yield Text(f"{where}; all tables: {_VERBOSE}", style="dim")
     if not report.complete:
         yield Text(INCOMPLETE, style="bold yellow")
+    if text := summary(report):
+        yield from wrapped(text, width, style="dim", most=2)
     yield from wrapped(headline(report), width, style="bold")
     yield from wrapped(not_asked(report), width, style="yellow", most=3)

@@ -27,9 +27,11 @@ from conformance.reports.headline import (
 )
 from conformance.reports.large import NOTE
 from conformance.reports.model import Report
+from conformance.reports.order import grouped
 from conformance.reports.printing import ALL, finding_lines, put, put_table, verdict_text
 from conformance.reports.printing import console as stdout
 from conformance.reports.sources import sentences as of_source
+from conformance.reports.spaces import spaces
 from conformance.reports.text import (
     NONE,
     multiple,
@@ -56,6 +58,7 @@ def show(report: Report, console: Console | None = None) -> None:
         ("Agreement with the reference", agreement(report)),
         ("Agreement with one another", pairwise(report)),
         ("Large cases", large(report)),
+        ("Spaces judged whole", whole_spaces(report)),
         ("Time of one call", layers(report)),
         ("Not computed", gaps(report)),
         ("Sources", sources(report)),
@@ -113,6 +116,16 @@ def agreement(report: Report) -> RenderableType | None:
     notes += [f"{i.name}: {i.note}" for i in report.ended]
     lines: list[RenderableType] = [table] if summaries else []
     lines += [Text(shorten(note, 400), style="dim") for note in notes]
+    return Group(*lines) if lines else None
+
+
+def whole_spaces(report: Report) -> RenderableType | None:
+    """Return a sentence for each space of calls that is listed completely, None without any."""
+    groups = grouped(spaces(report), lambda space: space.implementation)
+    lines: list[RenderableType] = []
+    for name, own in groups.items():
+        lines += [Text(name)] if len(groups) > 1 else []
+        lines += [Text(space.sentence, style="" if space.whole else "dim") for space in own]
     return Group(*lines) if lines else None
 
 

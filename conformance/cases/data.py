@@ -21,6 +21,10 @@ values moves with the seed, so that successive seeds visit every channel and eve
 ``zeros``      zeros of both signs.
 ``subnormal``  multiples of the smallest subnormal number.
 ``huge``       numbers whose sums just do not overflow.
+
+``every``  has every value of a dtype: from the seed on, each next element has the next bit pattern.
+           In dtypes of more than 16 bits the first 16 count. Each is a result of its own, or the
+           one product of a result, whose other factor is 1 or -1.
 """
 
 from __future__ import annotations
@@ -32,8 +36,8 @@ from typing import Any
 import numpy as np
 
 from conformance.calling.memory import SPREAD, spread
-from conformance.case import SPECIAL_RECIPES, Case, Shape
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, TRAITS, numpy_dtype
+from conformance.case import EVERY, SPECIAL_RECIPES, Case, Shape
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, TRAITS, holds, numpy_dtype
 from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
 
@@ -51,7 +55,8 @@ def make_inputs(case: Case) -> Inputs:
     rng = np.random.default_rng(case.seed)
     operator = OPERATORS[case.operator]
     shapes = {name: operator.argument_shape(case, name) for name in operator.arguments}
-    make = _whole if case.dtype in INTEGERS else _RECIPES[case.data]
+    whole = case.dtype in INTEGERS and case.data != EVERY
+    make = _whole if whole else _RECIPES[case.data]
     dtype = numpy_dtype(case.dtype)
     inputs = tuple(
         shape
@@ -113,9 +118,9 @@ def _integers(rng: np.random.Generator, case: Case, shape: Shape, index: int) ->
     if operator.compared == 0:  # max_pool adds nothing up
         return _nonzero(rng, shape, min(99, limit))
     if operator.compared == index:
-        return _nonzero(
-            rng, shape, (1, 3, READABLE)[case.seed % 3]
-        )  # few different values, so that maxima tie
+        # Few different values, so that maxima tie, but not in each window that is large.
+        many = max(1, math.prod(case.window) // 32)
+        return _nonzero(rng, shape, min(limit, (1, 3, READABLE)[case.seed % 3] * many))
     terms = max(1, operator.terms(case))
     if operator.has_weight:
         factors = 2
@@ -348,6 +353,20 @@ def _huge(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Arr
     return values * 2.0**exponent
 
 
+def _every(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    """Return consecutive bit patterns, or what leaves each of them as it is: 1 and -1."""
+    if index:
+        return _nonzero(rng, shape, 1)
+    dtype = numpy_dtype(case.dtype)
+    bits = 8 * dtype.itemsize
+    low = max(0, bits - 16)
+    patterns = (np.arange(math.prod(shape), dtype=np.uint64) + np.uint64(case.seed % 2**16)) % 2**16
+    # The lower bits differ from one to the next: 40503 / 2**16 is nearly the golden ratio.
+    patterns = (patterns << np.uint64(low)) | ((patterns * np.uint64(40503)) % 2**low)
+    values: Array = patterns.astype(f"u{dtype.itemsize}").view(dtype).reshape(shape)
+    return values
+
+
 def _nonzero(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
     sizes = np.arange(1.0, largest + 1)
     return np.concatenate((sizes, -sizes))[rng.integers(0, 2 * largest, shape)]
@@ -365,6 +384,7 @@ _RECIPES: dict[str, Any] = {
     "zeros": lambda rng, case, shape, index: rng.choice((-0.0, 0.0, -0.0, 0.0, -1.0, 1.0), shape),
     "subnormal": _subnormal,
     "huge": _huge,
+    EVERY: _every,
 }
 
 
@@ -382,6 +402,8 @@ def sums_are_exact(case: Case, magnitude: Array, accumulate: str | None) -> bool
         magnitude = magnitude / unit
         if accumulator.smallest_subnormal > unit:
             return False
+    elif case.data == EVERY:  # a product with 1 or -1 is exact in a format that has the factor
+        return holds(accumulator, FORMATS[case.dtype])
     elif case.data not in ("integers", "impulse", "digits", "zeros"):
         return False
     divisor = OPERATORS[case.operator].largest_divisor(case)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from conformance.case import Case
-from conformance.cases import fastpaths, sums
+from conformance.cases import counters, fastpaths, sums, values, worlds
 from conformance.runfile import asked
 
 
@@ -33,3 +33,34 @@ ENUMERATIONS: Mapping[str, Enumeration] = MappingProxyType(
     }
 )
 """The enumerations by the names that tiers have for them, in the order in which they are judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """All calls within stated limits, of an operator, a number of dimensions and a dtype."""
+
+    kind: str
+    """What its cases are called among the classes of a cell (`conformance.runfile.asked`)."""
+    cases: Callable[[str, int, str, bool], Sequence[Case]]
+    """Return the cases of an operator and number of dimensions in a dtype; the last argument says
+    whether that dtype stands for all others of an implementation."""
+    in_words: Callable[[str, int, str, bool], str]
+    """Return which calls they are, in words that can be quoted."""
+    together: bool = False
+    """Whether many of the cases share arrays and sums (`conformance.judging.together`)."""
+
+
+SPACES: Mapping[str, Space] = MappingProxyType(
+    {
+        "geometries": Space(
+            asked.GEOMETRIES, worlds.geometries, worlds.every_geometry, together=True
+        ),
+        "wide_geometries": Space(
+            asked.WIDE_GEOMETRIES, worlds.wide_geometries, worlds.every_wide_geometry, together=True
+        ),
+        "channels": Space(asked.CHANNELS, worlds.channels, worlds.every_channel, together=True),
+        "values": Space(asked.VALUES, values.values, values.every_value, together=True),
+        "counters": Space(asked.COUNTERS, counters.counters, counters.every_counter),
+    }
+)
+"""The spaces by the names that tiers have for them, in the order in which they are judged."""

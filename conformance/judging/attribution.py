@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.case import Case
+from conformance.case import EVERY, Case
 from conformance.cases.invalid import MISTAKES
 from conformance.operators import OPERATORS
 
@@ -45,8 +45,14 @@ _SPECIAL_REQUIREMENTS = {
     "zeros": ("SPECIAL-6",),
     "subnormal": ("SPECIAL-7",),
     "huge": ("SPECIAL-2",),
+    EVERY: ("SPECIAL-1", "SPECIAL-3", "SPECIAL-7"),
 }
-_MAX_POOL_REQUIREMENTS = {"nan": ("MAXPOOL-5",), "inf": ("MAXPOOL-11",), "zeros": ("MAXPOOL-10",)}
+_MAX_POOL_REQUIREMENTS: dict[str, tuple[str, ...]] = {
+    "nan": ("MAXPOOL-5",),
+    "inf": ("MAXPOOL-11",),
+    "zeros": ("MAXPOOL-10",),
+    EVERY: ("MAXPOOL-5", "MAXPOOL-11", "SPECIAL-7"),
+}
 
 
 def non_default_parameters(case: Case) -> tuple[str, ...]:
@@ -120,7 +126,7 @@ def citable(requirement: str, case: Case) -> frozenset[str]:
     marked = _marked(case)
     if requirement not in WRONG_RESULT and not (marked and requirement == "DECLARE-1"):
         return frozenset(cited)
-    if case.operator == "max_pool_grad" and case.data in ("nan", "inf", "subnormal"):
+    if case.operator == "max_pool_grad" and case.data in ("nan", "inf", "subnormal", EVERY):
         cited.add("GRAD-14")  # other rules for ties are not tried on such gradients
     requirements = OPERATORS[case.operator].requirements
     names = (*non_default_parameters(case), "kernel", "value")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from conformance.calling import Array, Inputs
-from conformance.case import Case
+from conformance.case import EVERY, Case
 from conformance.cases.data import sums_are_exact
 from conformance.dtypes import Format
 from conformance.operators import OPERATORS
@@ -97,7 +97,7 @@ def bound(
     most = 2.0**arithmetic.accumulator.max_exponent
     compared = arithmetic.is_bounded(terms) & (reference.magnitude <= most)
     compared &= np.isfinite(magnitude)
-    if accuracy.amplification is not None and case.data in ("subnormal", "huge"):
+    if accuracy.amplification is not None and case.data in ("subnormal", "huge", EVERY):
         compared = np.zeros_like(compared)
     if arithmetic.multiplier is not None:
         compared &= _are_normal(inputs[:2], arithmetic.multiplier)
@@ -105,7 +105,7 @@ def bound(
     bits = (
         accuracy.amplification is None
         and accuracy.multiply is None
-        and not (accuracy.flush and case.data == "subnormal")
+        and not (accuracy.flush and case.data in ("subnormal", EVERY))
         and sums_are_exact(case, reference.magnitude, accuracy.accumulate)
     )
     return allowed, bits

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from conformance.calling import Array, NotAnArray
-from conformance.case import Case, Shape
+from conformance.case import EVERY, Case, Shape
 from conformance.dtypes import FORMATS, INTEGERS, numpy_dtype
 from conformance.judging.attained import weaker_declaration
 from conformance.judging.bound import Accuracy
@@ -77,7 +77,7 @@ def _errors(prepared: Prepared, accuracy: Accuracy, output: Array) -> _Errors:
             equal |= ~np.isfinite(got)
         share = np.where(special, np.where(equal, 0.0, np.inf), share)
     exactly = np.broadcast_to(bits & np.asarray(reference.single_valued), share.shape)
-    return _Errors(got, off, allowed, share, exactly & (off != 0))
+    return _Errors(got, off, allowed, share, exactly & (off != 0) & ~special)
 
 
 @np.errstate(all="ignore")
@@ -154,7 +154,7 @@ def _follows_another_tie(prepared: Prepared, accuracy: Accuracy, output: Array) 
     """
     case = prepared.case
     operator = OPERATORS[case.operator]
-    if not isinstance(operator, MaxPoolGrad) or case.data in ("nan", "inf", "subnormal"):
+    if not isinstance(operator, MaxPoolGrad) or case.data in ("nan", "inf", "subnormal", EVERY):
         return False  # of such numbers several rules may explain one result
     if not operator.tied(case, prepared.inputs[1]).any():
         return False
@@ -199,7 +199,7 @@ def _unequal(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Arr
     """Return which elements differ from the exact result without arithmetic, and that result."""
     case, reference = prepared.case, prepared.reference
     exact = reference.exact
-    skips_nan = accuracy.ignore_nan and case.data == "nan"
+    skips_nan = accuracy.ignore_nan and case.data in ("nan", EVERY)
     if output.tobytes() == exact.tobytes() and not skips_nan:
         return np.zeros(exact.shape, bool), exact
     if case.dtype in INTEGERS:
@@ -212,7 +212,7 @@ def _unequal(prepared: Prepared, accuracy: Accuracy, output: Array) -> tuple[Arr
         tame = OPERATORS[case.operator].reference(case, (np.where(np.isnan(x), -np.inf, x),)).exact
         wrong = (output != tame) & ~(np.isnan(output) & (tame == -np.inf))
         exact = tame
-    if accuracy.flush and case.data == "subnormal":
+    if accuracy.flush and case.data in ("subnormal", EVERY):
         # If subnormal numbers count as zero, they tie, and any of them is right, and zero itself.
         normal = FORMATS[case.dtype].smallest_normal
         values = np.maximum(np.abs(output.astype(np.float64)), np.abs(exact.astype(np.float64)))

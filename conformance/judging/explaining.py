@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from conformance.calling import Array
-from conformance.case import SPECIAL_RECIPES, Case
+from conformance.case import EVERY, SPECIAL_RECIPES, Case
 from conformance.dtypes import FORMATS, INTEGERS
 from conformance.judging.bound import Accuracy
 from conformance.judging.comparing import wrong_elements
@@ -33,7 +33,7 @@ def plain_twin(case: Case) -> Case:
         return case.replace(invalid="")
     if case.memory != "contiguous":
         return case.replace(memory="contiguous")
-    if case.operator == "max_pool_grad" and case.data not in SPECIAL_RECIPES:
+    if case.operator == "max_pool_grad" and case.check != "special":
         return case.replace(data="normal")
     return case.replace(data="integers")
 
@@ -48,28 +48,38 @@ def explained(prepared: Prepared, accuracy: Accuracy, output: Array) -> str | No
     case = prepared.case
     if _padding_won(prepared, accuracy, output):
         return OPERATORS[case.operator].requirements["padding"]
-    if case.data not in SPECIAL_RECIPES or case.dtype in INTEGERS:
+    if case.data not in (*SPECIAL_RECIPES, EVERY) or case.dtype in INTEGERS:
         return None
     wrong = wrong_elements(prepared, accuracy, output)
     if not wrong.any():
         return None
     got, due = output[wrong].astype(np.float64), prepared.reference.exact[wrong]
     due = due.astype(np.float64)
+    recipe = case.data if case.data != EVERY else _kind_of(due)
     if case.operator == "max_pool":
-        return _special_maximum(case.data, got, due)
-    if case.data == "nan":
+        return _special_maximum(recipe, got, due)
+    if recipe == "nan":
         if np.isnan(due).all():
             return "SPECIAL-1"
         return "SPECIAL-2" if np.isfinite(due).all() else None
-    if case.data == "inf":
+    if recipe == "inf":
         if np.isfinite(due).all():
             return "SPECIAL-2"
         return None if np.isfinite(due).any() else "SPECIAL-3"
-    if case.data == "huge":
+    if recipe == "huge":
         return None if np.isfinite(got).any() else "SPECIAL-2"
-    if case.data == "subnormal":
+    if recipe == "subnormal":
         return "SPECIAL-7" if is_flushed(prepared, accuracy, output) else None
-    return "SPECIAL-6"
+    return "SPECIAL-6" if recipe else None
+
+
+def _kind_of(due: Array) -> str:
+    """Return the recipe whose values are all that is due; empty for ordinary numbers."""
+    if np.isnan(due).all():
+        return "nan"
+    if np.isinf(due).all():
+        return "inf"
+    return "subnormal" if np.isfinite(due).all() and (due != 0).all() else ""
 
 
 def _special_maximum(recipe: str, got: Array, due: Array) -> str | None:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.calling import Array
-from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, Format
+from conformance.case import EVERY
+from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, Format, holds
 from conformance.judging.bound import Accuracy
 from conformance.judging.comparing import (
     compare,
@@ -49,7 +50,7 @@ def judge_in_spite_of_dtype(
     if values.dtype.kind in "iu":
         return _truncated(prepared, accuracy, values)
     due, given = FORMATS[prepared.case.dtype], FORMATS.get(values.dtype.name)
-    if given is not None and not _holds(given, due):
+    if given is not None and not holds(given, due):
         problem = _coarser(prepared, accuracy, values, given)
         if problem is None:
             return None
@@ -58,7 +59,7 @@ def judge_in_spite_of_dtype(
     values = values.astype(np.float64)
     operator = OPERATORS[prepared.case.operator]
     if accuracy.tie != "first" and isinstance(operator, MaxPoolGrad):
-        if prepared.case.data in ("nan", "inf"):
+        if prepared.case.data in ("nan", "inf", EVERY):
             return None
         prepared = tied(operator, prepared, accuracy, values)
     if prepared.reference.magnitude is None:
@@ -78,15 +79,6 @@ def _real(output: Array) -> Array | None:
     return values if values.dtype.kind in "iufb" or values.dtype.name in FORMATS else None
 
 
-def _holds(given: Format, due: Format) -> bool:
-    """Whether every number of the format that is due is one of the given format."""
-    return (
-        given.digits >= due.digits
-        and given.max_exponent >= due.max_exponent
-        and given.min_exponent <= due.min_exponent
-    )
-
-
 def _coarser(
     prepared: Prepared, accuracy: Accuracy, values: Array, given: Format
 ) -> Problem | None:
@@ -98,7 +90,7 @@ def _coarser(
     if unlike_first or bool((size[np.isfinite(size)] > most).any()):
         return None
     if reference.magnitude is None:
-        if case.data == "nan" and accuracy.ignore_nan:
+        if case.data in ("nan", EVERY) and accuracy.ignore_nan:
             return None
         allowed = 2 * given.unit_roundoff * np.abs(exact) + given.smallest_normal
         return _outside(prepared, values, allowed)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from conformance.calling import Array, Inputs
-from conformance.case import Case
+from conformance.case import EVERY, Case
 from conformance.cases.data import make_inputs
 from conformance.cases.limits import check_windows
 from conformance.judging.bound import Accuracy, bound
@@ -90,6 +90,6 @@ class Prepared:
 def reference_of(case: Case, inputs: Inputs) -> Reference:
     """Return the reference of a valid case for the given arguments."""
     operator = OPERATORS[case.operator]
-    if case.data in ("nan", "inf"):
+    if case.data in ("nan", "inf", EVERY):
         return nonfinite.reference(operator, case, inputs)
     return operator.reference(case, inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from conformance.case import MEMORY_LAYOUTS, RECIPES, SPECIAL_RECIPES, Case
+from conformance.case import ALL_RECIPES, EVERY, MEMORY_LAYOUTS, Case
 from conformance.dtypes import INTEGERS
 from conformance.errors import CaseError, did_you_mean
 from conformance.operators import OPERATORS
@@ -19,7 +19,10 @@ def validate_call(case: Case) -> None:
     if case.operator not in OPERATORS:
         raise _error(case, "operator", f"one of {', '.join(OPERATORS)}")
     _check_fields(case)
-    OPERATORS[case.operator].validate(case)
+    operator = OPERATORS[case.operator]
+    operator.validate(case)
+    if case.data == EVERY and operator.compared != 0 and (operator.terms(case) > 1 or case.bias):
+        raise _error(case, "data", "every where each result is one element, or one product")
 
 
 def is_valid_call(case: Case) -> bool:
@@ -39,10 +42,10 @@ def _check_fields(case: Case) -> None:
     signature = SIGNATURES[case.operator]
     if case.dtype not in signature.dtypes:
         raise _error(case, "dtype", f"one of {', '.join(signature.dtypes)}")
-    if case.dtype in INTEGERS and case.data != "integers":
-        raise _error(case, "data", f"integers, for the dtype {case.dtype}")
-    if case.data not in (*RECIPES, *SPECIAL_RECIPES):
-        raise _error(case, "data", f"one of {', '.join((*RECIPES, *SPECIAL_RECIPES))}")
+    if case.dtype in INTEGERS and case.data not in ("integers", EVERY):
+        raise _error(case, "data", f"integers or every, for the dtype {case.dtype}")
+    if case.data not in ALL_RECIPES:
+        raise _error(case, "data", f"one of {', '.join(ALL_RECIPES)}")
     layout, _, argument = case.memory.partition("-")
     arrays = ("x", "w", "bias", "grad")
     known = layout in MEMORY_LAYOUTS and not (layout == "shared" and argument)

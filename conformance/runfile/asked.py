@@ -25,7 +25,10 @@ SHARE, SMALL_SHARE, SMALL = 0.5, 0.2, 100
 CLASS_SHARE = 0.1
 """And of each class this share, but at least one; of histories and of relations one."""
 
-ENUMERATED = (TAILS, SUMS)
+GEOMETRIES, WIDE_GEOMETRIES = "small geometries", "wider geometries"
+CHANNELS, VALUES, COUNTERS = "channels and groups", "every value", "sizes above counters"
+
+ENUMERATED = (TAILS, SUMS, GEOMETRIES, WIDE_GEOMETRIES, CHANNELS, VALUES, COUNTERS)
 """The classes of cases that are listed completely (`conformance.cases.enumerations`)."""
 ENUMERATED_SHARE, ENUMERATED_CASES = 0.05, 20
 """And of each of them, which are many, this share, or so many where those are fewer."""
@@ -73,8 +76,8 @@ def _needed(name: str, due: int) -> int:
     return math.ceil(CLASS_SHARE * due)
 
 
-def written(counts: Counts) -> str:
-    """Return the counts as text for the run file."""
+def written(counts: Mapping[str, tuple[int | str, int]]) -> str:
+    """Return pairs by class, of counts or of words and a count, as text for the run file."""
     return json.dumps({name: list(pair) for name, pair in counts.items()})
 
 
@@ -82,5 +85,14 @@ def read(text: str) -> dict[str, tuple[int, int]]:
     """Return the counts that `written` wrote; none for any other text."""
     try:
         return {str(name): (int(due), int(done)) for name, (due, done) in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def read_spaces(text: str) -> dict[str, tuple[str, int]]:
+    """Return the words and numbers of cases by class that `written` wrote; none for other text."""
+    try:
+        spaces = json.loads(text)
+        return {str(name): (str(words), int(count)) for name, (words, count) in spaces.items()}
     except (ValueError, TypeError, AttributeError):
         return {}

@@ -84,10 +84,21 @@ class Cell(Row):
         NOT_IN_JSON,
     ] = "{}"
 
+    spaces: Annotated[
+        str,
+        "JSON: of each class of cases that are listed completely, which in words, and how many.",
+        NOT_IN_JSON,
+    ] = "{}"
+
     @property
     def by_class(self) -> dict[str, tuple[int, int]]:
         """The cases due and the cases compared, by class (`conformance.runfile.asked`)."""
         return asked.read(self.classes)
+
+    @property
+    def by_space(self) -> dict[str, tuple[str, int]]:
+        """Which cases are listed completely, in words, and how many, by their class."""
+        return asked.read_spaces(self.spaces)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

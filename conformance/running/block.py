@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -29,7 +30,13 @@ from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Subject
 from conformance.running.layers import LayerVerdict
 from conformance.running.plan import Plan
-from conformance.running.preparing import own_names, prepare_block, prepare_enumerated
+from conformance.running.preparing import (
+    first_dtype,
+    own_names,
+    prepare_block,
+    prepare_enumerated,
+    prepare_spaces,
+)
 from conformance.running.witnesses import examples
 from conformance.sources.own import source_of
 
@@ -95,8 +102,9 @@ class _BlockJudge:
         self.block = Block(operator, dims, [], Counter(), [], Counter())
         self.prepared: list[Prepared] = []
         self.enumerated: dict[frozenset[str], dict[str, list[Prepared]]] = {}
-        """The cases of each space that is judged whole, by the dtypes of the implementations that
-        are judged on them. No two are compared on these."""
+        """The cases of each enumeration, by the dtypes of the implementations that are judged on
+        them. No two are compared on these."""
+        self.spaces = lru_cache(maxsize=None)(partial(prepare_spaces, plan, operator, dims))
         self.subjects: list[Subject] = []
         """The implementations that are judged; wrong adapters are not among them."""
         self.outputs: dict[str, dict[int, Array | None]] = {}
@@ -151,7 +159,12 @@ class _BlockJudge:
         self.subjects.append(subject)
         dtypes = judged_dtypes(implementation, self.prepared, plan)
         enumerated = self.enumerated_for(implementation, dtypes)
-        every = itertools.chain(self.prepared, *enumerated.values())
+        spaces = self.spaces_of(implementation, dtypes)
+        every = itertools.chain(
+            self.prepared,
+            *enumerated.values(),
+            *(found for listed in spaces.values() for _, found in listed.values()),
+        )
         ask_ahead(subject.implementation, [p.case for p in every])
         read = is_from_plugin(implementation) if plan.source is None else plan.source
         source = source_of(implementation, self.operator) if read else None
@@ -169,8 +182,11 @@ class _BlockJudge:
                     kind: [p for p in found if p.case.dtype == dtype]
                     for kind, found in enumerated.items()
                 }
+                own = spaces.get(dtype, {})
+                listed |= {kind: found for kind, (_, found) in own.items()}
+                words = {kind: text for kind, (text, _) in own.items()}
                 judge = CellJudge(
-                    subject, cases, plan, listed, earlier, self.confirmed, from_source
+                    subject, cases, plan, listed, words, earlier, self.confirmed, from_source
                 )
                 judge.judge()
                 if covered is not None:
@@ -197,6 +213,16 @@ class _BlockJudge:
             self.enumerated[own] = prepare_enumerated(self.plan, self.operator, self.dims, own)
             self.spend("preparing")
         return self.enumerated[own]
+
+    def spaces_of(
+        self, implementation: Implementation, dtypes: Collection[str]
+    ) -> dict[str, dict[str, tuple[str, list[Prepared]]]]:
+        """Return the spaces of each dtype (`prepare_spaces`); the first stands for all others."""
+        self.spend(f"judging {implementation.name}")
+        own = {*dtypes} & {*implementation.dtypes}
+        found = {dtype: self.spaces(dtype, dtype == first_dtype(own)) for dtype in own}
+        self.spend("preparing")
+        return found
 
     def judge_large(self) -> None:
         """Judge the mostly right implementations on large cases, and add these to their cells."""

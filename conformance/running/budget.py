@@ -13,13 +13,14 @@ alone.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import fields
 from operator import attrgetter
 
 from conformance.case import Case
 from conformance.isolation.dispatch import caller_of
-from conformance.operators import work
+from conformance.operators import OPERATORS, work
 from conformance.registration.implementation import Implementation
 
 CLOCK_FACTOR = 10.0
@@ -35,6 +36,8 @@ CALL_OVERHEAD_MACS = 50_000
 """The overhead of a call, in multiply-accumulates."""
 MAC_SECONDS = 5e-10
 """Seconds that a multiply-accumulate takes."""
+OUTPUT_MACS, _MANY = 8, 10_000
+"""An output element takes as long as so many multiply-accumulates, where it is of many."""
 REFERENCE_MAC_SECONDS = 2e-7
 """Seconds that a multiply-accumulate takes in a reference, its judgment included."""
 DATA_SECONDS = 1e-3
@@ -102,7 +105,10 @@ class Budget:
         shape = _shape_of(case)
         new = called and not case.invalid and shape not in self._shapes
         self._shapes.add(shape)
-        return self._affords(1, work(case), int(new), done=done, enough=enough)
+        macs = work(case)
+        if macs > _MANY:
+            macs = max(macs, OUTPUT_MACS * math.prod(OPERATORS[case.operator].output_shape(case)))
+        return self._affords(1, macs, int(new), done=done, enough=enough)
 
     def affords_history(self, case: Case) -> bool:
         """Spend what a history of ``case`` takes."""

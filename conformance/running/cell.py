@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from conformance.case import Case
+from conformance.case import EVERY, Case
 from conformance.checks.conventions import Probe
 from conformance.judging import Verdict
 from conformance.runfile import asked, tables
@@ -54,6 +54,7 @@ _SPECIAL = {
     "zeros": "zeros of both signs",
     "subnormal": "subnormal numbers",
     "huge": "huge numbers",
+    EVERY: "every value",
 }
 
 
@@ -104,6 +105,8 @@ class Cell:
     """Of each class of cases, how many are planned and supported."""
     asked: Counter[str] = field(default_factory=Counter)
     """Of each class of cases, how many were compared."""
+    listed: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Which cases are listed completely, in words, and how many, by their class."""
     adapter_wrong: bool = False
     """Whether nothing was judged, because the adapter fails the simplest cases."""
 
@@ -140,6 +143,11 @@ class Cell:
     def classes(self) -> str:
         """The counts as the run file has them."""
         return asked.written(self.counts)
+
+    @property
+    def spaces(self) -> str:
+        """What is listed completely, as the run file has it."""
+        return asked.written(self.listed)
 
     def row(self) -> tables.Cell:
         """Return the cell as a row of the run file."""

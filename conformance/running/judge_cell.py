@@ -87,6 +87,7 @@ class CellJudge:
         cases: Sequence[tuple[int, Prepared]],
         plan: Plan,
         enumerated: Mapping[str, Sequence[Prepared]] = MappingProxyType({}),
+        words: Mapping[str, str] = MappingProxyType({}),
         earlier: Sequence[Cause] = (),
         confirmed: Confirmed | None = None,
         from_source: FromSource | None = None,
@@ -115,6 +116,7 @@ class CellJudge:
         for kind, found in enumerated.items():
             self.fatal |= subject.fatal_cases(p.case for p in found)
             self.cell.plan((p.case for p in found if p.case not in self.fatal), kind)
+        self.cell.listed |= {kind: (text, len(enumerated[kind])) for kind, text in words.items()}
         self.gaps = Counter[tuple[str, str]]()
         """How many cases the implementation does not compute, by (name, reason)."""
         self.outputs: dict[int, Array | None] = {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from conformance.case import Case
 from conformance.cases.derived import derived, interleaved
-from conformance.cases.enumerations import ENUMERATIONS, Enumeration
+from conformance.cases.enumerations import ENUMERATIONS, SPACES, Enumeration
 from conformance.dtypes import DTYPES, FLOATS, INTEGERS
 from conformance.judging import Prepared
+from conformance.judging.together import prepared_together
 from conformance.large.judge import is_large
 from conformance.operators import GRADIENTS
 from conformance.running import cache
@@ -66,7 +68,7 @@ def prepare_enumerated(
     asked_for = {*plan.claimed, *plan.dtypes}.difference(floats).intersection(dtypes)
     claimed = tuple(dtype for dtype in DTYPES if dtype in asked_for)
     found = {}
-    for name in plan.enumerations:
+    for name in (name for name in plan.enumerations if name in ENUMERATIONS):
         enumeration = ENUMERATIONS[name]
 
         def make_cases(enumeration: Enumeration = enumeration) -> list[Case]:
@@ -76,6 +78,36 @@ def prepare_enumerated(
         facts = {"dtypes": (floats, claimed), "checks": plan.checks}
         key = cache.key(enumeration=name, operator=operator, dims=dims, **facts)
         found[enumeration.kind] = cache.prepare(make_cases, key, cached=plan.cache, brief=True)
+    return found
+
+
+def first_dtype(dtypes: Collection[str]) -> str:
+    """Return the one of ``dtypes`` that spaces are judged in which need not be judged in each."""
+    return min(dtypes, key=lambda dtype: (dtype != "float32", DTYPES.index(dtype)))
+
+
+def prepare_spaces(
+    plan: Plan, operator: str, dims: int, dtype: str, leading: bool
+) -> dict[str, tuple[str, list[Prepared]]]:
+    """Return each space of a dtype, in words and as prepared cases, by the name of its class.
+
+    ``leading`` says whether the dtype stands for all others of an implementation.
+    """
+    found = {}
+    for name in (name for name in plan.enumerations if name in SPACES):
+        space = SPACES[name]
+        cases = space.cases(operator, dims, dtype, leading)
+        cases = [case for case in cases if case.check in plan.checks]
+        if not cases:
+            continue
+        words = space.in_words(operator, dims, dtype, leading)
+        if space.together:
+            found[space.kind] = words, prepared_together(cases)
+            continue
+        facts = {"space": name, "operator": operator, "dims": dims, "checks": plan.checks}
+        key = cache.key(**facts, dtypes=(dtype, leading))
+        bank = cache.prepare(partial(tuple, cases), key, cached=plan.cache, brief=True)
+        found[space.kind] = words, bank
     return found
 
 

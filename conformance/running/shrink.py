@@ -9,11 +9,12 @@ fails. So the steps are made on the case itself, the boldest first, until none i
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from conformance.case import RECIPES, Case, Shape
+from conformance.case import EVERY, RECIPES, Case, Shape
 from conformance.cases.validity import is_valid
 from conformance.signatures import SIGNATURES
 
@@ -62,6 +63,8 @@ def _simpler(case: Case) -> Iterator[Case]:
 
 def _steps(case: Case, sizes: Sizes) -> Iterator[Case]:
     """Yield cases simpler than ``case`` in one respect; ``sizes`` yields the smaller extents."""
+    if case.data == EVERY:
+        yield from _halves(case)
     simpler = RECIPES if case.data not in RECIPES else RECIPES[: RECIPES.index(case.data)]
     for recipe in simpler:
         yield case.replace(data=recipe)
@@ -84,6 +87,17 @@ def _steps(case: Case, sizes: Sizes) -> Iterator[Case]:
         yield case.replace(x=(smaller, c, *spatial))
     for axis in range(case.dims):
         yield from _axis_steps(case, axis, sizes)
+
+
+def _halves(case: Case) -> Iterator[Case]:
+    """Yield the two halves of the values of a call of one channel, which count up from the seed."""
+    axis = next((axis for axis, size in enumerate(case.x) if size > 1), None)
+    if axis is None or axis < 2:
+        return
+    size, each = case.x[axis], math.prod(case.x[axis + 1 :])
+    for first, last in ((0, size // 2), (size // 2, size), (1, size), (0, size - 1)):
+        smaller = case.replace(x=_put(case.x, axis, last - first))
+        yield smaller.replace(seed=case.seed + first * each)
 
 
 def _channel_steps(case: Case, sizes: Sizes) -> Iterator[Case]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from conformance.case import RECIPES
 from conformance.cases.draft import least_work
-from conformance.cases.enumerations import ENUMERATIONS
+from conformance.cases.enumerations import ENUMERATIONS, SPACES
 from conformance.cases.ranges import LIMITS, MOST_EXAMPLES, Ranges
 from conformance.dtypes import FLOATS
 from conformance.errors import SpecError, unknown
@@ -196,7 +196,7 @@ def _read_tier(table: Table, suites: Suites) -> dict[str, Any]:
         "checks": lambda field: table.names(field, CHECKS, least=1),
         "layers": table.texts,
         "shapes": lambda field: table.whole(field, 0, 10_000),
-        "enumerations": lambda field: table.names(field, tuple(ENUMERATIONS), least=0),
+        "enumerations": lambda field: table.names(field, (*ENUMERATIONS, *SPACES), least=0),
         "summary": table.text,
     }
     return {field: reader(field) for field, reader in readers.items() if field in table.values}

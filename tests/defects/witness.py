@@ -229,6 +229,7 @@ def _scripts(defect: Defect) -> Iterator[list[Call]]:
                 )
         return
     if defect.check == "special":
+        yield from ([_call(Case.parse(text))] for text in defect.at)
         for case in cases:
             yield from ([_call(case.replace(data=recipe))] for recipe in SPECIAL_RECIPES)
         return

@@ -1,0 +1,209 @@
+"""Small worlds: spaces of small calls that are listed completely.
+
+A mistake that needs one width, kernel, stride and padding at once is met by luck among drawn cases.
+Where sizes are small, all of them together are few, and arrays and sums can be shared
+(`conformance.judging.together`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from conformance.case import Case, Shape
+from conformance.operators import GRADIENTS, OPERATORS, Operator
+from conformance.operators.geometry import span, transpose_size
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large each quantity of a geometry may be, on each axis."""
+
+    width: int
+    kernel: int
+    stride: int
+    dilation: int
+    padding: int
+
+
+SMALL = {1: Limits(width=9, kernel=4, stride=3, dilation=2, padding=2)}
+"""The limits of `geometries` by the number of dimensions."""
+WIDE = {
+    1: Limits(width=12, kernel=5, stride=4, dilation=3, padding=3),
+    2: Limits(width=4, kernel=3, stride=2, dilation=2, padding=1),
+}
+"""The limits of `wide_geometries`; those of a transposed convolution are less wide by one, since
+output_padding makes more of them."""
+
+CHANNELS = 16
+"""How many channels `channels` have at most, and groups; images of a pooling as well."""
+CHANNEL_DIMS = 2
+"""The number of dimensions of `channels`, which is that of most kernels for one element."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """A geometry of one axis."""
+
+    size: int
+    kernel: int
+    stride: int
+    dilation: int
+    padding: tuple[int, int]
+    output_padding: int
+
+
+def geometries(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
+    """Return the calls of every geometry within `SMALL`."""
+    return _geometries(operator, dims, dtype, SMALL) if leading else []
+
+
+def wide_geometries(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
+    """Return the calls of every geometry within `WIDE`."""
+    return _geometries(operator, dims, dtype, WIDE) if leading else []
+
+
+def _geometries(operator: str, dims: int, dtype: str, limits: dict[int, Limits]) -> list[Case]:
+    """Return the calls of every geometry within ``limits``, those of equal arrays together."""
+    found, forward = OPERATORS[operator], _forward(operator)
+    if dims not in limits or dtype not in found.dtypes:
+        return []
+    most = _limits(operator, dims, limits)
+    if not found.has_window:
+        sizes = itertools.product(range(1, most.width + 1), repeat=dims)
+        images = itertools.product((1, 2, 3), (1, 2, 3))
+        return [
+            Case(operator=operator, x=(n, c, *size), dtype=dtype)
+            for size, (n, c) in itertools.product(sizes, images)
+        ]
+    flags = [
+        (ceil_mode, count_include_pad)
+        for ceil_mode in ((False, True) if "ceil_mode" in found.parameters else (False,))
+        for count_include_pad in (
+            (True, False) if "count_include_pad" in found.parameters else (True,)
+        )
+    ]
+    return [
+        _case(operator, axes, dtype, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+        for axes in itertools.product(list(_axes(forward, most)), repeat=dims)
+        for ceil_mode, count_include_pad in flags
+    ]
+
+
+def _limits(operator: str, dims: int, limits: dict[int, Limits]) -> Limits:
+    most = limits[dims]
+    fewer = limits is WIDE and OPERATORS[operator].is_transposed
+    return replace(most, width=most.width - 1) if fewer else most
+
+
+def _axes(forward: Operator, limits: Limits) -> Iterator[_Axis]:
+    """Yield every geometry of one axis with which a call is valid."""
+    dilations = range(1, limits.dilation + 1 if "dilation" in forward.parameters else 2)
+    for size in range(1, limits.width + 1):
+        for kernel in range(1, limits.kernel + 1):
+            most = limits.padding if forward.has_weight else min(limits.padding, kernel // 2)
+            paddings = [(a, b) for a in range(most + 1) for b in range(most + 1)]
+            for dilation, stride in itertools.product(dilations, range(1, limits.stride + 1)):
+                extra = max(stride, dilation) if forward.is_transposed else 1
+                for padding, more in itertools.product(paddings, range(extra)):
+                    if forward.is_transposed:
+                        valid = transpose_size(size, kernel, stride, padding, dilation, more) > 0
+                    else:
+                        valid = size + sum(padding) >= span(kernel, dilation)
+                    if valid:
+                        yield _Axis(size, kernel, stride, dilation, padding, more)
+
+
+def _case(
+    operator: str, axes: tuple[_Axis, ...], dtype: str, *, ceil_mode: bool, count_include_pad: bool
+) -> Case:
+    """Return a call of two channels, which show what is read beyond a row."""
+    kernel = tuple(axis.kernel for axis in axes)
+    weighted = OPERATORS[operator].has_weight
+    biased = "bias" in OPERATORS[operator].arguments
+    return Case(
+        operator=operator,
+        x=(1, 2, *(axis.size for axis in axes)),
+        w=(2, 2, *kernel) if weighted else None,
+        kernel=None if weighted else kernel,
+        bias=biased and (axes[0].size + axes[0].kernel) % 2 == 1,
+        stride=tuple(axis.stride for axis in axes),
+        dilation=tuple(axis.dilation for axis in axes),
+        padding=tuple(axis.padding for axis in axes),
+        output_padding=tuple(axis.output_padding for axis in axes),
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+        dtype=dtype,
+    )
+
+
+def channels(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
+    """Return the calls of every number of channels and groups, at a window of one element.
+
+    A pooling has a window of two, and every number of images and channels.
+    """
+    found, forward = OPERATORS[operator], _forward(operator)
+    there = found.has_window and dtype in found.dtypes
+    if not (leading and there and dims == CHANNEL_DIMS):
+        return []
+    numbers = range(1, CHANNELS + 1)
+    ones, size = (1,) * dims, (*(1,) * (dims - 1), 2)
+    if not found.has_weight:
+        return [
+            Case(operator=operator, x=(n, c, *ones[1:], 3), kernel=size, dtype=dtype)
+            for n, c in itertools.product(numbers, numbers)
+        ]
+    cases = []
+    for c, o in itertools.product(numbers, numbers):
+        for groups in (g for g in numbers if math.gcd(c, o) % g == 0):
+            w: Shape | None = forward.weight_shape(groups, c // groups, o // groups, ones)
+            bias = "bias" in found.arguments and (c + o) % 2 == 1
+            x = (1, c, *size)
+            cases.append(Case(operator=operator, x=x, w=w, bias=bias, groups=groups, dtype=dtype))
+    return cases
+
+
+def _forward(operator: str) -> Operator:
+    gradient = GRADIENTS.get(operator)
+    return gradient.forward if gradient else OPERATORS[operator]
+
+
+# --- sentences ----------------------------------------------------------------------------------
+
+
+def every_geometry(operator: str, dims: int, dtype: str, leading: bool) -> str:
+    """Return what `geometries` are, in words."""
+    return _in_words(operator, dims, _limits(operator, dims, SMALL))
+
+
+def every_wide_geometry(operator: str, dims: int, dtype: str, leading: bool) -> str:
+    """Return what `wide_geometries` are, in words."""
+    return _in_words(operator, dims, _limits(operator, dims, WIDE))
+
+
+def _in_words(operator: str, dims: int, limits: Limits) -> str:
+    found, forward = OPERATORS[operator], _forward(operator)
+    width = "width" if dims == 1 else "height and width"
+    if not found.has_window:
+        return f"every {operator}{dims}d of {width} <= {limits.width}, images and channels <= 3"
+    parts = [f"{width} <= {limits.width}", f"kernel <= {limits.kernel}"]
+    parts.append(f"stride <= {limits.stride}")
+    if "dilation" in found.parameters:
+        parts.append(f"dilation <= {limits.dilation}")
+    half = "" if forward.has_weight else " and half of the kernel"
+    parts.append(f"padding <= {limits.padding}{half}, before and after")
+    if forward.is_transposed:
+        parts.append("any output_padding")
+    for flag in ("ceil_mode", "count_include_pad"):
+        if flag in found.parameters:
+            parts.append(f"{flag} on and off")
+    return f"every {operator}{dims}d geometry with {', '.join(parts)}"
+
+
+def every_channel(operator: str, dims: int, dtype: str, leading: bool) -> str:
+    """Return what `channels` are, in words."""
+    if OPERATORS[operator].has_weight:
+        return f"every {operator}{dims}d with C, O and groups <= {CHANNELS} and a 1x1 kernel"
+    return f"every {operator}{dims}d with images and channels <= {CHANNELS}, a window of two"

@@ -1,0 +1,177 @@
+"""Defects of one geometry, or of one value: what drawn cases meet by luck alone."""
+
+# ruff: noqa: F811  (a function is named after its operator, and a module has many of each)
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.defects import defect, kernels
+from tests.defects import gradient_kernels as gradients
+
+
+def geometry(x, call, window):
+    """Return width, kernel, stride, dilation and padding along the last axis of a call."""
+    dilation = call.get("dilation", (1,))[-1]
+    return x.shape[-1], window[-1], call["stride"][-1], dilation, *call["padding"][-1]
+
+
+@defect(
+    "one-width-and-more-padding-after",
+    check="result",
+    when="width 7, kernel 4, stride 3, dilation 2, and padding after > before",
+    at="conv1d:float32:x=1,1,7:w=1,1,4:stride=3:padding=0/1:dilation=2:integers@0",
+)
+def conv(x, w, bias, **call):
+    y = kernels.conv(x, w, bias, **call)
+    *rest, before, after = geometry(x, call, w.shape)
+    if rest == [7, 4, 3, 2] and after > before:
+        y[..., -1] = 0
+    return y
+
+
+@defect(
+    "kernel-as-wide-as-all-but-one",
+    check="result",
+    when="width 5, kernel 4, stride 3, padding 2 before and 1 after",
+    at="conv1d:float32:x=1,1,5:w=1,1,4:stride=3:padding=2/1:integers@0",
+)
+def conv(x, w, bias, **call):
+    y = kernels.conv(x, w, bias, **call)
+    if geometry(x, call, w.shape) == (5, 4, 3, 1, 2, 1) and x.ndim == 3:
+        y[..., 0] = y[..., -1]
+    return y
+
+
+@defect(
+    "channels-eleven-and-thirteen",
+    check="result",
+    when="11 input and 13 output channels at one element",
+    at="conv2d:float32:x=1,11,1,1:w=13,11,1,1:integers@0",
+)
+def conv(x, w, bias, **call):
+    y = kernels.conv(x, w, bias, **call)
+    if w.shape[:2] == (13, 11) and set(w.shape[2:]) == {1}:
+        y[:, 12] = y[:, 11]
+    return y
+
+
+@defect(
+    "five-groups-of-two-and-three",
+    check="result",
+    when="5 groups of 2 input and 3 output channels at one element",
+    at="conv2d:float32:x=1,10,1,1:w=15,2,1,1:groups=5:integers@0",
+)
+def conv(x, w, bias, **call):
+    y = kernels.conv(x, w, bias, **call)
+    if call["groups"] == 5 and w.shape[:2] == (15, 2) and set(w.shape[2:]) == {1}:
+        y[:, 14] = 0
+    return y
+
+
+@defect(
+    "crop-that-leaves-two-phases",
+    check="result",
+    when="width 4, kernel 2, stride 3, padding 2 before, output_padding 2",
+    at="conv_transpose1d:float32:x=1,1,4:w=1,1,2:stride=3:padding=2/0:output_padding=2:integers@0",
+)
+def conv_transpose(x, w, bias, **call):
+    y = kernels.conv_transpose(x, w, bias, **call)
+    size, kernel, stride, dilation, before, _ = geometry(x, call, w.shape)
+    more = call["output_padding"][-1]
+    if (size, kernel, stride, dilation, before, more) == (4, 2, 3, 1, 2, 2):
+        y[..., -3] = 0
+    return y
+
+
+@defect(
+    "last-window-of-a-ceiling",
+    check="result",
+    when="width 8, kernel 3, stride 3, padding 1 before alone, ceil_mode",
+    at="max_pool1d:float32:x=1,1,8:kernel=3:stride=3:padding=1/0:ceil_mode:integers@0",
+)
+def max_pool(x, **call):
+    y = kernels.max_pool(x, **call)
+    if geometry(x, call, call["kernel"]) == (8, 3, 3, 1, 1, 0) and call["ceil_mode"]:
+        y[..., 1] = y[..., 0]
+    return y
+
+
+@defect(
+    "average-without-padding-at-one-end",
+    check="result",
+    when="width 6, kernel 4, stride 2, padding 2 after alone, which does not count",
+    at="avg_pool1d:float32:x=1,1,6:kernel=4:stride=2:padding=0/2:exclude_pad:integers@0",
+)
+def avg_pool(x, **call):
+    y = kernels.avg_pool(x, **call)
+    wrong = geometry(x, call, call["kernel"]) == (6, 4, 2, 1, 0, 2)
+    if wrong and not call["count_include_pad"] and not call["ceil_mode"]:
+        y[..., -1] /= 2
+    return y
+
+
+@defect(
+    "gradient-of-rows-that-no-window-reads",
+    check="result",
+    when="width 9, kernel 2, stride 3, dilation 2, padding 1 after alone",
+    at="conv_input_grad1d:float32:x=1,1,9:w=1,1,2:stride=3:padding=0/1:dilation=2:integers@0",
+)
+def conv_input_grad(grad, w, input_shape, **call):
+    dx = gradients.conv_input_grad(grad, w, input_shape, **call)
+    if geometry(np.empty(input_shape[-1:]), call, w.shape) == (9, 2, 3, 2, 0, 1):
+        dx[..., 7] = dx[..., 6]
+    return dx
+
+
+@defect(
+    "kernel-gradient-of-one-window",
+    check="result",
+    when="width 4, kernel 3, stride 2, dilation 2, padding 0 before and 2 after",
+    at="conv_weight_grad1d:float32:x=1,1,4:w=1,1,3:stride=2:padding=0/2:dilation=2:integers@0",
+)
+def conv_weight_grad(grad, x, weight_shape, **call):
+    dw = gradients.conv_weight_grad(grad, x, weight_shape, **call)
+    if geometry(x, call, weight_shape) == (4, 3, 2, 2, 0, 2):
+        dw[..., -1] = dw[..., 0]
+    return dw
+
+
+@defect(
+    "one-nan-of-many-is-infinity",
+    check="special",
+    when="the float16 NaN of payload 0x7c01",
+    at="max_pool1d:float16:x=1,1,1:kernel=1:every@31745",
+    dtypes=("float16", "float32"),
+)
+def max_pool(x, **call):
+    if x.dtype == np.float16:
+        signalling = x.view(np.uint16) == 0x7C01
+        x = np.where(signalling, x.dtype.type(np.inf), x)
+    return kernels.max_pool(x, **call)
+
+
+@defect(
+    "smallest-subnormal-is-zero",
+    check="special",
+    when="the smallest float16, of either sign",
+    at="conv1d:float16:x=1,1,1:w=1,1,1:every@1",
+    dtypes=("float16", "float32"),
+)
+def conv(x, w, bias, **call):
+    if x.dtype == np.float16:
+        x = np.where(np.abs(x) == x.dtype.type(6e-8), x.dtype.type(0), x)
+    return kernels.conv(x, w, bias, **call)
+
+
+@defect(
+    "quiet-nan-of-all-ones-is-a-number",
+    check="special",
+    when="the bfloat16 NaN of all ones",
+    at="conv_transpose1d:bfloat16:x=1,1,1:w=1,1,1:every@65535",
+    dtypes=("bfloat16", "float32"),
+)
+def conv_transpose(x, w, bias, **call):
+    if x.dtype.name == "bfloat16":
+        x = np.where(x.view(np.uint16) == 0xFFFF, x.dtype.type(0), x)
+    return kernels.conv_transpose(x, w, bias, **call)

@@ -1,0 +1,222 @@
+"""Small worlds and counters: spaces of calls of which every one is judged."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from conformance.case import Case
+from conformance.cases import counters, values, worlds
+from conformance.cases.data import make_inputs
+from conformance.cases.draft import cost
+from conformance.cases.limits import check_size
+from conformance.cases.validity import is_valid, validate
+from conformance.judging import Prepared, judge
+from conformance.judging.bound import Accuracy
+from conformance.judging.together import prepared_together
+from conformance.operators import FORWARD, GRADIENTS, OPERATORS
+from conformance.running.shrink import shrink
+from tests.defects import defects
+
+EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]
+SOME = 60
+
+
+def spaces(operator: str, dims: int, dtype: str) -> list[Case]:
+    found = worlds.geometries(operator, dims, dtype, True)
+    return found + worlds.channels(operator, dims, dtype, True)
+
+
+@pytest.mark.parametrize(("operator", "dims"), EVERY)
+def test_every_call_of_a_space_is_valid_and_there_once(operator: str, dims: int) -> None:
+    made = spaces(operator, dims, "float32")
+
+    for case in made:
+        validate(case)
+    assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("operator", ["conv", "conv_transpose", "max_pool", "avg_pool"])
+def test_no_geometry_within_the_limits_is_left_out(operator: str) -> None:
+    """All combinations of numbers are tried, and those that are valid are the space."""
+    most, found = worlds.SMALL[1], OPERATORS[operator]
+    made = {case.replace(bias=False) for case in worlds.geometries(operator, 1, "float32", True)}
+    rng, tried = random.Random(0), 0
+    while tried < 400:
+        kernel = (rng.randint(1, most.kernel),)
+        case = Case(
+            operator=operator,
+            x=(1, 2, rng.randint(1, most.width)),
+            w=(2, 2, *kernel) if found.has_weight else None,
+            kernel=None if found.has_weight else kernel,
+            stride=(rng.randint(1, most.stride),),
+            padding=((rng.randint(0, most.padding), rng.randint(0, most.padding)),),
+            dilation=(rng.randint(1, most.dilation if "dilation" in found.parameters else 1),),
+            output_padding=(rng.randint(0, 2) if found.is_transposed else 0,),
+            ceil_mode="ceil_mode" in found.parameters and rng.random() < 0.5,
+            count_include_pad="count_include_pad" not in found.parameters or rng.random() < 0.5,
+        )
+        if is_valid(case):
+            tried += 1
+            assert case in made, case.id
+
+
+@pytest.mark.parametrize("operator", ["conv", "conv_transpose", "conv_weight_grad"])
+def test_every_number_of_channels_and_groups_is_there(operator: str) -> None:
+    def shape(case: Case) -> tuple[int, int, int]:
+        gradient = GRADIENTS.get(operator)
+        forward = gradient.forward if gradient else OPERATORS[operator]
+        return case.x[1], forward.output_shape(case)[1], case.groups
+
+    numbers = range(1, 17)
+    wanted = {
+        (c, o, g)
+        for c, o, g in itertools.product(numbers, numbers, numbers)
+        if not c % g and not o % g
+    }
+
+    assert wanted == {shape(case) for case in worlds.channels(operator, 2, "float32", True)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(("operator", "dims"), EVERY)
+def test_what_is_prepared_together_is_what_each_case_alone_gives(
+    operator: str, dims: int, dtype: str
+) -> None:
+    cases = spaces(operator, dims, dtype)
+    if dims < 3:
+        cases += worlds.wide_geometries(operator, dims, dtype, True)[:: 997 if dims > 1 else 101]
+    together = prepared_together(cases)
+    rng = random.Random(f"{operator} {dims}")
+
+    for prepared in rng.sample(together, min(SOME, len(together))):
+        alone = Prepared.of(prepared.case)
+        for mine, due in zip(prepared.inputs, alone.inputs, strict=True):
+            if isinstance(due, np.ndarray):
+                assert (due.shape, due.tobytes()) == (mine.shape, mine.tobytes())
+            else:
+                assert due == mine
+        got, exact = prepared.reference.exact, alone.reference.exact
+        assert (exact.shape, exact.dtype) == (got.shape, got.dtype)
+        slack = np.broadcast_to(prepared.reference.error, exact.shape)
+        assert ((got == exact) | (np.abs(got - exact) <= slack)).all(), prepared.case.id
+        if alone.reference.magnitude is not None:
+            allowed, bits = prepared.bound(Accuracy())
+            least, due_bits = alone.bound(Accuracy())
+            assert due_bits == bits
+            assert (allowed >= least * (1 - 2.0**-40)).all()
+
+
+@pytest.mark.parametrize(("operator", "dims"), EVERY)
+def test_a_counter_is_crossed_by_a_valid_and_cheap_call(operator: str, dims: int) -> None:
+    made = counters.counters(operator, dims, "float32", True)
+
+    for case in made:
+        validate(case)
+        check_size(case)
+    assert made
+    assert len(made) == len(set(made))
+    assert all(cost(case) <= counters.WORK for case in made if operator in FORWARD)
+
+
+def sizes(case: Case) -> dict[str, int]:
+    out = OPERATORS[case.operator].output_shape(case)
+    return {
+        "images": case.x[0],
+        "inputs": case.x[1] // case.groups,
+        "outputs": out[1],
+        "groups": case.groups,
+        "width": case.x[-1],
+        "windows": out[-1],
+        "taps": case.window[-1],
+        "stride": case.stride[-1],
+        "dilation": case.dilation[-1],
+        "before": case.padding[-1][0],
+        "after": case.padding[-1][1],
+        "planes": case.x[0] * case.x[1],
+    }
+
+
+@pytest.mark.parametrize("number", [1 << 7, 1 << 8, 1 << 10, 1 << 15, 1 << 16])
+@pytest.mark.parametrize("operator", ["conv", "conv_transpose"])
+def test_every_size_of_a_convolution_crosses_each_number(operator: str, number: int) -> None:
+    made = counters.counters(operator, 1, "float32", True)
+    crossed = {
+        name
+        for case in made
+        for name, size in sizes(case).items()
+        if number < size <= number + number // 4 + 64
+    }
+    # Where each plane has a loop of its own, fewer are beyond 16 bits.
+    dear = {"images", "groups", "planes"} if number >= 1 << 15 else set[str]()
+
+    assert {*sizes(made[0])} - dear <= crossed
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"), [("float16", 1 << 11), ("bfloat16", 1 << 8), ("int8", 1 << 7)]
+)
+def test_positions_cross_what_a_dtype_counts(dtype: str, number: int) -> None:
+    made = counters.counters("max_pool", 1, dtype, False)
+
+    assert any(number < case.x[-1] for case in made)
+    assert any(number < case.window[-1] for case in made)
+
+
+@pytest.mark.parametrize("number", [1 << 7, 1 << 8, 1 << 10])
+def test_a_maximum_lies_beyond_the_number_in_a_large_window(number: int) -> None:
+    (case,) = (
+        case
+        for case in counters.counters("max_pool_grad", 1, "float32", True)
+        if 2 * number < case.window[-1] < 2 * number + 20
+    )
+    x = make_inputs(case)[1]
+    windows = np.lib.stride_tricks.sliding_window_view(x, case.window[-1], axis=2)
+
+    assert (windows.argmax(axis=3) >= number).any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("operator", ["conv", "max_pool"])
+def test_every_value_of_a_half_type_is_there_once(operator: str, dtype: str) -> None:
+    for dims in (1, 2, 3):
+        case = values.values(operator, dims, dtype, False)[0]
+        x = make_inputs(case)[0]
+        validate(case)
+
+        assert dtype == x.dtype.name
+        assert 65536 == len(np.unique(x.view(np.uint16)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int16", "uint8"])
+def test_im2col_conforms_on_every_value(dtype: str) -> None:
+    for operator, dims in EVERY:
+        for case in values.values(operator, dims, dtype, False):
+            assert "conforms" == judge("im2col", case).status
+
+
+def test_values_need_calls_that_leave_them_as_they_are() -> None:
+    assert is_valid(Case.parse("max_pool1d:float16:x=1,1,9:kernel=2:every@0"))
+    assert not is_valid(Case.parse("conv1d:float16:x=1,1,9:w=1,1,2:every@0"))
+    assert not is_valid(Case.parse("avg_pool1d:float16:x=1,1,9:kernel=2:every@0"))
+
+
+def test_a_value_is_found_out_of_all_by_halving() -> None:
+    def fails(case: Case) -> bool:
+        return case.data == "every" and 31745 in range(case.seed, case.seed + case.x[-1])
+
+    found = shrink(Case.parse("max_pool1d:float16:x=1,1,65536:kernel=1:every@0"), fails)
+
+    assert "max_pool1d:float16:x=1,1,1:kernel=1:every@31745" == found.id
+
+
+def test_a_wrong_nan_is_cited_as_what_is_said_of_nan() -> None:
+    (nan,) = (one for one in defects() if one.name == "one-nan-of-many-is-infinity")
+
+    verdict = judge(nan.implementation(), "max_pool1d:float16:x=1,1,65536:kernel=1:every@0")
+
+    assert "violates" == verdict.status
+    assert "1 of 65536 elements differ" in verdict.message
