@@ -101,6 +101,16 @@ def test_neither_inputs_nor_output_are_changed() -> None:
     assert all(map(np.array_equal, before, (*inputs, y)))
 
 
+@pytest.mark.parametrize("tile", [(4,), (2, 3)])
+def test_a_declared_tile_is_judged_by_whole_planes(tile: tuple[int, ...]) -> None:
+    case, inputs, y = solved(SMALL)
+    accuracy = Accuracy(amplification=10.0, tile=tile)
+    shifted = y * np.float32(1 + 2.0**-22)
+
+    assert check(case, inputs, shifted, accuracy=accuracy) is None
+    assert check(case, inputs, y + np.float32(1), accuracy=accuracy) is not None
+
+
 # --- one wrong element is always found ------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +77,11 @@ class Sample:
     def worst(self, output: Array, accuracy: Accuracy) -> tuple[str, Shape] | None:
         """Describe the worst sampled element of ``output`` (N, O, *out), and return its index, too.
 
-        The result is None if no element exceeds its bound.
+        The result is None if no element exceeds its bound. A normwise bound is that of whole
+        planes, of which that of a tile is a part.
         """
         exact = self.prepared.reference.exact
+        accuracy = replace(accuracy, tile=None)
         allowed, bits = self.prepared.bound(accuracy)
         elements = output[:, self.channels[:, None], *self.positions.T]  # (N, channels, T)
         got = elements.astype(np.float64).reshape(exact.shape)

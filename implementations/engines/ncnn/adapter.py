@@ -25,7 +25,8 @@ Cauchy and Schwarz is at most k^2 norm(x) norm(w), where k is the largest sum al
 |A'[r, i]| norm(G[i]) norm(B'[i]): 24.61 here, 19.51 for F(4x4, 3x3). Of C channels a term meets 12
 roundings in B' (two passes, 6 elements a row), 8 in G (with those of its constants), 14 in A' (7
 elements), one product and C - 1 additions: 34 + C, against n = 9C of the direct sum, so never more
-than 35/9 of it. The amplification is 24.61^2 * 35/9 = 2356.
+than 35/9 of it. The amplification is 24.61^2 * 35/9 = 2356, and the norms are those of what a tile
+of 6 x 6 outputs reads, or a smaller one.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from conformance.implementations.engines.ncnn.layers import Layer
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 from conformance.registration.implementation import Implementation
 
-WINOGRAD_AMPLIFICATION = 2356.0
+WINOGRAD_AMPLIFICATION, WINOGRAD_TILE = 2356.0, 6
 
 
 class Ncnn(Adapter):
@@ -138,6 +139,7 @@ winograd = _register(
     True,
     error="normwise",
     amplification=WINOGRAD_AMPLIFICATION,
+    tile=WINOGRAD_TILE,
     settings="one thread; Winograd where ncnn chooses it, as by default",
 )
 direct = _register("ncnn[winograd=off]", False, settings="one thread; without Winograd")
