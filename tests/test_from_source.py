@@ -149,6 +149,13 @@ def test_a_number_that_no_case_is_cheap_enough_for_is_told() -> None:
     assert {10**9} == beyond((64, 65_536, 10**9), "conv", 1)
 
 
+@pytest.mark.parametrize("operator", ["conv_input_grad", "conv_transpose"])
+def test_windows_of_all_positions_fit_into_memory(operator: str) -> None:
+    cases = [numbered(operator, 1, {"kernel0": size}) for size in (1_000, 43_691)]
+
+    assert [True, False] == [case is not None for case in cases]
+
+
 def test_cases_have_whole_numbers_and_no_case_is_given_twice() -> None:
     cases = generated(source(23), "max_pool", 1)
 

@@ -21,6 +21,8 @@ from conformance.operators.geometry import conv_size, span, transpose_size
 USUAL_COST, MOST_COST = 60_000, 1_500_000
 """The largest cost of a case (what is read, added up, and eight for each output element), and of
 one in which all that is not set is one: the cheapest shape there is reaches a large number."""
+_MOST_WINDOWS = 2**22
+"""The most elements of all windows together, which some implementations hold at once."""
 _WIDEST = 64
 """The largest stride, dilation or padding."""
 _TILES = (2, 4, 6)
@@ -95,7 +97,7 @@ def numbered(operator: str, dims: int, setting: Setting, base: Base = BASES[0]) 
         if values is None:
             return None
         case = _case(forward.name, dims, values, some)
-        if _cost(case) <= most:
+        if _cost(case, gathered=forward.name != operator) <= most:
             if operator in GRADIENTS:
                 case = GRADIENTS[operator].derived(case)
             return case if is_valid(case) else None
@@ -236,8 +238,11 @@ def _case(operator: str, dims: int, values: Mapping[str, int], base: Base) -> Ca
     return case.replace(kernel=kernel, ceil_mode=base.flag, count_include_pad=not exclude)
 
 
-def _cost(case: Case) -> int:
-    """Return what judging a case costs, with its arrays; see `conformance.cases.draft.cost`."""
+def _cost(case: Case, *, gathered: bool) -> int:
+    """Return what judging a case costs, with its arrays; see `conformance.cases.draft.cost`.
+
+    A gradient is ``gathered``: each position of its input may read a window.
+    """
     operator = FORWARD[case.operator]
     if max(*case.x, *(case.w or ())) > MOST_COST:
         return MOST_COST + 1
@@ -249,6 +254,10 @@ def _cost(case: Case) -> int:
         for s, k, step, pads, d in sizes
     ]
     if min(out) < 1:
+        return MOST_COST + 1
+    gathered = gathered or operator.is_transposed
+    positions = max(math.prod(out), math.prod(case.x[2:]) if gathered else 0)
+    if math.prod(case.x[:2]) * positions * math.prod(case.window) > _MOST_WINDOWS:
         return MOST_COST + 1
     channels = operator.output_shape(case)[1]
     output = case.x[0] * channels * math.prod(out)

@@ -15,7 +15,15 @@ from typing import TypeAlias
 
 from conformance.calling.measuring import FALSE, LINE, Seen
 from conformance.case import Case
-from conformance.cases.numbered import BASES, around, numbered, quantities, usual, with_data
+from conformance.cases.numbered import (
+    BASES,
+    MOST_COST,
+    around,
+    numbered,
+    quantities,
+    usual,
+    with_data,
+)
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import Prepared, Verdict, judge_each
 from conformance.registration.implementation import Implementation
@@ -203,9 +211,13 @@ def _own_first(candidates: Iterator[_Candidate], position: int, count: int) -> I
 
 def beyond(numbers: Iterable[int], operator: str, dims: int) -> set[int]:
     """Return the numbers that no case is cheap enough for, in any quantity."""
-    names = quantities(operator, dims)
+    names = [name for name in quantities(operator, dims) if name in _CHEAPEST]
     return {
         number
         for number in numbers
-        if not any(numbered(operator, dims, {name: number}) for name in names)
+        if number > MOST_COST or not any(numbered(operator, dims, {name: number}) for name in names)
     }
+
+
+_CHEAPEST = ("channels", "outputs", "batch", "size0", "out0", "x", "y", "window")
+"""What is the cheapest to be large: a number that none of these reaches, nothing does."""

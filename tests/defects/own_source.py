@@ -18,12 +18,12 @@ CHUNK = 20 << 6
 @defect(
     "tail-of-a-block-of-23-outputs",
     check="result",
-    when="outputs modulo 23 are 7",
-    at="conv1d:float32:x=1,1,1:w=30,1,1:integers@0",
+    when="outputs modulo 23 are 7, from 53 on",
+    at="conv1d:float32:x=1,1,1:w=53,1,1:integers@0",
 )
 def conv(x, w, bias, **call):
     y = kernels.conv(x, w, bias, **call)
-    if len(w) > BLOCK and len(w) % BLOCK == 7:
+    if len(w) > 2 * BLOCK and len(w) % BLOCK == 7:
         y[:, -1] = y[:, -1 - BLOCK]
     return y
 
@@ -92,14 +92,14 @@ def max_pool(x, **call):
 
 
 @defect(
-    "first-image-of-a-chunk-of-37",
+    "first-image-of-a-chunk-of-97",
     check="result",
-    when="batches modulo 37 are 1",
-    at="avg_pool1d:float32:x=38,1,1:kernel=1:integers@0",
+    when="batches modulo 97 are 1",
+    at="avg_pool1d:float32:x=98,1,1:kernel=1:integers@0",
 )
 def avg_pool(x, **call):
     y = kernels.avg_pool(x, **call)
-    if len(x) > 1 and len(x) % 37 == 1:
+    if len(x) > 1 and len(x) % 97 == 1:
         y[-1] = y[-2]
     return y
 
@@ -119,14 +119,14 @@ def conv_input_grad(grad, w, input_shape, **call):
 
 
 @defect(
-    "taps-of-7x7x3-in-one-go",
+    "taps-of-7x29-in-one-go",
     check="result",
-    when="147 products an output",
-    at="conv_weight_grad1d:float32:x=1,147,1:w=1,147,1:integers@0",
+    when="203 products an output",
+    at="conv_weight_grad1d:float32:x=1,203,1:w=1,203,1:integers@0",
 )
 def conv_weight_grad(grad, x, weight_shape, **call):
     dw = gradients.conv_weight_grad(grad, x, weight_shape, **call)
-    if math.prod(weight_shape[1:]) == 147:
+    if math.prod(weight_shape[1:]) == 203:
         dw.reshape(len(dw), -1)[:, -1] = 0
     return dw
 
@@ -144,15 +144,15 @@ def conv(x, w, bias, **call):
 
 
 @defect(
-    "third-block-of-13-columns-and-6",
+    "third-block-of-29-columns-and-8",
     check="result",
-    when="rows of 45",
-    at="max_pool_grad1d:float32:x=1,1,45:kernel=1:integers@0",
+    when="rows of 95",
+    at="max_pool_grad1d:float32:x=1,1,95:kernel=1:integers@0",
 )
 def max_pool_grad(grad, x, **call):
     dx = gradients.max_pool_grad(grad, x, **call)
-    blocks, rest = divmod(x.shape[-1], 13)
-    if blocks == 3 and rest == 6:
+    blocks, rest = divmod(x.shape[-1], 29)
+    if blocks == 3 and rest == 8:
         dx[..., -1] = 0
     return dx
 
