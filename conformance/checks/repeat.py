@@ -296,9 +296,16 @@ class HistoryJudge:
         return None
 
     def _is_right_in_turn(self, number: int) -> bool:
-        """Whether a call is right where one thread makes the same calls, one after the other."""
+        """Whether a call is right where one thread makes the same calls, one after the other.
+
+        A new worker makes them, if any: what threads have broken may stay so.
+        """
         steps = [replace(step, at_once="") for step in self.steps[: number + 1]]
-        answers = make_calls(self.implementation, [step.call() for step in steps])
+        with fresh_worker(self.implementation):
+            try:
+                answers = make_calls(self.implementation, [step.call() for step in steps])
+            except HistoryEnded:
+                return False
         return JudgedAnswers(self.implementation, steps, answers).failure(number) is None
 
     def _in_compositions(self) -> Verdict | None:

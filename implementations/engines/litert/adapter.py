@@ -135,6 +135,7 @@ for _name, (_resolver, _conventions) in _RESOLVERS.items():
             extra="litert",
             layout="NHWC",
             dtypes=("float32",),
+            threads="one",  # an Interpreter belongs to one thread
             conventions=_conventions,
             known="known.toml",
             settings=f"OpResolverType.{_resolver}, one thread, weights and bias as constants",

@@ -64,6 +64,7 @@ def _register(name: str, run: Run, *operators: str, **declared: Any) -> None:
         package="openvino",
         extra="openvino",
         dtypes=DTYPES,
+        threads="one",  # a compiled model has one request, which its calls share
         conventions={"nan": "ignore"},
         known="known.toml",
         **declared,

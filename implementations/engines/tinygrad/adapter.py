@@ -35,6 +35,7 @@ tinygrad = implementation(
     shape_seconds=0.4,
     extra="tinygrad",
     dtypes=DTYPES,
+    threads="one",  # its cache on disk, and its contexts, belong to the thread that made them
     snippet=snippet.snippet,
     conventions={
         "pool_padding": "accept",
