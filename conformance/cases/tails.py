@@ -84,8 +84,8 @@ def spatial(axes: Shape) -> dict[str, int]:
 
 
 def has_tiles(stride: Shape, window: Shape) -> bool:
-    """Whether a convolution can be computed in Winograd's tiles."""
-    return set(stride) == {1} and max(window) > 1
+    """Whether a convolution can be computed in Winograd's tiles, which have two axes."""
+    return len(stride) == 2 and set(stride) == {1} and max(window) > 1
 
 
 def tiles(out: Shape) -> dict[str, int]:
