@@ -115,6 +115,7 @@ def _convolutions(dims: int) -> tuple[Signature, ...]:
             (5, 2, 2),
             (7, 2, 3),
             (5, 1, 2, "depthwise"),
+            (5, 2, 2, "depthwise"),
             (2, 2),
             (1, 1, 1),
             ((1, 3), 1, 1),
