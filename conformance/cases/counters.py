@@ -198,5 +198,6 @@ def every_counter(operator: str, dims: int, dtype: str, leading: bool) -> str:
         return f"positions, windows and sums of {operator}{dims}d above 2^{number}"
     return (
         f"every size of {operator}{dims}d above 2^7, 2^8, 2^10, 2^15 and 2^16 (windows above 2^4 "
-        f"to 2^6 too), as far as a call costs <= {WORK:,} multiply-accumulates and elements"
+        f"to 2^6 too), as far as a call costs <= {WORK:,} multiply-accumulates and elements; none "
+        "above 2^24"
     )
