@@ -20,7 +20,8 @@ from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
-from conformance.running.causes import Violation, kind_of, shrink_to_violations
+from conformance.running.again import kind_of
+from conformance.running.causes import shrink_to_violations
 from conformance.running.citing import cite
 from conformance.running.from_source import FromSource
 from conformance.running.judge_cell import judge_histories, judge_relations
@@ -33,6 +34,7 @@ from conformance.running.preparing import (
 )
 from conformance.running.selection import Selection
 from conformance.running.supported import for_cell
+from conformance.running.violation import Violation
 from conformance.sources.own import source_of
 from tests.minimality import left_over
 

@@ -38,7 +38,7 @@ from conformance.registration.registry import find
 from conformance.requirements import CHECKS, SEVERITIES, by_severity, requirement
 from conformance.runfile.asked import too_few
 from conformance.runfile.words import INCONCLUSIVE
-from conformance.running.causes import Violation, shrink_to_violations
+from conformance.running.causes import shrink_to_violations
 from conformance.running.cell import Cell
 from conformance.running.from_source import FromSource, Judged
 from conformance.running.known_in_run import Subject
@@ -46,6 +46,7 @@ from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import names_of_cases, plainly, prepare_block
 from conformance.running.selection import OneOrMore, Selection
 from conformance.running.supported import for_cell
+from conformance.running.violation import Violation
 from conformance.sources.own import source_of
 from conformance.spec import Spec
 

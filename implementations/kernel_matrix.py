@@ -58,8 +58,8 @@ def require(elements: int, finite: Array | None = None) -> None:
     """Raise Unsupported for a matrix that would be too large, and for arrays with 0 * x = NaN."""
     if finite is not None and not np.isfinite(finite).all():
         raise Unsupported("x is not finite: the matrix's zeros would make NaN of it everywhere")
-    if elements > 2**26:  # 512 MiB in float64
-        raise Unsupported(f"the matrix would have {elements} elements, more than {2**26}")
+    if elements > 2**23:  # 64 MiB in float64, and several times as much on the way
+        raise Unsupported(f"the matrix would have {elements} elements, more than {2**23}")
 
 
 def unrolled(w: Array, call: Call, x: Array | None = None) -> Array:
@@ -162,7 +162,7 @@ def avg_pool_grad(shares: Array, call: Call) -> Array:
 
 # --- Cost, and an exercise ------------------------------------------------------------------------
 # M has O*P*C/G*S elements and so many multiply-adds an image, K in S of them not by zero. More than
-# 2**26 elements are Unsupported, and so are infinities and NaN (max_pool aside), as 0 * inf is NaN.
+# 2**23 elements are Unsupported, and so are infinities and NaN (max_pool aside), as 0 * inf is NaN.
 
 
 def masked_with_a_mistake(x: Array, mask: Array) -> Array:

@@ -17,7 +17,7 @@ from conformance.isolation.dispatch import close_all
 from conformance.isolation.process import Process
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
 from conformance.registration.registry import Registry
-from conformance.running.causes import kind_of
+from conformance.running.again import kind_of
 from conformance.running.needs import needs_of
 
 HEAD = """

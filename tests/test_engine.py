@@ -28,12 +28,12 @@ from conformance.runfile import tables
 from conformance.runfile.reading import read
 from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED
 from conformance.running import adapter_check, budget, judge_cell, layers
-from conformance.running.causes import Violation
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.layers import LayerVerdict
 from conformance.running.plan import seconds_of_cell
 from conformance.running.run import Run, run
 from conformance.running.selection import Selection
+from conformance.running.violation import Violation
 from conformance.spec import Tier
 from tests.defects import kernels, unregistered
 

@@ -8,7 +8,7 @@ from benchmarks.hunting import default_plan, hunt
 from conformance.case import Case
 from conformance.judging import judge
 from conformance.running import causes
-from conformance.running.causes import kind_of
+from conformance.running.again import kind_of
 from tests.defects import defects
 from tests.minimality import left_over, smaller
 

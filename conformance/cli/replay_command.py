@@ -28,7 +28,7 @@ from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.registration.registry import get, implementations
 from conformance.requirements import check_of, conventions
-from conformance.running.causes import as_shown
+from conformance.running.again import as_shown
 from conformance.running.citing import cite
 from conformance.running.repetition import fails_only_after
 from conformance.scripts.standalone import large_script, relation_script, script, script_of

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from conformance.runfile.row import Row
 from conformance.running import rows
-from conformance.running.causes import Violation
 from conformance.running.cell import Cell
+from conformance.running.violation import Violation
 
 Accusation = tuple[str, Violation]
 """An implementation's name, and the violation of one of its functions."""

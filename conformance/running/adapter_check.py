@@ -22,9 +22,9 @@ from conformance.registration.implementation import Implementation
 from conformance.requirements import SEVERITIES
 from conformance.runfile.words import ADAPTER_WRONG
 from conformance.running.budget import Budget
-from conformance.running.causes import Violation
 from conformance.running.citing import deviations
 from conformance.running.known_in_run import matching_entry
+from conformance.running.violation import Violation
 from conformance.scripts.standalone import replay_command, script_of
 from conformance.spec import Spec
 

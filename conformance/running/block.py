@@ -22,7 +22,7 @@ from conformance.registration.implementation import Implementation
 from conformance.runfile.asked import LARGE
 from conformance.runfile.tables import Pair
 from conformance.running import adapter_check, layers, pairwise
-from conformance.running.causes import Cause, Causes, Confirmed, Violation
+from conformance.running.causes import Causes, Confirmed
 from conformance.running.cell import Cell
 from conformance.running.coverage import Coverage
 from conformance.running.from_source import FromSource
@@ -37,6 +37,7 @@ from conformance.running.preparing import (
     prepare_enumerated,
     prepare_spaces,
 )
+from conformance.running.violation import Cause, Violation
 from conformance.running.witnesses import examples
 from conformance.sources.own import source_of
 

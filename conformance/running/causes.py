@@ -6,29 +6,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 from conformance.calling import CRASH, HANG
 from conformance.case import Case
 from conformance.cases.validity import is_valid
-from conformance.checks.conventions import judge_convention
-from conformance.checks.histories import NAMES
-from conformance.checks.relations import judge_alone, relate
-from conformance.checks.repeat import judge_named_history
-from conformance.errors import ConformanceError
+from conformance.checks.relations import judge_alone
 from conformance.isolation.dispatch import caller_of, start_ahead
-from conformance.judging import CONFORMS, HISTORY_OF_RELATIONS, RAISED, VIOLATES, Verdict
-from conformance.judging.attribution import WRONG_RESULT
+from conformance.judging import Verdict
 from conformance.known.difference import KnownDifference
 from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
-from conformance.requirements import check_of, requirements, severity
-from conformance.runfile.words import TIMED_OUT
+from conformance.requirements import severity
+from conformance.running.again import judge_again, kind_of, way_of
 from conformance.running.citing import cite
 from conformance.running.known_in_run import matching_entry
-from conformance.running.needs import needs_of
+from conformance.running.needs import needs_of, needs_of_kind
 from conformance.running.repetition import CALLS, SHOWN, Fails, Repetition, repeated, repeated_here
 from conformance.running.shrink import shrink
+from conformance.running.violation import Cause, Violation
 from conformance.scripts.engine import engine_script_of
 from conformance.scripts.standalone import replay_command, script_of
 
@@ -49,74 +46,34 @@ _RESTARTS = 10
 """How many starts of a worker are allowed on top, where failures end the worker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One cause of failure in a cell, shown by the smallest case that still fails."""
-
-    requirement: str
-    status: str
-    severity: str
-    """How bad it is: one of `conformance.requirements.SEVERITIES`."""
-    case: Case
-    found: Case
-    count: int
-    message: str
-    script: str
-    engine_script: str
-    """The case as a script of at most ten lines that needs the engine alone; may be empty."""
-    replay: str
-    named: str = ""
-    """The names of the user's own cases that show it: case 'conv1' of suite 'mine'."""
-    cause: str = ""
-    """What was raised, or how the process ended, and where (`conformance.judging.Verdict`)."""
-    needs: str = ""
-    """What the smallest case needs to fail: ``padding, several channels``."""
-    not_called: int = 0
-    """How many of the cases were not called, since this cause covers them and ends the process."""
-    times_called: int = 0
-    times_failed: int = 0
-    after: str = ""
-    """The calls that must come before, by case id, a line each."""
-    before: str = ""
-    """The last calls that came before where it failed, if it did not fail again."""
+Confirmed: TypeAlias = set[tuple[str, str, str, frozenset[str]]]
+"""What was shown in a new worker, every time: implementation, operator, kind of failure, needs."""
 
 
 @dataclass(slots=True)
-class Cause:
-    """A cause that was found: what its failures have in common, and its violation so far."""
+class _Trial:
+    """A failure that is looked into: the cases that fail in its way, and the smallest of them."""
 
+    failure: Verdict
     kind: str
-    needs: frozenset[str]
-    violation: Violation
-    ends: bool
-    """Whether its failures end the process."""
-    elsewhere: bool = False
-    """Whether another function is to blame: then the violation is not one of this cell."""
+    seen: dict[Case, Verdict]
+    """What calls of such cases showed last."""
+    smallest: Case = field(init=False)
+    shown_smallest: bool = field(default=False, init=False)
+    """Whether it is known that no smaller case fails (`Causes.again`)."""
+
+    def __post_init__(self) -> None:
+        self.smallest = self.failure.case
 
     @property
-    def hangs(self) -> bool:
-        """Whether its calls do not come back."""
-        return self.violation.status == TIMED_OUT
+    def verdict(self) -> Verdict:
+        """The verdict on the smallest case."""
+        return self.seen[self.smallest]
 
-    def covers(self, failure: Verdict) -> bool:
-        """Whether a failure may have this cause.
-
-        What ends the process on valid calls does so on invalid ones as well.
-        """
-        if self.kind == kind_of(failure):
-            return self.needs <= _needs_of(failure.case, self.kind)
-        return failure.ended and failure.case.invalid != "" and self.may_end(failure.case)
-
-    def may_end(self, case: Case) -> bool:
-        """Whether this cause may end the process when a case is called."""
-        shown = self.violation.case.invalid
-        if not self.ends or shown not in ("", case.invalid):
-            return False
-        return self.needs <= needs_of(case if shown else case.replace(invalid=""))
-
-
-Confirmed: TypeAlias = set[tuple[str, str, str, frozenset[str]]]
-"""What was shown in a new worker, every time: implementation, operator, kind of failure, needs."""
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the smallest case needs to fail."""
+        return needs_of_kind(self.smallest, self.kind)
 
 
 @dataclass(slots=True)
@@ -239,90 +196,142 @@ class Causes:
     def _shrink_on_a_side(
         self, failure: Verdict, kind: str, unexplained: list[Verdict]
     ) -> tuple[Cause | None, list[Verdict]]:
-        implementation, caller = self.implementation, caller_of(self.implementation)
-        seen = {failure.case: failure}
-
-        def fails(case: Case) -> Verdict | None:
-            if any(entry.fatal and entry.holds(case) for entry in self.known):
-                return None
-            alone = not (failure.ended and failure.history)
-            if alone and any(cause.may_end(case) for cause in self.found):
-                return None  # that one is known, and each call costs a worker
-            for verdict in judge_again(implementation, case, failure).findings:
-                self._hangs += verdict.outcome == HANG
-                if kind_of(verdict) == kind and matching_entry(self.known, verdict) is None:
-                    seen[case] = verdict
-                    return verdict
-            return None
-
-        def smaller(case: Case) -> bool:
-            return self._hangs < MAX_HANGS and fails(case) is not None
-
-        shown_smallest = self._is_smallest(failure, kind)
-        if self.shrinking and not shown_smallest and not self._is_shown(failure, kind):
-            start_ahead(implementation)
-        smallest = failure.case
-        restarts = _RESTARTS * caller.startup if failure.ended else 0.0
-        seconds = min(EACH_SECONDS, self._seconds)
-        if failure.ended:
-            self._endings += 1
-            seconds = EACH_SECONDS + restarts if self._endings <= MAX_ENDINGS else 0.0
-        if self.shrinking and seconds > 0 and not shown_smallest and self._hangs < MAX_HANGS:
-            with caller.while_shrinking():
-                if caller.given_up_because is None and fails(failure.case) is not None:
-                    smallest = self._start(kind, failure.case, fails)
-                    if smallest == failure.case or not failure.ended:  # each call costs a worker
-                        smallest = shrink(smallest, smaller, seconds=seconds)
-        verdict, needs = seen[smallest], _needs_of(smallest, kind)
-        with caller.while_shrinking(short_limits=failure.ended):
-            cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
-        requirement = cited.requirement or ""
+        implementation, trial = self.implementation, _Trial(failure, kind, {failure.case: failure})
+        self._find_smallest(trial)
+        verdict, needs = trial.verdict, trial.needs
+        cited = self._cited(trial, verdict)
         others = [other for other in unexplained if other is not failure]
-        same = [f for f in others if kind_of(f) == kind and needs <= _needs_of(f.case, kind)]
+        same = [f for f in others if kind_of(f) == kind and needs <= needs_of_kind(f.case, kind)]
         for cause in self.found:
             alike = (cause.kind, cause.needs) == (kind, needs)
-            if alike and cause.violation.requirement == requirement:
+            if alike and cause.violation.requirement == (cited.requirement or ""):
                 self._counted(cause, 1 + len(same))
                 return cause, [other for other in others if other not in same]
-        repetition = Repetition()
-        if self.shrinking and caller.given_up_because is None and not failure.of_probes:
-            accepted = requirement.startswith("REJECT") and not failure.ended
-            shown_before = not failure.ended and self._shown(kind, needs) in self.confirmed
-            if shown_smallest or (verdict.outcome == HANG and self._hangs > MAX_HANGS):
-                repetition = Repetition(1, 1, failure)
-            elif accepted or shown_before:
-                with caller.while_shrinking():
-                    repetition = repeated_here(smallest, fails)
-            if not repetition.times_failed:
-                shown = list(dict.fromkeys((smallest, failure.case)))
-                at_most = 1 if failure.ended and self._endings > MAX_ENDINGS else CALLS
-                failures = [seen[case] for case in shown]
-                repetition = repeated(implementation, failures, fails, at_most=at_most)
-                if repetition.alone:
-                    self.confirmed.add(self._shown(kind, needs))
-        if failure.requirement == "DECLARE-5":
-            with caller.while_shrinking(short_limits=False):
-                in_full = judge_again(implementation, smallest, failure, in_full=True)
-            verdict = in_full if in_full.failed else verdict
-        elif repetition.verdict is not None:
-            verdict = repetition.verdict
-        elif verdict.outcome == HANG and smallest != failure.case:
-            smallest, verdict = failure.case, failure  # the smaller call does return, but late
-            needs = needs_of(smallest)
+        repetition = self._repeated(trial, cited.requirement or "")
+        again = self._seen_again(trial, repetition)
         if not repetition.alone:
             # What other calls leave behind is told from what fails by itself.
-            caller.start_anew()
+            caller_of(implementation).start_anew()
             same, more = self._not_again(same)
             others = [*others, *more]
         others = [other for other in others if other not in same]
         if self.shrinking:
-            verdict = judge_alone(implementation, verdict)
+            again = judge_alone(implementation, again)
+        crashed_alike = again.outcome == CRASH and again.case == cited.case
+        if not crashed_alike and not (repetition.alone and again == verdict):
+            cited = self._cited(trial, again)  # else it was shown above
+        violation = self._violation(trial, cited, again, repetition, same)
+        if violation.case.operator != (self.operator or failure.case.operator):
+            self.accusations.append(violation)
+            self.innocent += violation.count
+            if failure.history:  # else a failure of the same kind may be one of this function
+                self.found.append(Cause(kind, trial.needs, violation, ends=False, elsewhere=True))
+            return None, others
+        ends = failure.ended and not again.history  # a call alone does
+        cause = Cause(kind, trial.needs, violation, ends)
+        self.found.append(cause)
+        return cause, others
+
+    def _fails(self, trial: _Trial, case: Case) -> Verdict | None:
+        """Call a case; return its failure if it is of the kind that is tried, and not known."""
+        if any(entry.fatal and entry.holds(case) for entry in self.known):
+            return None
+        failure = trial.failure
+        alone = not (failure.ended and failure.history)
+        if alone and any(cause.may_end(case) for cause in self.found):
+            return None  # that one is known, and each call costs a worker
+        for verdict in judge_again(self.implementation, case, failure).findings:
+            self._hangs += verdict.outcome == HANG
+            if kind_of(verdict) == trial.kind and matching_entry(self.known, verdict) is None:
+                trial.seen[case] = verdict
+                return verdict
+        return None
+
+    def _find_smallest(self, trial: _Trial) -> None:
+        """Shrink the case of a failure, as far as time and the number of workers allow."""
+        failure, caller = trial.failure, caller_of(self.implementation)
+        trial.shown_smallest = self._is_smallest(failure, trial.kind)
+        seconds = min(EACH_SECONDS, self._seconds)
+        if failure.ended:
+            self._endings += 1
+            restarts = _RESTARTS * caller.startup
+            seconds = EACH_SECONDS + restarts if self._endings <= MAX_ENDINGS else 0.0
+        if not self.shrinking or trial.shown_smallest:
+            return
+        if not self._is_shown(failure, trial.kind):
+            start_ahead(self.implementation)
+        if seconds <= 0 or self._hangs >= MAX_HANGS:
+            return
+        fails = partial(self._fails, trial)
+        with caller.while_shrinking():
+            if caller.given_up_because is not None or fails(failure.case) is None:
+                return
+            trial.smallest = self._start(trial.kind, failure.case, fails)
+            if trial.smallest == failure.case or not failure.ended:  # each call costs a worker
+                trial.smallest = shrink(
+                    trial.smallest,
+                    lambda case: self._hangs < MAX_HANGS and fails(case) is not None,
+                    seconds=seconds,
+                )
+
+    def _cited(self, trial: _Trial, verdict: Verdict) -> Verdict:
+        """Return a verdict on the smallest case with the requirement that is behind it."""
+        if not self.shrinking:
+            return verdict
+        with caller_of(self.implementation).while_shrinking(short_limits=trial.failure.ended):
+            return cite(self.implementation, verdict, trial.smallest)
+
+    def _repeated(self, trial: _Trial, requirement: str) -> Repetition:
+        """Call the smallest case several times, in a new worker where it accuses of something new.
+
+        One call is enough for what needs no proof: a case that other dtypes have shown, or a hang.
+        """
+        failure, caller = trial.failure, caller_of(self.implementation)
+        if not self.shrinking or caller.given_up_because is not None or failure.of_probes:
+            return Repetition()
+        if trial.shown_smallest or (trial.verdict.outcome == HANG and self._hangs > MAX_HANGS):
+            return Repetition(1, 1, failure)
+        fails, shown = partial(self._fails, trial), self._shown(trial.kind, trial.needs)
+        accepted = requirement.startswith("REJECT") and not failure.ended
+        if accepted or (not failure.ended and shown in self.confirmed):
+            with caller.while_shrinking():
+                repetition = repeated_here(trial.smallest, fails)
+            if repetition.times_failed:
+                return repetition
+        at_most = 1 if failure.ended and self._endings > MAX_ENDINGS else CALLS
+        cases = dict.fromkeys((trial.smallest, failure.case))
+        failures = [trial.seen[case] for case in cases]
+        repetition = repeated(self.implementation, failures, fails, at_most=at_most)
+        if repetition.alone:
+            self.confirmed.add(shown)
+        return repetition
+
+    def _seen_again(self, trial: _Trial, repetition: Repetition) -> Verdict:
+        """Return what the calls after shrinking showed of the smallest case."""
+        failure, verdict = trial.failure, trial.verdict
+        if failure.requirement == "DECLARE-5":
+            with caller_of(self.implementation).while_shrinking(short_limits=False):
+                in_full = judge_again(self.implementation, trial.smallest, failure, in_full=True)
+            return in_full if in_full.failed else verdict
+        if repetition.verdict is not None:
+            return repetition.verdict
+        if verdict.outcome == HANG and trial.smallest != failure.case:
+            trial.smallest = failure.case  # the smaller call does return, but late
+            return failure
+        return verdict
+
+    def _violation(
+        self,
+        trial: _Trial,
+        cited: Verdict,
+        verdict: Verdict,
+        repetition: Repetition,
+        same: Sequence[Verdict],
+    ) -> Violation:
+        """Return the violation that the smallest case shows, as it was ``cited``."""
+        implementation, failure, smallest = self.implementation, trial.failure, trial.smallest
         shown_by = failure if verdict.history else replace(failure, history="")
-        if not (verdict.outcome == CRASH and verdict.case == cited.case):  # else it was shown above
-            with caller.while_shrinking(short_limits=failure.ended):
-                cited = cite(implementation, verdict, smallest) if self.shrinking else verdict
         requirement, words = cited.requirement or "", repetition.words()
-        replayed = smallest
         left = repetition.after or (repetition.before and not repetition.times_failed)
         if left and not verdict.history:
             requirement, smallest = self._blamed(repetition, requirement, smallest, verdict)
@@ -332,7 +341,7 @@ class Causes:
         told_by = requirement if requirement.startswith("MEMORY") else shown_by.requirement
         valid = not smallest.invalid or implementation.accepts(smallest.invalid)
         told = "; ".join(filter(None, (words, cited.message)))
-        violation = Violation(
+        return Violation(
             requirement=requirement,
             status=verdict.status,
             severity=severity(requirement, verdict.status, valid),
@@ -343,29 +352,19 @@ class Causes:
             message=f"found by {named}: {told}" if named else told,
             replay=replay_command(
                 implementation,
-                replayed,
+                trial.smallest,
                 way_of(shown_by),
                 [case.id for case in repetition.cases_after],
             ),
             script=script_of(implementation, smallest, replace(shown_by, requirement=told_by)),
             engine_script=engine_script_of(implementation, smallest, shown_by, verdict),
             cause=verdict.cause,
-            needs=", ".join(sorted({*needs, *_needed_besides(requirement)})),
+            needs=", ".join(sorted({*trial.needs, *_needed_besides(requirement)})),
             times_called=repetition.times_called,
             times_failed=repetition.times_failed,
             after="\n".join(call.name for call in repetition.after[:SHOWN]),
             before="\n".join(call.name for call in repetition.before),
         )
-        if smallest.operator != (self.operator or failure.case.operator):
-            self.accusations.append(violation)
-            self.innocent += violation.count
-            if failure.history:  # else a failure of the same kind may be one of this function
-                self.found.append(Cause(kind, needs, violation, ends=False, elsewhere=True))
-            return None, others
-        ends = failure.ended and not verdict.history  # a call alone does
-        cause = Cause(kind, needs, violation, ends)
-        self.found.append(cause)
-        return cause, others
 
     def _start(self, kind: str, case: Case, fails: Fails) -> Case:
         """Return where shrinking starts: at a smallest case of another cell, if it fails here."""
@@ -452,15 +451,6 @@ def shrink_to_violations(
     yield from causes.accusations
 
 
-def _needs_of(case: Case, kind: str) -> frozenset[str]:
-    """Return what a failure of this kind may need.
-
-    Where an invalid call leaves the process changed, others do so as well, whatever the mistake.
-    """
-    mistaken = case.invalid and kind.startswith("PROCESS-6")
-    return frozenset({"an invalid call"}) if mistaken else needs_of(case)
-
-
 def _needed_besides(requirement: str) -> tuple[str, ...]:
     """Return what a failure needs that is no part of a case."""
     return ("several threads",) if requirement == "REPEAT-5" else ()
@@ -475,86 +465,3 @@ def _listed(names: Sequence[str]) -> str:
     more = len(different) - _MOST_NAMED
     listed = ", ".join(different[:_MOST_NAMED])
     return f"{listed} and {more} more" if more > 0 else listed
-
-
-def judge_again(
-    implementation: Implementation, case: Case, failure: Verdict, *, in_full: bool = False
-) -> Verdict:
-    """Judge a case again, in the way that showed a failure.
-
-    With ``in_full`` a convention that is not followed is probed in its other cases, too.
-    """
-    if failure.requirement == "DECLARE-5":
-        return judge_convention(implementation, case, in_full=in_full)
-    if not failure.history:
-        return judge_any(implementation, case)
-    if failure.history == HISTORY_OF_RELATIONS:
-        related = relate(implementation, case, failure.requirement)
-        verdict = next((verdict for verdict in related if verdict.failed), None)
-    else:
-        verdict = judge_named_history(implementation, case, failure.history)
-    return verdict or Verdict(implementation.name, case, CONFORMS)
-
-
-def way_of(failure: Verdict) -> str:
-    """Return how a failure was shown, if not by one call; `as_shown` reads it.
-
-    It is the name of a history, the requirement of a relation, or ``conventions``.
-    """
-    if failure.requirement == "DECLARE-5":
-        return CONVENTIONS
-    if failure.history == HISTORY_OF_RELATIONS:
-        return failure.requirement or ""
-    return failure.history
-
-
-def as_shown(implementation: Implementation, case: Case, way: str) -> Verdict:
-    """Judge a case in the way in which a run showed a failure of it, as `way_of` names it.
-
-    Raises `ConformanceError` for a way that does not exist.
-    """
-    shown = Verdict(implementation.name, case, VIOLATES)
-    if way == CONVENTIONS:
-        shown = replace(shown, requirement="DECLARE-5")
-    elif way in NAMES:
-        shown = replace(shown, history=way)
-    elif way in requirements() and check_of(way) == "relations":
-        shown = replace(shown, requirement=way, history=HISTORY_OF_RELATIONS)
-    else:
-        known = ", ".join((*NAMES, CONVENTIONS))
-        raise ConformanceError(
-            f"a case is not judged as '{way}'; allowed: {known}, or a relation such as RELATE-1"
-        )
-    return judge_again(implementation, case, shown, in_full=True)
-
-
-CONVENTIONS = "conventions"
-"""The way in which probes show a convention that is not followed."""
-
-
-def kind_of(verdict: Verdict) -> str:
-    """Return the kind of a failure, which has causes of its own. Empty for no failure.
-
-    All wrong values are of one kind, wrong shapes of another, and so is each requirement besides.
-    What was raised is told apart by its type and the line that raised it, and how a process ended
-    by the signal: memory that is corrupt ends it at any line.
-    """
-    if not verdict.failed:
-        return ""
-    requirement = verdict.requirement or ""
-    if requirement == "PROCESS-6":
-        return f"{requirement} {verdict.cause}"
-    if requirement in ("REPEAT-5", "REPEAT-6"):  # of several threads, of an output as an argument
-        return requirement
-    if verdict.history:  # it is chance which requirement a kept state violates
-        return f"{check_of(requirement)} after other calls".replace("purity", "repeat")
-    if verdict.outcome == HANG:  # it may be seen at any line of a loop
-        return f"{requirement} {verdict.status}"
-    if verdict.ended:
-        ending = verdict.cause.partition(" at ")[0]
-        return " ".join(filter(None, (requirement, verdict.status, ending)))
-    if verdict.outcome == RAISED:
-        return f"{requirement} {verdict.cause}".rstrip()
-    if requirement == "RESULT-3":
-        return "shape"
-    return "result" if requirement in WRONG_RESULT else requirement

@@ -18,8 +18,9 @@ from conformance.runfile.words import (
     UNSUPPORTED,
     VIOLATES,
 )
-from conformance.running.causes import Causes, Violation
+from conformance.running.causes import Causes
 from conformance.running.known_in_run import Subject
+from conformance.running.violation import Violation
 
 MIN_COMPARED = 10
 """A cell that compared fewer cases than this proves too little to be called conforming."""

@@ -34,13 +34,14 @@ from conformance.requirements import check_of
 from conformance.runfile import asked
 from conformance.running import cache
 from conformance.running.budget import Budget
-from conformance.running.causes import Cause, Causes, Confirmed
+from conformance.running.causes import Causes, Confirmed
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.from_source import FromSource
 from conformance.running.known_in_run import Subject, matching_entry
 from conformance.running.plan import Plan
 from conformance.running.preparing import names_of_cases, plainly
 from conformance.running.supported import Accepting, bare, concerns_unsupported, for_cell
+from conformance.running.violation import Cause
 
 HISTORIES_SHARE = 0.5
 """The share of a cell's budget that is spent on histories, before the cases (`checks.repeat`)."""

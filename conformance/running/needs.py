@@ -32,3 +32,12 @@ def needs_of(case: Case) -> frozenset[str]:
         "a window of several elements": max(case.window, default=1) > 1,
     }
     return frozenset({*names, *(name for name, holds in named.items() if holds)})
+
+
+def needs_of_kind(case: Case, kind: str) -> frozenset[str]:
+    """Return what a failure of this kind (`conformance.running.again.kind_of`) may need.
+
+    Where an invalid call leaves the process changed, others do so as well, whatever the mistake.
+    """
+    mistaken = case.invalid and kind.startswith("PROCESS-6")
+    return frozenset({"an invalid call"}) if mistaken else needs_of(case)

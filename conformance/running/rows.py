@@ -25,8 +25,8 @@ from conformance.runfile.words import (
     VIOLATES,
 )
 from conformance.running.block import Block
-from conformance.running.causes import Violation
 from conformance.running.cell import Cell
+from conformance.running.violation import Violation
 
 
 def of_block(block: Block) -> Iterator[Row]:

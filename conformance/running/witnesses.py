@@ -30,7 +30,7 @@ from conformance.operators import work
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.runfile.tables import Known, Violation, Witness
-from conformance.running.causes import judge_again
+from conformance.running.again import judge_again
 from conformance.running.citing import cite
 from conformance.running.known_in_run import Example, Key, Subject, matching_entry
 from conformance.scripts.engine import engine_script, engine_script_of
@@ -112,7 +112,9 @@ def _witness(
             verdict, _ = judge_prepared(implementation, prepared)
             if verdict.status != CONFORMS:
                 break
-        cited = cite(implementation, verdict, prepared.case).requirement if verdict.failed else ""
+        cited = verdict.requirement if verdict.failed else ""
+        if verdict.failed and not verdict.ended:  # else it would take more workers to say
+            cited = cite(implementation, verdict, prepared.case).requirement
     unsupported = verdict.status == UNSUPPORTED
     return Witness(
         implementation=implementation.name,

@@ -235,7 +235,7 @@ def replay_command(
 ) -> str:
     """Return the command that judges ``case`` again; it loads a file that no entry point names.
 
-    ``way`` is how it is judged if not by one call (`conformance.running.causes.way_of`), and
+    ``way`` is how it is judged if not by one call (`conformance.running.again.way_of`), and
     ``after`` has the ids of cases that are called before. Case ids are quoted even if a POSIX shell
     does not need it, so that other shells read them, too.
     """
