@@ -16,8 +16,9 @@ from conformance.checks.repeat import judge_named_history
 from conformance.judging import judge
 from conformance.judging.attribution import citable
 from conformance.registration.implementation import Implementation
+from conformance.running import causes
 from conformance.running.causes import shrink_to_violations
-from conformance.running.citing import cited_requirement
+from conformance.running.citing import cite, cited_requirement
 from tests.defects import by_size, gradient_kernels, kernels, unregistered
 from tests.defects.precision import tf32
 from tests.defects.witness import CORRECT
@@ -718,3 +719,21 @@ def test_gradients_of_subnormal_numbers_are_no_matter_of_ties(seed: int) -> None
     case = f"max_pool_grad2d:float32:x=2,1,1,3:kernel=1,3:padding=0/0,1/1:subnormal@{seed}"
 
     assert "GRAD-14" != cited_as_it_is(of(grad_padded_with_zeros, "max_pool_grad"), case)
+
+
+def test_a_failure_that_is_seen_again_unchanged_is_cited_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def conv(x: Array, w: Array, bias: Array | None, *, dilation: Any, **parameters: Any) -> Array:
+        return CORRECT["conv"](x, w, bias, dilation=(1,) * len(dilation), **parameters)
+
+    asked = list[Case]()
+
+    def noted(one: Implementation, verdict: Any, case: Case) -> Any:
+        asked.append(case)
+        return cite(one, verdict, case)
+
+    monkeypatch.setattr(causes, "cite", noted)
+
+    assert "CONV-5" == cited(of(conv), "conv1d:float32:x=1,1,4:w=1,1,2:dilation=2:integers@0")
+    assert ["conv1d:float32:x=1,1,3:w=1,1,2:dilation=2:integers@0"] == [c.id for c in asked]

@@ -42,8 +42,9 @@ MAX_ENDINGS = 4
 Further ones are shown by the case that failed first."""
 MAX_HANGS = 6
 """How many calls that do not come back are made while failures of one cell are shrunk."""
-_RESTARTS = 10
-"""How many starts of a worker are allowed on top, where failures end the worker."""
+_RESTARTS, _RESTART_SECONDS = 10, 15.0
+"""How many starts of a worker are allowed on top, where failures end the worker, and the seconds
+that they may take: an engine that takes seconds to load is started a few times."""
 
 
 Confirmed: TypeAlias = set[tuple[str, str, str, frozenset[str]]]
@@ -254,7 +255,7 @@ class Causes:
         seconds = min(EACH_SECONDS, self._seconds)
         if failure.ended:
             self._endings += 1
-            restarts = _RESTARTS * caller.startup
+            restarts = min(_RESTARTS * caller.startup, _RESTART_SECONDS)
             seconds = EACH_SECONDS + restarts if self._endings <= MAX_ENDINGS else 0.0
         if not self.shrinking or trial.shown_smallest:
             return
