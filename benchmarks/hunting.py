@@ -103,6 +103,7 @@ def cells(
                     yield cell, partial(_enumerated, plan.seed, operator, dims, dtype, own)
 
 
+@lru_cache(maxsize=12)
 def _enumerated(
     seed: int, operator: str, dims: int, dtype: str, dtypes: frozenset[str]
 ) -> list[Prepared]:
@@ -168,7 +169,7 @@ def _verdicts(given: Implementation, plan: Plan, step: int) -> Iterator[Verdict]
         if whole:
             yield from judge_histories(implementation, cell, plan)
         failed = False
-        for prepared in islice(_one_after_another(cell, spaces), plan.seed % step, None, step):
+        for prepared in _one_after_another(cell, spaces, plan.seed, step):
             verdict, _ = judge_prepared(implementation, prepared)
             failed |= verdict.failed
             yield verdict
@@ -180,12 +181,19 @@ def _verdicts(given: Implementation, plan: Plan, step: int) -> Iterator[Verdict]
 
 
 def _one_after_another(
-    cell: Sequence[Prepared], spaces: Callable[[], Iterable[Prepared]]
+    cell: Sequence[Prepared],
+    spaces: Callable[[], Iterable[Prepared]],
+    seed: int = 0,
+    step: int = 1,
 ) -> Iterator[Prepared]:
-    yield from cell
-    yield from spaces()
+    """Yield one case in ``step``, and of those that are listed one in `LISTED` times as many."""
+    yield from cell[seed % step :: step]
+    fewer = step if step == 1 else LISTED * step
+    yield from islice(spaces(), seed % fewer, None, fewer)
 
 
+LISTED = 5
+"""Of the cases of a sample, those that are listed completely are so many times as rare."""
 FROM_SOURCE = 400
 """The cases of a cell that its source asks for: what a budget affords where calls are fast."""
 SOURCED = "own_source"

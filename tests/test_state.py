@@ -23,6 +23,7 @@ from conformance.isolation.dispatch import close_all
 from conformance.judging import PROCESS, THREADS, Verdict, judge
 from conformance.registration.declarations import Arguments
 from conformance.registration.implementation import Implementation
+from conformance.registration.registry import Registry
 from conformance.requirements import severity
 from conformance.running.causes import shrink_to_violations
 from conformance.running.judge_cell import histories_of
@@ -295,7 +296,9 @@ def max_pool(x, **call):
 """
 
 
-def test_threads_and_the_process_are_judged_in_workers_and_scripts_show_it(tmp_path: Path) -> None:
+def test_threads_and_the_process_are_judged_in_workers_and_scripts_show_it(
+    tmp_path: Path, copied_registry: Registry
+) -> None:
     file = tmp_path / "mine.py"
     file.write_text(PLUGIN)
     selection = Selection(plugins=[file])

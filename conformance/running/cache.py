@@ -41,7 +41,7 @@ _HEAD = struct.Struct("<QQ")
 _CHECKSUM = 8
 """Bytes of the checksum, as of whatever else is in the file, so that arrays are aligned."""
 
-CACHE_BYTES = 1 << 30
+CACHE_BYTES = 3 << 30
 """The cache folder is kept below this size; the least recently used banks are deleted first."""
 
 

@@ -54,7 +54,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         examples=plan.examples,
         seed=plan.seed,
     )
-    return cache.prepare(make_cases, name, cached=plan.cache)
+    return cache.prepare(make_cases, name, cached=plan.cache, brief=True)
 
 
 def prepare_enumerated(
