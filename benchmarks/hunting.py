@@ -229,9 +229,11 @@ def glance(implementation: Implementation, check: str, plan: Plan) -> Verdict | 
     """Return a violation of ``check``, without shrinking, from the cases that this check is about.
 
     Where a case has a memory layout or special values, its violation counts as one of that check
-    if the case without them conforms.
+    if the case without them conforms. Of the result it is one if the case without the layout fails
+    as well: every tail of a fast path is met, but not in each layout.
     """
     sort = check if check in ("layout", "special", "reject") else "result"
+    sorts = ("result", "layout") if check == "result" else (sort,)
     given = implementation
     for cell, spaces in cells(given, plan):
         implementation, cell = _with_its_own(given, cell)
@@ -245,7 +247,7 @@ def glance(implementation: Implementation, check: str, plan: Plan) -> Verdict | 
                     return verdict
             continue
         for prepared in _one_after_another(cell, spaces):
-            if prepared.case.check != sort or check == "repeat":
+            if prepared.case.check not in sorts or check == "repeat":
                 continue
             verdict = judge_prepared(implementation, prepared)[0]
             if verdict.failed and _is_about(implementation, verdict, check):
@@ -262,6 +264,11 @@ def _is_about(implementation: Implementation, verdict: Verdict, check: str) -> b
         plain = verdict.case.replace(memory="contiguous")
         plain = plain.replace(data="integers") if check == "special" else plain
         return not judge_prepared(implementation, Prepared.of(plain))[0].failed
+    if verdict.case.check == "layout":
+        plain = verdict.case.replace(memory="contiguous")
+        verdict = judge_prepared(implementation, Prepared.of(plain))[0]
+        if not verdict.failed:
+            return False
     if verdict.ended and check == "memory":
         verdict = cite(implementation, verdict, verdict.case)
     cited = check_of(verdict.requirement or "")

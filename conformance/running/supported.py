@@ -32,7 +32,7 @@ from conformance.running.cell import class_of
 ENOUGH = 400
 """An implementation gets cases of its own until so many of a cell are supported."""
 MOST = 600
-"""It gets no more than these of its own."""
+"""It gets no more than these of its own, and special values in small windows beside them."""
 _SHARE, _FEW = 0.5, 6
 """And so long as a class has less than this share of what was drawn of it, or than so many."""
 _WORK = 1_000_000
@@ -157,7 +157,7 @@ def for_cell(
     supported = Supported(implementation, operator, dtype, accepts)
     ordinary = [case for case in cases if case.check == "result" and case.x[0]]
     supported.steering = Steering(supported.computes, ordinary, supported.only)
-    own = list(itertools.islice(_own(supported, cases), MOST))
+    own = list(_own(supported, cases))
     computed = [case for case in (*ordinary, *own) if supported.computes_shared(case)]
     if computed:
         defaults = computed[0].plain()
@@ -183,17 +183,23 @@ def _own(supported: Supported, cases: Sequence[Case]) -> Iterator[Case]:
     def lacking(case: Case) -> bool:
         return any(count[name] < max(_SHARE * drawn[name], _FEW) for name in _classes(case))
 
+    def steered(declined: Iterable[Case]) -> Iterator[Case]:
+        nonlocal total
+        for case in declined:
+            if total >= ENOUGH and not lacking(case):
+                continue
+            changed = supported.steer(case)
+            if changed is None or changed in there or not is_valid(changed):
+                continue
+            there.add(changed)
+            count.update(_classes(changed))
+            total += 1
+            yield changed
+
     declined = [case for case in cases if case not in there]
-    for case in itertools.chain(declined, _special_windows(there) if declined else ()):
-        if total >= ENOUGH and not lacking(case):
-            continue
-        changed = supported.steer(case)
-        if changed is None or changed in there or not is_valid(changed):
-            continue
-        there.add(changed)
-        count.update(_classes(changed))
-        total += 1
-        yield changed
+    yield from itertools.islice(steered(declined), MOST)
+    if declined:
+        yield from steered(_special_windows(there))
 
 
 def _special_windows(there: Iterable[Case]) -> Iterator[Case]:
