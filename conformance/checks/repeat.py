@@ -256,11 +256,13 @@ class HistoryJudge:
                 earlier = self.steps[answer.shares[0]].label
                 text = f"the output of {step.label} shares memory with that of {earlier}"
                 return self._verdict("PURE-3", text)
-        for step, answer in zip(self.steps, self.answers, strict=True):
+        for i, (step, answer) in enumerate(zip(self.steps, self.answers, strict=True)):
             if answer.changed_by is not None:
-                later = self.steps[answer.changed_by].label
-                text = f"the output of {step.label} was changed by {later}"
-                return self._verdict("PURE-4", text)
+                later = self.steps[answer.changed_by]
+                text = f"the output of {step.label} was changed by {later.label}"
+                taken = later.takes is not None and later.takes[1] == i
+                alone = self._changed_by_call_alone(later) if taken else None
+                return alone or self._verdict("PURE-4", text)
         for i in self._to_compare():
             step, seen = self.steps[i], self.answers[i].seen
             if seen.overrun:
@@ -269,6 +271,11 @@ class HistoryJudge:
                     text = f"{step.label} wrote {beyond(step.prepared.case, seen)}"
                     return self._verdict("MEMORY-2", text)
         return None
+
+    def _changed_by_call_alone(self, step: Step) -> Verdict | None:
+        """Return the verdict on a single call like the step's that changes its input, or None."""
+        found, _ = judge_prepared(self.implementation, _prepared(step.prepared.case))
+        return next((one for one in found.findings if one.requirement == "PURE-1"), None)
 
     def _in_threads(self) -> Verdict | None:
         """Look for calls that were right alone, and are not while other threads make calls.

@@ -26,7 +26,7 @@ from conformance.registration.implementation import Implementation
 CLOCK_FACTOR = 10.0
 """The clock ends calls that take this many times as long as it allows."""
 
-STARTUP_SECONDS = 300.0
+STARTUP_SECONDS = 600.0
 """Seconds that an implementation may spend on start-up in a run, in each process of the run. What
 it takes beyond them is on the clock."""
 
