@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -115,6 +117,21 @@ def test_an_invalid_call_that_changes_the_process_is_a_finding_on_state() -> Non
     assert "PROCESS-6" == found(leaking, case, PROCESS).requirement
     assert None is judge_named_history(leaking, case.replace(invalid=""), PROCESS)
     assert "state" == severity("PROCESS-6", "violates", valid=False)
+
+
+def test_what_others_change_after_a_run_is_not_put_back_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = pool(plain)
+    for stream in (io.StringIO(), io.StringIO()):
+        monkeypatch.setattr(sys, "stdout", stream)
+        random.seed(id(stream))
+        state = random.getstate()
+
+        assert None is judge_named_history(one, POOL, PROCESS)
+        assert stream is sys.stdout
+        assert state == random.getstate()
+        close_all()  # as a run and a replay do
 
 
 @pytest.mark.parametrize("part", [*process_state.QUICK, *process_state.SLOW], ids=lambda p: p.name)

@@ -134,6 +134,11 @@ _known: set[int] = set()
 """The implementations that this process has called, by the identity of their functions."""
 
 
+def forget_calls() -> None:
+    """Look at the process's state anew before the next call: others may change it until then."""
+    _known.clear()
+
+
 class InProcess:
     """Makes the calls in this process: nothing stops a call that crashes or does not come back."""
 

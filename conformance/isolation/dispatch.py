@@ -25,6 +25,7 @@ from conformance.calling import (
     Request,
     Watch,
 )
+from conformance.calling.caller import forget_calls
 from conformance.calling.guards import SIDES
 from conformance.case import Case
 from conformance.errors import ConformanceError, Unsupported
@@ -65,6 +66,7 @@ def caller_at(place: Place) -> WorkerCaller:
 @atexit.register
 def close_all() -> None:
     """End every worker of this process, and forget what calls took."""
+    forget_calls()
     _paces.clear()
     while _watches:
         _watches.popitem()[1].end()
