@@ -271,7 +271,8 @@ class _History:
         assert call.takes is not None
         position, earlier, negated = call.takes
         output, _ = self.outputs.get(earlier, (None, b""))
-        if output is None or output.shape != placed[position][0].shape:
+        due = placed[position][0]
+        if output is None or (output.shape, output.dtype) != (due.shape, due.dtype):
             return placed, None
         if negated and output.flags.writeable:
             np.negative(output, out=output)

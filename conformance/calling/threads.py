@@ -15,15 +15,15 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
 from conformance.calling.observing import HANG, Observation, is_own
 
 MakeCall: TypeAlias = Callable[[], Observation]
 
-STOPS = 10
-"""At so many of its lines a call is stopped."""
+STOPS, MOST_STOPS = 10, 30
+"""At so many lines a call is stopped outside of its function, and in all."""
 AT_ONCE = 4
 """So many threads make calls at the same time."""
 _LOCKED = 0.02
@@ -51,18 +51,20 @@ def interrupted(
     Return what came of the call, and of each of the other ones. ``chosen`` is any number, which
     says at which lines, where they are many. If it is None, the call is the first one of its shape:
     it is stopped at the lines that were not ``executed`` by the calls before, which set up what the
-    shape needs. Lines that are executed are added.
+    shape needs. Lines that are executed are added. The function's own lines come first: what calls
+    share is mostly filled there, and read by the last of them.
     """
-    lines, helper = _Lines(_file_of(function)), _Helper(other)
+    code, helper = _code_of(function), _Helper(other)
+    lines, own = _Lines(code.co_filename if code is not None else ""), _lines_of(code)
     if chosen is None:
-        lines.skipped, lines.stop = set(executed), helper.make_call
+        lines.skipped, lines.stop = executed - own, helper.make_call
     else:
         with lines.traced():
             call()
-        places = list(lines.places)
-        apart = max(1, len(places) // STOPS)
-        stops = {*places[chosen % apart :: apart]}
-        lines = _Lines(lines.file, {*places} - stops, helper.make_call)
+        places = [place for place in lines.places if place not in own]
+        apart = max(1, -(-len(places) // STOPS))
+        skipped = {*places} - {*places[chosen % apart :: apart]}
+        lines = _Lines(lines.file, skipped, helper.make_call)
     with lines.traced():
         seen = call()
     executed.update(lines.places)
@@ -137,7 +139,7 @@ class _Helper:
 class _Lines:
     """Notes the implementation's own lines that a call executes, and stops at the first ones.
 
-    It stops once at each line that is not ``skipped``, and at `STOPS` lines or a few more.
+    It stops once at each line that is not ``skipped``, but at no more than `MOST_STOPS`.
     """
 
     def __init__(
@@ -147,7 +149,7 @@ class _Lines:
         stop: Callable[[], None] | None = None,
     ) -> None:
         self.file, self.skipped, self.stop = file, skipped, stop
-        self.left = 2 * STOPS
+        self.left = MOST_STOPS
         self.places: dict[tuple[str, int], None] = {}
         """The lines, ``file`` and number, in the order in which they are first executed."""
 
@@ -176,8 +178,13 @@ class _Lines:
         return self._line
 
 
-def _file_of(function: Callable[..., Any]) -> str:
+def _code_of(function: Callable[..., Any]) -> CodeType | None:
     while isinstance(function, partial):
         function = function.func
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return code.co_filename if code is not None else ""
+    return getattr(inspect.unwrap(function), "__code__", None)
+
+
+def _lines_of(code: CodeType | None) -> set[tuple[str, int]]:
+    if code is None:
+        return set()
+    return {(code.co_filename, line) for *_, line in code.co_lines() if line is not None}

@@ -479,8 +479,8 @@ def _as_called(step: Step, answer: Answer) -> Step:
     """Return the step with the output that the call took, and with its exact result for that."""
     if step.takes is None:
         return step
-    if answer.taken is None:  # the call before returned no array of the shape that is due
-        return replace(step, judged=False)
+    if answer.taken is None or not np.isfinite(answer.taken).all():
+        return replace(step, judged=False)  # the call before did not return what is due
     prepared, position = step.prepared, step.takes[0]
     inputs = (*prepared.inputs[:position], answer.taken, *prepared.inputs[position + 1 :])
     with np.errstate(all="ignore"):

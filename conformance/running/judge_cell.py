@@ -529,8 +529,8 @@ def histories_of(ordinary: Sequence[Case], dtypes: Sequence[str]) -> Iterator[tu
     cases = sorted(ordinary, key=work)
     spread = cases[:: -(-len(cases) // HISTORIES)]
     inexact = [case for case in cases if case.data == "normal"] or cases  # noise shows there
-    yield PROCESS, spread[0]
     yield "dtypes", spread[0]
+    yield PROCESS, spread[0]
     yield "many", inexact[len(inexact) // 4]
     yield "turns", inexact[len(inexact) // 3]
     cheap = cases[: len(cases) // 2 + 1]
