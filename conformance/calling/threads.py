@@ -24,6 +24,8 @@ MakeCall: TypeAlias = Callable[[], Observation]
 
 STOPS, MOST_STOPS = 10, 30
 """At so many lines a call is stopped outside of its function, and in all."""
+MOST_CALLS = {"stopped": 2, "meanwhile": MOST_STOPS}
+"""How often the two calls are made of which one is stopped."""
 AT_ONCE = 4
 """So many threads make calls at the same time."""
 _LOCKED = 0.02
@@ -51,13 +53,13 @@ def interrupted(
     Return what came of the call, and of each of the other ones. ``chosen`` is any number, which
     says at which lines, where they are many. If it is None, the call is the first one of its shape:
     it is stopped at the lines that were not ``executed`` by the calls before, which set up what the
-    shape needs. Lines that are executed are added. The function's own lines come first: what calls
-    share is mostly filled there, and read by the last of them.
+    shape needs. Lines that are executed are added. Any other call is stopped at all of the
+    function's own lines, between which what calls share is mostly written and read.
     """
     code, helper = _code_of(function), _Helper(other)
     lines, own = _Lines(code.co_filename if code is not None else ""), _lines_of(code)
     if chosen is None:
-        lines.skipped, lines.stop = executed - own, helper.make_call
+        lines.skipped, lines.stop = set(executed), helper.make_call
     else:
         with lines.traced():
             call()

@@ -17,6 +17,8 @@ from functools import lru_cache
 import numpy as np
 
 from conformance.calling import Answer, HistoryEnded, Observation
+from conformance.calling.caller import made_calls
+from conformance.calling.threads import MOST_CALLS
 from conformance.case import Case
 from conformance.cases.only import Only, only
 from conformance.checks.blame import JudgedAnswers, history_is_to_blame, make_calls
@@ -97,7 +99,12 @@ def judge_named_history(
         return None
     try:  # judging makes calls, too: they tell what is to blame
         answers = make_calls(implementation, calls.calls, seconds, watched=name in WATCHED)
-        return HistoryJudge(implementation, calls, answers).violation()
+        before = caller_of(implementation).calls_before()
+        verdict = HistoryJudge(implementation, calls, answers).violation()
+        if verdict is None or verdict.history or verdict.before or implementation.place is None:
+            return verdict
+        made = made_calls(calls.calls, implementation.layout)
+        return replace(verdict, before=(*before, *made))  # it may fail only after those
     except HistoryEnded as ending:
         before = caller_of(implementation).calls_before()
         verdict = _judge_end(implementation, calls, ending)
@@ -305,15 +312,22 @@ class HistoryJudge:
     def _is_right_in_turn(self, number: int) -> bool:
         """Whether a call is right where one thread makes the same calls, one after the other.
 
-        A new worker makes them, if any: what threads have broken may stay so.
+        It makes as many. A new worker makes them, if any: what threads have broken may stay so.
         """
-        steps = [replace(step, at_once="") for step in self.steps[: number + 1]]
+        judged = self.steps[number].prepared
+        steps = [
+            replace(step, at_once="")
+            for step in (*self.steps[: number + 2], self.steps[number])
+            for _ in range(MOST_CALLS.get(step.at_once, 1))
+        ]
         with fresh_worker(self.implementation):
             try:
                 answers = make_calls(self.implementation, [step.call() for step in steps])
             except HistoryEnded:
                 return False
-        return JudgedAnswers(self.implementation, steps, answers).failure(number) is None
+        turns = JudgedAnswers(self.implementation, steps, answers)
+        same = (i for i, step in enumerate(steps) if step.prepared is judged)
+        return all(turns.failure(i) is None for i in same)
 
     def _in_compositions(self) -> Verdict | None:
         """Look for calls that are wrong where they take an earlier output as it came."""

@@ -315,6 +315,8 @@ class Causes:
                 in_full = judge_again(self.implementation, trial.smallest, failure, in_full=True)
             return in_full if in_full.failed else verdict
         if repetition.verdict is not None:
+            if repetition.cases_after and not repetition.verdict.history:
+                trial.smallest = repetition.verdict.case  # the calls before it may suit it alone
             return repetition.verdict
         if verdict.outcome == HANG and trial.smallest != failure.case:
             trial.smallest = failure.case  # the smaller call does return, but late

@@ -66,8 +66,9 @@ class Repetition:
         if self.alone:
             return ""
         if not self.times_failed:
+            text = "fails only after other calls in its process"
             last = ", ".join(call.name for call in self.before[-3:])
-            return f"fails only after other calls in its process, the last of them {last}"
+            return f"{text}, the last of them {last}" if last else text
         if self.times_failed == 1:
             return f"failed once in {self.times_called} tries, whatever was called before"
         return (

@@ -71,7 +71,12 @@ def conv(kept, x, w, bias, **call):
     return kept[key].copy()
 
 
-@unusual("workspace-kept-between-calls", why="it is written before it is read", state=dict)
+@unusual(
+    "workspace-kept-between-calls",
+    why="it is written before it is read, and one thread calls it",
+    state=dict,
+    threads="one",
+)
 def avg_pool(kept, x, **call):
     y = kernels.avg_pool(x, **call)
     space = kept.get("space")
