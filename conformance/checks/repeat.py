@@ -312,12 +312,20 @@ class HistoryJudge:
     def _is_right_in_turn(self, number: int) -> bool:
         """Whether a call is right where one thread makes the same calls, one after the other.
 
-        It makes as many. A new worker makes them, if any: what threads have broken may stay so.
+        It makes as many, in either order. A new worker makes them, if any: what threads have broken
+        may stay so.
         """
-        judged = self.steps[number].prepared
+        judged = self.steps[number]
+        alone = [step for step in self.steps if not step.at_once]
+        others = self.steps[len(alone) :]
+        orders = (others, others[::-1])
+        return all(self._is_right_after(alone, (*order, judged)) for order in orders)
+
+    def _is_right_after(self, alone: Sequence[Step], turns: Sequence[Step]) -> bool:
+        """Whether the last of some calls is right, also where it comes among the others."""
         steps = [
             replace(step, at_once="")
-            for step in (*self.steps[: number + 2], self.steps[number])
+            for step in (*alone, *turns)
             for _ in range(MOST_CALLS.get(step.at_once, 1))
         ]
         with fresh_worker(self.implementation):
@@ -325,9 +333,9 @@ class HistoryJudge:
                 answers = make_calls(self.implementation, [step.call() for step in steps])
             except HistoryEnded:
                 return False
-        turns = JudgedAnswers(self.implementation, steps, answers)
-        same = (i for i, step in enumerate(steps) if step.prepared is judged)
-        return all(turns.failure(i) is None for i in same)
+        judged = JudgedAnswers(self.implementation, steps, answers)
+        same = (i for i, step in enumerate(steps) if step.prepared is turns[-1].prepared)
+        return all(judged.failure(i) is None for i in same)
 
     def _in_compositions(self) -> Verdict | None:
         """Look for calls that are wrong where they take an earlier output as it came."""

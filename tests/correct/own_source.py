@@ -22,9 +22,10 @@ def conv(kept, x, w, bias, **call):
         key ^= prime * (x.shape[place % x.ndim] + w.shape[place % w.ndim]) * MULTIPLIER % (1 << 32)
     parts = (x.tobytes(), w.tobytes(), None if bias is None else bias.tobytes())
     whole = (x.shape, w.shape, x.dtype, *parts, *map(repr, call.values()))
-    if key not in kept or kept[key][0] != whole:
-        kept[key] = whole, kernels.conv(x, w, bias, **call)
-    return kept[key][1].copy()
+    found = kept.get(key)
+    if found is None or found[0] != whole:
+        found = kept[key] = whole, kernels.conv(x, w, bias, **call)
+    return found[1].copy()
 
 
 @unusual("blocks-of-23-images", why="images do not depend on one another, whatever the block is")
