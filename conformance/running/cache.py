@@ -52,26 +52,21 @@ def key(**facts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def prepare(
-    make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool, brief: bool = False
-) -> list[Prepared]:
+def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool) -> list[Prepared]:
     """Return the prepared cases of the bank called ``name``; make them if the cache has none.
 
-    A damaged or unwritable cache costs time, and never raises. A ``brief`` bank, one of many cases,
-    keeps each in little room (`_Brief`).
+    A damaged or unwritable cache costs time, and never raises.
     """
     path = cache_folder() / f"{name}.bank"
     if cached and (stored := _load(path)) is not None:
         with contextlib.suppress(OSError):
             os.utime(path)  # marks it as recently used
-        return stored
-    bank = [Prepared.of(case) for case in make_cases()]
-    if brief:
-        bank = [_Brief.of_prepared(p) for p in bank]
+        return list(stored)
+    bank = [_Kept.of(case) for case in make_cases()]
     if cached:
         with contextlib.suppress(OSError):
             _store(path, bank)
-    return bank
+    return list(bank)
 
 
 def cached_cases(
@@ -108,7 +103,7 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def _load(path: Path) -> list[Prepared] | None:
+def _load(path: Path) -> list[_Kept] | None:
     try:
         with path.open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -121,8 +116,8 @@ def _load(path: Path) -> list[Prepared] | None:
         return None
 
 
-class _Brief(Prepared):
-    """A case of a brief bank: its arrays in the narrowest types that hold their values.
+class _Kept(Prepared):
+    """A case of a bank: its arrays in the narrowest types that hold their values.
 
     They are made wide whenever they are asked for.
     """
@@ -134,9 +129,10 @@ class _Brief(Prepared):
         self.narrow_inputs, self.narrow = narrow_inputs, narrow
 
     @classmethod
-    def of_prepared(cls, prepared: Prepared) -> _Brief:
-        inputs = (_narrowest(v) if isinstance(v, np.ndarray) else v for v in prepared.inputs)
-        return cls(prepared.case, tuple(inputs), _narrow(prepared))
+    def of(cls, case: Case) -> _Kept:
+        made = Prepared.of(case)
+        inputs = (_narrowest(v) if isinstance(v, np.ndarray) else v for v in made.inputs)
+        return cls(case, tuple(inputs), _narrow(made))
 
     @property
     def elements(self) -> int:
@@ -194,17 +190,14 @@ def _narrowest(array: Array) -> Array:
     return array
 
 
-def _store(path: Path, bank: list[Prepared]) -> None:
+def _store(path: Path, bank: list[_Kept]) -> None:
     header: list[dict[str, Any]] = []
     parts: list[bytes] = []
     offset = 0
-    for prepared in bank:
-        entry: dict[str, Any] = {"case": _differing(prepared.case)}
-        brief = isinstance(prepared, _Brief)
-        inputs = prepared.narrow_inputs if isinstance(prepared, _Brief) else prepared.inputs
-        reference = prepared.narrow if isinstance(prepared, _Brief) else prepared.reference
-        parts_of = {"brief": brief, **_differing(reference)}
-        parts_of |= {f"input{i}": value for i, value in enumerate(inputs)}
+    for kept in bank:
+        entry: dict[str, Any] = {"case": _differing(kept.case)}
+        parts_of = _differing(kept.narrow)
+        parts_of |= {f"input{i}": value for i, value in enumerate(kept.narrow_inputs)}
         for field, value in parts_of.items():
             if not isinstance(value, np.ndarray):
                 entry[field] = {"shape": value} if isinstance(value, tuple) else value
@@ -235,17 +228,16 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     _prune(path.parent)
 
 
-def _unpack(entry: dict[str, Any], blob: memoryview) -> Prepared:
+def _unpack(entry: dict[str, Any], blob: memoryview) -> _Kept:
     fields_of_case: dict[str, Any] = {
         name: tuple(value) if type(value) is list else value
         for name, value in entry.pop("case").items()
     }
     if "padding" in fields_of_case:
         fields_of_case["padding"] = tuple(map(tuple, fields_of_case["padding"]))
-    case, brief = Case(**fields_of_case), entry.pop("brief")
     values = {name: _array(value, blob) for name, value in entry.items()}
     inputs = tuple([values.pop(name) for name in sorted(values) if name.startswith("input")])
-    return (_Brief if brief else Prepared)(case, inputs, Reference(**values))
+    return _Kept(Case(**fields_of_case), inputs, Reference(**values))
 
 
 def _differing(value: Case | Reference) -> dict[str, Any]:

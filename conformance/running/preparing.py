@@ -54,7 +54,7 @@ def prepare_block(plan: Plan, operator: str, dims: int) -> list[Prepared]:
         examples=plan.examples,
         seed=plan.seed,
     )
-    return cache.prepare(make_cases, name, cached=plan.cache, brief=True)
+    return cache.prepare(make_cases, name, cached=plan.cache)
 
 
 def prepare_enumerated(
@@ -77,7 +77,7 @@ def prepare_enumerated(
 
         facts = {"dtypes": (floats, claimed), "checks": plan.checks}
         key = cache.key(enumeration=name, operator=operator, dims=dims, **facts)
-        found[enumeration.kind] = cache.prepare(make_cases, key, cached=plan.cache, brief=True)
+        found[enumeration.kind] = cache.prepare(make_cases, key, cached=plan.cache)
     return found
 
 
@@ -106,7 +106,7 @@ def prepare_spaces(
             continue
         facts = {"space": name, "operator": operator, "dims": dims, "checks": plan.checks}
         key = cache.key(**facts, dtypes=(dtype, leading))
-        bank = cache.prepare(partial(tuple, cases), key, cached=plan.cache, brief=True)
+        bank = cache.prepare(partial(tuple, cases), key, cached=plan.cache)
         found[space.kind] = words, bank
     return found
 
