@@ -24,7 +24,6 @@ from conformance.running.again import kind_of
 from conformance.running.causes import shrink_to_violations
 from conformance.running.citing import cite
 from conformance.running.from_source import FromSource
-from conformance.running.judge_cell import judge_histories, judge_relations
 from conformance.running.plan import Plan, resolve
 from conformance.running.preparing import (
     first_dtype,
@@ -33,6 +32,7 @@ from conformance.running.preparing import (
     prepare_spaces,
 )
 from conformance.running.selection import Selection
+from conformance.running.series import judge_histories, judge_relations
 from conformance.running.supported import for_cell
 from conformance.running.violation import Violation
 from conformance.sources.own import source_of

@@ -28,8 +28,8 @@ from conformance.registration.implementation import Implementation
 from conformance.registration.registry import Registry
 from conformance.requirements import severity
 from conformance.running.causes import shrink_to_violations
-from conformance.running.judge_cell import histories_of
 from conformance.running.selection import Selection
+from conformance.running.series import histories_of
 from tests.correct import correct
 from tests.defects import defects, kernels, unregistered
 from tests.defects.witness import CORRECT
