@@ -363,6 +363,17 @@ def test_processes_give_the_same_verdicts(call: Any) -> None:
     assert judged(call, "--plugin", file) == judged(call, "--plugin", file, "--jobs", "2")
 
 
+def test_a_process_of_the_run_that_is_killed_is_told_in_one_line(call: Any) -> None:
+    """Not as a violation, which has the status of what was judged."""
+    file = plugin("kills", "import os; os._exit(9)")
+    status, _, err = call("run", "--plugin", file, "--no-isolate", "--jobs", "2", *TINY)
+
+    progress, line = err.splitlines()
+    assert (2, "0 %") == (status, progress.strip()[:3])
+    assert "was killed, and 0 of 1 operators and dimensions are judged" in line
+    assert "--isolate" in line
+
+
 def test_the_run_file_remembers_the_command(call: Any, folder: Path) -> None:
     from conformance.runfile.reading import read
 

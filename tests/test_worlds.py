@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 
 import numpy as np
@@ -12,7 +13,7 @@ from conformance.case import Case
 from conformance.cases import counters, values, worlds
 from conformance.cases.data import make_inputs
 from conformance.cases.draft import cost
-from conformance.cases.limits import check_size
+from conformance.cases.limits import check_size, gathered
 from conformance.cases.validity import is_valid, validate
 from conformance.judging import Prepared, judge
 from conformance.judging.bound import Accuracy
@@ -152,6 +153,8 @@ def test_every_size_of_a_convolution_crosses_each_number(operator: str, number: 
     }
     # Where each plane has a loop of its own, fewer are beyond 16 bits.
     dear = {"images", "groups", "planes"} if number >= 1 << 15 else set[str]()
+    if number >= 1 << 15 and operator == "conv_transpose":  # its windows would not fit into memory
+        dear |= {"taps"}
 
     assert {*sizes(made[0])} - dear <= crossed
 
@@ -220,3 +223,13 @@ def test_a_wrong_nan_is_cited_as_what_is_said_of_nan() -> None:
 
     assert "violates" == verdict.status
     assert "1 of 65536 elements differ" in verdict.message
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("operator", ["conv", "conv_transpose", "max_pool", "avg_pool"])
+def test_the_windows_of_a_call_above_counters_fit_into_memory(operator: str, dims: int) -> None:
+    """Whoever gathers the windows of all positions is right, and needs that much memory."""
+    cases = counters.counters(operator, dims, "float32", True)
+
+    assert max(gathered(case) for case in cases) <= 2**24
+    assert max(math.prod(case.window) for case in cases) > 2**10

@@ -16,6 +16,7 @@ import numpy as np
 from conformance.case import Case, Shape
 from conformance.cases.data import make_inputs
 from conformance.cases.draft import cost
+from conformance.cases.limits import MOST_GATHERED, gathered
 from conformance.dtypes import FORMATS, INTEGERS
 from conformance.operators import GRADIENTS, OPERATORS, Operator
 
@@ -43,13 +44,16 @@ def counters(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
         return []
     gradient = GRADIENTS.get(operator)
     forward = gradient.forward if gradient else OPERATORS[operator]
-    found = []
-    for name, make in _sizes(forward, dims, windowed=OPERATORS[operator].has_window):
+    windowed, found = OPERATORS[operator].has_window, []
+    scattered = operator in ("conv_input_grad", "avg_pool_grad")
+    for name, make in _sizes(forward, dims, windowed=windowed):
         for number in _numbers(operator, name, dims, dtype, leading):
             case = make(number + BEYOND).replace(dtype=dtype)
             compared = operator == "max_pool_grad" and name.startswith("taps")
             if compared:  # half of a window lies beyond the number
                 case = make(2 * number + BEYOND).replace(dtype=dtype)
+            if windowed and gathered(case, scattered=scattered) > MOST_GATHERED:
+                continue
             price = cost(case)
             case = gradient.derived(case) if gradient else case
             if price <= WORK:
@@ -198,6 +202,6 @@ def every_counter(operator: str, dims: int, dtype: str, leading: bool) -> str:
         return f"positions, windows and sums of {operator}{dims}d above 2^{number}"
     return (
         f"every size of {operator}{dims}d above 2^7, 2^8, 2^10, 2^15 and 2^16 (windows above 2^4 "
-        f"to 2^6 too), as far as a call costs <= {WORK:,} multiply-accumulates and elements; none "
-        "above 2^24"
+        f"to 2^6 too), as far as a call costs <= {WORK:,} multiply-accumulates and elements, and "
+        f"its windows have <= {MOST_GATHERED:,} elements; none above 2^24"
     )

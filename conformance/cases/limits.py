@@ -19,6 +19,9 @@ MOST_WORK = 2**40
 """The most multiply-accumulates of a call: minutes of all cores of a large machine."""
 MOST_IN_WINDOW = 2**22
 """The most elements that a window reads, of all samples, where single windows are gathered."""
+MOST_GATHERED = 2**24
+"""The most elements of the windows at all positions of a generated call (`gathered`): a correct
+implementation may hold them all, and is not to run out of memory."""
 _BYTES = 32
 """How many bytes are held for each element, about: some arrays of float64."""
 
@@ -87,6 +90,18 @@ def check_window(case: Case) -> None:
     if elements > most:
         text = f"kernel={case.window!r} is too large to be verified: {elements} elements are read"
         raise _error(case, f"{text} at a time; allowed: {most}")
+
+
+def gathered(case: Case, *, scattered: bool = False) -> int:
+    """Return the elements of the windows at all positions of a valid forward call.
+
+    Those of a transposed convolution, and of a gradient whose results are ``scattered``, lie at the
+    positions of what is larger, its input or its output.
+    """
+    operator = OPERATORS[case.operator]
+    out, size = math.prod(operator.output_shape(case)[2:]), math.prod(case.x[2:])
+    positions = max(out, size) if scattered or operator.is_transposed else out
+    return math.prod(case.x[:2]) * positions * math.prod(case.window)
 
 
 def _largest(value: object) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from conformance.case import Case, Shape
+from conformance.cases.limits import MOST_GATHERED, gathered
 from conformance.cases.validity import is_valid
 from conformance.operators import FORWARD, GRADIENTS
 from conformance.operators.base import Operator
@@ -21,8 +22,6 @@ from conformance.operators.geometry import conv_size, span, transpose_size
 USUAL_COST, MOST_COST = 60_000, 1_500_000
 """The largest cost of a case (what is read, added up, and eight for each output element), and of
 one in which all that is not set is one: the cheapest shape there is reaches a large number."""
-_MOST_WINDOWS = 2**22
-"""The most elements of all windows together, which some implementations hold at once."""
 _WIDEST = 64
 """The largest stride, dilation or padding."""
 _TILES = (2, 4, 6)
@@ -97,7 +96,7 @@ def numbered(operator: str, dims: int, setting: Setting, base: Base = BASES[0]) 
         if values is None:
             return None
         case = _case(forward.name, dims, values, some)
-        if _cost(case, gathered=forward.name != operator) <= most:
+        if _cost(case, scattered=forward.name != operator) <= most:
             if operator in GRADIENTS:
                 case = GRADIENTS[operator].derived(case)
             return case if is_valid(case) else None
@@ -238,10 +237,10 @@ def _case(operator: str, dims: int, values: Mapping[str, int], base: Base) -> Ca
     return case.replace(kernel=kernel, ceil_mode=base.flag, count_include_pad=not exclude)
 
 
-def _cost(case: Case, *, gathered: bool) -> int:
+def _cost(case: Case, *, scattered: bool) -> int:
     """Return what judging a case costs, with its arrays; see `conformance.cases.draft.cost`.
 
-    A gradient is ``gathered``: each position of its input may read a window.
+    The results of a gradient are ``scattered``: each position of its input may read a window.
     """
     operator = FORWARD[case.operator]
     if max(*case.x, *(case.w or ())) > MOST_COST:
@@ -255,9 +254,7 @@ def _cost(case: Case, *, gathered: bool) -> int:
     ]
     if min(out) < 1:
         return MOST_COST + 1
-    gathered = gathered or operator.is_transposed
-    positions = max(math.prod(out), math.prod(case.x[2:]) if gathered else 0)
-    if math.prod(case.x[:2]) * positions * math.prod(case.window) > _MOST_WINDOWS:
+    if gathered(case, scattered=scattered) > MOST_GATHERED:
         return MOST_COST + 1
     channels = operator.output_shape(case)[1]
     output = case.x[0] * channels * math.prod(out)

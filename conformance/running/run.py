@@ -12,11 +12,13 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from conformance.case import Case
+from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import Reference, close_all, in_pool, to_pool
 from conformance.judging import VIOLATES
 from conformance.registration.implementation import Implementation
@@ -274,6 +276,12 @@ def _judge_blocks(
     except KeyboardInterrupt:
         interrupt_pool(futures, take)
         raise
+    except BrokenProcessPool:
+        text = f"{len(blocks) - len(futures)} of {len(blocks)} operators and dimensions are judged"
+        raise ConformanceError(
+            f"a process that judged was killed, and {text}; where memory was short, take fewer "
+            "--jobs; a call that ends its process is named by --isolate"
+        ) from None
     finally:
         for future in futures:
             future.cancel()
