@@ -76,11 +76,19 @@ def window_rows(x: Array, call: Call) -> Array:
 
 def add_rows(rows: Array, channels: int, call: Call) -> Array:
     """Add rows (M, P, channels * K) to where they come from, in M images (channels, *padded)."""
-    index = window_positions(channels, call).ravel()
     images = np.zeros((len(rows), channels, *call.padded), rows.dtype)
-    for image, elements in zip(images, rows.reshape(len(rows), index.size), strict=True):
-        np.add.at(image.reshape(-1), index, elements)  # overlapping windows add up
+    index = in_each(images, window_positions(channels, call).ravel())
+    np.add.at(images.reshape(-1), index.ravel(), rows.ravel())  # overlapping windows add up
     return images
+
+
+def in_each(images: Array, index: Array) -> Array:
+    """Return the flat positions in ``images`` (M, ...) of what is at an index in each of them.
+
+    The ``index`` is (Q,), the same for all images, or (M, Q). The result is (M, Q).
+    """
+    size = math.prod(images.shape[1:])
+    return np.arange(len(images))[:, None] * size + index
 
 
 @im2col
@@ -138,20 +146,20 @@ def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
     inside = call.inside().ravel()[index]
     first = ((rows == rows.max(axis=3, keepdims=True)) & inside).argmax(axis=3)  # (N, C, P)
     positions = index[np.arange(len(index)), first]  # (N, C, P); padding for a window without any
-    flat = np.zeros((*x.shape[:2], math.prod(call.padded)), grad.dtype)
-    for n, c in np.ndindex(x.shape[:2]):
-        np.add.at(flat[n, c], positions[n, c], grad[n, c].ravel())
-    return call.crop(flat.reshape(x.shape))
+    planes = np.zeros((math.prod(x.shape[:2]), *call.padded), grad.dtype)
+    where = in_each(planes, positions.reshape(len(planes), math.prod(call.out)))
+    np.add.at(planes.reshape(-1), where.ravel(), grad.ravel())
+    return call.crop(planes.reshape(x.shape))
 
 
 @im2col
 def avg_pool_grad(shares: Array, call: Call) -> Array:
     """Make a row of equal shares of each window's gradient, and add it back (col2im)."""
     n, c = shares.shape[:2]
-    flat, index = np.zeros((n, c, math.prod(call.padded)), shares.dtype), window_positions(1, call)
-    for image in np.ndindex(n, c):
-        np.add.at(flat[image], index, shares[image].reshape(-1, 1))  # (P, K) and (P, 1)
-    return call.crop(flat.reshape(n, c, *call.padded))
+    rows = np.repeat(
+        shares.reshape(n * c, math.prod(call.out)), math.prod(call.kernel), axis=1
+    )  # (N*C, P * K)
+    return call.crop(add_rows(rows, 1, call).reshape(n, c, *call.padded))
 
 
 # --- Cost, and an exercise ------------------------------------------------------------------------
@@ -162,8 +170,7 @@ def avg_pool_grad(shares: Array, call: Call) -> Array:
 
 def add_rows_with_a_mistake(rows: Array, channels: int, call: Call) -> Array:
     """One line is wrong. The suite says "RESULT-2: exact data gives exact values"."""
-    index = window_positions(channels, call).ravel()
     images = np.zeros((len(rows), channels, *call.padded), rows.dtype)
-    for image, elements in zip(images, rows.reshape(len(rows), index.size), strict=True):
-        image.reshape(-1)[index] += elements
+    index = in_each(images, window_positions(channels, call).ravel())
+    images.reshape(-1)[index.ravel()] += rows.ravel()
     return images

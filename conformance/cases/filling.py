@@ -61,9 +61,12 @@ class _Unit:
         self.options = options
         self.columns = {name: np.array(values) for name, values in columns.items()}
         """The factors of an option's cost."""
+        self.falling = np.linspace(1.0, 0.0, len(options))
         self.at: list[frozenset[Tail]] = []
         self.marks = np.zeros((0, 0), np.float32)
         """Of each option (a row) and each tail 1 if it stands there, else 0."""
+        self.own, self.own_marks = slice(0), self.marks
+        """The tails that some option stands at, which lie beside one another, and their marks."""
 
 
 class Filling:
@@ -73,6 +76,11 @@ class Filling:
         self.signature, self.operator = signature, FORWARD[signature.operator]
         whole = 7 - len(signature.kernel)
         self.kernel = tuple(size or whole for size in signature.kernel)
+        self._taps = math.prod(self.kernel)
+        self._is_transposed, self._has_weight = (
+            self.operator.is_transposed,
+            self.operator.has_weight,
+        )
         self.least = {
             "batch": 1,
             "groups": 1 if signature.grouping == "dense" else 2,
@@ -93,14 +101,12 @@ class Filling:
         lowest = {"inside": self.units["space"].columns["inside"].min()}
         lowest |= {"outside": self.units["space"].columns["outside"].min()}
         self._lowest: dict[str, Any] = {**self.least, **lowest}
-        cheapest: dict[Tail, int] = {}
-        for unit in self.units.values():
-            for at, price in zip(unit.at, self._prices(unit), strict=True):
-                for tail in at if price <= WORK else ():
-                    cheapest[tail] = min(price, cheapest.get(tail, price))
-        self.tails = tuple(sorted(cheapest))
+        affordable = [
+            {tail for at in itertools.compress(unit.at, self._prices(unit) <= WORK) for tail in at}
+            for unit in self.units.values()
+        ]
+        self.tails = tuple(itertools.chain.from_iterable(map(sorted, affordable)))
         """Every tail, of the further blocks as well, that a case can stand at within `WORK`."""
-        self.prices = np.array([cheapest[tail] for tail in self.tails])
         self.main = np.array([tail[1] in BLOCKS for tail in self.tails], float)
         """Of each tail 1 if its block is one of `BLOCKS`, else 0."""
         self.owners = [tail[0] if tail[0] in self.units else "space" for tail in self.tails]
@@ -109,6 +115,15 @@ class Filling:
             unit.marks = np.zeros((len(unit.at), len(self.tails)), np.float32)
             for row, at in zip(unit.marks, unit.at, strict=True):
                 row[[indices[tail] for tail in at if tail in indices]] = 1
+        ends = itertools.accumulate(map(len, affordable), initial=0)
+        for unit, (begin, end) in zip(self.units.values(), itertools.pairwise(ends), strict=True):
+            unit.own, unit.own_marks = slice(begin, end), unit.marks[:, begin:end].copy()
+        self.prices = np.concatenate(
+            [
+                np.where(unit.own_marks > 0, self._prices(unit)[:, None], np.inf).min(axis=0)
+                for unit in self.units.values()
+            ]
+        )
 
     def case(self, sizes: Sizes, spare: int = 0) -> Case:
         """Return the case with these sizes; windows leave ``spare`` rows of an input unread.
@@ -150,7 +165,7 @@ class Filling:
         owner = self.owners[target]
         weights = np.where(self.main > 0, wanted, _FURTHER * wanted).astype(np.float32)
         scores = {
-            name: np.einsum("ij,j", unit.marks, weights) + _luck(unit, rng)
+            name: np.einsum("ij,j", unit.own_marks, weights[unit.own]) + _luck(unit, rng)
             for name, unit in self.units.items()
         }  # einsum, because BLAS would start threads for so little
         at_target = self.units[owner].marks[:, target] > 0
@@ -166,7 +181,7 @@ class Filling:
                 allowed = self._price({**columns, **unit.columns}) <= WORK
                 if name == owner:
                     allowed &= at_target
-                chosen[name] = int(np.argmax(np.where(allowed, scores[name], -1.0)))
+                chosen[name] = int(np.where(allowed, scores[name], -1.0).argmax())
                 columns |= self._columns(name, chosen[name])
             total = sum(scores[name][index] for name, index in chosen.items())
             if total > most:
@@ -203,7 +218,7 @@ class Filling:
         }
 
     def _columns(self, name: str, index: int) -> dict[str, Any]:
-        return {key: values[index] for key, values in self.units[name].columns.items()}
+        return {key: values.item(index) for key, values in self.units[name].columns.items()}
 
     def _prices(self, unit: _Unit) -> Array:
         """Return what the cheapest case with each option of a unit costs."""
@@ -213,8 +228,8 @@ class Filling:
     def _price(self, of: Mapping[str, Any]) -> Any:
         """Return the `conformance.cases.draft.cost` of cases that are not made yet."""
         inner, outer = of["inputs"], of["outputs"]
-        taps = math.prod(self.kernel) * of["inside" if self.operator.is_transposed else "outside"]
-        results = outer if self.operator.has_weight else inner
+        taps = self._taps * of["inside" if self._is_transposed else "outside"]
+        results = outer if self._has_weight else inner
         each = inner * outer * taps + inner * of["inside"] + 8 * results * of["outside"]
         return of["batch"] * of["groups"] * each
 
@@ -272,6 +287,4 @@ def _tails_of_one(name: str, size: int) -> frozenset[Tail]:
 
 def _luck(unit: _Unit, rng: np.random.Generator) -> Array:
     """Return what chance adds to the scores of a unit's options: half of the time to small ones."""
-    if rng.integers(2):
-        return _LUCK * rng.random(len(unit.options))
-    return _LUCK * np.linspace(1.0, 0.0, len(unit.options))
+    return _LUCK * (rng.random(len(unit.options)) if rng.integers(2) else unit.falling)

@@ -94,6 +94,7 @@ def valid_pairs(filling: Filling) -> set[Pair]:
     """Return the pairs of tails, of two different sizes, that a case can stand at."""
     reached = filling.pairs()
     main = [index for index, tail in enumerate(filling.tails) if tail[1] in BLOCKS]
+    main.sort(key=filling.tails.__getitem__)
     return {
         (filling.tails[one], filling.tails[other])
         for one, other in itertools.combinations(main, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import time
@@ -91,6 +92,8 @@ def run_block(
         judge.judge_all(progress or (lambda share, activity: None))
     except KeyboardInterrupt:
         judge.block.interrupted = True
+    finally:
+        gc.unfreeze()  # the banks (`running.cache`)
     return judge.block
 
 

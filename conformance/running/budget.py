@@ -136,15 +136,20 @@ class Budget:
         if self._worked and self._begun is None:
             self._begun, self._started_up = now, self._startup()
         taken = now - self._begun if self._begun is not None else 0.0
-        taken -= max(0.0, self._startup() - self._started_up)
         work_and_calls = macs + calls * CALL_OVERHEAD_MACS
-        ahead = taken * work_and_calls / self._worked if self._worked else 0.0
+        ahead = work_and_calls / self._worked if self._worked else 0.0
         share = max(done, self._spent / (enough * self._seconds))
         self._spent += of_call(self._implementation, macs, shapes=shapes) + besides
         self._worked += work_and_calls
         most = CLOCK_FACTOR * self._clock
-        slow = taken > enough * self._clock and taken > most * share
-        self.stopped |= slow or taken + ahead > most
+
+        def late(taken: float) -> bool:
+            slow = taken > enough * self._clock and taken > most * share
+            return slow or taken + taken * ahead > most
+
+        # How much of it was start-up takes long to tell, and matters to what is late alone.
+        if late(taken):
+            self.stopped |= late(taken - max(0.0, self._startup() - self._started_up))
         return self._spent <= enough * self._seconds and not self.stopped
 
     def _now(self) -> float:

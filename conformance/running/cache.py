@@ -1,20 +1,24 @@
 """Banks: the prepared cases of one operator and dimension, kept in the user's cache folder.
 
 A bank file is a checksum of all that follows, the length of a header, the header, and the bytes of
-the arrays. The header is JSON that has the fields of each case and the offsets of its arrays, which
-are not copied: the file is mapped into memory. A file is written under another name and then
-renamed, so that a reader never sees half a file. Its name is a digest of all that it was made from:
-spec, seed, counts, versions and the sources of this package.
+the arrays. The header is a list in Python's own format for constants (`marshal`): the fields of
+each case, and the places of its arrays, which are not copied: the file is mapped into memory. A
+file is written under another name and then renamed, so that a reader never sees half a file. Its
+name is a digest of all that it was made from: spec, seed, counts, versions and the sources of this
+package.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
+import marshal
 import math
 import mmap
 import os
+import platform
 import struct
 import tempfile
 import zlib
@@ -61,6 +65,7 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
     if cached and (stored := _load(path)) is not None:
         with contextlib.suppress(OSError):
             os.utime(path)  # marks it as recently used
+        gc.freeze()  # many objects and no cycle among them: they need not be searched for any
         return list(stored)
     bank = [_Kept.of(case) for case in make_cases()]
     if cached:
@@ -90,7 +95,9 @@ def cached_cases(
 
 @cache
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("numpy", "hypothesis")}
+    return {name: version(name) for name in ("numpy", "hypothesis")} | {
+        "python": f"{platform.python_version()} {marshal.version}"
+    }
 
 
 @cache
@@ -103,6 +110,9 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
+_FIELDS = tuple(field.name for field in fields(Case))
+
+
 def _load(path: Path) -> list[_Kept] | None:
     try:
         with path.open("rb") as file:
@@ -110,8 +120,12 @@ def _load(path: Path) -> list[_Kept] | None:
         checksum, length = _HEAD.unpack_from(data)
         if checksum != zlib.crc32(data[_CHECKSUM:]):
             return None
-        header = json.loads(bytes(data[_HEAD.size : _HEAD.size + length]))
-        return [_unpack(entry, data[_HEAD.size + length :]) for entry in header]
+        arrays = data[_HEAD.size + length :]
+        rows = marshal.loads(data[_HEAD.size : _HEAD.size + length])
+        return [
+            _Kept(Case(**dict(zip(_FIELDS, row, strict=True))), inputs, made, arrays)
+            for row, inputs, made in rows
+        ]
     except Exception:  # whatever is wrong with the file, a new one replaces it
         return None
 
@@ -119,28 +133,34 @@ def _load(path: Path) -> list[_Kept] | None:
 class _Kept(Prepared):
     """A case of a bank: its arrays in the narrowest types that hold their values.
 
-    They are made wide whenever they are asked for.
+    They are read from the bank's ``arrays``, if they are places there, and made wide, whenever they
+    are asked for.
     """
 
-    __slots__ = ("narrow", "narrow_inputs")
+    __slots__ = ("arrays", "narrow", "narrow_inputs")
 
-    def __init__(self, case: Case, narrow_inputs: Inputs, narrow: Reference) -> None:
-        super().__init__(case, partial(_wide_inputs, case, narrow_inputs), partial(_wide, narrow))
-        self.narrow_inputs, self.narrow = narrow_inputs, narrow
+    def __init__(
+        self, case: Case, inputs: Inputs, narrow: tuple[Any, ...], arrays: memoryview | None = None
+    ) -> None:
+        super().__init__(
+            case, partial(_wide_inputs, case, inputs, arrays), partial(_wide, narrow, arrays)
+        )
+        self.narrow_inputs, self.narrow, self.arrays = inputs, narrow, arrays
 
     @classmethod
     def of(cls, case: Case) -> _Kept:
         made = Prepared.of(case)
         inputs = (_narrowest(v) if isinstance(v, np.ndarray) else v for v in made.inputs)
-        return cls(case, tuple(inputs), _narrow(made))
+        return cls(case, tuple(inputs), _values(_narrow(made)))
 
     @property
     def elements(self) -> int:
-        return self.narrow.exact.size
+        exact = self.narrow[0]
+        return math.prod(exact[1]) if isinstance(exact, tuple) else exact.size
 
     @property
     def nonzero(self) -> bool:
-        return bool(self.narrow.exact.any())
+        return bool(_array(self.narrow[0], self.arrays).any())
 
     def ready(self) -> Prepared:
         return Prepared(self.case, self.inputs, self.reference)
@@ -162,17 +182,19 @@ def _narrow(prepared: Prepared) -> Reference:
     return Reference(exact, None, most, int(np.max(made.terms)))
 
 
-def _wide(narrow: Reference) -> Reference:
+def _wide(values: tuple[Any, ...], arrays: memoryview | None) -> Reference:
     """Return the reference that `_narrow` was given, with magnitudes that are no smaller."""
+    narrow = Reference(*[_array(value, arrays) for value in values])
     if narrow.magnitude is None or narrow.magnitude.shape == narrow.exact.shape:
         return narrow
     magnitude = np.full(narrow.exact.shape, narrow.magnitude)
     return Reference(narrow.exact.astype(np.float64), None, magnitude, narrow.terms)
 
 
-def _wide_inputs(case: Case, narrow: Inputs) -> Inputs:
+def _wide_inputs(case: Case, narrow: Inputs, arrays: memoryview | None) -> Inputs:
     dtype = numpy_dtype(case.dtype)
-    return tuple(v.astype(dtype) if isinstance(v, np.ndarray) else v for v in narrow)
+    values = [_array(value, arrays) for value in narrow]
+    return tuple([v.astype(dtype) if isinstance(v, np.ndarray) else v for v in values])
 
 
 _NARROW = ("int8", "int16", "int32", "float32")
@@ -191,26 +213,31 @@ def _narrowest(array: Array) -> Array:
 
 
 def _store(path: Path, bank: list[_Kept]) -> None:
-    header: list[dict[str, Any]] = []
     parts: list[bytes] = []
     offset = 0
-    for kept in bank:
-        entry: dict[str, Any] = {"case": _differing(kept.case)}
-        parts_of = _differing(kept.narrow)
-        parts_of |= {f"input{i}": value for i, value in enumerate(kept.narrow_inputs)}
-        for field, value in parts_of.items():
-            if not isinstance(value, np.ndarray):
-                entry[field] = {"shape": value} if isinstance(value, tuple) else value
-                continue
-            entry[field] = [value.dtype.name, list(value.shape), offset]
-            parts.append(value.tobytes())
-            padding = -value.nbytes % 8  # keeps every array aligned
-            parts.append(bytes(padding))
-            offset += value.nbytes + padding
-        header.append(entry)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    data = b"".join((_HEAD.pack(0, len(text))[_CHECKSUM:], text, *parts))
+
+    def placed(value: Any) -> Any:
+        """Return where an array lies among the bank's; whatever else is, as it is."""
+        nonlocal offset
+        if not isinstance(value, np.ndarray):
+            return value.item() if isinstance(value, np.generic) else value
+        place = value.dtype.name, value.shape, offset
+        padding = -value.nbytes % 8  # keeps every array aligned
+        parts.extend((value.tobytes(), bytes(padding)))
+        offset += value.nbytes + padding
+        return place
+
+    rows = [
+        (
+            _values(kept.case),
+            tuple(map(placed, kept.narrow_inputs)),
+            tuple(map(placed, kept.narrow)),
+        )
+        for kept in bank
+    ]
+    header = marshal.dumps(rows)
+    header += bytes(-len(header) % 8)
+    data = b"".join((_HEAD.pack(0, len(header))[_CHECKSUM:], header, *parts))
     checksum = _HEAD.pack(zlib.crc32(data), 0)[:_CHECKSUM]
     _write(path, lambda file: file.writelines((checksum, data)))
 
@@ -228,36 +255,20 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     _prune(path.parent)
 
 
-def _unpack(entry: dict[str, Any], blob: memoryview) -> _Kept:
-    fields_of_case: dict[str, Any] = {
-        name: tuple(value) if type(value) is list else value
-        for name, value in entry.pop("case").items()
-    }
-    if "padding" in fields_of_case:
-        fields_of_case["padding"] = tuple(map(tuple, fields_of_case["padding"]))
-    values = {name: _array(value, blob) for name, value in entry.items()}
-    inputs = tuple([values.pop(name) for name in sorted(values) if name.startswith("input")])
-    return _Kept(Case(**fields_of_case), inputs, Reference(**values))
+def _values(value: Case | Reference) -> tuple[Any, ...]:
+    """Return the fields of a case or a reference, in their order."""
+    return tuple(getattr(value, field.name) for field in fields(value))
 
 
-def _differing(value: Case | Reference) -> dict[str, Any]:
-    """Return the fields that are not their defaults, by name."""
-    own = {field: getattr(value, field.name) for field in fields(value)}
-    return {
-        f.name: it for f, it in own.items() if type(it) is not type(f.default) or it != f.default
-    }
-
-
-def _array(value: Any, blob: memoryview) -> Any:
-    if isinstance(value, dict):
-        return tuple(value["shape"])
-    if not isinstance(value, list):
+def _array(value: Any, arrays: memoryview | None) -> Any:
+    """Return the array whose place among ``arrays`` is given; whatever else is, as it is."""
+    if type(value) is not tuple or not value or type(value[0]) is not str:
         return value
     name, shape, offset = value
     dtype = dtype_from(name)
     if not (count := math.prod(shape)):
         return np.empty(shape, dtype)
-    return np.frombuffer(blob, dtype, count, offset).reshape(shape)
+    return np.frombuffer(arrays, dtype, count, offset).reshape(shape)  # type: ignore[call-overload]
 
 
 def _prune(folder: Path) -> None:

@@ -22,6 +22,8 @@ def compare(
     Pairs that share no case are left out.
     """
     pairs: dict[tuple[str, str], Pair] = {}
+    if len(outputs) < 2:
+        return []
     for dtype in dict.fromkeys(p.case.dtype for p in prepared):
         rows = [i for i, p in enumerate(prepared) if p.case.dtype == dtype]
         flat = {name: _Flat.of(prepared, rows, values) for name, values in outputs.items()}

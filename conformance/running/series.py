@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from conformance.case import Case
 from conformance.checks import relations
-from conformance.checks.histories import CROSSED, SHORT
+from conformance.checks.histories import CROSSED, LONG, SHORT
 from conformance.checks.repeat import judge_named_history
 from conformance.isolation.dispatch import caller_of
 from conformance.judging import PROCESS, THREADS, Prepared, Verdict
@@ -23,8 +23,9 @@ HISTORIES_SHARE = 0.5
 RELATIONS_SHARE = 0.1
 """The share of a cell's budget that is spent on relations, after the cases (`checks.relations`)."""
 
-HISTORIES = 8
-"""The number of cases of a cell that histories are made from."""
+HISTORIES, IN_OTHER_DTYPES = 8, 3
+"""The number of cases of a cell that histories are made from: of the dtype in which all of them are
+made, and of each other one."""
 
 
 def judge_histories(
@@ -68,27 +69,30 @@ def judge_histories(
 def histories_of(ordinary: Sequence[Case], dtypes: Sequence[str]) -> Iterator[tuple[str, Case]]:
     """Yield the names of the histories of a cell, each with the case that it is made from.
 
-    Those that cross with other things are all made in float32, or else in the first of the
-    implementation's ``dtypes``; in the others they take turns.
+    The long ones and those that cross with other things are all made in float32, or else in the
+    first of the implementation's ``dtypes``; in the others they take turns.
     """
     cases = sorted(ordinary, key=work)
-    spread = cases[:: -(-len(cases) // HISTORIES)]
+    dtype = cases[0].dtype
+    is_main = dtype == ("float32" if "float32" in dtypes else dtypes[0])
+    spread = cases[:: -(-len(cases) // (HISTORIES if is_main else IN_OTHER_DTYPES))]
     inexact = [case for case in cases if case.data == "normal"] or cases  # noise shows there
     yield "dtypes", spread[0]
     yield PROCESS, spread[0]
-    yield "many", inexact[len(inexact) // 4]
-    yield "turns", inexact[len(inexact) // 3]
     cheap = cases[: len(cases) // 2 + 1]
     largest = max(cheap, key=_elements)
     chosen = {name: cheap[(i + 1) * len(cheap) // 8] for i, name in enumerate(CROSSED)}
     chosen |= {"edits": largest, THREADS: largest}
-    dtype = cases[0].dtype
-    if dtype == ("float32" if "float32" in dtypes else dtypes[0]):
+    long = {"many": inexact[len(inexact) // 4], "turns": inexact[len(inexact) // 3]}
+    if is_main:
+        yield from long.items()
         yield from chosen.items()
         yield "sizes", cheap[-1]
     else:
-        name = CROSSED[(dtypes.index(dtype) + cases[0].dims) % len(CROSSED)]
-        yield name, chosen[name]
+        turn = dtypes.index(dtype) + cases[0].dims
+        for names in (LONG, CROSSED):
+            name = names[turn % len(names)]
+            yield name, {**long, **chosen}[name]
     for number, case in enumerate(spread):
         yield "data", case
         # Each of the other histories is made from every third case.
