@@ -111,6 +111,8 @@ def _sources() -> str:
 
 
 _FIELDS = tuple(field.name for field in fields(Case))
+_NONE = memoryview(b"")
+"""The arrays of a bank whose cases hold their own."""
 
 
 def _load(path: Path) -> list[_Kept] | None:
@@ -140,7 +142,7 @@ class _Kept(Prepared):
     __slots__ = ("arrays", "narrow", "narrow_inputs")
 
     def __init__(
-        self, case: Case, inputs: Inputs, narrow: tuple[Any, ...], arrays: memoryview | None = None
+        self, case: Case, inputs: Inputs, narrow: tuple[Any, ...], arrays: memoryview = _NONE
     ) -> None:
         super().__init__(
             case, partial(_wide_inputs, case, inputs, arrays), partial(_wide, narrow, arrays)
@@ -182,7 +184,7 @@ def _narrow(prepared: Prepared) -> Reference:
     return Reference(exact, None, most, int(np.max(made.terms)))
 
 
-def _wide(values: tuple[Any, ...], arrays: memoryview | None) -> Reference:
+def _wide(values: tuple[Any, ...], arrays: memoryview) -> Reference:
     """Return the reference that `_narrow` was given, with magnitudes that are no smaller."""
     narrow = Reference(*[_array(value, arrays) for value in values])
     if narrow.magnitude is None or narrow.magnitude.shape == narrow.exact.shape:
@@ -191,7 +193,7 @@ def _wide(values: tuple[Any, ...], arrays: memoryview | None) -> Reference:
     return Reference(narrow.exact.astype(np.float64), None, magnitude, narrow.terms)
 
 
-def _wide_inputs(case: Case, narrow: Inputs, arrays: memoryview | None) -> Inputs:
+def _wide_inputs(case: Case, narrow: Inputs, arrays: memoryview) -> Inputs:
     dtype = numpy_dtype(case.dtype)
     values = [_array(value, arrays) for value in narrow]
     return tuple([v.astype(dtype) if isinstance(v, np.ndarray) else v for v in values])
@@ -260,7 +262,7 @@ def _values(value: Case | Reference) -> tuple[Any, ...]:
     return tuple(getattr(value, field.name) for field in fields(value))
 
 
-def _array(value: Any, arrays: memoryview | None) -> Any:
+def _array(value: Any, arrays: memoryview) -> Any:
     """Return the array whose place among ``arrays`` is given; whatever else is, as it is."""
     if type(value) is not tuple or not value or type(value[0]) is not str:
         return value
@@ -268,7 +270,7 @@ def _array(value: Any, arrays: memoryview | None) -> Any:
     dtype = dtype_from(name)
     if not (count := math.prod(shape)):
         return np.empty(shape, dtype)
-    return np.frombuffer(arrays, dtype, count, offset).reshape(shape)  # type: ignore[call-overload]
+    return np.frombuffer(arrays, dtype, count, offset).reshape(shape)
 
 
 def _prune(folder: Path) -> None:
