@@ -129,7 +129,17 @@ def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
     return ", ".join([f"{failed} {of} {verb} the requirements", *good, *others])
 
 
-_FACTS = ("started", "finished", "command", "seed", "tier", "examples", "seconds", "suites")
+_FACTS = (
+    "started",
+    "finished",
+    "command",
+    "kernels",
+    "seed",
+    "tier",
+    "examples",
+    "seconds",
+    "suites",
+)
 _MACHINE = ("cpu", "cores", "threads", "system", "platform", "python", "packages", "references")
 _TOO_LONG = ("cpu_features",)
 """The facts of the run file that are too long for a page."""

@@ -243,7 +243,9 @@ def _findings(report: Report, findings: Sequence[Finding], width: int, most: int
 def _foot(report: Report, width: int) -> Iterator[Text]:
     """Yield how the run came about, where its file is and, in one sentence, the outcome."""
     facts = dict(environment(report))
-    settings = [f"{label} {facts[label]}" for label in ("seed", "tier") if label in facts]
+    settings = [
+        f"{label} {facts[label]}" for label in ("seed", "tier", "kernels") if label in facts
+    ]
     where = ", ".join([*settings, f"run file {report.path}"])
     yield Text(f"{where}; all tables: {_VERBOSE}", style="dim")
     if not report.complete:

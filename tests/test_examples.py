@@ -14,8 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conformance.arrays import interpreters
 from conformance.cli import main
+from conformance.isolation.dispatch import close_all
+from conformance.isolation.remote_plugins import declare_plugin
+from conformance.judging import judge
+from conformance.registration.place import Limits
 from conformance.registration.registry import Registry
+from conformance.runfile.words import CONFORMS, VIOLATES
 from conformance.spec import OWN, load
 
 ROOT = Path(__file__).parent.parent
@@ -111,3 +117,51 @@ def test_without_its_known_difference_the_example_violates(run: Any) -> None:
 
     assert 0 == run(command, *few)
     assert 1 == run(command.partition(" --known ")[0], *few)
+
+
+@pytest.mark.parametrize(
+    ("example", "needs", "right", "wrong", "cases"),
+    [
+        (
+            "triton_conv.py",
+            ("torch", "triton"),
+            "triton-conv",
+            "triton-conv-clamped",
+            (
+                "conv2d:float32:x=1,16,3,3:w=2,16,2,2:padding=1/0,0/1:integers@1",
+                "conv2d:float32:x=2,17,4,5:w=17,17,2,3:bias:stride=1,2:dilation=2,1:integers@1",
+            ),
+        ),
+        (
+            "pallas_pool.py",
+            ("jax",),
+            "pallas-pool",
+            "pallas-pool-floor",
+            (
+                "max_pool2d:float32:x=2,2,5,4:kernel=2,3:stride=2,1:padding=1/0,1/1:integers@1",
+                "max_pool2d:float32:x=1,5,5,4:kernel=2,2:stride=2,2:ceil_mode:integers@1",
+            ),
+        ),
+    ],
+)
+def test_a_fault_in_the_last_block_of_a_kernel_is_found_in_an_interpreter(
+    copied_registry: Registry,
+    example: str,
+    needs: tuple[str, ...],
+    right: str,
+    wrong: str,
+    cases: tuple[str, str],
+) -> None:
+    for module in needs:
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    interpreters.switch(True)
+    try:
+        kernels = {i.name: i for i in declare_plugin(EXAMPLES / example, Limits())}
+        verdicts = {name: [judge(kernels[name], case) for case in cases] for name in kernels}
+    finally:
+        interpreters.switch(False)
+        close_all()
+
+    assert [CONFORMS, CONFORMS] == [verdict.status for verdict in verdicts[right]]
+    assert [CONFORMS, VIOLATES] == [verdict.status for verdict in verdicts[wrong]]
+    assert "interpret" in kernels[right].settings

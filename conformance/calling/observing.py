@@ -39,6 +39,8 @@ class NotAnArray:
 
     kind: str
     """Its type, in words."""
+    due: str = "plain numpy.ndarray"
+    """What an output had to be, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +170,18 @@ def _observed(
     before = [None if buffer is None else buffer.tobytes() for _, buffer in placed]
     shapes = [np.shape(value) if buffer is not None else None for value, buffer in placed]
     output, unsupported, raised, error, where = None, None, None, "", ""
-    begun = time.perf_counter()
+    bind, bound, besides, elsewhere = getattr(function, "bind", None), None, [], []
+    seconds, begun = 0.0, time.perf_counter()
     try:
-        output = function(*(value for value, _ in placed), **parameters)
+        if bind is None:
+            output = function(*(value for value, _ in placed), **parameters)
+        else:  # the kernel takes arrays of another library (`conformance.arrays`)
+            bound = bind(placed, parameters)
+            begun = time.perf_counter()
+            returned = bound()
+            seconds = time.perf_counter() - begun
+            elsewhere = bound.shared(returned)
+            output = bound.result(returned)
     except CallEnded as ended:
         return ended.seen
     except RaisedInWorker as problem:
@@ -180,16 +191,21 @@ def _observed(
     except (Exception, SystemExit) as problem:  # whatever it raises is a finding
         raised = f"{type(problem).__name__}: {one_line(problem)}"
         error, where = type(problem).__name__, raised_at(problem)
-    seconds = time.perf_counter() - begun
+    seconds = seconds or time.perf_counter() - begun
+    if bound is not None:
+        besides = bound.reshaped()
     overrun = guards.overrun() if guards else ()
     changed = []
     shared = []
     for position, (value, buffer) in enumerate(placed):
         if buffer is None:
             continue
-        if value.shape != shapes[position] or buffer.tobytes() != before[position]:
+        reshaped = value.shape != shapes[position] or position in besides
+        if reshaped or buffer.tobytes() != before[position]:
             changed.append(position)
-        if isinstance(output, np.ndarray) and np.may_share_memory(output, buffer):
+        if position in elsewhere or (
+            isinstance(output, np.ndarray) and np.may_share_memory(output, buffer)
+        ):
             shared.append(position)
     left: tuple[str, ...] = ()
     if watched:

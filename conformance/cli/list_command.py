@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from conformance.arrays import NUMPY
 from conformance.cli import options
 from conformance.signatures import SIGNATURES
 
@@ -39,6 +40,8 @@ def command(plugins: tuple[str, ...], as_json: bool) -> None:
             "family": i.family,
             "operators": list(i.operators),
             "layout": i.layout,
+            "arrays": i.arrays,
+            "device": i.device,
             "dtypes": list(i.dtypes),
             "installed": i.installed,
             "note": "" if i.installed else i.hint,
@@ -72,7 +75,7 @@ def _fitted(listed: Sequence[Implementation], columns: int) -> Iterator[str]:
         ([names, version], _counted),
         ([names], _counted),
     ):
-        operators = ["operators", *map(says, listed)]
+        operators = ["operators", *(f"{says(i)}{_form(i)}" for i in listed)]
         widths = [max(map(len, cells)) + 2 for cells in shown]
         if sum(widths) + max(map(len, operators)) <= columns:
             break
@@ -84,6 +87,14 @@ def _fitted(listed: Sequence[Implementation], columns: int) -> Iterator[str]:
         if len(left + hint) > columns:  # half a command is of no use
             hint = hint.partition(":")[0]
         yield left + (hint if missing else text)
+
+
+def _form(implementation: Implementation) -> str:
+    """Return what it takes, if that is not arrays of NumPy."""
+    if implementation.arrays == NUMPY:
+        return ""
+    device = "" if implementation.device == "cpu" else f" on {implementation.device}"
+    return f" ({implementation.traits.noun}{device})"
 
 
 def _named(implementation: Implementation) -> str:

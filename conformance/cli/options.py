@@ -209,7 +209,7 @@ spec_file = click.option("--spec", metavar="FILE", help="Spec file that replaces
 
 def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where calls are made, and their limits of time and memory."""
-    for option in (_environments, _pythons, _call_memory, _call_seconds, _isolate):
+    for option in (_environments, _pythons, _call_memory, _call_seconds, _interpret, _isolate):
         command = option(command)
     return command
 
@@ -226,6 +226,7 @@ def selection(
 
     The options of `isolation` are read here; every other option has the name of its field.
     """
+    from conformance.arrays import interpreters
     from conformance.isolation.remote_plugins import start_loading
     from conformance.registration.place import Limits
 
@@ -234,6 +235,7 @@ def selection(
         limits = replace(limits, seconds=call_seconds)
     if call_memory is not None:
         limits = replace(limits, memory=call_memory << 20)
+    interpreters.switch(fields["interpret"])
     start_loading(fields.get("plugins", ()), fields.get("isolate"), limits)
     # The rest is imported while the plugins' workers start.
     from conformance.isolation.environments import Environment, read
@@ -262,6 +264,11 @@ _isolate = click.option(
     default=None,
     help="Call every implementation, or none, in a worker process of its own; default: plugins and "
     "what needs a package.",
+)
+_interpret = click.option(
+    "--interpret",
+    is_flag=True,
+    help="Run kernels of Triton, Pallas and Numba's CUDA in their interpreters, without a GPU.",
 )
 _call_seconds = click.option(
     "--call-seconds",

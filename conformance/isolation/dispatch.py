@@ -53,7 +53,8 @@ def caller_of(implementation: Implementation) -> Caller:
     if place is not None:
         return caller_at(place)
     name = implementation.name
-    return InProcess(implementation.functions, _paces[name], _watches[name])
+    functions, in_form = implementation.functions, implementation.in_form
+    return InProcess(functions, _paces[name], _watches[name], in_form)
 
 
 def caller_at(place: Place) -> WorkerCaller:

@@ -68,6 +68,8 @@ class Frame:
         """Return the header's item for a call's output; above ``most`` bytes only its shape."""
         if output is None or isinstance(output, bool | int | float | str):
             return ("plain", output if not isinstance(output, str) else output[:200])
+        if isinstance(output, NotAnArray):
+            return ("foreign", output.kind[:200], output.due)
         if type(output) is not np.ndarray:
             return ("foreign", f"{type(output).__module__}.{type(output).__qualname__}")
         if output.dtype.hasobject:
@@ -180,7 +182,7 @@ def take(item: tuple[Any, ...], payload: bytearray) -> Any:
         array[:] = item[2]
         return array.reshape(item[1])
     if kind == "foreign":
-        return NotAnArray(item[1])
+        return NotAnArray(*item[1:])
     if kind == "shape":
         try:
             dtype = _dtype(item[1])

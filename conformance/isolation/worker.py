@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from conformance.arrays import interpreters
 from conformance.calling import process_state
 from conformance.calling.caller import Request, observe_request
 from conformance.calling.guards import Arena, Guard, Guards
@@ -63,6 +64,7 @@ def serve(requests: int, answers: int, page: int) -> NoReturn:
         _end(pipe, "refused", f"it speaks protocol {PROTOCOL} of workers, the run {protocol}")
     if path is not None:
         sys.path[:] = path
+    interpreters.install()
     warnings.simplefilter("ignore")  # given once a process at most: no part of an answer
     warnings.filterwarnings("ignore", module="conformance")  # what ignores all is noticed
     implementations = _load(target, name, pipe, there=path is None)
@@ -135,6 +137,7 @@ def _load(
     except BaseException as problem:  # whatever an import raises, SystemExit among it
         _end(pipe, "failed", f"{location}: {type(problem).__name__}: {one_line(problem)}")
     if name is None:
+        _start(implementations, pipe)
         return implementations
     named = [implementation for implementation in implementations if implementation.name == name]
     if not named:
@@ -145,7 +148,18 @@ def _load(
             install = f"{shlex.quote(sys.executable)} -m pip install {named[0].to_install}"
             hint = f"not installed there: {sys.executable} has no {lacking}: {install}"
         _end(pipe, "failed", f"implementation '{name}' is {hint}")
+    _start(named, pipe)
     return named
+
+
+def _start(implementations: Sequence[Implementation], pipe: _Pipe) -> None:
+    """Import the libraries whose arrays are taken, so that no call is the one that does."""
+    for implementation in implementations:
+        if implementation.installed:
+            try:
+                implementation.in_form(print)
+            except ConformanceError as problem:
+                _end(pipe, "failed", str(problem))
 
 
 def _end(pipe: _Pipe, answer: str, reason: str) -> NoReturn:
@@ -225,7 +239,7 @@ class _Server:
             inputs = tuple(take(item, payload) for item in items)
         except ConformanceError as problem:  # a dtype that needs a package
             return _seen(Observation(unsupported=str(problem)), None, 0)
-        function = self._counted(implementation.functions[operator])
+        function = implementation.in_form(self._counted(implementation.functions[operator]))
         request = Request(operator, inputs, parameters, layout, memory)
         guarded = self._guarded(implementation, guard)
         return _seen(*_listened(partial(observe_request, function, request, guarded)), nbytes)
@@ -242,7 +256,10 @@ class _Server:
         except ConformanceError as problem:
             gap = Answer(Observation(unsupported=str(problem)))
             return _answered([gap] * len(plain_calls))
-        functions = {operator: self._counted(f) for operator, f in implementation.functions.items()}
+        functions = {
+            operator: implementation.in_form(self._counted(function))
+            for operator, function in implementation.functions.items()
+        }
         guarded = self._guarded(implementation, guard)
         answers = perform(
             functions, calls, layout, seconds=seconds, watched=watched, guarded=guarded

@@ -24,10 +24,10 @@ from conformance.operators.pool_gradient import MaxPoolGrad
 def wrong_kind(case: Case, output: Any, reference: Reference) -> Problem | None:
     """Return why ``output`` cannot be compared: no plain array, wrong shape or dtype; else None."""
     if type(output) is not np.ndarray:  # a subclass, such as a masked array, is not plain either
-        kind = f"{type(output).__module__}.{type(output).__qualname__}"
-        if isinstance(output, NotAnArray):
-            kind = output.kind
-        return Problem("RESULT-5", f"returned a {kind} where a plain numpy.ndarray is due")
+        seen = output
+        if not isinstance(seen, NotAnArray):
+            seen = NotAnArray(f"{type(output).__module__}.{type(output).__qualname__}")
+        return Problem("RESULT-5", f"returned a {seen.kind} where a {seen.due} is due")
     if output.dtype.hasobject:
         text = f"returned an array of dtype {output.dtype} where numbers are due"
         return Problem("RESULT-5", text)

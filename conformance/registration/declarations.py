@@ -17,6 +17,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
+from conformance.arrays import LIBRARIES, NUMPY, Traits
 from conformance.dtypes import DTYPES, FORMATS, meant_dtype
 from conformance.errors import RegistrationError, did_you_mean
 from conformance.known.listed import FromFile
@@ -33,6 +34,8 @@ Check: TypeAlias = Callable[[str, Any], str | None]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+JAX_SHAPE_SECONDS = 0.1
+"""What a new shape is reckoned at where arrays of JAX are taken and nothing is declared."""
 MOST_BEYOND = 4096
 """Bytes past the end of an array that an implementation may declare to read."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@\[\]-]*")
@@ -78,6 +81,13 @@ def _from_0(value: Any) -> bool:
 _positive = _meeting(lambda value: _from_0(value) and value > 0, "a positive number")
 _seconds = _meeting(_from_0, "seconds, 0 or more")
 _line = _meeting(lambda value: isinstance(value, str), "one line of text")
+
+
+def _arrays(name: str, value: Any) -> str | None:
+    known = (NUMPY, *LIBRARIES)
+    if value in known:
+        return None
+    return f"{name}={value!r}; {did_you_mean(str(value), known)}allowed: {', '.join(known)}"
 
 
 def _function_of(argument: str) -> Check:
@@ -138,6 +148,17 @@ class Declarations:
         'How the arrays lie that it takes and returns: "NHWC" is channels-last.',
         _among("NCHW", "NHWC"),
         default="NCHW",
+    )
+    arrays: str = declares(
+        'Whose arrays it takes and returns: "torch", "jax", "tensorflow", "mlx", "cupy", or '
+        '"dlpack", objects that have DLPack\'s methods alone. The suite converts, untimed.',
+        _arrays,
+        default=NUMPY,
+    )
+    device: str = declares(
+        'The device of those arrays, by the name that the library has for it: "cuda:0".',
+        _meeting(lambda value: isinstance(value, str) and value != "", 'a name, such as "cpu"'),
+        default="cpu",
     )
     error: str = declares(
         '"normwise" replaces the element-wise bound by one on the whole (Winograd, FFT).',
@@ -241,6 +262,11 @@ class Declarations:
         default=None,
     )
 
+    @property
+    def traits(self) -> Traits:
+        """What is known of the library whose arrays it takes."""
+        return LIBRARIES[self.arrays]
+
     def __post_init__(self) -> None:
         for spec in fields(Declarations):
             convert = spec.metadata["convert"]
@@ -276,6 +302,12 @@ class Arguments(Declarations):
             raise RegistrationError(f'{where}: amplification needs error="normwise"')
         if self.tile is not None and self.error != "normwise":
             raise RegistrationError(f'{where}: tile needs error="normwise"')
+        if self.device != "cpu" and not (self.arrays in LIBRARIES and self.traits.devices):
+            with_devices = ", ".join(name for name, traits in LIBRARIES.items() if traits.devices)
+            raise RegistrationError(
+                f"{where}: device={self.device!r} needs arrays= of a library that has devices: "
+                f"{with_devices}"
+            )
 
     def declared_in(self, origin: str) -> dict[str, Any]:
         """Return the declarations by name, with the default of ``family`` filled in.
@@ -291,7 +323,15 @@ class Arguments(Declarations):
                 )
         if isinstance(self.known, (str, Path)):
             values["known"] = FromFile(Path(origin).parent / self.known, self.name)
+        values["settings"] = ", ".join(filter(None, (self._form, self.settings)))
+        if self.arrays == "jax":  # which compiles each new shape
+            values["shape_seconds"] = self.shape_seconds or JAX_SHAPE_SECONDS
         return values | {"family": self.family or self.package or self.name}
+
+    @property
+    def _form(self) -> str:
+        """What it takes, in words, if that is not NumPy arrays."""
+        return "" if self.arrays == NUMPY else f"takes a {self.traits.noun} on {self.device}"
 
 
 def taking(arguments: Callable[P, Declarations]) -> Callable[[Callable[..., R]], Callable[P, R]]:

@@ -10,9 +10,11 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from conformance.errors import RegistrationError
+from conformance.arrays import NUMPY, library
+from conformance.errors import ConformanceError, RegistrationError
 from conformance.registration import entry_points
 from conformance.registration.declarations import Declarations
 from conformance.registration.place import Place
@@ -140,11 +142,31 @@ class Implementation(Declarations):
         """The distributions that it needs and that are not installed."""
         if self.place is not None and self.place.python != sys.executable:
             return ()  # its interpreter has loaded it
-        return tuple(name for name in self._needed if _version_of(name) is None)
+        missing = [name for name in self._needed if _version_of(name) is None]
+        module = self.traits.module if self.arrays != NUMPY else ""
+        if module and module not in missing and find_spec(module) is None:
+            missing.append(module)
+        return tuple(missing)
 
     @property
     def _needed(self) -> tuple[str, ...]:
         return (*self.needs,) if self.package is None else (self.package, *self.needs)
+
+    def in_form(self, function: Function) -> Function:
+        """Return a function over NumPy arrays that calls ``function`` in the form that it takes.
+
+        Raises `RegistrationError` where its library has no such device here.
+        """
+        if self.arrays == NUMPY or self.place is not None:  # a worker converts by itself
+            return function
+        from conformance.arrays.library import InForm
+
+        try:
+            return InForm(library(self.arrays, self.device), function)
+        except ConformanceError as problem:
+            raise RegistrationError(
+                f"{self.origin}: implementation '{self.name}': {problem}"
+            ) from None
 
     @property
     def outdated(self) -> str:
@@ -161,7 +183,9 @@ class Implementation(Declarations):
         """The versions of Python, NumPy and the distributions that it needs, where it runs."""
         if self.packages_there is not None:
             return self.packages_there
-        versions = {name: _version_of(name) for name in ("numpy", *self._needed)}
+        library = [self.traits.module] if self.arrays != NUMPY else []
+        names = dict.fromkeys(("numpy", *self._needed, *filter(None, library)))
+        versions = {name: _version_of(name) for name in names}
         installed = {name: version for name, version in versions.items() if version}
         return {"python": platform.python_version(), **installed}
 
@@ -208,6 +232,8 @@ class Implementation(Declarations):
             return f"declares no {case.dtype}"
         if case.invalid and self.arguments == "unchecked" and not self.accepts(case.invalid):
             return UNCHECKED
+        if self.arrays != NUMPY and (reason := self.traits.unexpressed(case.memory)):
+            return reason
         if self.supports is None:
             return None
         try:

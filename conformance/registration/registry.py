@@ -16,6 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
+from conformance.arrays import interpreters
 from conformance.errors import (
     ConformanceError,
     PluginError,
@@ -220,12 +221,15 @@ def implementation(*given: object, **declared: object) -> Implementation:
         )
     arguments = Arguments(*given, **declared)  # type: ignore[arg-type]  # as `taking` says
     arguments.check(origin)
+    values, module = arguments.declared_in(origin), frame.f_globals.get("__name__", "")
+    if interpreters.is_on() and not module.startswith(f"{__name__.partition('.')[0]}."):
+        values |= interpreters.declared(values)
     return _in_use.register(
         Implementation(
-            **arguments.declared_in(origin),
+            **values,
             name=arguments.name,
             origin=origin,
-            module=frame.f_globals.get("__name__", ""),
+            module=module,
             typed=_typed(frame.f_globals.get("__file__"), origin),
             execution=(id(frame.f_globals), id(frame.f_globals.get("__spec__"))),
             declared_version=arguments.version,

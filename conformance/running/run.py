@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from conformance.arrays import interpreters
 from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import Reference, close_all, in_pool, to_pool
@@ -168,6 +169,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         checks=plan.checks,
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
         command=selection.command,
+        **({"kernels": "in their interpreters"} if interpreters.is_on() else {}),
         started=rows.now(),
         machine=rows.machine(plan.implementations),
     )

@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+from conformance.arrays import interpreters
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import isolated
 from conformance.isolation.environments import Environment
@@ -59,6 +60,9 @@ class Selection:
     implementations that need a package."""
     limits: Limits | None = None
     """The limits of a worker; None means the default limits."""
+    interpret: bool = False
+    """Whether kernels of Triton, Pallas and Numba's CUDA, where those are not yet imported, run in
+    the interpreters that these have, without a GPU."""
     operators: OneOrMore[str] | None = None
     dims: OneOrMore[int] | None = None
     """Spatial dimensions; None means all of the spec's ranges."""
@@ -104,6 +108,7 @@ class Selection:
 
         Raises `ConformanceError` if one cannot be loaded.
         """
+        interpreters.switch(self.interpret)
         limits = self.limits or Limits()
         plugins = itertools.chain.from_iterable(
             load_for(file, self.isolate, limits) for file in several(self.plugins)

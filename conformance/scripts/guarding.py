@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,15 +26,21 @@ def guarded(array, at_end):
 
 
 def guarded_call(
-    operator: str, names: Sequence[str], keywords: str, inputs: Inputs, reads_beyond: int
+    operator: str,
+    names: Sequence[str],
+    keywords: str,
+    inputs: Inputs,
+    reads_beyond: int,
+    handed: Callable[[str], str],
 ) -> list[str]:
     """Return the lines that make a call with its arrays at one end of their pages, then the other.
 
-    ``keywords`` are its parameters as source text; so many bytes past an end may be read.
+    ``keywords`` are its parameters as source text; so many bytes past an end may be read;
+    ``handed`` is the expression of an array in the form that the implementation takes.
     """
     step = max((v.itemsize for v in inputs if isinstance(v, np.ndarray)), default=1)
     arguments = ", ".join(
-        f"guarded({name}, at_end)" if isinstance(value, np.ndarray) and value.size else name
+        handed(f"guarded({name}, at_end)") if isinstance(value, np.ndarray) and value.size else name
         for name, value in zip(names, inputs, strict=True)
     )
     function = _FUNCTION.format(room=-(-reads_beyond // step) * step)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance.arrays import interpreters
 from conformance.calling import Array, Inputs, process_state, to_layout
 from conformance.calling.memory import place
 from conformance.case import Case
@@ -25,6 +26,7 @@ from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits
 from conformance.registration.plugins import NAMED_BY_PATH, folder_of
 from conformance.registration.snippets import plain
+from conformance.scripts.converting import Conversion
 from conformance.scripts.guarding import guarded_call
 from conformance.scripts.placing import shared, view_text
 from conformance.signatures import SIGNATURES
@@ -72,29 +74,30 @@ def script(
     if case.invalid:
         inputs, parameters = invalid.apply(case, inputs, parameters)
     names, keywords = SIGNATURES[case.operator].arguments, _keywords(parameters)
+    form = Conversion(implementation, case.dtype)
     call = f"{case.operator}({', '.join(names)}{keywords})"
-    lines = [*_interpreter(implementation), "import numpy as np"]
+    lines = [*_interpreter(implementation), "import numpy as np", *form.imports()]
     if package := TRAITS[case.dtype].package:
         lines.append(f"import {package}")
     lines += _imports(implementation, case.operator)
-    lines += ["", f"# {case.id}", *_arrays(implementation, prepared, inputs)]
-    lines += _placing(implementation, case, inputs)
+    beyond = beyond and case.memory == "contiguous" and not (history or case.invalid)
+    lines += ["", f"# {case.id}", *_arrays(implementation, prepared, inputs, converted=not beyond)]
+    if beyond:
+        room = implementation.reads_beyond
+        lines += guarded_call(case.operator, names, keywords, inputs, room, form.handed)
+        return "\n".join(lines) + "\n"
     if case.invalid:
         lines += [f"# invalid: {invalid.describe(case)}", f"got = {call}  # must raise"]
         return "\n".join((*lines, 'print("accepted:", got)')) + "\n"
-    if beyond and case.memory == "contiguous" and not history:
-        room = implementation.reads_beyond
-        lines += guarded_call(case.operator, names, keywords, inputs, room)
-        return "\n".join(lines) + "\n"
+    call = form.taken(call)
     lines += [f"got = {call}", *_SHOW]
     if history:
         other = Prepared.of(case.replace(seed=case.seed + 1))
         lines += ["first = got.copy()", "", "# other data of the same shapes"]
         lines += _arrays(implementation, other, other.inputs)
-        lines += [*_placing(implementation, case, other.inputs), f"got = {call}", *_SHOW]
+        lines += [f"got = {call}", *_SHOW]
         lines += ["", "# the first data again and again"]
         lines += _arrays(implementation, prepared, inputs)
-        lines += _placing(implementation, case, inputs)
         lines += [
             "for number in range(3, 104):",
             f"    if not np.array_equal({call}, first, equal_nan=True):",
@@ -131,11 +134,11 @@ def process_script(implementation: Implementation, prepared: Prepared, name: str
         *_interpreter(implementation),
         *(f"import {module}" for module in used),
         "import numpy as np",
+        *Conversion(implementation, case.dtype).imports(),
         *_imports(implementation, case.operator),
         "",
         f"# {case.id}",
         *_arrays(implementation, prepared, inputs),
-        *_placing(implementation, case, inputs),
         f'print("before:", {shown})',
         "try:",
         f"    {call}",
@@ -154,12 +157,14 @@ def threads_script(implementation: Implementation, prepared: Prepared) -> str:
     """Return a Python script in which two threads make calls of the same shapes again and again."""
     case, names = prepared.case, SIGNATURES[prepared.case.operator].arguments
     arguments = f"({', '.join(names)}{',' * (len(names) == 1)})"
-    call = _call(case, case.parameters)
+    form = Conversion(implementation, case.dtype)
+    call = form.taken(_call(case, case.parameters))
     lines = [
         *_interpreter(implementation),
         "import sys",
         "import threading",
         "import numpy as np",
+        *form.imports(),
         *_imports(implementation, case.operator),
         "",
         f"# {case.id}",
@@ -213,8 +218,12 @@ def large_script(implementation: Implementation, case: Case) -> str:
     """Return a Python script that makes the call of a large case, and says what is wrong."""
     layout, signature = implementation.layout, SIGNATURES[case.operator]
     keywords = ", ".join(f"{name}={plain(value)}" for name, value in case.parameters.items())
+    form = Conversion(implementation, case.dtype)
+    call = form.taken(f"{case.operator}(*arguments, {keywords})")
+    converted = f"{form.handed('a')} if isinstance(a, np.ndarray) else a"
     lines = [
         *_interpreter(implementation),
+        *(["import numpy as np", *form.imports()] if form.imports() else []),
         *_imports(implementation, case.operator),
         "from conformance.calling import from_layout, to_layout",
         "from conformance.case import Case",
@@ -224,7 +233,8 @@ def large_script(implementation: Implementation, case: Case) -> str:
         f"case = Case.parse({case.id!r})",
         "inputs = make_inputs(case)",
         f"arguments = to_layout(inputs, {layout!r}, {signature.roles!r})",
-        f"got = {case.operator}(*arguments, {keywords})",
+        *([f"arguments = [{converted} for a in arguments]"] if form.imports() else []),
+        f"got = {call}",
         f"print(check(case, inputs, from_layout(got, {layout!r}, {signature.result!r})))",
     ]
     return "\n".join(lines) + "\n"
@@ -251,6 +261,8 @@ def replay_command(
             words += ["--python", shlex.quote(f"{implementation.name}={at.python}")]
         elif implementation.module in entry_points.modules() and implementation.package is None:
             words += ["--isolate"]
+        if interpreters.is_on():
+            words += ["--interpret"]
         if at.limits.seconds != Limits().seconds:
             words += ["--call-seconds", f"{at.limits.seconds:g}"]
         if at.limits.memory != Limits().memory:
@@ -330,8 +342,22 @@ def _sharing(names: Sequence[str], values: Inputs) -> list[str]:
     ]
 
 
-def _arrays(implementation: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:
-    """Return the lines that make the arguments and the exact result."""
+def _arrays(
+    implementation: Implementation, prepared: Prepared, inputs: Inputs, *, converted: bool = True
+) -> list[str]:
+    """Return the lines that make the arguments, in their memory layout, and the exact result.
+
+    They are ``converted`` to the arrays that the implementation takes.
+    """
+    case, names = prepared.case, SIGNATURES[prepared.case.operator].arguments
+    lines = [*_made(implementation, prepared, inputs), *_placing(implementation, case, inputs)]
+    if converted:
+        arguments = dict(zip(names, inputs, strict=True))
+        lines += Conversion(implementation, case.dtype).lines(arguments)
+    return lines
+
+
+def _made(implementation: Implementation, prepared: Prepared, inputs: Inputs) -> list[str]:
     case, layout = prepared.case, implementation.layout
     signature = SIGNATURES[case.operator]
     arguments = to_layout(inputs, layout, signature.roles)
@@ -399,14 +425,17 @@ def _loading(implementation: Implementation) -> list[str]:
 
 def _interpreter(implementation: Implementation) -> list[str]:
     """Return the lines that name another interpreter, and let it import the suite where it lies."""
-    there = implementation.place
+    there, interpreted = implementation.place, []
+    if interpreters.is_on():
+        interpreted = ["from conformance.arrays import interpreters", "interpreters.switch(True)"]
     if there is None or there.python == sys.executable:
-        return []
+        return interpreted
     return [
         f"#!{there.python}",
         f"# {implementation.name}: run it with {shlex.quote(there.python)}",
         "import runpy",
         f"runpy.run_path({str(ENTRY)!r})['make_importable']({packages()!r})",
+        *interpreted,
     ]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance.arrays.library import InForm
 from conformance.calling import Array, Inputs, one_line, to_layout
 from conformance.case import Case
 from conformance.cases.data import make_inputs
@@ -143,7 +144,7 @@ def _try(implementation: Implementation, case: Case, enough: float) -> float | N
     After more than ``enough``, perhaps for an import or a compilation, a second call decides.
     """
     inputs = to_layout(make_inputs(case), implementation.layout, SIGNATURES[case.operator].roles)
-    function = implementation.functions[case.operator]
+    function = implementation.in_form(implementation.functions[case.operator])
     elapsed = math.inf
     for _ in range(2):
         try:
@@ -225,11 +226,20 @@ def _call(bench: Bench, c: Contender, number: int, data: int) -> tuple[float, Ou
     """Make one call, and return its seconds, and its output unless it raised."""
     implementation = c.implementation
     function, parameters = implementation.functions[bench.case.operator], bench.case.parameters
+    function = implementation.in_form(function)
     inputs = bench.call_observed(implementation.layout, data)
+    placed = [(value, value if isinstance(value, np.ndarray) else None) for value in inputs]
     try:
-        started = perf_counter()
-        value = function(*inputs, **parameters)
-        elapsed = max(perf_counter() - started, _TICK)
+        if isinstance(function, InForm):
+            call = function.bind(placed, parameters, watched=False)
+            started = perf_counter()
+            returned = call()
+            elapsed = max(perf_counter() - started, _TICK)
+            value = call.result(returned)
+        else:
+            started = perf_counter()
+            value = function(*inputs, **parameters)
+            elapsed = max(perf_counter() - started, _TICK)
     except (Unsupported, NotImplementedError) as gap:
         c.skipped = one_line(gap) or "no reason given"
         return 0.0, None

@@ -1,0 +1,146 @@
+"""What the conversions of all libraries share, and a kernel that is called through one.
+
+`InForm` stands for a registered function: it takes NumPy arrays and returns one, as functions over
+NumPy arrays do. Whoever observes or times a call binds it first (`InForm.bind`), so that the
+conversion is no part of what is timed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from conformance.calling.observing import Array, NotAnArray
+from conformance.errors import Unsupported
+
+Placed: TypeAlias = Sequence[tuple[Any, Array | None]]
+"""Arguments, each with the buffer that it is a view of, None where it is no array."""
+
+
+class Library(ABC):
+    """Converts NumPy arrays to arrays of a library on one device, and back."""
+
+    due: str
+    """What a kernel must return, in words: ``torch.Tensor on cpu``."""
+
+    @abstractmethod
+    def hand(self, array: Array, buffer: Array) -> Any:
+        """Return the library's array of the numbers in ``array``, a view of ``buffer``.
+
+        Raises `Unsupported` for a dtype that the library does not have.
+        """
+
+    @abstractmethod
+    def take(self, output: Any) -> Any:
+        """Return what a kernel has returned as a NumPy array, or else `NotAnArray`."""
+
+    def around(self, arguments: Sequence[Any]) -> AbstractContextManager[Any]:
+        """Return the context in which a kernel is called with these NumPy arguments."""
+        return nullcontext()
+
+    def wait(self, output: Any, *, watched: bool) -> Any:
+        """Wait until what a call has begun is done, and return its output.
+
+        If ``watched``, what is still computed elsewhere while the output could be read shows.
+        """
+        return output
+
+    def written_back(self, handed: Any, array: Array, buffer: Array) -> None:
+        """Write what a call has made of its argument into ``array``, if that is not its memory."""
+        return
+
+    def shares(self, output: Any, handed: Any) -> bool:
+        """Whether both share memory that no NumPy array has."""
+        return False
+
+    def shape(self, handed: Any) -> tuple[int, ...]:
+        """Return the shape of an array of the library."""
+        return tuple(handed.shape)
+
+    def wrong(self, output: Any, text: str = "") -> NotAnArray:
+        """Return the stand-in for an output that is not what is due; ``text`` says what it is."""
+        kind = f"{type(output).__module__}.{type(output).__qualname__}"
+        return NotAnArray(text or kind, self.due)
+
+
+class BoundCall:
+    """One call of a kernel with its arguments in its own form."""
+
+    __slots__ = ("arguments", "function", "library", "parameters", "placed", "watched")
+
+    def __init__(
+        self,
+        library: Library,
+        function: Callable[..., Any],
+        placed: Placed,
+        parameters: Mapping[str, Any],
+        watched: bool,
+    ) -> None:
+        """Convert the arguments; raise `Unsupported` where one of them cannot be converted."""
+        self.library, self.function, self.placed = library, function, placed
+        self.parameters, self.watched = parameters, watched
+        self.arguments = [
+            value if buffer is None else library.hand(value, buffer) for value, buffer in placed
+        ]
+
+    def __call__(self) -> Any:
+        """Make the call, and wait for its end."""
+        with self.library.around([value for value, _ in self.placed]):
+            output = self.function(*self.arguments, **self.parameters)
+            return self.library.wait(output, watched=self.watched)
+
+    def result(self, output: Any) -> Any:
+        """Return the output as a NumPy array."""
+        return output if isinstance(output, NotAnArray) else self.library.take(output)
+
+    def reshaped(self) -> list[int]:
+        """Return the arguments that have another shape now; write back what the others hold."""
+        found = []
+        for position, (value, buffer) in enumerate(self.placed):
+            if buffer is None:
+                continue
+            handed = self.arguments[position]
+            if self.library.shape(handed) != value.shape:
+                found.append(position)
+            else:
+                self.library.written_back(handed, value, buffer)
+        return found
+
+    def shared(self, output: Any) -> list[int]:
+        """Return the arguments that share memory with the output where no NumPy array lies."""
+        return [
+            position
+            for position, (_, buffer) in enumerate(self.placed)
+            if buffer is not None and self.library.shares(output, self.arguments[position])
+        ]
+
+
+class InForm:
+    """A kernel over arrays of a library, called with NumPy arrays."""
+
+    def __init__(self, library: Library, function: Callable[..., Any]) -> None:
+        self.library = library
+        self.function = function
+        self.__wrapped__ = function
+        self.__name__ = getattr(function, "__name__", "")
+
+    def bind(
+        self, placed: Placed, parameters: Mapping[str, Any], *, watched: bool = True
+    ) -> BoundCall:
+        """Return a call with its arguments converted, which is yet to be made."""
+        return BoundCall(self.library, self.function, placed, parameters, watched)
+
+    def __call__(self, *arguments: Any, **parameters: Any) -> Any:
+        """Convert, call, and convert back."""
+        placed = [(a, a if isinstance(a, np.ndarray) else None) for a in arguments]
+        call = self.bind(placed, parameters)
+        return call.result(call())
+
+
+def without_dtype(library: str, dtype: object) -> Unsupported:
+    """Return what to raise for an array of a dtype that the library does not have."""
+    return Unsupported(f"{library} has no arrays of dtype {dtype}")

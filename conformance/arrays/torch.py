@@ -1,0 +1,157 @@
+"""PyTorch: tensors share the memory of NumPy arrays on the host, and are copied to other devices.
+
+On the host a tensor has the strides of the array that it is made of, and an array that is a
+broadcast becomes an expanded tensor. bfloat16, which NumPy borrows from ml_dtypes, goes through
+int16 of the same bits.
+
+To another device the whole buffer of an array is copied, and the tensor is the view of it that the
+array is of its buffer. After a call buffers are copied back, so that changes show, those between
+the elements of a view among them. What runs on CUDA here was written without a GPU at hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from conformance.arrays.library import Library, without_dtype
+from conformance.calling.observing import Array
+from conformance.dtypes import numpy_dtype
+from conformance.errors import ConformanceError
+
+
+def library(device: str) -> Library:
+    """Return the conversion for a device; raise `ConformanceError` where that is not there."""
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen).cpu()
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as problem:
+        reason = str(problem).partition("\n")[0]
+        raise ConformanceError(
+            f"device={device!r}: PyTorch {torch.__version__} has no such device here ({reason}); "
+            f"there are {', '.join(_devices())}"
+        ) from None
+    return OnHost() if chosen.type == "cpu" else OnDevice(chosen)
+
+
+def _devices() -> list[str]:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = ["cpu", *(f"cuda:{number}" for number in range(count))]
+    return [*there, "mps"] if torch.backends.mps.is_available() else there
+
+
+class OnHost(Library):
+    """Tensors in the memory of NumPy arrays."""
+
+    due = "torch.Tensor on cpu"
+    device = torch.device("cpu")
+
+    def hand(self, array: Array, buffer: Array) -> torch.Tensor:
+        """Return a tensor that shares the array's memory, or that of a copy where none could."""
+        if array.flags.writeable:
+            return _tensor(array)
+        if buffer.flags.writeable and _is_broadcast(array, buffer):
+            return _tensor(buffer).expand(array.shape)
+        return _tensor(array.copy())
+
+    def take(self, output: Any) -> Any:
+        """Return the memory of a tensor."""
+        if not isinstance(output, torch.Tensor):
+            return self.wrong(output)
+        if output.device != self.device or output.layout is not torch.strided:
+            kind = "" if output.layout is torch.strided else f"{output.layout} "
+            return self.wrong(output, f"{kind}torch.Tensor on {output.device}")
+        output = output.detach()
+        if output.dtype is torch.bfloat16:
+            return output.view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
+        try:
+            return output.numpy()
+        except (RuntimeError, TypeError):
+            if output.is_conj() or output.is_neg():
+                return output.resolve_conj().resolve_neg().numpy()
+            return self.wrong(output, f"torch.Tensor of dtype {output.dtype}")
+
+
+class OnDevice(OnHost):
+    """Tensors in the memory of another device."""
+
+    def __init__(self, device: torch.device) -> None:
+        index = torch.empty(0, device=device).device.index
+        self.device = torch.device(device.type, index)
+        self.due = f"torch.Tensor on {self.device}"
+        self.is_cuda = device.type == "cuda"
+
+    def hand(self, array: Array, buffer: Array) -> torch.Tensor:
+        """Return a view of a copy of the buffer."""
+        flat = self._on_device(_tensor(_flat(buffer)))
+        if not array.size:
+            return flat.new_empty(array.shape)
+        begin = array.ctypes.data - buffer.ctypes.data
+        strides = [step // array.itemsize for step in array.strides]
+        return flat.as_strided(array.shape, strides, begin // array.itemsize)
+
+    def _on_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.device, copy=True)
+
+    def take(self, output: Any) -> Any:
+        """Return a copy of a tensor on the host."""
+        due = isinstance(output, torch.Tensor) and output.device == self.device
+        if not due or output.layout is not torch.strided:
+            return super().take(output)
+        return ON_HOST.take(output.detach().cpu())
+
+    def wait(self, output: Any, *, watched: bool) -> Any:
+        """Wait for all streams; what another one still computes is not there for a reader yet."""
+        if not self.is_cuda:
+            return output
+        early = output.clone() if watched and isinstance(output, torch.Tensor) else None
+        torch.cuda.synchronize(self.device)
+        if early is None or _equal_bits(early, output):
+            return output
+        return self.wrong(output, "torch.Tensor that another stream was still writing to")
+
+    def written_back(self, handed: torch.Tensor, array: Array, buffer: Array) -> None:
+        """Copy the device's buffer over that of the host."""
+        flat = handed.new_empty(0).set_(handed.untyped_storage())
+        there = _flat(buffer)
+        if array.size and flat.numel() == there.size:
+            there[...] = ON_HOST.take(flat.cpu())
+
+    def shares(self, output: Any, handed: torch.Tensor) -> bool:
+        """Whether both are views of one storage."""
+        if not isinstance(output, torch.Tensor) or output.layout is not torch.strided:
+            return False
+        mine, its = output.untyped_storage(), handed.untyped_storage()
+        return bool(mine.nbytes()) and mine.data_ptr() == its.data_ptr()
+
+
+ON_HOST = OnHost()
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    try:
+        return torch.from_numpy(array)
+    except TypeError:
+        raise without_dtype("PyTorch", array.dtype) from None
+    except ValueError:  # strides or a byte order that no tensor has
+        return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
+
+
+def _is_broadcast(array: Array, buffer: Array) -> bool:
+    return buffer.ndim == array.ndim and all(
+        many == one or one == 1 for many, one in zip(array.shape, buffer.shape, strict=True)
+    )
+
+
+def _flat(buffer: Array) -> Array:
+    """Return the elements of a contiguous array in the order in which they lie in memory."""
+    return buffer.reshape(-1, order="A")
+
+
+def _equal_bits(first: torch.Tensor, other: torch.Tensor) -> bool:
+    alike = first.view(torch.uint8) == other.contiguous().view(torch.uint8)
+    return bool(alike.all())
