@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from conformance.case import Case
+from conformance.cases import tail_pairs
 from conformance.cases.draft import cost
 from conformance.cases.fastpaths import LAYOUTS, cases, filling_of, of_signature, tails_of
 from conformance.cases.filling import WORK
@@ -16,7 +17,7 @@ from conformance.cases.tail_coverage import measure, pairs_of, valid_pairs
 from conformance.cases.tails import BLOCKS, quantities, tails
 from conformance.cases.validity import validate
 from conformance.large.judge import is_large
-from conformance.operators import FORWARD, OPERATORS, work
+from conformance.operators import FORWARD, GRADIENTS, OPERATORS, work
 
 EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]
 FORWARDS = [(operator, dims) for operator in FORWARD for dims in (1, 2, 3)]
@@ -156,3 +157,23 @@ def test_the_channels_of_a_grouped_convolution_are_those_of_a_group() -> None:
     case = Case.parse("conv2d:float32:x=1,4,1,1:w=16,2,1,1:groups=2:integers@0")
 
     assert {"inputs": 2, "outputs": 8, "groups": 2}.items() <= quantities(case).items()
+
+
+@pytest.mark.parametrize(("operator", "dims"), [("conv", 1), ("max_pool", 1), ("avg_pool_grad", 1)])
+def test_a_signature_meets_every_two_tails_that_can_meet(operator: str, dims: int) -> None:
+    forward = GRADIENTS[operator].forward.name if operator in GRADIENTS else operator
+    made = tail_pairs.cases(operator, dims, FLOATS)
+    for case in made[::50]:
+        validate(case)
+    calls = [case.replace(operator=forward) for case in made]
+    for signature in signatures(operator, dims):
+        met = {pair for case in calls if has(case, signature) for pair in pairs_of(case)}
+
+        assert met >= valid_pairs(filling_of(signature)), signature.name
+
+
+def test_the_cases_at_two_tails_have_every_dtype_and_layout() -> None:
+    made = tail_pairs.cases("max_pool", 1, FLOATS, ("int8",))
+
+    assert {*itertools.product((*FLOATS, "int8"), LAYOUTS)} == {(c.dtype, c.memory) for c in made}
+    assert all(cost(case) <= WORK for case in made)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from conformance.case import Case
-from conformance.cases import counters, fastpaths, sums, values, worlds
+from conformance.cases import counters, fastpaths, sums, tail_pairs, values, worlds
 from conformance.runfile import asked
 
 
@@ -29,6 +29,7 @@ class Enumeration:
 ENUMERATIONS: Mapping[str, Enumeration] = MappingProxyType(
     {
         "tails": Enumeration(asked.TAILS, fastpaths.cases),
+        "tail_pairs": Enumeration(asked.TAIL_PAIRS, tail_pairs.cases),
         "sums": Enumeration(asked.SUMS, sums.cases),
     }
 )

@@ -186,12 +186,30 @@ class Filling:
             total = sum(scores[name][index] for name, index in chosen.items())
             if total > most:
                 best, most = chosen, total
+        return self.sizes(best), self.stood(best).astype(float)
+
+    def sizes(self, chosen: Mapping[str, int]) -> Sizes:
+        """Return the sizes of the options that were chosen of each unit, by their indices."""
         sizes: Sizes = {}
-        stood = np.zeros(len(self.tails))
-        for name, index in best.items():
+        for name, index in chosen.items():
             sizes |= self.units[name].options[index]
-            stood = np.maximum(stood, self.units[name].marks[index])
-        return sizes, stood
+        return sizes
+
+    def stood(self, chosen: Mapping[str, int]) -> Array:
+        """Return of each of `tails` whether an option that was chosen stands there."""
+        stood = np.zeros(len(self.tails), bool)
+        for name, index in chosen.items():
+            unit = self.units[name]
+            stood[unit.own] = unit.own_marks[index] > 0
+        return stood
+
+    def prices_beside(self, name: str, chosen: Mapping[str, int]) -> Array:
+        """Return what a case costs with each option of a unit, beside what is ``chosen``."""
+        columns = dict(self._lowest)
+        for other, index in chosen.items():
+            columns |= self._columns(other, index)
+        prices: Array = self._price({**columns, **self.units[name].columns})
+        return prices
 
     def pairs(self) -> Array:
         """Return, for each two of `tails`, whether a case within `WORK` stands at both."""

@@ -17,7 +17,7 @@ Counts: TypeAlias = Mapping[str, tuple[int, int]]
 
 HISTORIES, RELATIONS = "histories of calls", "relations between calls"
 LARGE = "large cases"
-TAILS, SUMS = "tails of fast paths", "large sums"
+TAILS, TAIL_PAIRS, SUMS = "tails of fast paths", "pairs of tails", "large sums"
 SOURCE = "sizes of its own source"
 
 SHARE, SMALL_SHARE, SMALL = 0.5, 0.2, 100
@@ -28,7 +28,16 @@ CLASS_SHARE = 0.1
 GEOMETRIES, WIDE_GEOMETRIES = "small geometries", "wider geometries"
 CHANNELS, VALUES, COUNTERS = "channels and groups", "every value", "sizes above counters"
 
-ENUMERATED = (TAILS, SUMS, GEOMETRIES, WIDE_GEOMETRIES, CHANNELS, VALUES, COUNTERS)
+ENUMERATED = (
+    TAILS,
+    TAIL_PAIRS,
+    SUMS,
+    GEOMETRIES,
+    WIDE_GEOMETRIES,
+    CHANNELS,
+    VALUES,
+    COUNTERS,
+)
 """The classes of cases that are listed completely (`conformance.cases.enumerations`)."""
 ENUMERATED_SHARE, ENUMERATED_CASES = 0.05, 20
 """And of each of them, which are many, this share, or so many where those are fewer."""
