@@ -100,19 +100,22 @@ def cells(
                 if dtype in plan.dtypes or dtype in implementation.dtypes:
                     cell = [p for p in prepared if p.case.dtype == dtype]
                     own = frozenset(implementation.dtypes)
-                    yield cell, partial(_enumerated, plan.seed, operator, dims, dtype, own)
+                    yield cell, partial(_listed, operator, dims, dtype, own)
 
 
 @lru_cache(maxsize=12)
-def _enumerated(
-    seed: int, operator: str, dims: int, dtype: str, dtypes: frozenset[str]
-) -> list[Prepared]:
-    plan = default_plan(seed)
-    enumerated = prepare_enumerated(plan, operator, dims, dtypes)
-    found = [p for found in enumerated.values() for p in found if p.case.dtype == dtype]
+def _listed(operator: str, dims: int, dtype: str, dtypes: frozenset[str]) -> list[Prepared]:
+    """Return the cases that are listed completely, which are the same for every seed."""
+    found = [p for p in _enumerated(operator, dims, dtypes) if p.case.dtype == dtype]
     leading = dtype == first_dtype(dtypes)
-    spaces = prepare_spaces(plan, operator, dims, dtype, leading)
+    spaces = prepare_spaces(default_plan(), operator, dims, dtype, leading)
     return found + [p for _, listed in spaces.values() for p in listed]
+
+
+@lru_cache(maxsize=3)
+def _enumerated(operator: str, dims: int, dtypes: frozenset[str]) -> list[Prepared]:
+    enumerated = prepare_enumerated(default_plan(), operator, dims, dtypes)
+    return [p for found in enumerated.values() for p in found]
 
 
 @lru_cache(maxsize=64)
