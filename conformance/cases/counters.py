@@ -86,8 +86,10 @@ def _words(operator: str, name: str, dims: int) -> Sequence[int]:
     """Return the numbers of 16 bits that a size is to be above, where calls are cheap enough.
 
     Many images, groups or planes take long where each has a loop of its own, as where results are
-    added up at positions.
+    added up at positions. Libraries unroll strides: one above 2^15 takes some of them minutes.
     """
+    if name == "stride":
+        return ()
     if name in ("images", "groups", "planes"):
         scattered = operator in GRADIENTS and operator != "conv_weight_grad"
         scattered |= OPERATORS[operator].is_transposed
@@ -125,7 +127,7 @@ def _sizes(forward: Operator, dims: int, *, windowed: bool) -> Iterator[tuple[st
         room = 0 if forward.is_transposed else 1  # where a window must fit into the input
         yield "taps", lambda n: call((1, 1, *along(axis, room * n + 2)), along(axis, n))
         yield (
-            "reach",
+            "stride",
             lambda n: call(
                 (1, 1, *along(axis, 3 * n * room or 3)), along(axis, 2), stride=along(axis, n)
             ),
@@ -203,5 +205,5 @@ def every_counter(operator: str, dims: int, dtype: str, leading: bool) -> str:
     return (
         f"every size of {operator}{dims}d above 2^7, 2^8, 2^10, 2^15 and 2^16 (windows above 2^4 "
         f"to 2^6 too), as far as a call costs <= {WORK:,} multiply-accumulates and elements, and "
-        f"its windows have <= {MOST_GATHERED:,} elements; none above 2^24"
+        f"its windows have <= {MOST_GATHERED:,} elements; no stride above 2^15, nothing above 2^24"
     )

@@ -38,6 +38,9 @@ from conformance.running.violation import Cause
 
 PROBING_SHARE = 0.1
 """The share of a cell's budget that is spent on probing conventions (`checks.conventions`)."""
+SHARES = {asked.TAILS: 0.4, asked.SUMS: 0.2, asked.COUNTERS: 0.4}
+"""The shares of a cell's budget for cases that are larger than others. They are enough where calls
+are fast; where they are slow, these cases are not to take longer than all else."""
 SOURCE_SHARE = 0.1
 """The share of a cell's budget that is spent on what the implementation's source asks for."""
 
@@ -185,7 +188,9 @@ class CellJudge:
         self, cases: Sequence[tuple[int | None, Prepared]], kind: str | None = None
     ) -> None:
         """Judge the cases, of the class ``kind``, as far as the budget of the cell reaches."""
-        budget = cell_budget(self.implementation, self.plan)
+        compiled = self.implementation.shape_seconds  # then it has few of them anyway
+        share = 1.0 if compiled or kind is None else SHARES.get(kind, 1.0)
+        budget = cell_budget(self.implementation, self.plan, share)
         waiting = self.judge_within(budget, cases, kind)
         unreached = (p.case for _, p in waiting)
         gaps = self.implementation.gap
