@@ -23,6 +23,7 @@ from conformance.registration.registry import implementation
 if TYPE_CHECKING:
     from conformance.case import Case
     from conformance.cases.only import only
+    from conformance.isolation.remote_plugins import program
     from conformance.judging import Verdict, judge
     from conformance.known.difference import KnownDifference
     from conformance.running.run import Run, run
@@ -38,6 +39,7 @@ __all__ = [
     "implementation",
     "judge",
     "only",
+    "program",
     "run",
 ]
 
@@ -48,6 +50,7 @@ _HOMES = {
     "Verdict": "conformance.judging",
     "judge": "conformance.judging",
     "only": "conformance.cases.only",
+    "program": "conformance.isolation.remote_plugins",
     "run": "conformance.running.run",
 }
 

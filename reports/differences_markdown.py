@@ -12,7 +12,7 @@ from conformance.reports.differences import (
     differences,
 )
 from conformance.reports.headline import INCOMPLETE
-from conformance.reports.markdown import Marked, escaped, fenced, folded, table
+from conformance.reports.markdown import Marked, escaped, fenced, fenced_script, folded, table
 from conformance.reports.model import Report
 from conformance.reports.tables import Table
 from conformance.reports.text import multiple, plural, shorten
@@ -109,7 +109,7 @@ def _shown(party: Stance) -> list[str]:
     inner = [
         fenced(party.case, "text"),
         fenced(shorten(party.message, _LONGEST_MESSAGE), "text") if party.message else "",
-        fenced(party.script, "python") if party.script else "",
+        fenced_script(party.script) if party.script else "",
     ]
     return folded(head, *(part for part in inner if part))
 

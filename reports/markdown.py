@@ -149,7 +149,7 @@ def _finding(report: Report, finding: Finding) -> list[str]:
     if len(smallest.script) > _LONGEST_SCRIPT:
         parts.append("The standalone script is too long for this page; it is in the HTML report.")
     elif smallest.script:
-        parts += folded("Standalone script", fenced(smallest.script, "python"))
+        parts += folded("Standalone script", fenced_script(smallest.script))
     return folded(summary, *parts)
 
 
@@ -346,6 +346,11 @@ def fenced(text: str, language: str) -> str:
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def fenced_script(script: str) -> str:
+    """Return a standalone script in a fence that names its language."""
+    return fenced(script, "sh" if script.startswith("#!/bin/sh") else "python")
 
 
 def escaped(text: str) -> str:

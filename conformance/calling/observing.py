@@ -244,6 +244,7 @@ def call_quietly(
 CALLING = (
     f"{Path(__file__).parent}{os.sep}",
     f"{Path(__file__).parents[1] / 'isolation'}{os.sep}",
+    f"{Path(__file__).parents[1] / 'forms'}{os.sep}",
 )
 """The folders of the code that makes calls; implementations may lie in the same package."""
 _LIBRARY = re.compile(r"[/\\](?:site|dist)-packages[/\\]|/lib(?:64)?/python3\.[0-9]+/")

@@ -179,6 +179,14 @@ plugins = click.option(
     metavar="FILE",
     help="Python file that registers implementations (repeatable).",
 )
+programs = click.option(
+    "--program",
+    "programs",
+    multiple=True,
+    metavar="COMMAND",
+    help="Program in any language, which speaks the protocol of docs/programs.md (repeatable): "
+    "'node my_conv.mjs'.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 verbose = click.option(
     "--verbose", "-v", is_flag=True, help="Print all tables, reasons and messages in full."

@@ -47,6 +47,7 @@ _WRITTEN = 1_000_000
 @click.argument("case_id")
 @click.argument("names", nargs=-1, metavar="[IMPLEMENTATION]...")
 @options.plugins
+@options.programs
 @options.isolation
 @options.verbose
 @options.as_json

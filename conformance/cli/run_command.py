@@ -45,6 +45,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @click.command("run")
 @options.implementations
 @options.plugins
+@options.programs
 @options.many("--operator", "-o", "operators", help=f"{', '.join(OPERATORS)}.")
 @options.many("--dims", read=_dims, help="Spatial dimensions: 1, 2, 3.")
 @options.many("--dtype", "dtypes", help=f"{', '.join(DTYPES)}.")

@@ -29,6 +29,7 @@ from conformance.timing import threads as thread_pools
 @click.option("--dtype", default="float32", show_default=True)
 @options.seed
 @options.plugins
+@options.programs
 @options.spec_file
 @options.output("convformance-time", "Where run.sqlite is written.")
 @options.as_json

@@ -122,7 +122,7 @@ def start_ahead(implementation: Implementation) -> None:
     An engine's adapter is left out: two of its processes more may not fit into memory.
     """
     place = implementation.place
-    if place is not None and place.target[0] == "file":
+    if place is not None and place.target[0] != "module":
         keep_ahead(place)
 
 
@@ -195,7 +195,7 @@ class RemoteFunction:
 def is_from_plugin(implementation: Implementation) -> bool:
     """Whether an implementation was registered by a plugin, wherever that was loaded."""
     if implementation.place is not None:
-        return implementation.place.target[0] == "file"
+        return implementation.place.target[0] != "module"
     registered = registry.in_use()
     return Path(registered.file_of(implementation)) in registered.plugins()
 

@@ -316,7 +316,7 @@ class Process:
     def _ask_where(self) -> tuple[str, str]:
         """Return the line at which a call hangs, in words and as ``file:line``.
 
-        Both are empty if its process cannot tell any more.
+        If its process cannot tell, the words are what it wrote to stderr, and the other is empty.
         """
         where = ("", "")
         if not self.pid:
@@ -326,7 +326,7 @@ class Process:
         deadline = time.monotonic() + 0.3
         while time.monotonic() < deadline and not (where := _deepest(self._stderr()))[1]:
             select.select([], [], [], 0.01)
-        return where
+        return where if where[1] else self._tail()
 
     def _stderr(self) -> str:
         number = self._err.fileno()
@@ -410,7 +410,10 @@ def _ending(status: str) -> tuple[str, str]:
 
 
 _LIBRARY = re.compile(r"/lib(?:64)?/python3\.[0-9]+/")
-_DUMP = re.compile(r"^(?:Fatal Python error: |(?:Current t|T)hread 0x)", re.MULTILINE)
+_DUMP = re.compile(
+    r"^(?:Fatal Python error: |(?:Current t|T)hread 0x|Stack \()",
+    re.MULTILINE,
+)
 """The beginning of what faulthandler writes."""
 _STACK = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<what>.+)$', re.MULTILINE)
 

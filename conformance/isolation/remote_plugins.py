@@ -77,13 +77,13 @@ def start_loading(plugins: Iterable[str | Path], isolate: bool | None, limits: L
     """
     for path in plugins if AVAILABLE and isolate is not False else ():
         if os.path.isfile(os.path.expanduser(path)):
-            place = _place_of_all(path, limits)
+            place = _place_of_all("file", path, limits)
             keep(place, Process(place, None))
 
 
-def _place_of_all(path: str | Path, limits: Limits) -> Place:
+def _place_of_all(kind: str, location: str | Path, limits: Limits) -> Place:
     """Return where a worker finds all that a file registers: named as typed, for its messages."""
-    return Place(sys.executable, ("file", str(path)), "", limits)
+    return Place(sys.executable, (kind, str(location)), "", limits)
 
 
 def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ...]:
@@ -96,15 +96,44 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
     earlier = registered.from_plugin(file)
     if earlier:
         return earlier
-    place = _place_of_all(path, limits)
+    new = _declare(_place_of_all("file", path, limits), ("file", str(file)), f"plugin {path}")
+    registered.belong_to_plugin(file, new)
+    return new
+
+
+def program(command: str, *, limits: Limits | None = None) -> Implementation:
+    """Start the program that ``command`` names, as a shell would, and register what it declares.
+
+    What it has to read and write is in docs/programs.md. Raises `PluginError` where it cannot be
+    started, or does not answer so.
+    """
+    return _declare_form("program", command, limits or Limits())
+
+
+def _declare_form(kind: str, location: str, limits: Limits) -> Implementation:
+    """Register a kernel of another form (`conformance.forms`), unless that was done before."""
+    target = (kind, location)
+    for earlier in registry.implementations().values():
+        if earlier.place is not None and earlier.place.target == target:
+            return earlier
+    (new,) = _declare(_place_of_all(kind, location, limits), target, f"{kind} '{location}'")
+    return new
+
+
+def _declare(place: Place, target: tuple[str, str], what: str) -> tuple[Implementation, ...]:
+    """Register what a worker that loads a place declares, and keep it for the calls of ``target``.
+
+    Raises `PluginError`, about ``what`` is loaded, where that fails.
+    """
     try:
         process = (spare(place) or Process(place, None)).greet()
     except StartError as problem:
         raise PluginError(str(problem)) from None
     except Ended as ended:
         ending = "does not end" if ended.kind == HANG else "ends the process that does it"
-        raise PluginError(f"plugin {path}: importing it {ending}: {ended.how}") from None
-    place = replace(place, target=("file", str(file)))
+        doing = "importing" if target[0] == "file" else "loading"
+        raise PluginError(f"{what}: {doing} it {ending}: {ended.how}") from None
+    place = replace(place, target=target)
     keep(place, process)
     references = "hidden" if process.hides else "in reach"
     new = [
@@ -115,8 +144,7 @@ def declare_plugin(path: str | Path, limits: Limits) -> tuple[Implementation, ..
         for values in process.declared
     ]
     for implementation in new:
-        registered.register_remote(implementation)
-    registered.belong_to_plugin(file, new)
+        registry.in_use().register_remote(implementation)
     return tuple(new)
 
 

@@ -73,6 +73,7 @@ def serve(requests: int, answers: int, page: int) -> NoReturn:
     pipe.send(Frame().packed("hello", PROTOCOL, os.getpid(), *versions, declared))
     process_state.look_at_all()
     server = _Server({each.name: each for each in implementations}, pipe, shared)
+    server.may_print = target[0] == "program"
     while True:
         frame = pipe.receive()
         shared[_SERVING] += 1
@@ -130,8 +131,11 @@ def _load(
         if kind == "module":
             importlib.import_module(location)
             implementations = list(registered.implementations().values())
-        else:
+        elif kind == "file":
             implementations = list(load_plugin(location))
+        else:
+            form = importlib.import_module(f"conformance.forms.{kind}")  # other workers need none
+            implementations = [form.load(location)]
     except ConformanceError as problem:
         _end(pipe, "failed", str(problem))
     except BaseException as problem:  # whatever an import raises, SystemExit among it
@@ -223,6 +227,8 @@ class _Server:
         self.pid = os.getpid()
         self.arena = Arena()
         self.watch = Watch()
+        self.may_print = False
+        """Whether what is printed is a log, and none of the calls' business."""
 
     def answer(self, plain: tuple[Any, ...], payload: bytearray) -> bytes:
         """Make what is asked for, and return the answer."""
@@ -242,7 +248,8 @@ class _Server:
         function = implementation.in_form(self._counted(implementation.functions[operator]))
         request = Request(operator, inputs, parameters, layout, memory)
         guarded = self._guarded(implementation, guard)
-        return _seen(*_listened(partial(observe_request, function, request, guarded)), nbytes)
+        call = partial(observe_request, function, request, guarded)
+        return _seen(*(_unheard(call) if self.may_print else _listened(call)), nbytes)
 
     def _history(
         self, implementation: Implementation, details: list[Any], payload: bytearray
@@ -335,6 +342,13 @@ def _listened(call: Callable[[], Observation]) -> tuple[Observation, str | None]
     again = _printed()
     _said()
     return observation, first if again else None
+
+
+def _unheard(call: Callable[[], Observation]) -> tuple[Observation, None]:
+    """Return what a call did. What was printed before it is forgotten, so that it is not much."""
+    if _printed():
+        _said()
+    return call(), None
 
 
 def _seen(observation: Observation, printed: str | None, nbytes: int | None) -> bytes:

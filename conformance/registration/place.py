@@ -58,9 +58,16 @@ class Place:
     python: str
     """The interpreter's path."""
     target: tuple[str, str]
-    """("module", its name) or ("file", its path)."""
+    """("module", its name), ("file", its path), or a form (`conformance.forms`) and its location:
+    ("program", a command)."""
     name: str
     """The name under which it is registered there."""
     limits: Limits
     part: str = ""
     """The operator whose calls alone the worker makes; empty for a worker that makes all calls."""
+
+    @property
+    def form(self) -> str:
+        """The form of a kernel that is no Python function; empty for one that is."""
+        kind = self.target[0]
+        return "" if kind in ("module", "file") else kind

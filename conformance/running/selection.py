@@ -15,7 +15,7 @@ from conformance.arrays import interpreters
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import isolated
 from conformance.isolation.environments import Environment
-from conformance.isolation.remote_plugins import load_for
+from conformance.isolation.remote_plugins import load_for, program
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find, implementations
@@ -49,10 +49,12 @@ class Selection:
 
     implementations: OneOrMore[object] | None = None
     """Names, registered functions, modules or `Implementation` objects. None means those of the
-    plugins, or else all that are registered."""
+    plugins and programs, or else all that are registered."""
     _: KW_ONLY
     plugins: OneOrMore[str | Path] = ()
     """Files that register implementations; they are loaded first."""
+    programs: OneOrMore[str] = ()
+    """Commands that start programs in any language (docs/programs.md)."""
     environments: OneOrMore[Environment] = ()
     """Implementations in other interpreters."""
     isolate: bool | None = None
@@ -104,7 +106,7 @@ class Selection:
     """The command line, which the reports show."""
 
     def load(self) -> tuple[tuple[Implementation, ...], tuple[Implementation, ...]]:
-        """Load and return the implementations of the plugins, and those of other interpreters.
+        """Load and return those of plugins and programs, and those of other interpreters.
 
         Raises `ConformanceError` if one cannot be loaded.
         """
@@ -113,7 +115,10 @@ class Selection:
         plugins = itertools.chain.from_iterable(
             load_for(file, self.isolate, limits) for file in several(self.plugins)
         )
-        return tuple(plugins), tuple(other.load(limits) for other in several(self.environments))
+        programs = (program(command, limits=limits) for command in several(self.programs))
+        return (*plugins, *programs), tuple(
+            other.load(limits) for other in several(self.environments)
+        )
 
     def isolated(self, implementation: Implementation) -> Implementation:
         """Return an implementation whose calls are made in a worker, if that is chosen.

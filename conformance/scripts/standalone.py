@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import memory_ways
 from conformance.dtypes import TRAITS
+from conformance.errors import Unsupported
 from conformance.isolation.dispatch import RemoteFunction
 from conformance.isolation.process import ENTRY, packages
 from conformance.judging import HISTORY_OF_RELATIONS, PROCESS, THREADS, Prepared, Verdict
@@ -29,6 +31,7 @@ from conformance.registration.snippets import plain
 from conformance.scripts.converting import Conversion
 from conformance.scripts.guarding import guarded_call
 from conformance.scripts.placing import shared, view_text
+from conformance.scripts.shell import shell_script
 from conformance.signatures import SIGNATURES
 
 _LITERAL = 2000
@@ -62,14 +65,18 @@ def script(
     history: bool = False,
     beyond: bool = False,
 ) -> str:
-    """Return a Python script that makes the prepared call and prints what is wrong.
+    """Return a script that makes the prepared call and prints what is wrong.
 
     Arrays are written out in the implementation's layout; too large ones are made by the case's
     recipe, and then the script needs convformance. With ``history`` it continues with other data of
     the same shapes, and then with the first data many times. Where the call reaches ``beyond`` its
-    arrays, they lie against pages without access.
+    arrays, they lie against pages without access. It is in Python, but for the call of a program,
+    which is a line of a shell.
     """
-    case = prepared.case
+    case, at = prepared.case, implementation.place
+    if at is not None and at.form == "program" and not history:
+        with contextlib.suppress(Unsupported):  # what the suite alone can call, it declines
+            return shell_script(implementation, prepared)
     inputs, parameters = prepared.inputs, case.parameters
     if case.invalid:
         inputs, parameters = invalid.apply(case, inputs, parameters)
@@ -254,9 +261,12 @@ def replay_command(
         words += ["--as", way]
     for earlier in after:
         words += ["--after", f"'{earlier}'"]
-    if implementation.module not in entry_points.modules():
+    at = implementation.place
+    if at is not None and at.form:
+        words += [f"--{at.form}", shlex.quote(at.target[1])]
+    elif implementation.module not in entry_points.modules():
         words += ["--plugin", shlex.quote(registry.in_use().file_of(implementation))]
-    if (at := implementation.place) is not None:
+    if at is not None:
         if at.python != sys.executable:
             words += ["--python", shlex.quote(f"{implementation.name}={at.python}")]
         elif implementation.module in entry_points.modules() and implementation.package is None:
@@ -415,6 +425,9 @@ def _in_worker(implementation: Implementation) -> bool:
 def _loading(implementation: Implementation) -> list[str]:
     """Return the lines that import ``get``, and make it find an implementation by its name."""
     getting = "from conformance.registration.registry import get"
+    if implementation.place is not None and (form := implementation.place.form):
+        located = implementation.place.target[1]
+        return [f"from conformance import {form}", getting, f"{form}({located!r})"]
     if implementation.module in entry_points.modules():
         there = implementation.place is not None and implementation.place.python != sys.executable
         # No entry point need name it there: to import its module registers it.

@@ -68,6 +68,8 @@ def source_of(implementation: Implementation, operator: str) -> Source | None:
         return None
     places = {name: source_line(f) for name, f in implementation.functions.items()}
     start = places[operator] or (implementation.origin, 0)
+    if implementation.place is not None and implementation.place.form:
+        start = ("", 0)  # its source is declared
     if not Path(start[0]).is_file() or _INSTALLED.search(start[0]):
         start = ("", 0)
     others = tuple(place for name, place in places.items() if place and name != operator)
