@@ -138,7 +138,7 @@ class _Program:
         due = f'{{"convformance": {PROTOCOL}, "operators": ["conv"]}}'
         try:
             self._write(GREETING)
-            answer = json.loads(self._line(until))
+            answer: dict[str, Any] = json.loads(self._line(until))
         except TimeoutError:
             self._stop()
             raise PluginError(
