@@ -13,8 +13,11 @@ from conformance.registration.declarations import Arguments
 from conformance.registration.implementation import Function, Implementation
 from conformance.signatures import SIGNATURES
 
-_OF_PYTHON = ("package", "needs", "extra", "known", "supports", "snippet", "source")
-"""Declarations that name packages of Python, functions, or files."""
+_OF_PYTHON = (
+    *("package", "needs", "extra", "known", "supports", "snippet", "source"),
+    *("arrays", "device"),
+)
+"""Declarations that name packages of Python, functions, files, or arrays of a library."""
 FIELDS = (
     "name",
     "operators",
