@@ -245,7 +245,9 @@ def test_arrays_that_nobody_writes_to_may_be_returned_as_they_came() -> None:
         return x
 
     kernel, ones = registered("jax", jax_conv), np.ones((1, 1, 2, 2), np.float32)
-    seen = observe_request(kernel.in_form(conv), Request("conv", (ones, ones, None), {}, "NCHW"))
+    seen = observe_request(
+        kernel.in_form("conv", conv), Request("conv", (ones, ones, None), {}, "NCHW")
+    )
 
     assert () == seen.shared
     assert (ones == seen.output).all()

@@ -119,12 +119,36 @@ class BoundCall:
         ]
 
 
+class NumPy(Library):
+    """Arrays as they are: of a kernel that takes its parameters in another convention."""
+
+    due = "plain numpy.ndarray"
+
+    def hand(self, array: Array, buffer: Array) -> Array:
+        """Return the array."""
+        return array
+
+    def take(self, output: Any) -> Any:
+        """Return the output."""
+        return output
+
+
+Express: TypeAlias = Callable[[Sequence[Any], Mapping[str, Any]], Mapping[str, Any]]
+"""Returns the parameters of a call in another convention, by its NumPy arguments."""
+
+
 class InForm:
     """A kernel over arrays of a library, called with NumPy arrays."""
 
-    def __init__(self, library: Library, function: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        function: Callable[..., Any],
+        express: Express = lambda arguments, parameters: parameters,
+    ) -> None:
         self.library = library
         self.function = function
+        self.express = express
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", "")
 
@@ -132,6 +156,7 @@ class InForm:
         self, placed: Placed, parameters: Mapping[str, Any], *, watched: bool = True
     ) -> BoundCall:
         """Return a call with its arguments converted, which is yet to be made."""
+        parameters = self.express([value for value, _ in placed], parameters)
         return BoundCall(self.library, self.function, placed, parameters, watched)
 
     def __call__(self, *arguments: Any, **parameters: Any) -> Any:

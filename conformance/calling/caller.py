@@ -151,11 +151,11 @@ class InProcess:
         functions: Mapping[str, Callable[..., Any]],
         pace: Pace | None = None,
         watch: Watch | None = None,
-        in_form: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
+        in_form: Callable[[str, Callable[..., Any]], Callable[..., Any]] = lambda _, f: f,
     ) -> None:
         """Call ``functions``, each as ``in_form`` makes a function over NumPy arrays of it."""
         self._watch = watch or Watch()
-        self.functions = {name: in_form(self._watch.over(f)) for name, f in functions.items()}
+        self.functions = {name: in_form(name, self._watch.over(f)) for name, f in functions.items()}
         self.pace = pace or Pace()
         if id(functions) not in _known:
             _known.add(id(functions))

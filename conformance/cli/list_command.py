@@ -45,6 +45,7 @@ def command(plugins: tuple[str, ...], programs: tuple[str, ...], as_json: bool) 
             "layout": i.layout,
             "arrays": i.arrays,
             "device": i.device,
+            "parameters": i.parameters,
             "dtypes": list(i.dtypes),
             "installed": i.installed,
             "note": "" if i.installed else i.hint,

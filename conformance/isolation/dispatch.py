@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from conformance.arrays.parameters import OWN
 from conformance.calling import (
     CRASH,
     CallEnded,
@@ -213,7 +214,8 @@ def called_in_worker(implementation: Implementation, place: Place) -> Implementa
         )
         for operator, function in implementation.functions.items()
     )
-    return replace(implementation, functions=functions, place=place)
+    known = None if implementation.parameters == OWN else implementation.keywords
+    return replace(implementation, functions=functions, place=place, keywords_there=known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from conformance.arrays import interpreters
+from conformance.arrays.parameters import OWN
 from conformance.calling import process_state
 from conformance.calling.caller import Request, observe_request
 from conformance.calling.guards import Arena, Guard, Guards
@@ -161,7 +162,8 @@ def _start(implementations: Sequence[Implementation], pipe: _Pipe) -> None:
     for implementation in implementations:
         if implementation.installed:
             try:
-                implementation.in_form(print)
+                for operator, function in implementation.functions.items():
+                    implementation.in_form(operator, function)
             except ConformanceError as problem:
                 _end(pipe, "failed", str(problem))
 
@@ -185,6 +187,7 @@ def declarations(implementation: Implementation) -> dict[str, Any]:
         "module": implementation.module,
         "declared_version": implementation.version,
         "packages_there": dict(implementation.packages),
+        "keywords_there": implementation.keywords if implementation.parameters != OWN else None,
         "known": _plain_known(implementation.known),
         "supports": _plain_supports(implementation.supports),
         "snippet": None,
@@ -245,7 +248,8 @@ class _Server:
             inputs = tuple(take(item, payload) for item in items)
         except ConformanceError as problem:  # a dtype that needs a package
             return _seen(Observation(unsupported=str(problem)), None, 0)
-        function = implementation.in_form(self._counted(implementation.functions[operator]))
+        function = self._counted(implementation.functions[operator])
+        function = implementation.in_form(operator, function)
         request = Request(operator, inputs, parameters, layout, memory)
         guarded = self._guarded(implementation, guard)
         call = partial(observe_request, function, request, guarded)
@@ -264,7 +268,7 @@ class _Server:
             gap = Answer(Observation(unsupported=str(problem)))
             return _answered([gap] * len(plain_calls))
         functions = {
-            operator: implementation.in_form(self._counted(function))
+            operator: implementation.in_form(operator, self._counted(function))
             for operator, function in implementation.functions.items()
         }
         guarded = self._guarded(implementation, guard)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 from conformance.arrays import LIBRARIES, NUMPY, Traits
+from conformance.arrays.parameters import CONVENTIONS, OWN
 from conformance.dtypes import DTYPES, FORMATS, meant_dtype
 from conformance.errors import RegistrationError, did_you_mean
 from conformance.known.listed import FromFile
@@ -159,6 +160,12 @@ class Declarations:
         'The device of those arrays, by the name that the library has for it: "cuda:0".',
         _meeting(lambda value: isinstance(value, str) and value != "", 'a name, such as "cpu"'),
         default="cpu",
+    )
+    parameters: str = declares(
+        'Whose convention its parameters have: "torch" pads with a number an axis, "tensorflow" '
+        'with "SAME" or "VALID", and "numbers" has one number for all axes.',
+        _among(*CONVENTIONS),
+        default=OWN,
     )
     error: str = declares(
         '"normwise" replaces the element-wise bound by one on the whole (Winograd, FFT).',
@@ -330,8 +337,10 @@ class Arguments(Declarations):
 
     @property
     def _form(self) -> str:
-        """What it takes, in words, if that is not NumPy arrays."""
-        return "" if self.arrays == NUMPY else f"takes a {self.traits.noun} on {self.device}"
+        """What it takes, in words, if that is not NumPy arrays and the suite's parameters."""
+        arrays = "" if self.arrays == NUMPY else f"takes a {self.traits.noun} on {self.device}"
+        parameters = "" if self.parameters == OWN else f"parameters of {self.parameters}"
+        return ", ".join(filter(None, (arrays, parameters)))
 
 
 def taking(arguments: Callable[P, Declarations]) -> Callable[[Callable[..., R]], Callable[P, R]]:

@@ -14,13 +14,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from conformance.arrays import NUMPY, library
-from conformance.errors import ConformanceError, RegistrationError
+from conformance.arrays.parameters import OWN, expressed, keywords, lacking, shapes_of
+from conformance.errors import ConformanceError, RegistrationError, Unsupported
 from conformance.registration import entry_points
 from conformance.registration.declarations import Declarations
 from conformance.registration.place import Place
 from conformance.requirements import ACCEPTED
 from conformance.runfile.words import UNCHECKED
-from conformance.signatures import SIGNATURES
+from conformance.signatures import SIGNATURES, Signature
 
 if TYPE_CHECKING:
     from conformance.case import Case
@@ -48,6 +49,8 @@ class Implementation(Declarations):
     declared_version: str | None = None
     packages_there: Mapping[str, str] | None = None
     """What `packages` returned in the worker that has declared it, if one has."""
+    keywords_there: Mapping[str, Mapping[str, str]] | None = None
+    """What `keywords` returned in the worker that has declared it, if one has."""
     references: str = ""
     """What its worker sees of the references in the cache: "hidden", or "in reach"; empty for the
     suite's own, and for what this process calls."""
@@ -81,7 +84,7 @@ class Implementation(Declarations):
                 f"{where}: function '{operator}' is not named after an operator; "
                 f"rename it to one of {', '.join(SIGNATURES)}"
             )
-        if problem := _wrong_signature(operator, function):
+        if problem := _wrong_signature(operator, function, self.parameters):
             raise RegistrationError(f"{where}: {problem}")
         earlier = self.functions.get(operator)
         if earlier is not None and not (self.typed or _redefines(earlier, function)):
@@ -152,21 +155,53 @@ class Implementation(Declarations):
     def _needed(self) -> tuple[str, ...]:
         return (*self.needs,) if self.package is None else (self.package, *self.needs)
 
-    def in_form(self, function: Function) -> Function:
+    def in_form(self, operator: str, function: Function) -> Function:
         """Return a function over NumPy arrays that calls ``function`` in the form that it takes.
 
-        Raises `RegistrationError` where its library has no such device here.
+        ``function`` is that of the operator, or calls it. Raises `RegistrationError` where its
+        library has no such device here.
         """
-        if self.arrays == NUMPY or self.place is not None:  # a worker converts by itself
+        plain = self.arrays == NUMPY and self.parameters == OWN
+        if plain or self.place is not None:  # a worker converts by itself
             return function
-        from conformance.arrays.library import InForm
+        from conformance.arrays.library import InForm, NumPy  # what makes calls; lists do not
 
         try:
-            return InForm(library(self.arrays, self.device), function)
+            arrays = NumPy() if self.arrays == NUMPY else library(self.arrays, self.device)
         except ConformanceError as problem:
             raise RegistrationError(
                 f"{self.origin}: implementation '{self.name}': {problem}"
             ) from None
+        if self.parameters == OWN:
+            return InForm(arrays, function)
+        names = keywords(self.functions[operator], self.parameters, operator)
+
+        def express(arguments: Sequence[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+            shapes = shapes_of(operator, arguments, self.layout)
+            return expressed(self.parameters, names, operator, shapes, parameters, self.layout)
+
+        return InForm(arrays, function, express)
+
+    def _unexpressed(self, case: Case) -> str | None:
+        """Return what its form cannot express of a case, None if nothing."""
+        if self.arrays != NUMPY and (reason := self.traits.unexpressed(case.memory)):
+            return reason
+        if self.parameters != OWN and not case.invalid:
+            names = self.keywords[case.operator]
+            try:
+                shapes = case.x, case.w or ()
+                expressed(self.parameters, names, case.operator, shapes, case.parameters)
+            except Unsupported as reason:
+                return str(reason)
+        return None
+
+    @property
+    def keywords(self) -> Mapping[str, Mapping[str, str]]:
+        """The names under which its functions take their parameters, by operator and by ours."""
+        if self.keywords_there is not None:
+            return self.keywords_there
+        functions = self.functions.items()
+        return {name: keywords(function, self.parameters, name) for name, function in functions}
 
     @property
     def outdated(self) -> str:
@@ -232,7 +267,7 @@ class Implementation(Declarations):
             return f"declares no {case.dtype}"
         if case.invalid and self.arguments == "unchecked" and not self.accepts(case.invalid):
             return UNCHECKED
-        if self.arrays != NUMPY and (reason := self.traits.unexpressed(case.memory)):
+        if reason := self._unexpressed(case):
             return reason
         if self.supports is None:
             return None
@@ -264,7 +299,7 @@ class Implementation(Declarations):
         return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
 
 
-def _wrong_signature(operator: str, function: Function) -> str:
+def _wrong_signature(operator: str, function: Function, convention: str) -> str:
     """Return why the suite could not call ``function`` as an operator, "" where it could."""
     kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
     if any(is_kind(function) for is_kind in kinds):
@@ -277,11 +312,16 @@ def _wrong_signature(operator: str, function: Function) -> str:
     except (TypeError, ValueError):
         return ""  # a builtin without a signature: its first call will tell
     expected = SIGNATURES[operator]
+    names: Sequence[str] = expected.parameters
+    if convention != OWN:
+        given = keywords(function, convention, operator)
+        names = [*given.values(), *lacking(given, convention, operator)]
     try:
-        signature.bind(*expected.arguments, **dict.fromkeys(expected.parameters))
+        signature.bind(*expected.arguments, **dict.fromkeys(names))
     except TypeError as problem:
+        due = Signature(expected.arguments, tuple(names))
         return (
-            f"'{operator}{signature}' cannot be called as {operator}{expected} ({problem}); "
+            f"'{operator}{signature}' cannot be called as {operator}{due} ({problem}); "
             f"give it those parameters"
         )
     return ""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from conformance.arrays import NUMPY
+from conformance.arrays.parameters import OWN, expressed
+from conformance.case import Case
+from conformance.errors import Unsupported
 from conformance.registration.implementation import Implementation
+from conformance.registration.snippets import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,20 @@ class Conversion:
     @property
     def _text(self) -> _Text:
         return _TEXTS[self.implementation.arrays]
+
+    def keywords(self, case: Case, parameters: Mapping[str, Any]) -> str:
+        """Return the parameters of a call as text that follows its arguments.
+
+        What the implementation's convention cannot express stays as it is.
+        """
+        own = self.implementation
+        if own.parameters != OWN:
+            with suppress(Unsupported):
+                names, shapes = own.keywords[case.operator], (case.x, case.w or ())
+                parameters = expressed(
+                    own.parameters, names, case.operator, shapes, parameters, own.layout
+                )
+        return "".join(f", {name}={plain(value)}" for name, value in parameters.items())
 
     def imports(self) -> list[str]:
         """Return the lines that import the library."""

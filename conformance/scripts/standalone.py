@@ -80,8 +80,8 @@ def script(
     inputs, parameters = prepared.inputs, case.parameters
     if case.invalid:
         inputs, parameters = invalid.apply(case, inputs, parameters)
-    names, keywords = SIGNATURES[case.operator].arguments, _keywords(parameters)
-    form = Conversion(implementation, case.dtype)
+    form, names = Conversion(implementation, case.dtype), SIGNATURES[case.operator].arguments
+    keywords = form.keywords(case, parameters)
     call = f"{case.operator}({', '.join(names)}{keywords})"
     lines = [*_interpreter(implementation), "import numpy as np", *form.imports()]
     if package := TRAITS[case.dtype].package:
@@ -131,10 +131,10 @@ def history_script(implementation: Implementation, case: Case, name: str) -> str
 def process_script(implementation: Implementation, prepared: Prepared, name: str) -> str:
     """Return a Python script that shows a part of the process's state before and after a call."""
     case, part = prepared.case, process_state.part(name)
-    inputs, call = prepared.inputs, _call(case, case.parameters)
+    inputs, parameters = prepared.inputs, case.parameters
     if case.invalid:
-        inputs, parameters = invalid.apply(case, inputs, case.parameters)
-        call = _call(case, parameters)
+        inputs, parameters = invalid.apply(case, inputs, parameters)
+    call = _call(implementation, case, parameters)
     shown = part.shown_by if part is not None else "None"
     used = [module for module in _SHOWN_WITH if f"{module}." in shown]
     lines = [
@@ -165,7 +165,7 @@ def threads_script(implementation: Implementation, prepared: Prepared) -> str:
     case, names = prepared.case, SIGNATURES[prepared.case.operator].arguments
     arguments = f"({', '.join(names)}{',' * (len(names) == 1)})"
     form = Conversion(implementation, case.dtype)
-    call = form.taken(_call(case, case.parameters))
+    call = form.taken(_call(implementation, case, case.parameters))
     lines = [
         *_interpreter(implementation),
         "import sys",
@@ -197,13 +197,10 @@ def threads_script(implementation: Implementation, prepared: Prepared) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _call(case: Case, parameters: Mapping[str, Any]) -> str:
+def _call(implementation: Implementation, case: Case, parameters: Mapping[str, Any]) -> str:
     names = SIGNATURES[case.operator].arguments
-    return f"{case.operator}({', '.join(names)}{_keywords(parameters)})"
-
-
-def _keywords(parameters: Mapping[str, Any]) -> str:
-    return "".join(f", {name}={plain(value)}" for name, value in parameters.items())
+    keywords = Conversion(implementation, case.dtype).keywords(case, parameters)
+    return f"{case.operator}({', '.join(names)}{keywords})"
 
 
 def relation_script(implementation: Implementation, case: Case, requirement: str) -> str:
@@ -224,9 +221,8 @@ def relation_script(implementation: Implementation, case: Case, requirement: str
 def large_script(implementation: Implementation, case: Case) -> str:
     """Return a Python script that makes the call of a large case, and says what is wrong."""
     layout, signature = implementation.layout, SIGNATURES[case.operator]
-    keywords = ", ".join(f"{name}={plain(value)}" for name, value in case.parameters.items())
     form = Conversion(implementation, case.dtype)
-    call = form.taken(f"{case.operator}(*arguments, {keywords})")
+    call = form.taken(f"{case.operator}(*arguments{form.keywords(case, case.parameters)})")
     converted = f"{form.handed('a')} if isinstance(a, np.ndarray) else a"
     lines = [
         *_interpreter(implementation),

@@ -144,7 +144,7 @@ def _try(implementation: Implementation, case: Case, enough: float) -> float | N
     After more than ``enough``, perhaps for an import or a compilation, a second call decides.
     """
     inputs = to_layout(make_inputs(case), implementation.layout, SIGNATURES[case.operator].roles)
-    function = implementation.in_form(implementation.functions[case.operator])
+    function = implementation.in_form(case.operator, implementation.functions[case.operator])
     elapsed = math.inf
     for _ in range(2):
         try:
@@ -226,7 +226,7 @@ def _call(bench: Bench, c: Contender, number: int, data: int) -> tuple[float, Ou
     """Make one call, and return its seconds, and its output unless it raised."""
     implementation = c.implementation
     function, parameters = implementation.functions[bench.case.operator], bench.case.parameters
-    function = implementation.in_form(function)
+    function = implementation.in_form(bench.case.operator, function)
     inputs = bench.call_observed(implementation.layout, data)
     placed = [(value, value if isinstance(value, np.ndarray) else None) for value in inputs]
     try:
