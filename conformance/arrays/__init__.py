@@ -45,6 +45,8 @@ class Traits:
     """Whether they can lie in memory in different ways at all."""
     devices: bool = True
     """Whether a device can be chosen."""
+    differentiates: bool = True
+    """Whether the library differentiates what is computed with it."""
 
     def unexpressed(self, memory: str) -> str | None:
         """Return why its arrays cannot lie in the memory layout of a case, None if they can."""
@@ -62,8 +64,8 @@ LIBRARIES = {
     "jax": Traits("jax", "jax.Array", strides=False),
     "tensorflow": Traits("tensorflow", "tf.Tensor", strides=False),
     "mlx": Traits("mlx", "mlx.core.array", strides=False),
-    "dlpack": Traits("", "DLPack tensor", _STRIDED, devices=False),
-    "cupy": Traits("cupy", "cupy.ndarray", _STRIDED),
+    "dlpack": Traits("", "DLPack tensor", _STRIDED, devices=False, differentiates=False),
+    "cupy": Traits("cupy", "cupy.ndarray", _STRIDED, differentiates=False),
 }
 """The libraries whose arrays kernels may take, besides NumPy."""
 

@@ -7,7 +7,7 @@ them. XLA keeps what it compiles, some MiB a shape: after many shapes it is told
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -65,6 +65,15 @@ class Jax(Library):
     def wait(self, output: Any, *, watched: bool) -> Any:
         """Wait for the result."""
         return output.block_until_ready() if isinstance(output, jax.Array) else output
+
+    def zeros(self, shape: tuple[int, ...], like: Any) -> Any:
+        """Return zeros like an array."""
+        return jax.numpy.zeros(shape, like.dtype, device=self.device)
+
+    def gradient(self, function: Callable[[Any], Any], at: Any, grad: Any) -> Any:
+        """Call jax.vjp."""
+        _, backward = jax.vjp(function, at)
+        return backward(grad)[0]
 
     def take(self, output: Any) -> Any:
         """Return a copy."""

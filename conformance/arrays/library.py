@@ -57,6 +57,14 @@ class Library(ABC):
         """Whether both share memory that no NumPy array has."""
         return False
 
+    def zeros(self, shape: tuple[int, ...], like: Any) -> Any:
+        """Return zeros of the dtype and the device of an array of the library."""
+        raise NotImplementedError
+
+    def gradient(self, function: Callable[[Any], Any], at: Any, grad: Any) -> Any:
+        """Return the gradient of sum(grad * function(t)) by t, at ``at``."""
+        raise NotImplementedError
+
     def shape(self, handed: Any) -> tuple[int, ...]:
         """Return the shape of an array of the library."""
         return tuple(handed.shape)

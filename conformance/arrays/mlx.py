@@ -6,7 +6,7 @@ CPU alone. An array may be assigned to in place, so arguments are compared after
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -57,6 +57,15 @@ class Mlx(Library):
         if isinstance(output, mx.array):
             mx.eval(output)
         return output
+
+    def zeros(self, shape: tuple[int, ...], like: Any) -> Any:
+        """Return zeros like an array."""
+        return mx.zeros(shape, like.dtype)
+
+    def gradient(self, function: Callable[[Any], Any], at: Any, grad: Any) -> Any:
+        """Call mlx.core.vjp."""
+        _, (result,) = mx.vjp(function, [at], [grad])
+        return result
 
     def take(self, output: Any) -> Any:
         """Return a copy."""

@@ -5,7 +5,7 @@ What one of them shares with another is nobody's concern, so results are copies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -55,6 +55,17 @@ class TensorFlow(Library):
         if not self.device.startswith("/device:CPU"):
             tf.experimental.sync_devices()
         return output
+
+    def zeros(self, shape: tuple[int, ...], like: Any) -> Any:
+        """Return zeros like a tensor."""
+        return tf.zeros(shape, like.dtype)
+
+    def gradient(self, function: Callable[[Any], Any], at: Any, grad: Any) -> Any:
+        """Call tf.GradientTape."""
+        with tf.GradientTape() as tape:
+            tape.watch(at)
+            y = function(at)
+        return tape.gradient(y, at, grad)
 
     def take(self, output: Any) -> Any:
         """Return a copy."""

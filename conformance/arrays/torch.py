@@ -11,6 +11,7 @@ the elements of a view among them. What runs on CUDA here was written without a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,19 @@ class OnHost(Library):
             if output.is_conj() or output.is_neg():
                 return output.resolve_conj().resolve_neg().numpy()
             return self.wrong(output, f"torch.Tensor of dtype {output.dtype}")
+
+    def zeros(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """Return zeros like a tensor."""
+        return like.new_zeros(shape)
+
+    def gradient(
+        self, function: Callable[[torch.Tensor], torch.Tensor], at: torch.Tensor, grad: torch.Tensor
+    ) -> torch.Tensor:
+        """Call torch.autograd.grad."""
+        with torch.enable_grad():
+            point = at.detach().requires_grad_()
+            (result,) = torch.autograd.grad(function(point), point, grad)
+        return result
 
 
 class OnDevice(OnHost):

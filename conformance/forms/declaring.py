@@ -15,7 +15,7 @@ from conformance.signatures import SIGNATURES
 
 _OF_PYTHON = (
     *("package", "needs", "extra", "known", "supports", "snippet", "source"),
-    *("arrays", "device", "parameters"),
+    *("arrays", "device", "parameters", "gradients"),
 )
 """Declarations that name packages of Python, functions, files, or arrays of a library."""
 FIELDS = (

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 from conformance.arrays import LIBRARIES, NUMPY, Traits
+from conformance.arrays.gradients import AUTOGRAD, OF_FUNCTIONS
 from conformance.arrays.parameters import CONVENTIONS, OWN
 from conformance.dtypes import DTYPES, FORMATS, meant_dtype
 from conformance.errors import RegistrationError, did_you_mean
@@ -167,6 +168,12 @@ class Declarations:
         _among(*CONVENTIONS),
         default=OWN,
     )
+    gradients: str = declares(
+        'Where gradients come from that no function is registered for: "autograd" differentiates '
+        "the forward function by its library.",
+        _among(OF_FUNCTIONS, AUTOGRAD),
+        default=OF_FUNCTIONS,
+    )
     error: str = declares(
         '"normwise" replaces the element-wise bound by one on the whole (Winograd, FFT).',
         _among("componentwise", "normwise"),
@@ -309,6 +316,14 @@ class Arguments(Declarations):
             raise RegistrationError(f'{where}: amplification needs error="normwise"')
         if self.tile is not None and self.error != "normwise":
             raise RegistrationError(f'{where}: tile needs error="normwise"')
+        if self.gradients == AUTOGRAD and not (
+            self.arrays in LIBRARIES and self.traits.differentiates
+        ):
+            able = ", ".join(name for name, one in LIBRARIES.items() if one.differentiates)
+            raise RegistrationError(
+                f'{where}: gradients="autograd" needs arrays= of a library that differentiates: '
+                f"{able}"
+            )
         if self.device != "cpu" and not (self.arrays in LIBRARIES and self.traits.devices):
             with_devices = ", ".join(name for name, traits in LIBRARIES.items() if traits.devices)
             raise RegistrationError(
@@ -340,7 +355,8 @@ class Arguments(Declarations):
         """What it takes, in words, if that is not NumPy arrays and the suite's parameters."""
         arrays = "" if self.arrays == NUMPY else f"takes a {self.traits.noun} on {self.device}"
         parameters = "" if self.parameters == OWN else f"parameters of {self.parameters}"
-        return ", ".join(filter(None, (arrays, parameters)))
+        gradients = "gradients by its differentiation" if self.gradients == AUTOGRAD else ""
+        return ", ".join(filter(None, (arrays, parameters, gradients)))
 
 
 def taking(arguments: Callable[P, Declarations]) -> Callable[[Callable[..., R]], Callable[P, R]]:

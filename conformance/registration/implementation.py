@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from conformance.arrays import NUMPY, library
+from conformance.arrays.gradients import AUTOGRAD, GRADIENTS, Gradient
 from conformance.arrays.parameters import OWN, expressed, keywords, lacking, shapes_of
 from conformance.errors import ConformanceError, RegistrationError, Unsupported
 from conformance.registration import entry_points
@@ -87,12 +88,28 @@ class Implementation(Declarations):
         if problem := _wrong_signature(operator, function, self.parameters):
             raise RegistrationError(f"{where}: {problem}")
         earlier = self.functions.get(operator)
-        if earlier is not None and not (self.typed or _redefines(earlier, function)):
+        derived = isinstance(earlier, Gradient)
+        if earlier is not None and not (derived or self.typed or _redefines(earlier, function)):
             raise RegistrationError(
                 f"{where} already has '{operator}', from {_location(earlier)}; "
                 f"remove one, or register it under another name"
             )
         self.functions[operator] = function
+        if self.gradients == AUTOGRAD:
+            self._derive(operator, function)
+
+    def _derive(self, operator: str, forward: Function) -> None:
+        """Register the gradients of a forward function that nothing else is registered for."""
+        for gradient in GRADIENTS.get(operator, ()):
+            if isinstance(self.functions.get(gradient), Gradient | None):
+                self.functions[gradient] = Gradient(
+                    gradient,
+                    forward,
+                    arrays=self.arrays,
+                    device=self.device,
+                    convention=self.parameters,
+                    layout=self.layout,
+                )
 
     def again(self, earlier: Implementation) -> Implementation:
         """Return the implementation that this second declaration of a name stands for.
