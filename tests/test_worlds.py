@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,13 @@ from conformance.cases.data import make_inputs
 from conformance.cases.draft import cost
 from conformance.cases.limits import check_size, gathered
 from conformance.cases.validity import is_valid, validate
-from conformance.judging import Prepared, judge
+from conformance.judging import Late, Prepared, judge, judge_prepared
 from conformance.judging.bound import Accuracy
 from conformance.judging.together import prepared_together
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS
 from conformance.running.shrink import shrink
-from tests.defects import defects
+from conformance.spec import load
+from tests.defects import defects, unregistered
 
 EVERY = [(operator, dims) for operator in OPERATORS for dims in (1, 2, 3)]
 SOME = 60
@@ -233,3 +235,34 @@ def test_the_windows_of_a_call_above_counters_fit_into_memory(operator: str, dim
 
     assert max(gathered(case) for case in cases) <= 2**24
     assert max(math.prod(case.window) for case in cases) > 2**10
+
+
+@pytest.mark.parametrize("operator", ["conv", "max_pool", "conv_weight_grad"])
+def test_sizes_above_2_to_the_24_are_judged_in_the_full_tier(operator: str) -> None:
+    made = counters.far_counters(operator, 1, "float32", True)
+    crossed = {name for c in made for name, size in sizes(c).items() if 1 << 24 < size < 1 << 26}
+
+    for case in made:
+        validate(case)
+        check_size(case)
+    assert {"images", "width", "taps", "dilation"} <= crossed
+    assert "far_counters" in load().tiers["full"].enumerations
+    assert [] == counters.far_counters(operator, 2, "float32", True)
+
+
+def test_a_position_that_is_held_in_float32_is_found_above_2_to_the_24() -> None:
+    def max_pool(x: Any, *, kernel: Any, stride: Any, dilation: Any, **others: Any) -> Any:
+        """Compute where each tap lies in float32."""
+        (step,), (apart,), (taps,) = stride, dilation, kernel
+        out = (x.shape[2] - apart * (taps - 1) - 1) // step + 1
+        positions = np.arange(out, dtype=np.float32)[:, None] * np.float32(step)
+        positions = positions + np.arange(taps, dtype=np.float32) * np.float32(apart)
+        where = positions.astype(int).clip(0, x.shape[2] - 1)
+        return x[:, :, where].max(axis=3)
+
+    far = counters.far_counters("max_pool", 1, "float32", True)[0]
+    near = far.replace(x=(1, 1, 1000), dilation=(900,))
+    wrong = unregistered("positions-in-float32", {"max_pool": max_pool}, {})
+
+    assert "violates" == judge_prepared(wrong, Late(far).ready())[0].status
+    assert "conforms" == judge(wrong, near).status

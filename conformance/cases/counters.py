@@ -31,6 +31,11 @@ MASKS = (1 << 4, 1 << 5, 1 << 6)
 WORK = 3_000_000
 """The multiply-accumulates and elements of a case (`conformance.cases.draft.cost`) at most."""
 
+FAR = 1 << 24
+"""The number up to which float32 holds every whole number."""
+FAR_WORK, FAR_GATHERED = 400_000_000, 51_000_000
+"""The cost of a case above it, and the elements of its windows, at most."""
+
 Make = Callable[[int], Case]
 
 
@@ -58,6 +63,27 @@ def counters(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
             case = gradient.derived(case) if gradient else case
             if price <= WORK:
                 found.append((price, _with_late_maximum(case, number) if compared else case))
+    return list(dict.fromkeys(case for _, case in sorted(found, key=lambda pair: pair[0])))
+
+
+def far_counters(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
+    """Return the calls of an operator whose sizes are above 2^24, the cheapest first.
+
+    They are made in one dimension and in the leading dtype: arrays of up to 2^25 elements, which
+    take seconds each.
+    """
+    if not leading or dims != 1 or dtype not in OPERATORS[operator].dtypes:
+        return []
+    gradient = GRADIENTS.get(operator)
+    forward = gradient.forward if gradient else OPERATORS[operator]
+    windowed, found = OPERATORS[operator].has_window, []
+    scattered = operator in ("conv_input_grad", "avg_pool_grad")
+    for name, make in _sizes(forward, dims, windowed=windowed):
+        case = make(FAR + BEYOND).replace(dtype=dtype)
+        many = windowed and gathered(case, scattered=scattered) > FAR_GATHERED
+        unrolled = name in ("stride", "groups", "planes")  # which have loops of their own
+        if not unrolled and not many and (price := cost(case)) <= FAR_WORK:
+            found.append((price, gradient.derived(case) if gradient else case))
     return list(dict.fromkeys(case for _, case in sorted(found, key=lambda pair: pair[0])))
 
 
@@ -206,4 +232,13 @@ def every_counter(operator: str, dims: int, dtype: str, leading: bool) -> str:
         f"every size of {operator}{dims}d above 2^7, 2^8, 2^10, 2^15 and 2^16 (windows above 2^4 "
         f"to 2^6 too), as far as a call costs <= {WORK:,} multiply-accumulates and elements, and "
         f"its windows have <= {MOST_GATHERED:,} elements; no stride above 2^15, nothing above 2^24"
+    )
+
+
+def every_far_counter(operator: str, dims: int, dtype: str, leading: bool) -> str:
+    """Return what `far_counters` are, in words."""
+    return (
+        f"every size of {operator}{dims}d but groups and strides above 2^24, as far as a call "
+        f"costs <= {FAR_WORK:,} multiply-accumulates and elements, and its windows have <= "
+        f"{FAR_GATHERED:,} elements; nothing above 2^28"
     )

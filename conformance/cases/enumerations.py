@@ -49,6 +49,8 @@ class Space:
     """Return which calls they are, in words that can be quoted."""
     together: bool = False
     """Whether many of the cases share arrays and sums (`conformance.judging.together`)."""
+    one_by_one: bool = False
+    """Whether the cases are so large that each is made when it is judged, and none is kept."""
 
 
 SPACES: Mapping[str, Space] = MappingProxyType(
@@ -62,6 +64,9 @@ SPACES: Mapping[str, Space] = MappingProxyType(
         "channels": Space(asked.CHANNELS, worlds.channels, worlds.every_channel, together=True),
         "values": Space(asked.VALUES, values.values, values.every_value, together=True),
         "counters": Space(asked.COUNTERS, counters.counters, counters.every_counter),
+        "far_counters": Space(
+            asked.FAR_COUNTERS, counters.far_counters, counters.every_far_counter, one_by_one=True
+        ),
     }
 )
 """The spaces by the names that tiers have for them, in the order in which they are judged."""

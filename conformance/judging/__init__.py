@@ -11,7 +11,7 @@ from conformance.judging.judges import (
     judge_prepared,
     judge_seen,
 )
-from conformance.judging.prepared import Prepared
+from conformance.judging.prepared import Late, Prepared
 from conformance.judging.verdict import (
     DECLINED,
     HISTORY_OF_RELATIONS,
@@ -34,6 +34,7 @@ __all__ = [
     "UNSUPPORTED",
     "VIOLATES",
     "Accuracy",
+    "Late",
     "Prepared",
     "Problem",
     "Verdict",

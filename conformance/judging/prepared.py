@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -85,6 +86,28 @@ class Prepared:
         if accuracy not in self._bounds:
             self._bounds[accuracy] = bound(self.case, self.inputs, self.reference, accuracy)
         return self._bounds[accuracy]
+
+
+class Late(Prepared):
+    """A valid case, not an empty one, whose arrays are made when it is judged, and not kept."""
+
+    __slots__ = ()
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(
+            case, lambda: make_inputs(case), lambda: reference_of(case, make_inputs(case))
+        )
+
+    @property
+    def elements(self) -> int:
+        return math.prod(OPERATORS[self.case.operator].output_shape(self.case))
+
+    @property
+    def nonzero(self) -> bool:
+        return True  # of so many results some are
+
+    def ready(self) -> Prepared:
+        return Prepared.of(self.case)
 
 
 def reference_of(case: Case, inputs: Inputs) -> Reference:

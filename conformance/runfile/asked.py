@@ -27,6 +27,7 @@ CLASS_SHARE = 0.1
 
 GEOMETRIES, WIDE_GEOMETRIES = "small geometries", "wider geometries"
 CHANNELS, VALUES, COUNTERS = "channels and groups", "every value", "sizes above counters"
+FAR_COUNTERS = "sizes above 2^24"
 
 ENUMERATED = (
     TAILS,
@@ -37,6 +38,7 @@ ENUMERATED = (
     CHANNELS,
     VALUES,
     COUNTERS,
+    FAR_COUNTERS,
 )
 """The classes of cases that are listed completely (`conformance.cases.enumerations`)."""
 ENUMERATED_SHARE, ENUMERATED_CASES = 0.05, 20

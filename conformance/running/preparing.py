@@ -10,7 +10,7 @@ from conformance.case import Case
 from conformance.cases.derived import derived, interleaved
 from conformance.cases.enumerations import ENUMERATIONS, SPACES, Enumeration
 from conformance.dtypes import DTYPES, FLOATS, INTEGERS
-from conformance.judging import Prepared
+from conformance.judging import Late, Prepared
 from conformance.judging.together import prepared_together
 from conformance.large.judge import is_large
 from conformance.operators import GRADIENTS
@@ -103,6 +103,9 @@ def prepare_spaces(
         words = space.in_words(operator, dims, dtype, leading)
         if space.together:
             found[space.kind] = words, prepared_together(cases)
+            continue
+        if space.one_by_one:
+            found[space.kind] = words, [Late(case) for case in cases]
             continue
         facts = {"space": name, "operator": operator, "dims": dims, "checks": plan.checks}
         key = cache.key(**facts, dtypes=(dtype, leading))
