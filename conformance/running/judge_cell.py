@@ -131,6 +131,8 @@ class CellJudge:
         self.unexplained: list[Verdict] = []
         """The failures that `causes` has not explained yet."""
         self.restarting = RESTART_SECONDS
+        self.making = 0.0
+        """Seconds that the arrays of cases took since the clock was stopped for them."""
         self.streaks = Counter[int]()
         """How many cases in a row have ended the process, by the position of their cause."""
         self.hangs = 0
@@ -294,7 +296,9 @@ class CellJudge:
             for verdict, output in verdicts:
                 if verdict.ended or starting:  # a worker starts, or has ended
                     self.pause(budget, time.perf_counter() - lap)
-                lap, starting = time.perf_counter(), False
+                if implementation.place is None:  # the clock of a worker counts its calls alone
+                    budget.pause(self.making)
+                lap, starting, self.making = time.perf_counter(), False, 0.0
                 self.pass_over(waiting, taken)
                 taken.popleft()
                 position, p = waiting.popleft()
@@ -370,7 +374,10 @@ class CellJudge:
                 taken.append(number)
             else:
                 taken.append(None)
-                yield p.ready()
+                begun = time.perf_counter()
+                ready = p.ready()
+                self.making += time.perf_counter() - begun
+                yield ready
                 if number is not None:
                     return
 
