@@ -191,8 +191,8 @@ class CellJudge:
     ) -> None:
         """Judge the cases, of the class ``kind``, as far as the budget of the cell reaches."""
         compiled = self.implementation.shape_seconds  # then it has few of them anyway
-        share = 1.0 if compiled or kind is None else SHARES.get(kind, 1.0)
-        budget = cell_budget(self.implementation, self.plan, share)
+        spending = 1.0 if compiled or kind is None else SHARES.get(kind, 1.0)
+        budget = cell_budget(self.implementation, self.plan, spending=spending)
         waiting = self.judge_within(budget, cases, kind)
         unreached = (p.case for _, p in waiting)
         gaps = self.implementation.gap

@@ -139,8 +139,17 @@ def judge_relations(
 
 
 def cell_budget(
-    implementation: Implementation, plan: Plan, share: float = 1.0, *, warm: bool = False
+    implementation: Implementation,
+    plan: Plan,
+    share: float = 1.0,
+    *,
+    spending: float = 1.0,
+    warm: bool = False,
 ) -> Budget:
-    """Return the budget of an implementation for a cell, or for a ``share`` of it."""
+    """Return the budget of an implementation for a cell, or for a ``share`` of it.
+
+    With a ``spending`` below 1 less is spent, and the clock allows as much.
+    """
     clock = plan.clock + MIN_COMPARED * implementation.shape_seconds
-    return Budget(implementation, share * plan.seconds, share * clock, warm=warm)
+    seconds = spending * share * plan.seconds
+    return Budget(implementation, seconds, share * clock, warm=warm)
