@@ -23,7 +23,7 @@ from conformance.registration.registry import implementation
 if TYPE_CHECKING:
     from conformance.case import Case
     from conformance.cases.only import only
-    from conformance.isolation.remote_plugins import program
+    from conformance.isolation.remote_plugins import library, program
     from conformance.judging import Verdict, judge
     from conformance.known.difference import KnownDifference
     from conformance.running.run import Run, run
@@ -38,6 +38,7 @@ __all__ = [
     "Verdict",
     "implementation",
     "judge",
+    "library",
     "only",
     "program",
     "run",
@@ -49,6 +50,7 @@ _HOMES = {
     "Run": "conformance.running.run",
     "Verdict": "conformance.judging",
     "judge": "conformance.judging",
+    "library": "conformance.isolation.remote_plugins",
     "only": "conformance.cases.only",
     "program": "conformance.isolation.remote_plugins",
     "run": "conformance.running.run",

@@ -41,6 +41,14 @@ _KEPT = 16 << 20
 """Bytes of pages that are kept for later calls."""
 
 
+class OutputOverrun(Exception):
+    """A call wrote so many bytes before, and after, the memory that it was to write into."""
+
+    def __init__(self, beyond: tuple[int, int], output: Array | None) -> None:
+        super().__init__(f"wrote {beyond[0]} bytes before its result, and {beyond[1]} after it")
+        self.beyond, self.output = beyond, output
+
+
 @cache
 def _mprotect() -> Callable[[int, int, int], int] | None:
     """Return the system's function of that name, None where it has none."""

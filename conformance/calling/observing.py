@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.calling import process_state
-from conformance.calling.guards import Guards
+from conformance.calling.guards import Guards, OutputOverrun
 from conformance.calling.memory import place_all
 from conformance.errors import Unsupported
 from conformance.signatures import Signature
@@ -58,8 +58,9 @@ class Observation:
     shared: tuple[int, ...] = ()
     """Positions of the inputs that the output shares memory with."""
     overrun: tuple[tuple[int, int, int], ...] = ()
-    """Positions of the inputs around which something was written: how many bytes before the array,
-    and past its end, at the farthest (seen in a worker only)."""
+    """Positions of the inputs around which something was written, and that after the last input for
+    a result that the suite has allocated: how many bytes before the array, and past its end, at the
+    farthest (seen in a worker only)."""
     ended: str | None = None
     """Why nothing came back, where the call was made in a worker process: one of `ENDINGS`."""
     how: str = ""
@@ -171,6 +172,7 @@ def _observed(
     shapes = [np.shape(value) if buffer is not None else None for value, buffer in placed]
     output, unsupported, raised, error, where = None, None, None, "", ""
     bind, bound, besides, elsewhere = getattr(function, "bind", None), None, [], []
+    beyond: tuple[tuple[int, int, int], ...] = ()
     seconds, begun = 0.0, time.perf_counter()
     try:
         if bind is None:
@@ -186,6 +188,9 @@ def _observed(
         return ended.seen
     except RaisedInWorker as problem:
         raised, error, where = problem.seen.raised, problem.seen.error, problem.seen.where
+    except OutputOverrun as problem:
+        output, beyond = problem.output, ((len(placed), *problem.beyond),)
+        raised = None if output is not None else "Rejected: after it had written beyond its result"
     except (Unsupported, NotImplementedError) as gap:
         unsupported = one_line(gap) or "no reason given"
     except (Exception, SystemExit) as problem:  # whatever it raises is a finding
@@ -194,7 +199,7 @@ def _observed(
     seconds = seconds or time.perf_counter() - begun
     if bound is not None:
         besides = bound.reshaped()
-    overrun = guards.overrun() if guards else ()
+    overrun = (*(guards.overrun() if guards else ()), *beyond)
     changed = []
     shared = []
     for position, (value, buffer) in enumerate(placed):

@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 @click.command("list")
 @options.plugins
 @options.programs
+@options.libraries
 @options.as_json
-def command(plugins: tuple[str, ...], programs: tuple[str, ...], as_json: bool) -> None:
+def command(
+    plugins: tuple[str, ...], programs: tuple[str, ...], libraries: tuple[str, ...], as_json: bool
+) -> None:
     """List every implementation with version, family and operators. Imports no backend."""
     from conformance.registration.registry import broken, implementations
 
-    if plugins or programs:
+    if plugins or programs or libraries:
         # Workers load them, as for a run. Without them nothing of that is imported.
-        from conformance.isolation.remote_plugins import load_for, program
+        from conformance.isolation.remote_plugins import load_for, load_forms
         from conformance.registration.place import Limits
 
         with options.keep_stdout():
             for plugin in plugins:
                 load_for(plugin, None, Limits())
-            for started in programs:
-                program(started)
+            load_forms(programs, libraries, Limits())
     rows = [
         {
             "name": i.name,

@@ -8,7 +8,7 @@ import click
 
 from conformance.cli import options
 from conformance.errors import ConformanceError
-from conformance.templates import KINDS, files
+from conformance.templates import KINDS, files, library_files
 
 
 @click.command("new")
@@ -16,7 +16,7 @@ from conformance.templates import KINDS, files
 @click.option(
     "--for",
     "kind",
-    type=click.Choice(KINDS),
+    type=click.Choice((*KINDS, "library")),
     default="numpy",
     show_default=True,
     help="What the example is written in.",
@@ -26,8 +26,9 @@ def command(path: Path, kind: str) -> None:
 
     FILE has every operator, gradients among them, and an example that works. With '--for numba' it
     is a loop that Numba compiles; with '--for c' it is in a C file beside, which FILE compiles.
+    With '--for library' FILE is in C, and convformance.h is written beside it.
     """
-    written = files(path, kind)
+    written = library_files(path) if kind == "library" else files(path, kind)
     for file in written:
         if file.exists() or file.is_symlink():
             raise ConformanceError(f"{file}: is there already; name another file")
@@ -35,4 +36,9 @@ def command(path: Path, kind: str) -> None:
     for file, text in written.items():
         options.write(file, text)
     click.echo(f"written: {', '.join(map(str, written))}")
+    if kind == "library":
+        built = path.with_name(f"lib{path.stem}.so")
+        click.echo(f"build it: cc -O2 -shared -fPIC {path} -o {built}")
+        click.echo(f"judge it: convformance run --library {built}")
+        return
     click.echo(f"judge it: convformance run --plugin {path}")

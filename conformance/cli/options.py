@@ -187,6 +187,14 @@ programs = click.option(
     help="Program in any language, which speaks the protocol of docs/programs.md (repeatable): "
     "'node my_conv.mjs'.",
 )
+libraries = click.option(
+    "--library",
+    "libraries",
+    multiple=True,
+    metavar="FILE",
+    help="Shared library with functions of convformance.h, which 'convformance new --for library' "
+    "writes (repeatable).",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 verbose = click.option(
     "--verbose", "-v", is_flag=True, help="Print all tables, reasons and messages in full."

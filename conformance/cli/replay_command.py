@@ -48,6 +48,7 @@ _WRITTEN = 1_000_000
 @click.argument("names", nargs=-1, metavar="[IMPLEMENTATION]...")
 @options.plugins
 @options.programs
+@options.libraries
 @options.isolation
 @options.verbose
 @options.as_json

@@ -46,6 +46,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @options.implementations
 @options.plugins
 @options.programs
+@options.libraries
 @options.many("--operator", "-o", "operators", help=f"{', '.join(OPERATORS)}.")
 @options.many("--dims", read=_dims, help="Spatial dimensions: 1, 2, 3.")
 @options.many("--dtype", "dtypes", help=f"{', '.join(DTYPES)}.")

@@ -30,6 +30,7 @@ from conformance.timing import threads as thread_pools
 @options.seed
 @options.plugins
 @options.programs
+@options.libraries
 @options.spec_file
 @options.output("convformance-time", "Where run.sqlite is written.")
 @options.as_json

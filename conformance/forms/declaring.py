@@ -31,6 +31,17 @@ FIELDS = (
 """What may be declared."""
 
 
+class Rejected(Exception):
+    """A program, or a library, has rejected a call."""
+
+
+def check_version(declared: dict[str, Any], due: int, where: str, of: str) -> None:
+    """Take the version ``of`` a form out of what is declared; raise `PluginError` for another."""
+    version = declared.pop("convformance", due)
+    if version != due or type(version) is not int:
+        raise PluginError(f"{where}: speaks version {version!r} of {of}, this suite version {due}")
+
+
 def implementation_of(
     declared: Mapping[str, Any],
     functions: Mapping[str, Function],
@@ -45,7 +56,7 @@ def implementation_of(
     a mistake.
     """
     for field in declared:
-        if field not in FIELDS:
+        if field not in (*FIELDS, "memory"):
             hint = did_you_mean(field, FIELDS)
             raise PluginError(
                 f"{where}: it declares {field!r}, which is no declaration; {hint}known are "
@@ -110,6 +121,6 @@ def check_types(parameters: Mapping[str, Any], form: str) -> None:
 
 
 def _has_type(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_has_type, value))
-    return type(value) is bool or (type(value) is int and -(2**63) <= value < 2**63)
+    if type(value) is int:
+        return -(2**63) <= value < 2**63
+    return type(value) is bool or (isinstance(value, tuple) and all(map(_has_type, value)))

@@ -26,7 +26,13 @@ import numpy as np
 from conformance.calling.observing import Array, one_line
 from conformance.dtypes import DTYPES, dtype_from
 from conformance.errors import ConformanceError, PluginError, Unsupported
-from conformance.forms.declaring import check_types, implementation_of, operators_in
+from conformance.forms.declaring import (
+    Rejected,
+    check_types,
+    check_version,
+    implementation_of,
+    operators_in,
+)
 from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 
@@ -38,10 +44,6 @@ _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20
 _SHOWN = 80
 """Characters of a wrong answer that are shown."""
-
-
-class Rejected(Exception):
-    """A program, or a library, has rejected a call."""
 
 
 def load(command: str) -> Implementation:
@@ -162,13 +164,11 @@ class _Program:
                 f"{self.where}: answers the greeting with {_short(answer)}; due is a line such as "
                 f"{due}"
             )
-        version = answer.pop("convformance")
-        if version != PROTOCOL or type(version) is not int:
+        try:
+            check_version(answer, PROTOCOL, self.where, "the protocol")
+        except PluginError:
             self._stop()
-            raise PluginError(
-                f"{self.where}: speaks version {_short(version)} of the protocol, this suite "
-                f"version {PROTOCOL}"
-            )
+            raise
         return answer
 
     def call(self, data: bytes) -> Array:

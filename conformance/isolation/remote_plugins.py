@@ -110,6 +110,24 @@ def program(command: str, *, limits: Limits | None = None) -> Implementation:
     return _declare_form("program", command, limits or Limits())
 
 
+def library(path: str | Path, *, limits: Limits | None = None) -> Implementation:
+    """Load a shared library in a worker, and register the functions of docs/libraries.md it has.
+
+    Raises `PluginError` where it cannot be loaded, or has none.
+    """
+    return _declare_form("library", os.path.abspath(os.path.expanduser(path)), limits or Limits())
+
+
+def load_forms(
+    programs: Iterable[str], libraries: Iterable[str | Path], limits: Limits
+) -> tuple[Implementation, ...]:
+    """Load programs and libraries: they are called in workers, whatever else is."""
+    return (
+        *(program(command, limits=limits) for command in programs),
+        *(library(path, limits=limits) for path in libraries),
+    )
+
+
 def _declare_form(kind: str, location: str, limits: Limits) -> Implementation:
     """Register a kernel of another form (`conformance.forms`), unless that was done before."""
     target = (kind, location)

@@ -218,7 +218,7 @@ def side_effects(name: str, case: Case, observation: Observation) -> list[Verdic
 
 def beyond(case: Case, observation: Observation) -> str:
     """Say how far around its arrays a call wrote: up to 8 bytes past the end of w."""
-    names, parts = OPERATORS[case.operator].arguments, []
+    names, parts = (*OPERATORS[case.operator].arguments, "its result"), []
     for position, before, after in observation.overrun:
         reach = [f"up to {before} bytes before the beginning"] if before else []
         reach += [f"up to {after} bytes past the end"] if after else []

@@ -59,7 +59,7 @@ class Place:
     """The interpreter's path."""
     target: tuple[str, str]
     """("module", its name), ("file", its path), or a form (`conformance.forms`) and its location:
-    ("program", a command)."""
+    ("program", a command) or ("library", a path)."""
     name: str
     """The name under which it is registered there."""
     limits: Limits

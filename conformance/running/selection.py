@@ -15,7 +15,7 @@ from conformance.arrays import interpreters
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import isolated
 from conformance.isolation.environments import Environment
-from conformance.isolation.remote_plugins import load_for, program
+from conformance.isolation.remote_plugins import load_for, load_forms
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find, implementations
@@ -49,12 +49,14 @@ class Selection:
 
     implementations: OneOrMore[object] | None = None
     """Names, registered functions, modules or `Implementation` objects. None means those of the
-    plugins and programs, or else all that are registered."""
+    plugins, programs and libraries, or else all that are registered."""
     _: KW_ONLY
     plugins: OneOrMore[str | Path] = ()
     """Files that register implementations; they are loaded first."""
     programs: OneOrMore[str] = ()
     """Commands that start programs in any language (docs/programs.md)."""
+    libraries: OneOrMore[str | Path] = ()
+    """Shared libraries with the functions of docs/libraries.md."""
     environments: OneOrMore[Environment] = ()
     """Implementations in other interpreters."""
     isolate: bool | None = None
@@ -106,7 +108,7 @@ class Selection:
     """The command line, which the reports show."""
 
     def load(self) -> tuple[tuple[Implementation, ...], tuple[Implementation, ...]]:
-        """Load and return those of plugins and programs, and those of other interpreters.
+        """Load and return those of plugins and other forms, and those of other interpreters.
 
         Raises `ConformanceError` if one cannot be loaded.
         """
@@ -115,10 +117,8 @@ class Selection:
         plugins = itertools.chain.from_iterable(
             load_for(file, self.isolate, limits) for file in several(self.plugins)
         )
-        programs = (program(command, limits=limits) for command in several(self.programs))
-        return (*plugins, *programs), tuple(
-            other.load(limits) for other in several(self.environments)
-        )
+        forms = load_forms(several(self.programs), several(self.libraries), limits)
+        return (*plugins, *forms), tuple(other.load(limits) for other in several(self.environments))
 
     def isolated(self, implementation: Implementation) -> Implementation:
         """Return an implementation whose calls are made in a worker, if that is chosen.

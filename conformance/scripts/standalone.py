@@ -28,6 +28,7 @@ from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits
 from conformance.registration.plugins import NAMED_BY_PATH, folder_of
 from conformance.registration.snippets import plain
+from conformance.scripts.c_program import c_program
 from conformance.scripts.converting import Conversion
 from conformance.scripts.guarding import guarded_call
 from conformance.scripts.placing import shared, view_text
@@ -71,12 +72,13 @@ def script(
     recipe, and then the script needs convformance. With ``history`` it continues with other data of
     the same shapes, and then with the first data many times. Where the call reaches ``beyond`` its
     arrays, they lie against pages without access. It is in Python, but for the call of a program,
-    which is a line of a shell.
+    which is a line of a shell, and that of a library, which is in C.
     """
     case, at = prepared.case, implementation.place
-    if at is not None and at.form == "program" and not history:
-        with contextlib.suppress(Unsupported):  # what the suite alone can call, it declines
-            return shell_script(implementation, prepared)
+    if at is not None and at.form and not history:
+        write = {"program": shell_script, "library": c_program}[at.form]
+        with contextlib.suppress(Unsupported):  # what the suite alone can call, or has made
+            return write(implementation, prepared)
     inputs, parameters = prepared.inputs, case.parameters
     if case.invalid:
         inputs, parameters = invalid.apply(case, inputs, parameters)

@@ -15,6 +15,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from importlib.resources import files as files_in_package
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,6 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from conformance.case import Case
 from conformance.cases.only import only
 from conformance.errors import ConformanceError
+from conformance.forms.header import header
 from conformance.operators import OPERATORS
 from conformance.registration.declarations import Arguments
 from conformance.registration.registry import implementations
@@ -66,6 +68,17 @@ def files(path: Path, kind: str) -> dict[Path, str]:
         file: environment.get_template(template).render(kind=kind, **values)
         for file, template in templates.items()
     }
+
+
+def library_files(path: Path) -> dict[Path, str]:
+    """Return the files of a C library, by path: its source, and the header beside it.
+
+    Raises `ConformanceError` for the name of another kind of file.
+    """
+    if path.suffix != ".c":
+        raise ConformanceError(f"{path}: not a C file; its name must end in .c")
+    source = files_in_package(__package__).joinpath("library.c.j2").read_text(encoding="utf-8")
+    return {path: source, path.with_name("convformance.h"): header()}
 
 
 def _check_name(path: Path) -> None:

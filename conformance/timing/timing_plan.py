@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conformance.dtypes import FLOATS, meant_dtype, numpy_dtype
 from conformance.errors import ConformanceError, did_you_mean
-from conformance.isolation.remote_plugins import load_for, program
+from conformance.isolation.remote_plugins import load_for, load_forms
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find
@@ -51,6 +51,8 @@ class TimingSelection:
     """Files that register implementations; they are loaded first."""
     programs: OneOrMore[str] = ()
     """Commands that start programs; what is timed has their pipes in it."""
+    libraries: OneOrMore[str | Path] = ()
+    """Shared libraries; what is timed has the pipe of their worker in it."""
     output: str | Path = "convformance-time"
     """The folder that run.sqlite is written into."""
     progress: Progress | None = None
@@ -80,7 +82,7 @@ def resolve(selection: TimingSelection) -> TimingPlan:
         for plugin in several(selection.plugins)
         for implementation in load_for(plugin, False, Limits())
     ]
-    loaded += [program(command) for command in several(selection.programs)]
+    loaded += load_forms(several(selection.programs), several(selection.libraries), Limits())
     for name, (least, most) in LIMITS.items():
         check_whole(name, getattr(selection, name), least, most)
     check_whole("seed", selection.seed, 0)

@@ -1,0 +1,237 @@
+"""C libraries: functions of the interface that `conformance.forms.header` writes, by ctypes.
+
+The result is allocated here, between canaries, and filled with NaN: what the library writes around
+it, and what it does not write, are both seen. Errors of loading name the symbol.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import struct
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conformance.calling.guards import MIDDLE, Arena, Guards, OutputOverrun
+from conformance.calling.memory import Array
+from conformance.calling.observing import one_line
+from conformance.errors import PluginError, Unsupported
+from conformance.forms.declaring import (
+    Rejected,
+    check_types,
+    check_version,
+    implementation_of,
+    operators_in,
+)
+from conformance.forms.header import MESSAGE, MOST_DIMS, PREFIX, UNSUPPORTED, VERSION
+from conformance.operators.geometry import conv_size, transpose_size
+from conformance.registration.implementation import Implementation
+from conformance.signatures import SIGNATURES
+
+_DECLARES = f"{PREFIX}declares"
+_CPU = 1
+_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
+"""DLPack's code of a dtype, by NumPy's kind."""
+_BFLOAT = 4
+_POISON = 0xFF
+"""The byte that a result is filled with: NaN, or -1."""
+
+
+def load(path: str) -> Implementation:
+    """Return the implementation that consists of the functions of a shared library.
+
+    Raises `PluginError` where it cannot be loaded, or has none of them.
+    """
+    where, file = f"library {path}", Path(path)
+    if not file.is_file():
+        raise PluginError(f"{where}: no such file; name a shared library, such as ./libmyconv.so")
+    try:
+        library = ctypes.CDLL(str(file.resolve()))
+    except OSError as problem:
+        raise PluginError(f"{where}: cannot be loaded: {one_line(problem)}") from None
+    declared = _declared(library, where)
+    check_version(declared, VERSION, where, "the interface")
+    if declared.get("layout", "NCHW") != "NCHW":
+        raise PluginError(f"{where}: it declares a layout; its arrays are channels-first")
+    known = [operator for operator in SIGNATURES if hasattr(library, PREFIX + operator)]
+    listed = operators_in(declared, where) if "operators" in declared else known
+    for operator in listed:
+        if operator not in known:
+            raise PluginError(
+                f"{where}: it declares {operator}, and exports no {PREFIX}{operator}; in C++ "
+                f'functions are exported by that name inside of extern "C"'
+            )
+    if not listed:
+        names = ", ".join(PREFIX + operator for operator in SIGNATURES)
+        raise PluginError(
+            f'{where}: exports none of {names}; in C++ they stand inside of extern "C"'
+        )
+    arena = Arena()
+    functions = {o: _Operator(o, getattr(library, PREFIX + o), arena) for o in listed}
+    return implementation_of(declared, functions, file.resolve(), where)
+
+
+def _declared(library: ctypes.CDLL, where: str) -> dict[str, Any]:
+    try:
+        text = ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(library, _DECLARES)))
+    except ValueError:  # it declares nothing
+        return {}
+    try:
+        declared = json.loads(text)
+    except ValueError as problem:
+        declared = problem
+    if not isinstance(declared, dict):
+        raise PluginError(
+            f"{where}: {_DECLARES} is {one_line(text.decode(errors='replace'))!a}, and has to be "
+            f'a JSON object in text, such as {{"dtypes": ["float32"]}}'
+        )
+    return declared
+
+
+class _Operator:
+    """A function of a library, as one of Python."""
+
+    def __init__(self, operator: str, function: Any, arena: Arena) -> None:
+        signature = SIGNATURES[operator]
+        self.operator, self.function, self.arena = operator, function, arena
+        self.arrays = len(signature.arrays)
+        self.has_parameters = bool(signature.parameters)
+        function.restype = ctypes.c_int
+        function.argtypes = [ctypes.c_void_p] * (self.arrays + self.has_parameters + 2)
+
+    def __call__(self, *arguments: Any, **parameters: Any) -> Array:
+        """Make a call; return its result, or raise what the library has returned."""
+        inputs = arguments[: self.arrays]
+        check_types(parameters, "the C interface")
+        if len(arguments) > self.arrays:
+            check_types({"such shape": arguments[-1]}, "the C interface")
+        given = tuple(parameters.items())
+        packed = packed_parameters(given) if given else b""
+        sizes = tuple(v.shape if isinstance(v, np.ndarray) else v for v in arguments)
+        shape = result_shape(self.operator, sizes, given)
+        guards = Guards(self.arena, MIDDLE)
+        result = guards.room(0)(shape, inputs[0].dtype, "C")
+        if result.size:
+            result.reshape(-1).view(np.uint8).fill(_POISON)
+        tensors = [*(value for value in inputs if value is not None), result]
+        layouts = [_tensor_of(value.ndim) for value in tensors]
+        message = sum(layout.size for layout in layouts) + len(packed)
+        room = ctypes.create_string_buffer(message + MESSAGE)
+        at, addresses = ctypes.addressof(room), []
+        begin = 0
+        for value, layout in zip(tensors, layouts, strict=True):
+            code, item = dlpack_kind(value.dtype)
+            ndim, strides = value.ndim, [stride // item for stride in value.strides]
+            data = value.ctypes.data
+            if data % item:
+                raise Unsupported("the C interface has no unaligned arrays")
+            numbers = at + begin + layout.size - 16 * ndim
+            layout.pack_into(
+                *(room, begin, data, _CPU, 0, ndim, code, 8 * item, 1),
+                *(numbers, numbers + 8 * ndim, 0, *value.shape, *strides),
+            )
+            addresses.append(at + begin)
+            begin += layout.size
+        if packed:
+            ctypes.memmove(at + begin, packed, len(packed))
+        present = iter(addresses)
+        places: list[int | None] = [None if v is None else next(present) for v in inputs]
+        if packed:
+            places.append(at + begin)
+        status = self.function(*places, addresses[-1], at + message)
+        if status == 0:
+            output = result.copy()
+        overrun = guards.overrun()
+        del result, tensors
+        guards.release()
+        if overrun:
+            raise OutputOverrun(overrun[0][1:], output if status == 0 else None)
+        if status == 0:
+            return output
+        said = room.raw[message:].partition(b"\0")[0].decode(errors="replace")
+        if status == UNSUPPORTED:
+            raise Unsupported(one_line(said) or "no reason given")
+        raise Rejected(one_line(said) or f"status {status}")
+
+
+@lru_cache(maxsize=1024)
+def packed_parameters(parameters: tuple[tuple[str, Any], ...]) -> bytes:
+    """Return the struct of parameters; raise `Unsupported` for what it cannot hold."""
+    lists = [value for _, value in parameters if isinstance(value, tuple)]
+    dims = len(lists[0])
+    if not 1 <= dims <= MOST_DIMS or any(len(value) != dims for value in lists):
+        raise Unsupported("the C interface has as many entries of each parameter as there are axes")
+    numbers = [dims]
+    for name, value in parameters:
+        if not isinstance(value, tuple):
+            numbers.append(int(value))
+            continue
+        default = int(name in ("stride", "dilation", "kernel"))
+        if name == "padding":
+            if any(type(pair) is not tuple or len(pair) != 2 for pair in value):
+                raise Unsupported("the C interface has a pair of paddings an axis")
+            numbers += [end for pair in value for end in pair]
+            numbers += [0] * (2 * (MOST_DIMS - dims))
+        else:
+            numbers += [*value, *[default] * (MOST_DIMS - dims)]
+    return struct.pack(f"@{len(numbers)}q", *numbers)
+
+
+@lru_cache(maxsize=32)
+def _tensor_of(ndim: int) -> struct.Struct:
+    """Return a DLTensor of so many axes, which its shape and its strides follow."""
+    return struct.Struct(f"@PiiiBBHPPQ{2 * ndim}q")
+
+
+@lru_cache(maxsize=32)
+def dlpack_kind(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return DLPack's code of a dtype, and its bytes; raise `Unsupported` where it has none."""
+    code = _BFLOAT if dtype.name == "bfloat16" else _CODES.get(dtype.kind)
+    if code is None or not dtype.isnative:
+        raise Unsupported(f"the C interface has no arrays of {dtype}")
+    return code, dtype.itemsize
+
+
+@lru_cache(maxsize=1024)
+def result_shape(
+    operator: str, arguments: tuple[Any, ...], parameters: tuple[tuple[str, Any], ...]
+) -> tuple[int, ...]:
+    """Return the shape of a result, from the shapes of the arguments and the parameters.
+
+    Where none is right, as in many invalid calls, all sizes are 0.
+    """
+    try:
+        shape = _shape(operator, arguments, dict(parameters))
+    except (ArithmeticError, IndexError, TypeError, ValueError):
+        shape = ()
+    batch = int(SIGNATURES[operator].result == "image")  # may be empty
+    if not shape or any(size < 1 for size in shape[batch:]):
+        return (0,) * max(1, len(arguments[0]))
+    return shape
+
+
+def _shape(
+    operator: str, arguments: tuple[Any, ...], parameters: Mapping[str, Any]
+) -> tuple[int, ...]:
+    x = arguments[0]
+    if operator == "conv_bias_grad":
+        return (x[1],)
+    if operator.endswith("_grad"):  # the shape of its last argument, or that argument itself
+        shape = tuple(arguments[-1])
+        return shape if all(type(size) is int for size in shape) else ()
+    stride, padding = parameters["stride"], parameters["padding"]
+    dilation = parameters.get("dilation", (1,) * len(stride))
+    if operator == "conv_transpose":
+        w, output_padding = arguments[1], parameters["output_padding"]
+        rows = zip(x[2:], w[2:], stride, padding, dilation, output_padding, strict=True)
+        return (x[0], w[1] * parameters["groups"], *(transpose_size(*row) for row in rows))
+    channels, kernel = x[1], parameters.get("kernel")
+    if kernel is None:
+        channels, kernel = arguments[1][0], arguments[1][2:]
+    ceil = bool(parameters.get("ceil_mode"))
+    axes = zip(x[2:], kernel, stride, padding, dilation, strict=True)
+    return (x[0], channels, *(conv_size(*axis, ceil=ceil) for axis in axes))

@@ -1,0 +1,329 @@
+"""C libraries: the header, what is told of one that fails, its scripts, and the examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import conformance
+from conformance.cli import main
+from conformance.errors import PluginError, Unsupported
+from conformance.forms.header import header
+from conformance.forms.library import load, packed_parameters, result_shape
+from conformance.isolation.dispatch import close_all
+from conformance.judging import Prepared
+from conformance.requirements import check_of
+from conformance.signatures import SIGNATURES
+from conformance.spec import load as load_spec
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+SOURCE = (EXAMPLES / "my_kernels.c").read_text(encoding="utf-8")
+CONV = "conv1d:float32:x=1,1,3:w=1,1,2:dilation=2:integers@0"
+POOL = "max_pool1d:float32:x=1,2,4:kernel=2:integers@0"
+STRICT = ("-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I", str(EXAMPLES))
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+needs_cxx = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied_registry: Any) -> Iterator[Path]:
+    """Work in a folder of the test's own, and end the workers afterwards."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    close_all()
+
+
+def built(source: str = SOURCE, name: str = "mine", *options: str) -> str:
+    """Compile a library, and return its path."""
+    Path(f"{name}.c").write_text(source)
+    library = f"lib{name}.so"
+    subprocess.run(["cc", *STRICT, *options, f"{name}.c", "-o", library], check=True)
+    return str(Path(library).resolve())
+
+
+def changed(old: str, new: str) -> str:
+    """Compile the example with a change."""
+    assert 1 == SOURCE.count(old)
+    return built(SOURCE.replace(old, new))
+
+
+def judged(path: str, **options: Any) -> conformance.Run:
+    few = {"tier": "smoke", "dims": 1, "dtypes": "float32", "checks": "result", "suites": ()}
+    return conformance.run(libraries=path, **few | options)
+
+
+def kernel(body: str) -> str:
+    """Return the source of a library with a max pool that has this body."""
+    return f"""
+#include <string.h>
+#include "convformance.h"
+int convformance_max_pool(const DLTensor *x, const convformance_max_pool_parameters *p,
+                          DLTensor *result, char *message)
+{{
+    (void)x; (void)p; (void)result; (void)message;
+    {body}
+}}
+"""
+
+
+# --- the interface --------------------------------------------------------------------------------
+
+
+def test_the_header_beside_the_examples_is_the_one_that_is_written() -> None:
+    assert header() == (EXAMPLES / "convformance.h").read_text(encoding="utf-8")
+
+
+def test_the_header_has_every_operator_and_every_parameter() -> None:
+    text = header()
+
+    for operator, signature in SIGNATURES.items():
+        (prototype,) = re.findall(rf"^int convformance_{operator}\((.*)\);$", text, re.MULTILINE)
+        assert all(f"DLTensor *{name}" in prototype for name in signature.arrays)
+        members = re.findall(rf"{{([^{{}}]*)}} convformance_{operator}_parameters;", text)
+        assert bool(signature.parameters) == bool(members)
+        assert all(f" {name}" in members[0] for name in signature.parameters)
+
+
+def test_new_writes_the_example_and_the_header_beside_it() -> None:
+    assert 0 == main(["new", "kernels.c", "--for", "library"])
+
+    assert SOURCE == Path("kernels.c").read_text(encoding="utf-8")
+    assert header() == Path("convformance.h").read_text(encoding="utf-8")
+
+
+def test_new_writes_no_library_in_another_language(capsys: Any) -> None:
+    assert 2 == main(["new", "kernels.py", "--for", "library"])
+
+    assert "kernels.py: not a C file; its name must end in .c" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("operator", SIGNATURES)
+def test_the_result_has_the_shape_that_is_due_in_every_curated_case(operator: str) -> None:
+    every = [one.case for name in ("smoke", "edge") for one in load_spec(None).suite(name).cases]
+    forward = re.sub("(_input|_weight)?_grad$", "", operator)
+    cases = [c.replace(operator=operator, bias=False) for c in every if c.operator == forward]
+    if operator == "conv_bias_grad":
+        cases = [conformance.Case.parse("conv_bias_grad2d:float32:x=2,3,4,5:integers@0")]
+    assert cases
+
+    for case in cases:
+        prepared = Prepared.of(case)
+        sizes = tuple(v.shape if isinstance(v, np.ndarray) else v for v in prepared.inputs)
+        given = tuple(case.parameters.items())
+        assert prepared.reference.exact.shape == result_shape(case.operator, sizes, given), case.id
+
+
+def test_parameters_of_fewer_axes_change_nothing_on_the_others() -> None:
+    given = {"stride": (2,), "padding": ((3, 4),), "dilation": (5,), "groups": 6}
+    numbers = np.frombuffer(packed_parameters(tuple(given.items())), np.int64)
+
+    assert [1, 2, 1, 1, 3, 4, 0, 0, 0, 0, 5, 1, 1, 6] == numbers.tolist()
+
+
+@pytest.mark.parametrize(
+    "given", [{"stride": (1, 1), "dilation": (1,)}, {"stride": (1,), "padding": ((1,),)}]
+)
+def test_parameters_that_a_struct_cannot_hold_are_not_asked(given: Any) -> None:
+    with pytest.raises(Unsupported):
+        packed_parameters(tuple(given.items()))
+
+
+# --- the examples ---------------------------------------------------------------------------------
+
+
+@needs_cc
+def test_the_examples_in_c_conform() -> None:
+    run = judged(built(), checks=["result", "layout", "special", "reject", "repeat"])
+
+    assert run.conforms
+    assert {"conv", "max_pool"} == {cell.operator for cell in run.cells}
+
+
+@needs_cxx
+def test_the_example_in_cpp_conforms() -> None:
+    source, library = EXAMPLES / "my_pool.cpp", Path("libmy_pool.so").resolve()
+    subprocess.run(["c++", "-std=c++17", *STRICT, str(source), "-o", str(library)], check=True)
+    run = judged(str(library), checks=["result", "special", "reject", "repeat"], dtypes=None)
+
+    assert run.conforms
+    assert {"float32", "float64"} == {cell.dtype for cell in run.cells}
+
+
+@needs_cc
+def test_a_mistake_is_found_with_the_smallest_case_and_a_program_in_c() -> None:
+    run = judged(changed("tap[a] * w->dilation[a]", "tap[a]"), operators="conv")
+    (violation,) = run.violations
+    shown = subprocess.run(
+        ["sh"], input=violation.script, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    assert "CONV-5" == violation.requirement
+    assert CONV == violation.case
+    assert violation.replay.endswith(f"--library {Path('libmine.so').resolve()}")
+    assert "status 0" == shown[0].strip()
+    assert shown[1].removeprefix("result: ") != shown[2].removeprefix("exact: ")
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+@needs_cc
+def test_what_a_library_writes_around_its_result_is_found() -> None:
+    end = "    return 0;\n}\n\nint convformance_max_pool"
+    after = changed(end, f"    y[5] = 1;\n{end}")
+    verdict = conformance.judge(conformance.library(after), CONV)
+
+    assert "MEMORY-2" == verdict.requirement
+    assert "up to 24 bytes past the end of its result" in verdict.message
+
+
+@needs_cc
+def test_a_read_beyond_an_argument_is_found() -> None:
+    line = "const Image in = image(x), filter = image(w), out = image(result);"
+    reading = "(void)((const volatile float *)w->data)[2];"
+    beyond = built(SOURCE.replace(line, f"{line} {reading}"))
+    run = judged(beyond, operators="conv", examples=20)
+
+    assert "MEMORY-1" in {violation.requirement for violation in run.violations}
+
+
+@needs_cc
+def test_an_element_that_is_never_written_is_no_number() -> None:
+    verdict = conformance.judge(conformance.library(changed("*y++ = best;", "y++;")), POOL)
+
+    assert "violates" == verdict.status
+    assert "got nan" in verdict.message
+
+
+@needs_cc
+def test_strides_that_are_ignored_are_found() -> None:
+    dense = (
+        "i.strides[to] = 1; for (int a = axis + 1; a < t->ndim; a++) i.strides[to] *= t->shape[a];"
+    )
+    library = changed("i.strides[to] = t->strides[axis];", dense)
+    run = judged(library, checks=["result", "layout"], operators="max_pool")
+
+    assert "layout" in {check_of(v.requirement) for v in run.violations}
+
+
+@needs_cc
+def test_a_crash_is_a_verdict_with_its_signal() -> None:
+    library = built(kernel("return *(volatile int *)0;"))
+    verdict = conformance.judge(conformance.library(library), POOL)
+
+    assert "PROCESS-1" == verdict.requirement
+    assert "SIGSEGV" in verdict.message
+
+
+@needs_cc
+def test_a_return_value_is_a_gap_or_a_rejection_with_its_message() -> None:
+    gap = built(kernel('strcpy(message, "no pools"); return CONVFORMANCE_UNSUPPORTED;'), "gap")
+    refuses = built(kernel('strcpy(message, "never"); return 7;'), "refuses")
+    declined = conformance.judge(conformance.library(gap), POOL)
+    rejected = conformance.judge(conformance.library(refuses), POOL)
+
+    assert "unsupported" == declined.status
+    assert "no pools" in declined.message
+    assert rejected.failed
+    assert "Rejected: never" in rejected.message
+
+
+@needs_cc
+def test_a_result_that_cannot_be_right_has_no_elements() -> None:
+    empty = built(kernel("return result->shape[0] + result->shape[2] == 0 ? 5 : 0;"))
+    function = load(empty).functions["max_pool"]
+    x = np.ones((1, 2, 4), np.float32)
+    geometry = {"stride": (1,), "padding": ((0, 0),), "dilation": (1,), "ceil_mode": False}
+
+    with pytest.raises(Exception, match="status 5"):
+        function(x, kernel=(9,), **geometry)
+    assert (1, 2, 3) == function(x, kernel=(2,), **geometry).shape
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (kernel("extern int missing_one(void); return missing_one();"), "missing_one"),
+        ("int other;", "exports none of convformance_conv, "),
+        (
+            '#include "convformance.h"\nconst char convformance_declares[] = "[1]";',
+            "convformance_declares is '[1]', and has to be a JSON object",
+        ),
+        (
+            'const char convformance_declares[] = "{\\"operators\\": [\\"conv\\"]}";',
+            "it declares conv, and exports no convformance_conv",
+        ),
+        (
+            'const char convformance_declares[] = "{\\"convformance\\": 2}";',
+            "speaks version 2 of the interface, this suite version 1",
+        ),
+        (
+            kernel("return 0;") + 'const char convformance_declares[] = "{\\"dtype\\": 1}";',
+            "did you mean dtypes?",
+        ),
+    ],
+)
+def test_a_library_that_cannot_be_loaded_is_one_line_of_error(
+    source: str, said: str, capfd: Any
+) -> None:
+    path = built(source, "wrong")
+    capfd.readouterr()
+    status = main(["list", "--library", path])
+    (line,) = capfd.readouterr().err.splitlines()
+
+    assert 2 == status
+    assert line.startswith(f"convformance: error: library {path}: ")
+    assert said in line
+
+
+def test_what_is_no_library_is_one_line_of_error() -> None:
+    Path("text.so").write_text("no library")
+
+    with pytest.raises(PluginError, match="no such file; name a shared library"):
+        conformance.library("missing.so")
+    with pytest.raises(PluginError, match=r"text.so: cannot be loaded: .*text.so"):
+        conformance.library("text.so")
+
+
+# --- where it shows -------------------------------------------------------------------------------
+
+
+@needs_cc
+def test_list_and_time_take_libraries(capsys: Any) -> None:
+    path = built()
+    assert 0 == main(["list", "--library", path, "--json"])
+    listed = json.loads(capsys.readouterr().out)["implementations"]
+
+    assert ["conv", "max_pool"] == next(i for i in listed if i["name"] == "mine")["operators"]
+    assert 0 == main(["time", CONV, "--library", path, "--rounds", "2", "--output", "timed"])
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    "case",
+    [
+        CONV,
+        "conv2d:float32:x=2,2,3,3:w=2,2,2,1:bias:memory=reversed:normal@0",
+        "max_pool2d:float32:x=1,2,3,3:kernel=2,2:memory=channels_last:nan@3",
+    ],
+)
+def test_the_program_in_c_makes_the_call(case: str, capsys: Any) -> None:
+    assert 0 == main(["replay", case, "--library", built(), "--script"])
+    done = subprocess.run(
+        ["sh"], input=capsys.readouterr().out, capture_output=True, text=True, check=True
+    )
+    status, result, exact = done.stdout.splitlines()
+    got, due = (np.array(line.partition(":")[2].split(), float) for line in (result, exact))
+
+    assert "status 0" == status.strip()
+    assert np.allclose(due, got, rtol=1e-5, atol=1e-5, equal_nan=True)
