@@ -270,6 +270,22 @@ def test_a_cache_by_address_is_found_in_histories() -> None:
     assert verdict.failed
 
 
+def test_a_cache_by_the_identity_of_a_tensor_is_found_in_histories() -> None:
+    kept: list[tuple[Any, Any]] = []
+
+    def conv(x: Any, w: Any, bias: Any, **p: Any) -> Any:
+        for earlier, y in kept:
+            if x is earlier:
+                return y.clone()
+        kept.append((x, torch_conv(x, w, bias, **p)))
+        return kept[-1][1].clone()
+
+    verdict = judge_named_history(registered("torch", conv), Case.parse(CASE), "data")
+
+    assert verdict is not None
+    assert verdict.failed
+
+
 def test_an_array_without_such_a_dtype_in_the_library_is_not_handed_over() -> None:
     calls: list[Any] = []
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from conformance.arrays.library import Library, without_dtype
 from conformance.calling.observing import Array
 from conformance.dtypes import numpy_dtype
 from conformance.errors import ConformanceError
+
+_REMEMBERED = 1024
+"""Arrays whose tensors are remembered: many more than a history of calls has."""
 
 
 def library(device: str) -> Library:
@@ -49,8 +53,26 @@ class OnHost(Library):
     due = "torch.Tensor on cpu"
     device = torch.device("cpu")
 
+    def __init__(self) -> None:
+        self._handed: dict[int, ref[torch.Tensor]] = {}
+        """Tensors by the identity of their arrays: those that are there yet, a kernel has kept."""
+
     def hand(self, array: Array, buffer: Array) -> torch.Tensor:
-        """Return a tensor that shares the array's memory, or that of a copy where none could."""
+        """Return a tensor that shares the array's memory, or that of a copy where none could.
+
+        An array that is handed over again, with other numbers in it, is the tensor that it was.
+        """
+        handed = self._handed.get(id(array))
+        kept = None if handed is None else handed()
+        if kept is not None and _is_view(kept, array):
+            return kept
+        if len(self._handed) > _REMEMBERED:
+            self._handed.clear()
+        tensor = self._made(array, buffer)
+        self._handed[id(array)] = ref(tensor)
+        return tensor
+
+    def _made(self, array: Array, buffer: Array) -> torch.Tensor:
         if array.flags.writeable:
             return _tensor(array)
         if buffer.flags.writeable and _is_broadcast(array, buffer):
@@ -92,6 +114,7 @@ class OnDevice(OnHost):
     """Tensors in the memory of another device."""
 
     def __init__(self, device: torch.device) -> None:
+        super().__init__()
         index = torch.empty(0, device=device).device.index
         self.device = torch.device(device.type, index)
         self.due = f"torch.Tensor on {self.device}"
@@ -153,6 +176,13 @@ def _tensor(array: Array) -> torch.Tensor:
         raise without_dtype("PyTorch", array.dtype) from None
     except ValueError:  # strides or a byte order that no tensor has
         return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
+
+
+def _is_view(tensor: torch.Tensor, array: Array) -> bool:
+    """Whether a tensor shows the memory of an array as it is."""
+    strides = tuple(step // array.itemsize for step in array.strides)
+    same = tensor.data_ptr() == array.ctypes.data and tensor.shape == array.shape
+    return same and tensor.stride() == strides
 
 
 def _is_broadcast(array: Array, buffer: Array) -> bool:
