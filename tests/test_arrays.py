@@ -396,6 +396,19 @@ def test_a_library_that_is_missing_is_one_line(tmp_path: Path, capsys: Any) -> N
     assert "'kernel' is not installed: pip install cupy" in capsys.readouterr().err
 
 
+def test_a_library_that_cannot_be_imported_is_one_line(
+    tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    (tmp_path / "cupy.py").write_text("raise RuntimeError('no driver')")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugin = tmp_path / "kernel.py"
+    plugin.write_text(PLUGIN.format(declared="arrays='cupy'"))
+    status = main(["run", "--plugin", str(plugin), "--output", str(tmp_path / "run")])
+
+    assert 2 == status
+    assert "arrays='cupy': RuntimeError: no driver" in capsys.readouterr().err
+
+
 # --- Where it is shown ----------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from conformance.errors import ConformanceError
+
 if TYPE_CHECKING:
     from conformance.arrays.library import Library
 
@@ -45,6 +47,8 @@ class Traits:
     """Whether they can lie in memory in different ways at all."""
     devices: bool = True
     """Whether a device can be chosen."""
+    host: str = "cpu"
+    """The device that is meant where none is declared."""
     differentiates: bool = True
     """Whether the library differentiates what is computed with it."""
 
@@ -65,7 +69,7 @@ LIBRARIES = {
     "tensorflow": Traits("tensorflow", "tf.Tensor", strides=False),
     "mlx": Traits("mlx", "mlx.core.array", strides=False),
     "dlpack": Traits("", "DLPack tensor", _STRIDED, devices=False, differentiates=False),
-    "cupy": Traits("cupy", "cupy.ndarray", _STRIDED, differentiates=False),
+    "cupy": Traits("cupy", "cupy.ndarray", _STRIDED, host="cuda:0", differentiates=False),
 }
 """The libraries whose arrays kernels may take, besides NumPy."""
 
@@ -76,6 +80,10 @@ def library(name: str, device: str) -> Library:
 
     Raises `ConformanceError` in one line where the library or the device is not there.
     """
-    module = importlib.import_module(f"conformance.arrays.{name}")
+    try:
+        module = importlib.import_module(f"conformance.arrays.{name}")
+    except Exception as problem:  # whatever the import of a library raises
+        text = " ".join(str(problem).split())
+        raise ConformanceError(f"arrays={name!r}: {type(problem).__name__}: {text}") from None
     made: Library = module.library(device)
     return made

@@ -19,14 +19,15 @@ from conformance.errors import ConformanceError
 def library(device: str) -> Library:
     """Return the conversion for a device; raise `ConformanceError` where that is not there."""
     kind, _, number = device.partition(":")
+    number = number or "0"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError:
         count = 0
-    if kind not in ("cpu", "cuda") or not count > int(number or 0):  # "cpu" is the default
+    if kind != "cuda" or not number.isdigit() or not count > int(number):
         there = ", ".join(f"cuda:{i}" for i in range(count)) or "none"
         raise ConformanceError(f"device={device!r}: CuPy sees no such device; there are {there}")
-    return Cupy(int(number or 0))
+    return Cupy(int(number))
 
 
 class Cupy(Library):

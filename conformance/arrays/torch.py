@@ -182,7 +182,7 @@ def _is_view(tensor: torch.Tensor, array: Array) -> bool:
     """Whether a tensor shows the memory of an array as it is."""
     strides = tuple(step // array.itemsize for step in array.strides)
     same = tensor.data_ptr() == array.ctypes.data and tensor.shape == array.shape
-    return same and tensor.stride() == strides
+    return bool(same and tensor.stride() == strides)
 
 
 def _is_broadcast(array: Array, buffer: Array) -> bool:

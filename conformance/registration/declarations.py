@@ -345,15 +345,21 @@ class Arguments(Declarations):
                 )
         if isinstance(self.known, (str, Path)):
             values["known"] = FromFile(Path(origin).parent / self.known, self.name)
+        values["device"] = self._device
         values["settings"] = ", ".join(filter(None, (self._form, self.settings)))
         if self.arrays == "jax":  # which compiles each new shape
             values["shape_seconds"] = self.shape_seconds or JAX_SHAPE_SECONDS
         return values | {"family": self.family or self.package or self.name}
 
     @property
+    def _device(self) -> str:
+        is_default = self.device == "cpu" and self.arrays != NUMPY
+        return self.traits.host if is_default else self.device
+
+    @property
     def _form(self) -> str:
         """What it takes, in words, if that is not NumPy arrays and the suite's parameters."""
-        arrays = "" if self.arrays == NUMPY else f"takes a {self.traits.noun} on {self.device}"
+        arrays = "" if self.arrays == NUMPY else f"takes a {self.traits.noun} on {self._device}"
         parameters = "" if self.parameters == OWN else f"parameters of {self.parameters}"
         gradients = "gradients by its differentiation" if self.gradients == AUTOGRAD else ""
         return ", ".join(filter(None, (arrays, parameters, gradients)))
