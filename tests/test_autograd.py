@@ -45,6 +45,22 @@ def test_gradients_are_judged_without_a_function_of_their_own(arrays: str, opera
     assert CONFORMS == verdict.status
 
 
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda *arrays, **p: torch_conv(*arrays, **p),
+        lambda x, *others, **p: torch_conv(x, *others, **p),
+        lambda x, w, bias, stride, padding, dilation, groups: torch_conv(
+            x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+    ],
+)
+def test_the_parameters_of_a_gradient_are_those_of_its_forward_function(forward: Any) -> None:
+    case = CASES["conv_weight_grad"].format("float32")
+
+    assert CONFORMS == judge(registered("torch", forward), case).status
+
+
 @pytest.mark.parametrize("operator", ["max_pool", "avg_pool"])
 def test_the_gradient_of_a_pool_is_judged_in_the_convention_of_its_function(operator: str) -> None:
     functional = pytest.importorskip("torch").nn.functional

@@ -118,8 +118,13 @@ def _parameters(forward: Callable[..., Any], operator: str) -> Iterator[inspect.
         yield kinds("parameters", kinds.VAR_KEYWORD)
         return
     of = next(name for name, gradients in GRADIENTS.items() if operator in gradients)
-    for one in named[len(SIGNATURES[of].arguments) :]:
-        if one.kind is kinds.VAR_KEYWORD:
+    arrays = len(SIGNATURES[of].arguments)
+    for one in named:
+        if one.kind is kinds.VAR_POSITIONAL:
+            arrays = 0
+        elif one.kind is kinds.VAR_KEYWORD:
             yield one
-        elif one.kind is not kinds.VAR_POSITIONAL:
+        elif arrays and one.kind is not kinds.KEYWORD_ONLY:
+            arrays -= 1
+        else:
             yield kinds(one.name, kinds.KEYWORD_ONLY)
