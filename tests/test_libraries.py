@@ -22,6 +22,7 @@ from conformance.isolation.dispatch import close_all
 from conformance.judging import Prepared
 from conformance.requirements import check_of
 from conformance.signatures import SIGNATURES
+from conformance.sources.own import source_of
 from conformance.spec import load as load_spec
 
 ROOT = Path(__file__).parents[1]
@@ -293,6 +294,19 @@ def test_what_is_no_library_is_one_line_of_error() -> None:
         conformance.library("missing.so")
     with pytest.raises(PluginError, match=r"text.so: cannot be loaded: .*text.so"):
         conformance.library("text.so")
+
+
+@needs_cc
+def test_the_source_that_a_library_declares_is_read() -> None:
+    declaring = SOURCE.replace('"{\\"dtypes', '"{\\"source\\": \\"mine.c\\", \\"dtypes')
+    implementation = conformance.library(built(declaring))
+    source = source_of(implementation, "conv")
+
+    assert ("mine.c",) == implementation.source
+    assert source is not None
+    assert source.numbers
+    with pytest.raises(PluginError, match=r"source='missing\.c': no such file beside it"):
+        conformance.library(built(declaring.replace("mine.c", "missing.c"), "other"))
 
 
 # --- where it shows -------------------------------------------------------------------------------

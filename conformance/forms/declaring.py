@@ -14,10 +14,10 @@ from conformance.registration.implementation import Function, Implementation
 from conformance.signatures import SIGNATURES
 
 _OF_PYTHON = (
-    *("package", "needs", "extra", "known", "supports", "snippet", "source"),
+    *("package", "needs", "extra", "known", "supports", "snippet"),
     *("arrays", "device", "parameters", "gradients"),
 )
-"""Declarations that name packages of Python, functions, files, or arrays of a library."""
+"""Declarations that name packages of Python, functions, or arrays of a library."""
 FIELDS = (
     "name",
     "operators",

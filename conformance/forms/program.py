@@ -56,14 +56,14 @@ def load(command: str) -> Implementation:
     declared = program.greet()
     operators = operators_in(declared, where)
     file = _file_of(program.words)
+    source = (file.name,) if _is_text(file) else ()
     return implementation_of(
-        declared,
+        {"source": source, **declared},
         {operator: _Operator(operator, program) for operator in operators},
         file,
         where,
         threads="one",
         memory="contiguous",
-        source=(file.name,) if _is_text(file) else (),
     )
 
 
