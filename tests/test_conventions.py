@@ -80,6 +80,16 @@ def test_a_declared_alternative_agrees() -> None:
     assert seen(of("max_pool", ignoring_nan, conventions={"nan": "ignore"}), "nan").agrees
 
 
+def test_a_wrong_maximum_is_held_against_what_the_declared_alternative_asks_for() -> None:
+    def from_the_lowest_number(x: Array, **parameters: Any) -> Array:
+        return np.maximum(ignoring_nan(x, **parameters), np.finfo(x.dtype).min)
+
+    one = of("max_pool", from_the_lowest_number, conventions={"nan": "ignore"}, dtypes="float16")
+    verdict = judge(one, "max_pool1d:float16:x=1,1,1:kernel=1:every@31745")
+
+    assert "got -65504, exact -inf" in verdict.message
+
+
 @pytest.mark.parametrize("declared", ["propagate", "ignore"])
 def test_a_mixture_over_lanes_agrees_with_no_declaration(declared: str) -> None:
     one = of("max_pool", ignoring_nan_in_lanes, conventions={"nan": declared})

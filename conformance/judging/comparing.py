@@ -188,10 +188,10 @@ def compare_exactly(prepared: Prepared, accuracy: Accuracy, output: Array) -> Pr
     at = worst_index(wrong, np.abs(got - exact.astype(np.float64)))
     if case.dtype in INTEGERS:
         requirement = "INTEGER-2" if case.operator == "max_pool" else "INTEGER-1"
-        text = _describe(prepared, wrong, output, at, "allowed: no difference")
-        return Problem(requirement, text, at)
+        values = got_and_exact(case, output[at], exact[at])
+        return Problem(requirement, differing(wrong, at, f"{values}, allowed: no difference"), at)
     allows = "allowed: no difference (the result is an element of its window)"
-    text = _describe(prepared, wrong, got, at, allows)
+    text = differing(wrong, at, f"{got_and_exact(case, got[at], exact[at])}, {allows}")
     return Problem(_no_maximum(prepared, output, at), text, at)
 
 
