@@ -77,18 +77,14 @@ def window_rows(x: Array, call: Call) -> Array:
 def add_rows(rows: Array, channels: int, call: Call) -> Array:
     """Add rows (M, P, channels * K) to where they come from, in M images (channels, *padded)."""
     images = np.zeros((len(rows), channels, *call.padded), rows.dtype)
-    index = in_each(images, window_positions(channels, call).ravel())
-    np.add.at(images.reshape(-1), index.ravel(), rows.ravel())  # overlapping windows add up
+    add_at(images, window_positions(channels, call).ravel(), rows)
     return images
 
 
-def in_each(images: Array, index: Array) -> Array:
-    """Return the flat positions in ``images`` (M, ...) of what is at an index in each of them.
-
-    The ``index`` is (Q,), the same for all images, or (M, Q). The result is (M, Q).
-    """
-    size = math.prod(images.shape[1:])
-    return np.arange(len(images))[:, None] * size + index
+def add_at(images: Array, index: Array, values: Array) -> None:
+    """Add values to each of M images, at the flat positions (M, Q), or (Q,) for all images."""
+    where = np.arange(len(images))[:, None] * math.prod(images.shape[1:]) + index  # (M, Q)
+    np.add.at(images.reshape(-1), where.ravel(), values.ravel())  # overlapping windows add up
 
 
 @im2col
@@ -147,8 +143,7 @@ def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
     first = ((rows == rows.max(axis=3, keepdims=True)) & inside).argmax(axis=3)  # (N, C, P)
     positions = index[np.arange(len(index)), first]  # (N, C, P); padding for a window without any
     planes = np.zeros((math.prod(x.shape[:2]), *call.padded), grad.dtype)
-    where = in_each(planes, positions.reshape(len(planes), math.prod(call.out)))
-    np.add.at(planes.reshape(-1), where.ravel(), grad.ravel())
+    add_at(planes, positions.reshape(len(planes), math.prod(call.out)), grad)
     return call.crop(planes.reshape(x.shape))
 
 
@@ -156,9 +151,7 @@ def max_pool_grad(grad: Array, x: Array, call: Call) -> Array:
 def avg_pool_grad(shares: Array, call: Call) -> Array:
     """Make a row of equal shares of each window's gradient, and add it back (col2im)."""
     n, c = shares.shape[:2]
-    rows = np.repeat(
-        shares.reshape(n * c, math.prod(call.out)), math.prod(call.kernel), axis=1
-    )  # (N*C, P * K)
+    rows = shares.reshape(n * c, math.prod(call.out)).repeat(math.prod(call.kernel), axis=1)
     return call.crop(add_rows(rows, 1, call).reshape(n, c, *call.padded))
 
 
@@ -170,7 +163,8 @@ def avg_pool_grad(shares: Array, call: Call) -> Array:
 
 def add_rows_with_a_mistake(rows: Array, channels: int, call: Call) -> Array:
     """One line is wrong. The suite says "RESULT-2: exact data gives exact values"."""
+    index = window_positions(channels, call).ravel()
     images = np.zeros((len(rows), channels, *call.padded), rows.dtype)
-    index = in_each(images, window_positions(channels, call).ravel())
-    images.reshape(-1)[index.ravel()] += rows.ravel()
+    for image, elements in zip(images, rows, strict=True):
+        image.reshape(-1)[index] += elements.ravel()
     return images

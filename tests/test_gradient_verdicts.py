@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import oracle_gradients as oracle
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from verdicts import of_output, right
 
@@ -17,6 +17,7 @@ from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases
+from conformance.errors import Unsupported
 from conformance.judging import Accuracy, Prepared, judge, judge_prepared
 from conformance.operators import GRADIENTS, ties
 from conformance.operators.pool_gradient import MaxPoolGrad
@@ -61,7 +62,10 @@ def test_the_gradients_of_conv_are_its_adjoints(name: str) -> None:
     def check(case: Case) -> None:
         case = case.replace(bias=False)
         x, w, _ = make_inputs(case)
-        y = call(one, "conv", (x, w, None), case)
+        try:
+            y = call(one, "conv", (x, w, None), case)
+        except Unsupported:  # a matrix that would be too large
+            reject()
         grad = np.random.default_rng(case.seed).integers(-9, 10, y.shape).astype(np.float64)
         dx = call(one, "conv_input_grad", (grad, w, x.shape), case)
         dw = call(one, "conv_weight_grad", (grad, x, w.shape), case)
