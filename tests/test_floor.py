@@ -65,6 +65,13 @@ def test_a_correct_implementation_is_asked_of_every_class(judged: Any) -> None:
     assert "" == not_asked(load(found.path))
 
 
+def test_one_dear_case_does_not_end_a_cell_before_enough_was_compared(judged: Any) -> None:
+    slow = right(dtypes="float64", work_seconds=3e-7)  # one case takes a quarter of the budget
+    found = judged(slow, dtypes=["float64"], seconds=0.66)
+
+    assert CONFORMS == found.cells[0].verdict
+
+
 @pytest.mark.parametrize("name", ["reversed arrays", "NaN", "invalid calls"])
 def test_a_class_that_was_not_asked_is_named_and_nothing_conforms(
     judged: Any, monkeypatch: pytest.MonkeyPatch, name: str

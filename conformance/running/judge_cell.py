@@ -315,7 +315,10 @@ class CellJudge:
                     self.answered[bare(p.case)] = verdict.outcome != DECLINED
                 enough = 1.0 if kind == asked.SOURCE else self.overtime(budget)
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
-                    return False
+                    # One dear case may take what was left: then it is asked whether that is enough.
+                    ends = kind == asked.SOURCE or budget.stopped or enough > 1.0
+                    if ends or budget.spent > self.overtime(budget):
+                        return False
                 self.count_streaks(verdict)
                 if verdict.ended or any(map(self.is_new, verdict.findings)):
                     return True
