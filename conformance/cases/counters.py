@@ -45,25 +45,11 @@ def counters(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     The ``leading`` dtype has every number. Others have the one that they do not count beyond, or
     that of a byte, for positions, taps and sums: those may be counted in the dtype itself.
     """
-    if dtype not in OPERATORS[operator].dtypes:
-        return []
-    gradient = GRADIENTS.get(operator)
-    forward = gradient.forward if gradient else OPERATORS[operator]
-    windowed, found = OPERATORS[operator].has_window, []
-    scattered = operator in ("conv_input_grad", "avg_pool_grad")
-    for name, make in _sizes(forward, dims, windowed=windowed):
-        for number in _numbers(operator, name, dims, dtype, leading):
-            case = make(number + BEYOND).replace(dtype=dtype)
-            compared = operator == "max_pool_grad" and name.startswith("taps")
-            if compared:  # half of a window lies beyond the number
-                case = make(2 * number + BEYOND).replace(dtype=dtype)
-            if windowed and gathered(case, scattered=scattered) > MOST_GATHERED:
-                continue
-            price = cost(case)
-            case = gradient.derived(case) if gradient else case
-            if price <= WORK:
-                found.append((price, _with_late_maximum(case, number) if compared else case))
-    return list(dict.fromkeys(case for _, case in sorted(found, key=lambda pair: pair[0])))
+
+    def numbers(name: str) -> Sequence[int]:
+        return _numbers(operator, name, dims, dtype, leading)
+
+    return _above(numbers, operator, dims, dtype, WORK, MOST_GATHERED)
 
 
 def far_counters(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
@@ -72,18 +58,42 @@ def far_counters(operator: str, dims: int, dtype: str, leading: bool) -> list[Ca
     They are made in one dimension and in the leading dtype: arrays of up to 2^25 elements, which
     take seconds each.
     """
-    if not leading or dims != 1 or dtype not in OPERATORS[operator].dtypes:
+    if not leading or dims != 1:
+        return []
+
+    def numbers(name: str) -> Sequence[int]:
+        """Return 2^24, but for what libraries have loops of their own for."""
+        return () if name in ("stride", "groups", "planes") else (FAR,)
+
+    return _above(numbers, operator, dims, dtype, FAR_WORK, FAR_GATHERED)
+
+
+def _above(
+    numbers: Callable[[str], Sequence[int]],
+    operator: str,
+    dims: int,
+    dtype: str,
+    most_work: int,
+    most_gathered: int,
+) -> list[Case]:
+    """Return the calls whose sizes are above the ``numbers`` of their names, the cheapest first."""
+    if dtype not in OPERATORS[operator].dtypes:
         return []
     gradient = GRADIENTS.get(operator)
     forward = gradient.forward if gradient else OPERATORS[operator]
     windowed, found = OPERATORS[operator].has_window, []
     scattered = operator in ("conv_input_grad", "avg_pool_grad")
     for name, make in _sizes(forward, dims, windowed=windowed):
-        case = make(FAR + BEYOND).replace(dtype=dtype)
-        many = windowed and gathered(case, scattered=scattered) > FAR_GATHERED
-        unrolled = name in ("stride", "groups", "planes")  # which have loops of their own
-        if not unrolled and not many and (price := cost(case)) <= FAR_WORK:
-            found.append((price, gradient.derived(case) if gradient else case))
+        for number in numbers(name):
+            # Where places are compared, half of a window lies beyond the number, if it may.
+            halved = operator == "max_pool_grad" and name.startswith("taps") and number < FAR
+            case = make((2 if halved else 1) * number + BEYOND).replace(dtype=dtype)
+            if windowed and gathered(case, scattered=scattered) > most_gathered:
+                continue
+            price = cost(case)
+            case = gradient.derived(case) if gradient else case
+            if price <= most_work:
+                found.append((price, _with_late_maximum(case, number) if halved else case))
     return list(dict.fromkeys(case for _, case in sorted(found, key=lambda pair: pair[0])))
 
 
