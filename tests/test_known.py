@@ -13,19 +13,22 @@ import pytest
 
 from conformance import KnownDifference
 from conformance.case import Case
+from conformance.checks.repeat import judge_named_history
 from conformance.cli import main
 from conformance.errors import ConformanceError, RegistrationError, SpecError
+from conformance.isolation.dispatch import close_all
 from conformance.judging import VIOLATES, Verdict
 from conformance.known import difference
 from conformance.known.listed import FromFile
 from conformance.known.reading import read_known
 from conformance.machine import cpu_features, system
 from conformance.registration import registry
-from conformance.registration.registry import implementation
+from conformance.registration.registry import Registry, implementation
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Known
 from conformance.running.known_in_run import matching_entry
 from conformance.running.run import Run, run
+from conformance.running.selection import Selection
 from conformance.testing import checks
 from tests.defects import kernels, unregistered
 
@@ -169,6 +172,50 @@ def test_other_bits_from_the_same_call_are_an_unsteady_difference(
     repeated = Verdict("mine", Case.parse(DILATED), VIOLATES, "REPEAT-2", "bits", history="turns")
 
     assert place == matching_entry([entry(unsteady=unsteady)], repeated)
+
+
+WRONG_ON_THIRDS = """
+import numpy as np
+from conformance import implementation
+from conformance.implementations.im2col import im2col
+
+mine, calls = implementation("mine", dtypes="float32"), []
+
+@mine
+def avg_pool(x, **call):
+    calls.append(x)
+    thirds = np.allclose(3 * x, np.round(3 * x), atol=1e-4) and (x % 1).any()
+    factor = np.float32(FACTOR) if thirds else np.float32(1)
+    return im2col.implementation.functions["avg_pool"](x, **call) * factor
+"""
+"""A pool that is wrong by a factor on averages of whole numbers, which no recipe makes."""
+
+
+@pytest.mark.parametrize(
+    ("factor", "covered"),
+    [
+        ("1.01", True),
+        ("(1.01 if calls[1:] else 1)", False),  # right without the calls before
+        ("(1.02 if calls[1:] else 1.01)", False),  # wrong without them, but less so
+    ],
+)
+def test_an_entry_covers_a_call_in_a_composition_that_is_as_wrong_by_itself(
+    tmp_path: Path, copied_registry: Registry, factor: str, covered: bool
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(WRONG_ON_THIRDS.replace("FACTOR", factor))
+    selection = Selection(plugins=[file])
+    (loaded,), _ = selection.load()
+    case = Case.parse("avg_pool1d:float32:x=1,1,3:kernel=1:integers@0")
+    verdict = judge_named_history(selection.isolated(loaded), case, "compositions")
+    close_all()
+    of_the_call = entry(requirement="RESULT-1", where={"operator": "avg_pool", "kernel": 3})
+    of_the_first_call = entry(requirement="RESULT-1", where={"operator": "avg_pool", "kernel": 1})
+
+    assert verdict is not None
+    assert ("RESULT-1", "compositions") == (verdict.requirement, verdict.history)
+    expected = 1 if covered else None
+    assert expected == matching_entry([of_the_first_call, of_the_call], verdict)
 
 
 def test_an_entry_that_no_longer_occurs_is_stale(judged: Judged) -> None:

@@ -14,11 +14,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from conformance.calling import Answer, Array, HistoryCall, Observation, has_result
+from conformance.calling import (
+    Answer,
+    Array,
+    HistoryCall,
+    HistoryEnded,
+    Observation,
+    has_result,
+)
 from conformance.case import Case, Shape
 from conformance.checks.histories import Step, samples
 from conformance.dtypes import TRAITS
-from conformance.isolation.dispatch import caller_of
+from conformance.isolation.dispatch import caller_of, fresh_worker
 from conformance.judging import Accuracy, Prepared, Verdict, judge_observation
 from conformance.operators import GRADIENTS, OPERATORS
 from conformance.registration.implementation import Implementation
@@ -88,6 +95,19 @@ class JudgedAnswers:
             ):
                 return verdict
         return None
+
+    def is_as_wrong_alone(self, i: int) -> bool:
+        """Whether call ``i``, on the same data, has the same bits where no call was made before it.
+
+        A new worker makes it, if any: what the history has broken may stay so.
+        """
+        step = replace(self.steps[i], repeats=None, refills=None, takes=None)
+        with fresh_worker(self.implementation):
+            try:
+                (answer,) = make_calls(self.implementation, [step.call()])
+            except HistoryEnded:
+                return False
+        return _same(answer.seen.output, self.answers[i].seen.output)
 
     def is_right_elsewhere(self, prepared: Prepared, *, stale: bool = False) -> bool:
         """Whether the implementation computes a new call rightly.

@@ -482,7 +482,8 @@ class HistoryJudge:
             if alone is not None:
                 return alone
             assert failure.requirement is not None
-            return self._verdict(failure.requirement, text, failure.status, failure.outcome)
+            verdict = self._verdict(failure.requirement, text, failure.status, failure.outcome)
+            return replace(verdict, alone=case) if self.judged.is_as_wrong_alone(i) else verdict
         return None
 
     def _to_compare(self) -> Iterator[int]:

@@ -68,6 +68,9 @@ class Verdict:
     side: str = field(default="", compare=False, repr=False)
     """The end of its arrays that lay against a page without access in the call
     (`conformance.calling.guards`); empty where none did, and for several calls."""
+    alone: Case | None = None
+    """The call of the ``history`` that is to blame, if it gives the same wrong result by itself:
+    what is known of that call covers it. None if it takes the calls before, or was not tried."""
     also: tuple[Verdict, ...] = ()
     """What else is wrong with the same call: one finding does not hide another."""
 

@@ -150,14 +150,14 @@ def matching_entry(known: Sequence[KnownDifference], verdict: Verdict) -> int | 
     """Return the index of the first of the ``known`` differences that covers a failure, if any."""
     if not verdict.failed or not known:
         return None
-    requirement = verdict.requirement or ""
-    if verdict.history and requirement in WRONG_RESULT:
+    requirement, case = verdict.requirement or "", verdict.alone or verdict.case
+    if verdict.history and requirement in WRONG_RESULT and verdict.alone is None:
         return None  # a result that is wrong only after other calls is another difference
-    cited = citable(requirement, verdict.case)
+    cited = citable(requirement, case)
     other_bits = bool(verdict.history) and requirement in _OTHER_BITS
     for index, entry in enumerate(known):
         same = entry.requirement in cited or (other_bits and entry.unsteady)
-        if same and entry.holds(verdict.case):
+        if same and entry.holds(case):
             return index
     return None
 

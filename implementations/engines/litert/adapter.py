@@ -10,8 +10,9 @@ Padding is "SAME" where that places the windows as the case does, and "VALID" ot
 padding with zeros, or for max_pool with -inf, as far as the last window of ceil_mode reaches. The
 transposed convolutions compute the whole output, and a slice crops it.
 
-- conv: no groups in three dimensions. A missing bias is zeros, as TensorFlow's converter writes it:
-  without, the optimized DEPTHWISE_CONV_2D ends the process.
+- conv: no groups in three dimensions, no dilation above 32,767 in one or two. A missing bias is
+  zeros, as TensorFlow's converter writes it: without, the optimized DEPTHWISE_CONV_2D ends the
+  process.
 - conv_transpose: no groups; dilation in three dimensions only; output_padding less than the stride.
 - max_pool: no dilation. avg_pool: padding that does not count only with "SAME", and zeros that
   count only where no window reaches beyond them. XNNPACK's pools of an empty batch read the size of

@@ -31,6 +31,8 @@ from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTr
 
 SAME, VALID = 0, 1
 """The kinds of padding, by their numbers in the schema."""
+_MOST_DILATION = 2**15 - 1
+"""The largest dilation that CONV_2D and DEPTHWISE_CONV_2D can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ def convolution(x: Array, w: Array, bias: Array | None, p: Conv) -> Operation:
     _check_groups(x, w, groups)
     if dims == 3 and groups > 1:
         raise Unsupported("CONV_3D has no groups")
+    if dims < 3 and max(p.dilation, default=1) > _MOST_DILATION:
+        raise Unsupported(f"no dilation above {_MOST_DILATION}")
     check_padding(dims, p.padding)
     extent = dilated(w.shape[:-2], p.dilation)
     kind, pads = _placed(x.shape[1:-1], extent, p.stride, p.padding, p.padding)
