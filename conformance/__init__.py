@@ -23,6 +23,7 @@ from conformance.registration.registry import implementation
 if TYPE_CHECKING:
     from conformance.case import Case
     from conformance.cases.only import only
+    from conformance.forms.modules import module
     from conformance.isolation.remote_plugins import library, program
     from conformance.judging import Verdict, judge
     from conformance.known.difference import KnownDifference
@@ -39,6 +40,7 @@ __all__ = [
     "implementation",
     "judge",
     "library",
+    "module",
     "only",
     "program",
     "run",
@@ -51,6 +53,7 @@ _HOMES = {
     "Verdict": "conformance.judging",
     "judge": "conformance.judging",
     "library": "conformance.isolation.remote_plugins",
+    "module": "conformance.forms.modules",
     "only": "conformance.cases.only",
     "program": "conformance.isolation.remote_plugins",
     "run": "conformance.running.run",

@@ -215,7 +215,13 @@ def called_in_worker(implementation: Implementation, place: Place) -> Implementa
         for operator, function in implementation.functions.items()
     )
     known = None if implementation.parameters == OWN else implementation.keywords
-    return replace(implementation, functions=functions, place=place, keywords_there=known)
+    return replace(
+        implementation,
+        functions=functions,
+        place=place,
+        keywords_there=known,
+        recipes_there=implementation.recipes,
+    )
 
 
 @dataclass(frozen=True, slots=True)

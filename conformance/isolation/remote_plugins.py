@@ -27,6 +27,7 @@ from conformance.registration import registry
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits, Place
 from conformance.registration.plugins import check_plugin, load_plugin
+from conformance.registration.recipes import Recipe
 
 
 @dataclass
@@ -213,5 +214,10 @@ def _declared(values: dict[str, Any], place: Place) -> Implementation:
         operator: RemoteFunction(module, function, operator, place, line)
         for operator, (module, function, line) in values["functions"].items()
     }
+    recipes = {
+        operator: {dims: Recipe(**recipe) for dims, recipe in of.items()}
+        for operator, of in values["recipes_there"].items()
+    }
+    values = values | {"recipes_there": recipes}
     changed = {"known": known, "supports": supports, "functions": functions, "place": place}
     return Implementation(**values | changed)

@@ -188,6 +188,10 @@ def declarations(implementation: Implementation) -> dict[str, Any]:
         "declared_version": implementation.version,
         "packages_there": dict(implementation.packages),
         "keywords_there": implementation.keywords if implementation.parameters != OWN else None,
+        "recipes_there": {
+            operator: {dims: asdict(recipe) for dims, recipe in recipes.items()}
+            for operator, recipes in implementation.recipes.items()
+        },
         "known": _plain_known(implementation.known),
         "supports": _plain_supports(implementation.supports),
         "snippet": None,

@@ -20,6 +20,7 @@ from conformance.errors import ConformanceError, RegistrationError, Unsupported
 from conformance.registration import entry_points
 from conformance.registration.declarations import Declarations
 from conformance.registration.place import Place
+from conformance.registration.recipes import Recipe
 from conformance.requirements import ACCEPTED
 from conformance.runfile.words import UNCHECKED
 from conformance.signatures import SIGNATURES, Signature
@@ -52,6 +53,8 @@ class Implementation(Declarations):
     """What `packages` returned in the worker that has declared it, if one has."""
     keywords_there: Mapping[str, Mapping[str, str]] | None = None
     """What `keywords` returned in the worker that has declared it, if one has."""
+    recipes_there: Mapping[str, Any] | None = None
+    """What `recipes` returned in the worker that has declared it, if one has."""
     references: str = ""
     """What its worker sees of the references in the cache: "hidden", or "in reach"; empty for the
     suite's own, and for what this process calls."""
@@ -221,6 +224,14 @@ class Implementation(Declarations):
         return {name: keywords(function, self.parameters, name) for name, function in functions}
 
     @property
+    def recipes(self) -> Mapping[str, Mapping[int, Recipe]]:
+        """How its layers are constructed, by operator and dimensions, of those that are layers."""
+        if self.recipes_there is not None:
+            return self.recipes_there
+        functions = self.functions.items()
+        return {name: f.recipes for name, f in functions if hasattr(f, "recipes")}
+
+    @property
     def outdated(self) -> str:
         """What is older than its adapter was written for, "" if nothing is."""
         oldest = entry_points.oldest(self.module, self.extra)
@@ -360,7 +371,8 @@ def names_of(operator: str, function: Function) -> tuple[str, str]:
     """
     module = getattr(function, "__module__", None) or ""
     name = getattr(function, "__name__", operator)
-    return module, name if getattr(sys.modules.get(module), name, None) is function else ""
+    named = getattr(function, "made_of", function)
+    return module, name if getattr(sys.modules.get(module), name, None) is named else ""
 
 
 def source_line(function: object) -> tuple[str, int] | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from conformance.arrays import interpreters
 from conformance.errors import (
@@ -210,9 +210,18 @@ def implementation(*given: object, **declared: object) -> Implementation:
     Calls with the same name in one file share one implementation. Raises `RegistrationError`.
     What it declares of itself:
     """
-    frame = sys._getframe(1)  # nothing else tells which file registers it
+    return declare(sys._getframe(1), *given, **declared)  # nothing else tells which file it is
+
+
+def origin_of(frame: FrameType) -> str:
+    """Return the file of the code that a frame runs."""
     file = frame.f_code.co_filename
-    origin = file if file.startswith("<") else str(Path(file).resolve())
+    return file if file.startswith("<") else str(Path(file).resolve())
+
+
+def declare(frame: FrameType, *given: object, **declared: object) -> Implementation:
+    """Register what the code of ``frame`` declares, as `implementation` does."""
+    origin = origin_of(frame)
     known = [spec.name for spec in fields(Arguments) if spec.init]
     for name in declared.keys() - known:
         hint = did_you_mean(name, known)

@@ -13,7 +13,8 @@ from conformance.arrays import NUMPY
 from conformance.arrays.parameters import OWN, expressed
 from conformance.case import Case
 from conformance.errors import Unsupported
-from conformance.registration.implementation import Implementation
+from conformance.registration.implementation import Implementation, names_of
+from conformance.registration.recipes import Recipe
 from conformance.registration.snippets import plain
 
 
@@ -66,6 +67,20 @@ _TEXTS = {
 }
 
 
+def recipe_of(implementation: Implementation, case: Case) -> Recipe | None:
+    """Return how the layer of a case is constructed, None where the kernel is a function.
+
+    A script cannot name each class: one that a function has made, it cannot.
+    """
+    recipe = implementation.recipes.get(case.operator, {}).get(case.dims)
+    if recipe is None:
+        return None
+    function = implementation.functions[case.operator]
+    remote = implementation.place is not None
+    _, name = ("", function.__name__) if remote else names_of(case.operator, function)
+    return recipe if name else None
+
+
 @dataclass(frozen=True, slots=True)
 class Conversion:
     """The form of an implementation's arrays in the scripts that show cases of one dtype."""
@@ -83,6 +98,8 @@ class Conversion:
         What the implementation's convention cannot express stays as it is.
         """
         own = self.implementation
+        if recipe_of(own, case) is not None:  # its parameters are those of a constructor
+            return ""
         if own.parameters != OWN:
             with suppress(Unsupported):
                 names, shapes = own.keywords[case.operator], (case.x, case.w or ())

@@ -29,8 +29,9 @@ from conformance.registration.place import Limits
 from conformance.registration.plugins import NAMED_BY_PATH, folder_of
 from conformance.registration.snippets import plain
 from conformance.scripts.c_program import c_program
-from conformance.scripts.converting import Conversion
+from conformance.scripts.converting import Conversion, recipe_of
 from conformance.scripts.guarding import guarded_call
+from conformance.scripts.layers import layer_lines
 from conformance.scripts.placing import shared, view_text
 from conformance.scripts.shell import shell_script
 from conformance.signatures import SIGNATURES
@@ -88,7 +89,7 @@ def script(
     lines = [*_interpreter(implementation), "import numpy as np", *form.imports()]
     if package := TRAITS[case.dtype].package:
         lines.append(f"import {package}")
-    lines += _imports(implementation, case.operator)
+    lines += _imports(implementation, case, parameters, inputs)
     beyond = beyond and case.memory == "contiguous" and not (history or case.invalid)
     lines += ["", f"# {case.id}", *_arrays(implementation, prepared, inputs, converted=not beyond)]
     if beyond:
@@ -144,7 +145,7 @@ def process_script(implementation: Implementation, prepared: Prepared, name: str
         *(f"import {module}" for module in used),
         "import numpy as np",
         *Conversion(implementation, case.dtype).imports(),
-        *_imports(implementation, case.operator),
+        *_imports(implementation, case, parameters, inputs),
         "",
         f"# {case.id}",
         *_arrays(implementation, prepared, inputs),
@@ -174,7 +175,7 @@ def threads_script(implementation: Implementation, prepared: Prepared) -> str:
         "import threading",
         "import numpy as np",
         *form.imports(),
-        *_imports(implementation, case.operator),
+        *_imports(implementation, case, case.parameters, prepared.inputs, threads=True),
         "",
         f"# {case.id}",
         "calls = []",
@@ -229,7 +230,7 @@ def large_script(implementation: Implementation, case: Case) -> str:
     lines = [
         *_interpreter(implementation),
         *(["import numpy as np", *form.imports()] if form.imports() else []),
-        *_imports(implementation, case.operator),
+        *_imports(implementation, case, case.parameters, ()),
         "from conformance.calling import from_layout, to_layout",
         "from conformance.case import Case",
         "from conformance.cases.data import make_inputs",
@@ -389,13 +390,39 @@ def _made(implementation: Implementation, prepared: Prepared, inputs: Inputs) ->
     ]
 
 
-def _imports(implementation: Implementation, operator: str) -> list[str]:
-    """Return the lines that import the function of an operator, under the operator's name."""
+def _imports(
+    implementation: Implementation,
+    case: Case,
+    parameters: Mapping[str, Any],
+    inputs: Inputs,
+    *,
+    threads: bool = False,
+) -> list[str]:
+    """Return the lines that import the function of an operator, under the operator's name.
+
+    Of a class they are those that import and construct it, too, for a call of these inputs; which
+    is what each call does where ``threads`` make them.
+    """
+    recipe = recipe_of(implementation, case)
+    if recipe is None:
+        return _importing(implementation, case.operator, case.operator)
+    weight = case.w
+    if weight is not None and len(inputs) > 1:
+        weight = np.shape(inputs[1])
+    importing = _importing(implementation, case.operator, recipe.name)
+    return [
+        *importing,
+        *layer_lines(recipe, implementation, case, parameters, weight, anew=threads),
+    ]
+
+
+def _importing(implementation: Implementation, operator: str, called: str) -> list[str]:
+    """Return the lines that import the function or class of an operator as it is ``called``."""
     function, file = implementation.functions[operator], Path(implementation.origin)
     module, name = names_of(operator, function)
     if isinstance(function, RemoteFunction):
         module, name = function.__module__, function.__name__
-    alias = "" if name == operator else f" as {operator}"
+    alias = "" if name == called else f" as {called}"
     if not name or (module.startswith(f"{NAMED_BY_PATH}_") and "." in module):
         own = _name_there(implementation)
         return [*_loading(implementation), f"{operator} = get({own!r}).functions[{operator!r}]"]
@@ -407,7 +434,7 @@ def _imports(implementation: Implementation, operator: str) -> list[str]:
     path = ["import sys", f"sys.path.insert(0, {str(folder_of(plugin))!r})"]
     if module == implementation.module and file.stem != module.rpartition(".")[2]:
         # Not a name that Python finds it by.
-        return [*path, "import runpy", f"{operator} = runpy.run_path({str(file)!r})[{name!r}]"]
+        return [*path, "import runpy", f"{called} = runpy.run_path({str(file)!r})[{name!r}]"]
     return [*path, f"from {module} import {name}{alias}"]
 
 
