@@ -6,12 +6,14 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from conformance.arrays import NUMPY
 from conformance.cli import options
+from conformance.registration.options import OF_ALL, Option
 from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
@@ -22,12 +24,19 @@ if TYPE_CHECKING:
 @options.plugins
 @options.programs
 @options.libraries
+@click.option(
+    "--options", "show_options", is_flag=True, help="List the options of implementations instead."
+)
 @options.as_json
 def command(
-    plugins: tuple[str, ...], programs: tuple[str, ...], libraries: tuple[str, ...], as_json: bool
+    plugins: tuple[str, ...],
+    programs: tuple[str, ...],
+    libraries: tuple[str, ...],
+    show_options: bool,
+    as_json: bool,
 ) -> None:
     """List every implementation with version, family and operators. Imports no backend."""
-    from conformance.registration.registry import broken, implementations
+    from conformance.registration.registry import broken, implementations, in_use
 
     if plugins or programs or libraries:
         # Workers load them, as for a run. Without them nothing of that is imported.
@@ -38,6 +47,7 @@ def command(
             for plugin in plugins:
                 load_for(plugin, None, Limits())
             load_forms(programs, libraries, Limits())
+    offers = in_use().offers()
     rows = [
         {
             "name": i.name,
@@ -49,6 +59,7 @@ def command(
             "device": i.device,
             "parameters": i.parameters,
             "dtypes": list(i.dtypes),
+            "options": [asdict(o) for o in (offers[i.name].options if i.name in offers else ())],
             "installed": i.installed,
             "note": "" if i.installed else i.hint,
         }
@@ -57,11 +68,26 @@ def command(
     if as_json:
         click.echo(json.dumps({"implementations": rows, "broken": dict(broken())}, indent=2))
         return
+    if show_options:
+        for name, offer in offers.items():
+            click.echo(_options_of(name, offer.options))
+        click.echo(_options_of("every implementation", OF_ALL))
+        return
     columns = shutil.get_terminal_size().columns
     for line in _fitted(list(implementations().values()), columns):
         click.echo(line)
     for name, reason in broken().items():
         print(f"convformance: warning: entry point '{name}': {reason}", file=sys.stderr)
+
+
+def _options_of(name: str, listed: Sequence[Option]) -> str:
+    """Return the options of an implementation, each with its values and a sentence."""
+    lines = [name]
+    for option in listed:
+        default = f" Default: {option.default}." if option.default else ""
+        bare = f" {option.name} alone: {option.bare}." if option.bare else ""
+        lines += [f"  {option.written}", f"      {option.says}{default}{bare}"]
+    return "\n".join(lines)
 
 
 def _fitted(listed: Sequence[Implementation], columns: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -20,16 +21,20 @@ if TYPE_CHECKING:
     from conformance.running.selection import Selection
 
 
+_COMMA = re.compile(r",(?![^\[\]]*\])")
+
+
 def many(
     *names: str, help: str, read: Callable[[tuple[str, ...]], Any] = tuple
 ) -> Callable[[Any], Any]:
     """Return an option that may be repeated, and takes several values separated by commas.
 
-    ``-x a,b -x c`` gives ``read(("a", "b", "c"))``; without the option the value is None.
+    ``-x a,b -x c`` gives ``read(("a", "b", "c"))``; without the option the value is None. A comma
+    in brackets separates the options of one: ``-i 'torch[device=cuda,tf32=on],jax'``.
     """
 
     def split(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
-        parts = tuple(part.strip() for value in values for part in value.split(","))
+        parts = tuple(part.strip() for value in values for part in _COMMA.split(value))
         if any(not part for part in parts):
             raise click.BadParameter("an empty name; write names separated by commas", ctx, option)
         return read(parts) if parts else None
@@ -227,7 +232,12 @@ def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where calls are made, and their limits of time and memory."""
     for option in (_environments, _pythons, _call_memory, _call_seconds, _interpret, _isolate):
         command = option(command)
-    return command
+    return surroundings(command)
+
+
+def surroundings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is imported, and entered, before the calls."""
+    return _imports(_around(command))
 
 
 def selection(
@@ -285,6 +295,21 @@ _interpret = click.option(
     "--interpret",
     is_flag=True,
     help="Run kernels of Triton, Pallas and Numba's CUDA in their interpreters, without a GPU.",
+)
+_imports = click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    help="Import a module in the workers: a backend that registers a device (repeatable).",
+)
+_around = click.option(
+    "--around",
+    "around",
+    multiple=True,
+    metavar="MODULE:CONTEXT",
+    help="Enter a context manager in the workers, around all calls: a library that overrides "
+    "operators of an engine (repeatable).",
 )
 _call_seconds = click.option(
     "--call-seconds",

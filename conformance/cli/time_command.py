@@ -31,6 +31,7 @@ from conformance.timing import threads as thread_pools
 @options.plugins
 @options.programs
 @options.libraries
+@options.surroundings
 @options.spec_file
 @options.output("convformance-time", "Where run.sqlite is written.")
 @options.as_json

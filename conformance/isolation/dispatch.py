@@ -31,9 +31,17 @@ from conformance.calling.guards import SIDES
 from conformance.case import Case
 from conformance.errors import ConformanceError, Unsupported
 from conformance.isolation import AVAILABLE
-from conformance.isolation.worker_caller import WorkerCaller, end_spares, keep_ahead, side_of
+from conformance.isolation.process import Ended, Process, StartError
+from conformance.isolation.worker_caller import (
+    WorkerCaller,
+    end_spares,
+    keep,
+    keep_ahead,
+    side_of,
+)
 from conformance.registration import entry_points, registry
 from conformance.registration.implementation import Implementation, names_of, source_line
+from conformance.registration.options import split
 from conformance.registration.place import Limits, Place
 from conformance.registration.plugins import load_plugin
 
@@ -251,7 +259,7 @@ def in_pool(sent: Implementation | Reference) -> Implementation:
     """
     if isinstance(sent, Implementation):
         return sent
-    if sent.name not in registry.implementations():
+    if not {sent.name, split(sent.name)[0]} & {*registry.implementations()}:
         load_plugin(sent.origin)
     implementation = registry.get(sent.name)
     return called_in_worker(implementation, sent.place) if sent.place else implementation
@@ -263,18 +271,47 @@ def isolated(
     """Return ``implementation``, with its calls made in a worker if ``isolate`` says so.
 
     None leaves the choice to the suite: a worker makes the calls of an implementation that needs a
-    package. Raises `ConformanceError` where a worker is asked for that could not load it.
+    package, and what is called inside of a context (`registration.options`). Raises
+    `ConformanceError` where a worker is asked for that could not load it.
     """
-    if not implementation.installed or implementation.place is not None:
+    if not implementation.installed:
         return implementation
-    if isolate is None:
+    if implementation.place is not None:
+        if implementation.place.apart:
+            _load_now(implementation.place)
+        return implementation
+    setup = implementation.setup
+    surrounded = setup is not None and setup.changes_process
+    if surrounded and isolate is False:
+        raise ConformanceError(
+            f"implementation '{implementation.name}': what --import and --around do to a process "
+            f"is done in a worker; leave out --no-isolate (isolate=False)"
+        )
+    if isolate is None and surrounded:
+        isolate = True
+    elif isolate is None:
         # What needs a package is somebody else's code. What cannot be loaded again by its name,
         # such as a function in a notebook, is called here; what a plugin registers has a place.
         packaged = implementation.package is not None
         isolate = AVAILABLE and packaged and implementation.module in entry_points.modules()
     if not isolate:
         return implementation
-    return called_in_worker(implementation, place_of(implementation, limits))
+    place = place_of(implementation, limits)
+    if setup is not None:  # which imports the engine, as the first call does elsewhere
+        limits = replace(limits, loading=2 * limits.loading)
+        place = replace(place, apart=True, limits=limits)
+        _load_now(place)
+    return called_in_worker(implementation, place)
+
+
+def _load_now(place: Place) -> None:
+    """Start a worker, so that what is not there, such as a device, is said before any call."""
+    if place in _callers:
+        return
+    try:
+        keep(place, Process(place, place.served).greet())
+    except Ended as ended:
+        raise StartError(f"loading '{place.name}' ended its worker: {ended.how}") from None
 
 
 def place_of(implementation: Implementation, limits: Limits) -> Place:

@@ -9,6 +9,7 @@ On the command line ``--python torch@old=/path/to/python``; in a TOML file, a ta
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ _FIELDS = ("name", "python")
 _RIGHT = "write torch@old=/path/to/python: an implementation, @, a label, =, an interpreter"
 
 
+_NAMED = re.compile(r"((?:[^\[=]|\[[^\]]*\])*)=(.+)")
+"""A name, whose options are in brackets, and an interpreter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """An implementation in another interpreter, and the name that it goes by."""
@@ -34,10 +39,10 @@ class Environment:
     @classmethod
     def parse(cls, text: str) -> Environment:
         """Read ``torch@old=/path/to/python``; raise `SpecError` for anything else."""
-        name, equals, python = text.partition("=")
-        if not equals or not python:
+        found = _NAMED.fullmatch(text)
+        if found is None:
             raise SpecError(f"environment '{text}': no interpreter; {_RIGHT}")
-        return cls._checked(name, python, f"environment '{text}'")
+        return cls._checked(found[1], found[2], f"environment '{text}'")
 
     @classmethod
     def _checked(cls, name: str, python: str, where: str) -> Environment:

@@ -39,6 +39,7 @@ from conformance.known.listed import FromFile
 from conformance.registration import registry
 from conformance.registration.declarations import Declarations
 from conformance.registration.implementation import Implementation, names_of, source_line
+from conformance.registration.options import split
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Registry
 
@@ -145,6 +146,11 @@ def _load(
         _start(implementations, pipe)
         return implementations
     named = [implementation for implementation in implementations if implementation.name == name]
+    if not named and split(name)[1]:
+        try:
+            named = [registered.get(name)]
+        except ConformanceError as problem:
+            _end(pipe, "failed", str(problem))
     if not named:
         _end(pipe, "failed", f"{location}: registers no implementation called '{name}'")
     if not named[0].installed:
@@ -158,10 +164,15 @@ def _load(
 
 
 def _start(implementations: Sequence[Implementation], pipe: _Pipe) -> None:
-    """Import the libraries whose arrays are taken, so that no call is the one that does."""
+    """Import the libraries whose arrays are taken, so that no call is the one that does.
+
+    What the options of a variant ask for is done here, too.
+    """
     for implementation in implementations:
         if implementation.installed:
             try:
+                if implementation.setup is not None:
+                    implementation.setup.enter()
                 for operator, function in implementation.functions.items():
                     implementation.in_form(operator, function)
             except ConformanceError as problem:

@@ -429,19 +429,19 @@ def keep(place: Place, process: Process) -> None:
     """Keep this worker for whoever first asks for a `spare` one of the place."""
     if (earlier := spare(place)) is not None:
         earlier.stop()
-    _spares[replace(place, name="", part="")] = process
+    _spares[place.shared] = process
 
 
 def keep_ahead(place: Place) -> None:
     """Start a worker for whoever first asks for a `spare` one of the place, unless one is kept."""
-    if replace(place, name="", part="") not in _spares:
+    if place.shared not in _spares:
         with contextlib.suppress(StartError):  # whoever needs it is told
-            keep(place, Process(place, None))
+            keep(place, Process(place, place.served))
 
 
 def spare(place: Place) -> Process | None:
     """Return the worker that is kept for the place, and keep it no more; None if there is none."""
-    return _spares.pop(replace(place, name="", part=""), None)
+    return _spares.pop(place.shared, None)
 
 
 def end_spares() -> None:

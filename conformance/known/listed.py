@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 
 class FromFile(Sequence["KnownDifference"]):
-    """The entries of one implementation in a TOML file; reading may raise `SpecError`."""
+    """The entries of one implementation in a TOML file; reading may raise `SpecError`.
 
-    def __init__(self, path: Path, name: str) -> None:
+    It raises where the file has none, unless there ``may_be_none``.
+    """
+
+    def __init__(self, path: Path, name: str, *, may_be_none: bool = False) -> None:
         self.path = path
         self.name = name
+        self.may_be_none = may_be_none
 
     def __getitem__(self, index: Any) -> Any:
         return self._entries[index]
@@ -29,4 +33,4 @@ class FromFile(Sequence["KnownDifference"]):
         # Imported now: reading takes a TOML parser and SPEC.md, which `convformance list` spares.
         from conformance.known.reading import entries_of
 
-        return entries_of(self.name, self.path)
+        return entries_of(self.name, self.path, may_be_none=self.may_be_none)

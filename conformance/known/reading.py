@@ -64,9 +64,14 @@ def read_tables(path: str | Path) -> list[dict[str, Any]]:
     return tables
 
 
-def entries_of(name: str, path: Path) -> tuple[KnownDifference, ...]:
-    """Return the entries of an implementation; raise `SpecError` if the file ``path`` has none."""
+def entries_of(name: str, path: Path, *, may_be_none: bool = False) -> tuple[KnownDifference, ...]:
+    """Return the entries of an implementation in the file ``path``.
+
+    Raises `SpecError` if it has none, unless there ``may_be_none``.
+    """
     entries = _read_once(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    if may_be_none:
+        return entries.get(name, ())
     if name not in entries:
         hint = did_you_mean(name, entries)
         raise Table(str(path), "", {}).failure(

@@ -28,6 +28,7 @@ from conformance.signatures import SIGNATURES, Signature
 if TYPE_CHECKING:
     from conformance.case import Case
     from conformance.known.difference import KnownDifference
+    from conformance.registration.options import Setup
 
 Function: TypeAlias = Callable[..., Any]
 Decorated = TypeVar("Decorated", bound=Function)
@@ -65,6 +66,10 @@ class Implementation(Declarations):
     """What tells two executions of its file from one another: a module may be reloaded."""
     place: Place | None = None
     """Where a worker finds it, if its calls are made in one."""
+    base: Implementation | None = None
+    """What it is a variant of, if its options were chosen by its name."""
+    setup: Setup | None = None
+    """What has to be done before its first call, if its options ask for something."""
 
     def __call__(self, function: Decorated) -> Decorated:
         self.register(getattr(function, "__name__", ""), function)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conformance.machine import memory
 
@@ -65,6 +65,18 @@ class Place:
     limits: Limits
     part: str = ""
     """The operator whose calls alone the worker makes; empty for a worker that makes all calls."""
+    apart: bool = False
+    """Whether the worker serves a variant that changes its process, and nothing else."""
+
+    @property
+    def shared(self) -> Place:
+        """The place of all that one worker could serve."""
+        return replace(self, name=self.name if self.apart else "", part="")
+
+    @property
+    def served(self) -> str | None:
+        """The one name that its worker serves; None for whatever is found there."""
+        return self.name if self.apart else None
 
     @property
     def form(self) -> str:

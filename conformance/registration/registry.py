@@ -10,9 +10,9 @@ use. A test or a notebook has one of its own while it works::
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType, ModuleType
 
@@ -24,9 +24,10 @@ from conformance.errors import (
     did_you_mean,
     unknown,
 )
-from conformance.registration import entry_points
+from conformance.registration import entry_points, options
 from conformance.registration.declarations import Arguments, taking
 from conformance.registration.implementation import Implementation
+from conformance.registration.options import Offer
 
 
 class Registry:
@@ -41,6 +42,9 @@ class Registry:
         self._implementations: dict[str, Implementation] = {}
         self._broken: dict[str, str] = {}
         self._plugins: dict[str, Path] = {}
+        self._offers: dict[str, Offer] = {}
+        self._variants: dict[str, Implementation] = {}
+        """The variants that were asked for, by their names as they were written."""
         self._loaded = not entry_points
 
     def copy(self) -> Registry:
@@ -49,7 +53,88 @@ class Registry:
         other._implementations |= self.implementations()
         other._broken |= self._broken
         other._plugins |= self._plugins
+        other._offers |= self._offers
         return other
+
+    def offer(
+        self, offer: Offer, listed: Collection[str] | None = None
+    ) -> tuple[Implementation, ...]:
+        """Take up the options of an implementation; register its fixed variants, and return them.
+
+        Those that are not among the ``listed``, such as those of a device that is not here, are
+        made when they are asked for.
+        """
+        self._offers[offer.base.name] = offer
+        names = offer.fixed if listed is None else listed
+        return tuple(self.register(self._fixed(offer, name)) for name in names)
+
+    def offers(self) -> Mapping[str, Offer]:
+        """Return the options of implementations, by their names."""
+        self.implementations()
+        return dict(self._offers)
+
+    def _fixed(self, offer: Offer, name: str) -> Implementation:
+        """Return a fixed variant, or the base, whose known differences were found by runs."""
+        variant = offer.variant(name, offer.fixed[name])
+        return options.set_up(replace(variant, known=offer.known_of(name)))
+
+    def _variant(self, name: str) -> Implementation | None:
+        """Return the variant that a name means, None if it names none.
+
+        Raises `RegistrationError` for an option, or a value, that is not there.
+        """
+        by_name = self._implementations
+        if name in self._variants:
+            return self._variants[name]
+        for offer in self._offers.values():
+            if name in offer.fixed:
+                return self._fixed(offer, name)
+        stem, parts = options.split(name)
+        base = by_name.get(stem)
+        if base is None or not parts:
+            return None
+        offered = self._offers.get(stem)
+        read = options.read(name, parts, offered.options if offered is not None else ())
+        own = [one for one in read if one[0] not in options.OF_ALL]
+        given = {option.name: value for option, value, _ in own}
+        imports, around = (
+            tuple(value for option, value, _ in read if option is wanted)
+            for wanted in (options.IMPORT, options.AROUND)
+        )
+        made = base
+        if offered is not None and own:
+            made = self._of_options(offered, stem, given, [text for _, _, text in own])
+        if imports or around:
+            whole = options.joined(stem, [text for _, _, text in read])
+            made = options.surrounded(made, whole, imports, around)
+        self._variants[name] = self._variants.setdefault(made.name, options.set_up(made))
+        return self._variants[name]
+
+    def surrounded(
+        self, implementation: Implementation, imports: Iterable[str], around: Iterable[str]
+    ) -> Implementation:
+        """Return an implementation with these modules imported, and these contexts entered."""
+        further = [f"import={one}" for one in imports] + [f"around={one}" for one in around]
+        if not further:
+            return implementation
+        name = implementation.name
+        if options.split(name)[0] in self._offers:
+            with suppress(RegistrationError):  # a fixed variant whose name is no list of options
+                return self.get(options.joined(name, further))
+        return self.get(f"{name}[{','.join(further)}]")
+
+    def _of_options(
+        self, offer: Offer, stem: str, given: options.Chosen, texts: Sequence[str]
+    ) -> Implementation:
+        name = options.joined(stem, texts)
+        try:
+            made = offer.variant(name, given)
+        except RegistrationError as problem:
+            raise RegistrationError(f"implementation '{name}': {problem}") from None
+        named = offer.named(given)
+        if named is not None:
+            return replace(made, known=offer.known_of(named))
+        return replace(made, base=offer.base)
 
     def register(self, new: Implementation) -> Implementation:
         """Register ``new``, and return the implementation that its name stands for from now on.
@@ -91,6 +176,8 @@ class Registry:
         by_name = self.implementations()
         if name in by_name:
             return by_name[name]
+        if (variant := self._variant(name)) is not None:
+            return variant
         if name in self._broken:
             raise PluginError(f"implementation '{name}' could not be loaded: {self._broken[name]}")
         own = [each.name for each in by_name.values() if _is_own(each)]
@@ -155,6 +242,8 @@ class Registry:
 
     def file_of(self, implementation: Implementation) -> str:
         """Return the file to load for an implementation: that of its plugin, or its own."""
+        while implementation.base is not None:
+            implementation = implementation.base
         return str(self._plugins.get(implementation.name, implementation.origin))
 
     @contextmanager

@@ -68,10 +68,12 @@ def check_adapter(
 ) -> Verdict | None:
     """Return the first verdict that shows the adapter of an operator wrong, None if none does.
 
-    ``known`` are the known differences of its engine.
+    ``known`` are the known differences of its engine. What overrides operators of an engine is to
+    be judged, and no adapter.
     """
-    dtype = dtype_of(implementation)
-    if implementation.package is None or dtype is None:
+    dtype, setup = dtype_of(implementation), implementation.setup
+    overridden = setup is not None and setup.changes_process
+    if implementation.package is None or dtype is None or overridden:
         return None
     cases = affordable(implementation, simplest(spec, operator, dims, dtype))
     return first_sign_of_wrong_adapter(

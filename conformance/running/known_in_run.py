@@ -25,6 +25,7 @@ from conformance.runfile.words import (
     OTHER_VERSION,
     STALE,
 )
+from conformance.running.shared_known import SharedDifference, shared, shared_entries
 from conformance.scripts.standalone import replay_command
 
 Key = tuple[str, int]
@@ -45,8 +46,12 @@ class Example:
 def all_entries(
     implementation: Implementation, further: Mapping[str, tuple[KnownDifference, ...]]
 ) -> tuple[KnownDifference, ...]:
-    """Return the entries of an implementation: its own, and the ``further`` ones of the run."""
-    return (*implementation.known, *further.get(implementation.name, ()))
+    """Return the entries of an implementation: its own, and the ``further`` ones of the run.
+
+    Last come those that a variant may share.
+    """
+    own = (*implementation.known, *further.get(implementation.name, ()))
+    return (*own, *shared_entries(implementation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,7 @@ def matching_entry(known: Sequence[KnownDifference], verdict: Verdict) -> int | 
     other_bits = bool(verdict.history) and requirement in _OTHER_BITS
     for index, entry in enumerate(known):
         same = entry.requirement in cited or (other_bits and entry.unsteady)
-        if same and entry.holds(case):
+        if same and entry.holds(case) and shared(entry, verdict):
             return index
     return None
 
@@ -177,6 +182,8 @@ def known_rows(
         for index, entry in enumerate(all_entries(implementation, further)):
             example = examples.get((implementation.name, index), Example())
             count = counts.get((implementation.name, index), 0)
+            if isinstance(entry, SharedDifference) and not (count or example.occurs):
+                continue  # nothing says that the variant has it
             if not entry.applies_to(implementation.version):
                 status = OTHER_VERSION
             elif not entry.applies_here():

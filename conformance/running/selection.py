@@ -18,7 +18,7 @@ from conformance.isolation.environments import Environment
 from conformance.isolation.remote_plugins import load_for, load_forms
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
-from conformance.registration.registry import find, implementations
+from conformance.registration.registry import find, implementations, in_use
 from conformance.spec import Spec
 
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -67,6 +67,11 @@ class Selection:
     interpret: bool = False
     """Whether kernels of Triton, Pallas and Numba's CUDA, where those are not yet imported, run in
     the interpreters that these have, without a GPU."""
+    imports: OneOrMore[str] = ()
+    """Modules that workers import before any call: a backend that registers a device."""
+    around: OneOrMore[str] = ()
+    """Context managers, as ``"module:name"``, that workers enter before any call: a library that
+    overrides operators of an engine."""
     operators: OneOrMore[str] | None = None
     dims: OneOrMore[int] | None = None
     """Spatial dimensions; None means all of the spec's ranges."""
@@ -123,9 +128,13 @@ class Selection:
     def isolated(self, implementation: Implementation) -> Implementation:
         """Return an implementation whose calls are made in a worker, if that is chosen.
 
-        Raises `ConformanceError` if it is chosen, but no worker could load the implementation.
+        What is to be imported or entered there makes it a variant, with a name that says so.
+        Raises `ConformanceError` if a worker is chosen, but none could load the implementation.
         """
-        return isolated(implementation, self.isolate, self.limits or Limits())
+        surrounded = in_use().surrounded(
+            implementation, several(self.imports), several(self.around)
+        )
+        return isolated(surrounded, self.isolate, self.limits or Limits())
 
 
 def implementations_of(selection: Selection) -> tuple[Implementation, ...]:

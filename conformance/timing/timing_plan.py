@@ -7,10 +7,11 @@ from pathlib import Path
 
 from conformance.dtypes import FLOATS, meant_dtype, numpy_dtype
 from conformance.errors import ConformanceError, did_you_mean
+from conformance.isolation.dispatch import isolated
 from conformance.isolation.remote_plugins import load_for, load_forms
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
-from conformance.registration.registry import find
+from conformance.registration.registry import find, in_use
 from conformance.running.selection import (
     OneOrMore,
     Progress,
@@ -53,6 +54,11 @@ class TimingSelection:
     """Commands that start programs; what is timed has their pipes in it."""
     libraries: OneOrMore[str | Path] = ()
     """Shared libraries; what is timed has the pipe of their worker in it."""
+    imports: OneOrMore[str] = ()
+    """Modules that workers import before any call."""
+    around: OneOrMore[str] = ()
+    """Context managers, as ``"module:name"``, that workers enter before any call. Where any is,
+    all that is timed has the pipe of a worker in it."""
     output: str | Path = "convformance-time"
     """The folder that run.sqlite is written into."""
     progress: Progress | None = None
@@ -93,12 +99,27 @@ def resolve(selection: TimingSelection) -> TimingPlan:
         raise ConformanceError(f"dtype '{dtype}' cannot be timed; {hint}choose {', '.join(FLOATS)}")
     numpy_dtype(dtype)  # raises where its package is missing
     spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
-    implementations = choose_implementations(selection.implementations, loaded)
+    implementations = _surrounded(
+        selection, choose_implementations(selection.implementations, loaded)
+    )
     chosen = None if selection.layers is None else several(selection.layers)
     layers = choose(chosen, spec, dtype=dtype, seed=selection.seed)
     timed = [implementation for implementation in implementations if implementation.installed]
-    baseline = None if selection.baseline is None else find(selection.baseline)
-    if baseline is not None and baseline not in timed:
+    named = None if selection.baseline is None else find(selection.baseline).name
+    same = {selection.baseline, named}
+    baseline = next((one for one in timed if one.name in same), None)
+    if named is not None and baseline is None:
         names = ", ".join(implementation.name for implementation in timed)
-        raise ConformanceError(f"baseline '{baseline.name}' is not timed; choose one of {names}")
+        raise ConformanceError(f"baseline '{named}' is not timed; choose one of {names}")
     return TimingPlan(selection, spec, implementations, layers, baseline)
+
+
+def _surrounded(
+    selection: TimingSelection, implementations: tuple[Implementation, ...]
+) -> tuple[Implementation, ...]:
+    """Return the implementations, all of them in workers if one changes its process."""
+    imports, around = several(selection.imports), several(selection.around)
+    chosen = [in_use().surrounded(one, imports, around) for one in implementations]
+    if any(one.setup is not None and one.setup.changes_process for one in chosen):
+        return tuple(isolated(one, True, Limits()) for one in chosen)
+    return tuple(chosen)

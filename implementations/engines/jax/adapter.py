@@ -1,4 +1,7 @@
-"""JAX's own operators, `jax.lax`, on the CPU: called eagerly, and compiled whole as `jax[jit]`.
+"""JAX's own operators, `jax.lax`: called eagerly, and compiled whole as `jax[jit]`.
+
+Its options are `jit`, `platform` (``jax[platform=gpu]``: its first device takes the place of JAX's
+default) and `precision`, by which JAX chooses formats of multiplication on accelerators.
 
 - conv: `lax.conv_general_dilated` takes everything a case has, asymmetric padding included.
 - conv_transpose: `lax.conv_transpose` with the kernel transposed; its padding is that of the
@@ -20,8 +23,9 @@ calls. Under jit XLA also optimizes across operators: a gradient, or a bias, is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +39,8 @@ from conformance.implementations.engines.compiled import ClearAfter
 from conformance.implementations.engines.jax import snippet
 from conformance.implementations.engines.padding import add_bias
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+from conformance.registration.options import Chosen, Offer, Option, Variant
+from conformance.registration.registry import in_use
 
 if TYPE_CHECKING:
     from jax import Array as Tensor
@@ -43,15 +49,18 @@ if TYPE_CHECKING:
 class Jax(Differentiable):
     """The operators of jax.lax, each compiled by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, chosen: Chosen | None = None) -> None:
         self._forget = ClearAfter()
+        chosen = chosen or {}
+        self._jit = chosen.get("jit") == "on"
+        self._platform, self._precision = chosen.get("platform"), chosen.get("precision")
 
     def tensor(self, array: Array) -> Tensor:
         """Return an array of JAX."""
         import jax
         import jax.numpy as jnp
 
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), self._options():
             return jnp.asarray(array.astype(native(array.dtype), copy=False))
 
     def array(self, tensor: Tensor, like: Array) -> Array:
@@ -64,12 +73,24 @@ class Jax(Differentiable):
 
         call = function, *((a.shape, a.dtype) if isinstance(a, jax.Array) else a for a in arguments)
         self._forget(call, jax.clear_caches)
-        with jax.enable_x64(True):
-            return self.call(function, *arguments)
+        with jax.enable_x64(True), self._options():
+            if not self._jit:
+                return function(*arguments)
+            parts = enumerate(arguments)
+            others = tuple(i for i, value in parts if not isinstance(value, jax.Array))
+            return _jitted(function, others)(*arguments)
 
-    def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """Call ``function``."""
-        return function(*arguments)
+    @contextmanager
+    def _options(self) -> Iterator[None]:
+        """Let what is computed inside have the platform and the precision chosen."""
+        import jax
+
+        with ExitStack() as stack:
+            if self._platform:
+                stack.enter_context(jax.default_device(jax.devices(self._platform)[0]))
+            if self._precision:
+                stack.enter_context(jax.default_matmul_precision(self._precision))
+            yield
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """Call lax.conv_general_dilated and add the bias."""
@@ -128,17 +149,6 @@ class Jax(Differentiable):
         return self.run(_vjp, at, grad, forward, *arguments)
 
 
-class Jitted(Jax):
-    """Calls compiled whole."""
-
-    def call(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """Call the compiled ``function``."""
-        import jax
-
-        others = tuple(i for i, value in enumerate(arguments) if not isinstance(value, jax.Array))
-        return _jitted(function, others)(*arguments)
-
-
 @lru_cache
 def _jitted(function: Callable[..., Tensor], others: tuple[int, ...]) -> Any:
     """Return ``function`` compiled; ``others`` are the positions of what is no tensor."""
@@ -169,24 +179,67 @@ def _vjp(at: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: A
     return result
 
 
-_CONVENTIONS = {"subnormal": "flush", "zero_channels": "empty_sum", "pool_padding": "accept"}
+OPTIONS = (
+    Option("jit", "Whether calls are compiled whole.", ("on", "off"), "off", "on"),
+    Option(
+        "platform",
+        "The platform whose first device computes; without the option JAX chooses.",
+        ("cpu", "gpu", "cuda", "rocm", "tpu"),
+        pattern=r"[a-z]\w*",
+    ),
+    Option(
+        "precision",
+        "The precision of multiplication on accelerators: jax.default_matmul_precision.",
+        ("default", "high", "highest"),
+    ),
+)
+_MULTIPLIES = {
+    "gpu": {"": "tf32", "default": "tf32", "high": "tf32"},
+    "tpu": {"": "bfloat16", "default": "bfloat16"},
+}
+"""The format that numbers are multiplied in by a platform at a precision (`jax.lax.Precision`)."""
 
 
-def _register(name: str, engine: Jax, **declared: Any) -> None:
-    engine.register(
-        implementation(
-            name,
-            family="xla",
-            package="jax",
-            extra="jax",
-            dtypes=DTYPES,
-            conventions=_CONVENTIONS,
-            known="known.toml",
-            settings="jax.enable_x64: left alone, JAX makes float32 of float64, int32 of int64",
-            **declared,
-        )
+def _made(chosen: Chosen) -> Variant:
+    platform, precision = chosen["platform"], chosen["precision"]
+    gpu = platform in ("gpu", "cuda", "rocm")
+    multiplies = _MULTIPLIES.get("gpu" if gpu else platform, {})
+    said = [f"jax.default_device {platform}"] if platform else []
+    said += [f"jax.default_matmul_precision {precision}"] if precision else []
+    return Variant(
+        Jax(chosen).register,
+        {
+            "settings": ", ".join((jax.settings, *said)),
+            "shape_seconds": 0.1 if chosen["jit"] == "on" else jax.shape_seconds,
+            "multiply": multiplies.get(precision),
+            "snippet": partial(snippet.varied, dict(chosen)),
+        },
+        partial(_missing, platform) if platform else None,
     )
 
 
-_register("jax", Jax(), snippet=snippet.snippet, shape_seconds=0.15)
-_register("jax[jit]", Jitted(), snippet=snippet.compiled, shape_seconds=0.1)
+def _missing(platform: str) -> str | None:
+    import jax
+
+    try:
+        jax.devices(platform)
+    except RuntimeError:
+        there = dict.fromkeys(device.platform for device in jax.devices())
+        return f"JAX has no platform '{platform}' here; there are {', '.join(there)}"
+    return None
+
+
+jax = implementation(
+    "jax",
+    family="xla",
+    package="jax",
+    extra="jax",
+    dtypes=DTYPES,
+    conventions={"subnormal": "flush", "zero_channels": "empty_sum", "pool_padding": "accept"},
+    known="known.toml",
+    settings="jax.enable_x64: left alone, JAX makes float32 of float64, int32 of int64",
+    snippet=snippet.snippet,
+    shape_seconds=0.15,
+)
+Jax().register(jax)
+in_use().offer(Offer(jax, OPTIONS, _made, __name__, {"jax[jit]": {"jit": "on"}}))

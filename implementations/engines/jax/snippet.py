@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from conformance.implementations._arguments import Padding
@@ -19,10 +21,17 @@ def snippet(call: SnippetCall) -> list[str]:
     return _lines(call, _expression(call))
 
 
-def compiled(call: SnippetCall) -> list[str]:
-    """Return the lines that compile a call with jax.lax whole and make it."""
-    names = ", ".join(_arrays(call))
-    return _lines(call, f"jax.jit(lambda {names}: {_expression(call)})({names})")
+def varied(chosen: Mapping[str, str], call: SnippetCall) -> list[str]:
+    """Return the lines that make a call with the options chosen, compiled whole if they say so."""
+    names, y = ", ".join(_arrays(call)), _expression(call)
+    lines = _lines(call, f"jax.jit(lambda {names}: {y})({names})" if chosen["jit"] == "on" else y)
+    update = "; jax.config.update({!r}, {})"
+    if chosen["platform"]:
+        device = f"jax.devices({chosen['platform']!r})[0]"
+        lines[0] += update.format("jax_default_device", device)
+    if chosen["precision"]:
+        lines[0] += update.format("jax_default_matmul_precision", repr(chosen["precision"]))
+    return lines
 
 
 def _lines(call: SnippetCall, y: str) -> list[str]:

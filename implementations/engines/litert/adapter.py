@@ -43,16 +43,18 @@ from conformance.implementations.engines.litert.model import Node, one_node, pla
 from conformance.implementations.engines.litert.operation import Operation, with_height
 from conformance.implementations.engines.padding import any_padding, crop_slices
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+from conformance.registration.options import Chosen, Offer, Option, Variant
+from conformance.registration.registry import in_use
 
-_RESOLVERS = {
-    "litert": ("AUTO", {"subnormal": "flush"}),
-    "litert[xnnpack=off]": (
+_RESOLVERS: dict[tuple[bool, bool], tuple[str, dict[str, str]]] = {
+    (False, True): ("AUTO", {"subnormal": "flush"}),
+    (False, False): (
         "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
         {"nan": "ignore", "subnormal": "flush"},
     ),
-    "litert[reference]": ("BUILTIN_REF", {"nan": "ignore"}),
+    (True, False): ("BUILTIN_REF", {"nan": "ignore"}),
 }
-"""The resolver and the conventions of each way to run a model."""
+"""The resolver and the conventions, by whether it is the reference, and whether XNNPACK is used."""
 
 
 class Litert(Adapter):
@@ -126,21 +128,40 @@ def _supports(resolver: str, case: Case) -> bool | str:
     return True
 
 
-for _name, (_resolver, _conventions) in _RESOLVERS.items():
-    Litert(_resolver).register(
-        implementation(
-            _name,
-            family="xnnpack" if _resolver == "AUTO" else "litert",
-            package="ai-edge-litert",
-            needs="flatbuffers",
-            extra="litert",
-            layout="NHWC",
-            dtypes=("float32",),
-            threads="one",  # an Interpreter belongs to one thread
-            conventions=_conventions,
-            known="known.toml",
-            settings=f"OpResolverType.{_resolver}, one thread, weights and bias as constants",
-            snippet=partial(snippet.snippet, _resolver),
-            supports=partial(_supports, _resolver),
-        )
-    )
+OPTIONS = (
+    Option("xnnpack", "Whether operators go to XNNPACK where it has them.", ("on", "off"), "on"),
+    Option("reference", "Whether the reference kernels run.", ("on", "off"), "off", "on"),
+)
+
+
+def _made(chosen: Chosen) -> Variant:
+    xnnpack = chosen["xnnpack"] == "on" and chosen["reference"] == "off"
+    resolver, conventions = _RESOLVERS[chosen["reference"] == "on", xnnpack]
+    declared = {
+        "family": "xnnpack" if xnnpack else "litert",
+        "conventions": conventions,
+        "settings": f"OpResolverType.{resolver}, one thread, weights and bias as constants",
+        "snippet": partial(snippet.snippet, resolver),
+        "supports": partial(_supports, resolver),
+    }
+    return Variant(Litert(resolver).register, declared)
+
+
+_standard = _made({"xnnpack": "on", "reference": "off"})
+litert = implementation(
+    "litert",
+    package="ai-edge-litert",
+    needs="flatbuffers",
+    extra="litert",
+    layout="NHWC",
+    dtypes=("float32",),
+    threads="one",  # an Interpreter belongs to one thread
+    known="known.toml",
+    **_standard.declared,
+)
+_standard.register(litert)
+_FIXED = {
+    "litert[xnnpack=off]": {"xnnpack": "off"},
+    "litert[reference]": {"reference": "on"},
+}
+in_use().offer(Offer(litert, OPTIONS, _made, __name__, _FIXED))

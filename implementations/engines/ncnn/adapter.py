@@ -42,7 +42,8 @@ from conformance.implementations.engines.adapter import Adapter
 from conformance.implementations.engines.ncnn import layers, snippet
 from conformance.implementations.engines.ncnn.layers import Layer
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
-from conformance.registration.implementation import Implementation
+from conformance.registration.options import Chosen, Offer, Option, Variant
+from conformance.registration.registry import in_use
 
 WINOGRAD_AMPLIFICATION, WINOGRAD_TILE = 2356.0, 6
 
@@ -118,28 +119,33 @@ def _float32(array: Array | None) -> Array:
     return array.astype(np.float32, copy=False)
 
 
-def _register(name: str, use_winograd: bool, **declared: Any) -> Implementation:
-    ncnn = implementation(
-        name,
-        family="ncnn",
-        package="ncnn",
-        extra="ncnn",
-        dtypes=("float32",),
-        conventions={"pool_padding": "accept"},
-        known="known.toml",
-        snippet=partial(snippet.snippet, use_winograd),
-        **declared,
-    )
-    Ncnn(use_winograd).register(ncnn)
-    return ncnn
+OPTIONS = (Option("winograd", "Whether Winograd is used where it can be.", ("on", "off"), "on"),)
 
 
-winograd = _register(
+def _made(chosen: Chosen) -> Variant:
+    use_winograd = chosen["winograd"] == "on"
+    declared: dict[str, Any] = {"snippet": partial(snippet.snippet, use_winograd)}
+    if use_winograd:
+        declared["settings"] = "one thread; Winograd where ncnn chooses it, as by default"
+        declared |= {"error": "normwise", "amplification": WINOGRAD_AMPLIFICATION}
+        declared["tile"] = WINOGRAD_TILE
+    else:
+        declared["settings"] = "one thread; without Winograd"
+        declared |= {"error": "componentwise", "amplification": 1.0, "tile": None}
+    return Variant(Ncnn(use_winograd).register, declared)
+
+
+_standard = _made({"winograd": "on"})
+winograd = implementation(
     "ncnn",
-    True,
-    error="normwise",
-    amplification=WINOGRAD_AMPLIFICATION,
-    tile=WINOGRAD_TILE,
-    settings="one thread; Winograd where ncnn chooses it, as by default",
+    family="ncnn",
+    package="ncnn",
+    extra="ncnn",
+    dtypes=("float32",),
+    conventions={"pool_padding": "accept"},
+    known="known.toml",
+    **_standard.declared,
 )
-direct = _register("ncnn[winograd=off]", False, settings="one thread; without Winograd")
+_standard.register(winograd)
+_FIXED = {"ncnn[winograd=off]": {"winograd": "off"}}
+(direct,) = in_use().offer(Offer(winograd, OPTIONS, _made, __name__, _FIXED))

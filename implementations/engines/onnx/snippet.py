@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from conformance.implementations.engines.onnx.model import (
@@ -17,18 +18,22 @@ _FLOAT, _BFLOAT16 = 1, 16
 """ONNX's numbers of two dtypes."""
 
 
-def runtime(call: SnippetCall, constants: tuple[str, ...] = ()) -> list[str] | None:
-    """Return the lines that make a call with ONNX Runtime."""
-    session = "onnxruntime.InferenceSession(model.SerializeToString())"
-    return [
-        *_model(call, constants, "onnxruntime"),
-        f"got = {session}.run(None, {_feeds(call, constants)})[0]",
-    ]
-
-
-def runtime_constant(call: SnippetCall) -> list[str] | None:
-    """Return the lines that make a call with ONNX Runtime, the weight a constant of the model."""
-    return runtime(call, ("w",))
+def runtime(call: SnippetCall, chosen: Mapping[str, str] | None = None) -> list[str] | None:
+    """Return the lines that make a call with ONNX Runtime, with the options chosen."""
+    chosen = chosen or {}
+    constants = ("w",) if chosen.get("constant") == "on" else ()
+    settings, lines = "", _model(call, constants, "onnxruntime")
+    if (optimization := chosen.get("optimization", "all")) != "all":
+        level = "ORT_DISABLE_ALL" if optimization == "off" else f"ORT_ENABLE_{optimization.upper()}"
+        lines[-1] += (
+            "; options = onnxruntime.SessionOptions(); options.graph_optimization_level = "
+            f"onnxruntime.GraphOptimizationLevel.{level}"
+        )
+        settings = ", options"
+    if (provider := chosen.get("provider", "CPU")) != "CPU":
+        settings += f", providers=['{provider}ExecutionProvider']"
+    session = f"onnxruntime.InferenceSession(model.SerializeToString(){settings})"
+    return [*lines, f"got = {session}.run(None, {_feeds(call, constants)})[0]"]
 
 
 def reference(call: SnippetCall) -> list[str] | None:

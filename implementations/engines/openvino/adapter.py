@@ -1,4 +1,7 @@
-"""OpenVINO, its CPU device: a model of one operator, of its newest set, compiled for a shape.
+"""OpenVINO: a model of one operator, of its newest set, compiled for a shape, and for its CPU.
+
+Its options are `precision` (``openvino[precision=f16]``), `device` and `constant`. A precision that
+the device does not compute in is declined.
 
 Arrays and parameters map one to one. The operators are convolution, convolution_backprop_data, the
 same with group_ before, whose weights have an axis more, max_pool (its first output) and avg_pool.
@@ -23,7 +26,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -39,6 +43,9 @@ from conformance.implementations.engines.openvino.arguments import (
     function_name,
     grouped,
 )
+from conformance.registration.implementation import Implementation
+from conformance.registration.options import Chosen, Offer, Option, Variant
+from conformance.registration.registry import in_use
 
 if TYPE_CHECKING:
     from openvino import CompiledModel
@@ -49,33 +56,26 @@ MAX_MODELS = 256
 Attributes: TypeAlias = tuple[tuple[str, Any], ...]
 Shapes: TypeAlias = tuple[tuple[str, Shape], ...]
 """The dtype and the shape of each array."""
-Run: TypeAlias = Callable[[str, list[Array], Attributes], Array]
-"""Runs an operator, by OpenVINO's name, on the arrays that are not None."""
+CPU = "CPU"
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a model is compiled: the options chosen."""
+
+    device: str = CPU
+    precision: str = "f32"
+    """The INFERENCE_PRECISION_HINT, or "auto" for none."""
+    constant: bool = False
+
 
 REFUSAL = "Batch size is zero"
 """What OpenVINO says where it refuses a valid case."""
 
 
-def _register(name: str, run: Run, *operators: str, **declared: Any) -> None:
-    """Register ``operators`` as ``name``, each as a model that ``run`` runs."""
-    openvino = implementation(
-        name,
-        family="onednn",
-        package="openvino",
-        extra="openvino",
-        dtypes=DTYPES,
-        threads="one",  # a compiled model has one request, which its calls share
-        conventions={"nan": "ignore"},
-        known="known.toml",
-        **declared,
-    )
-    for operator in operators:
-        openvino.register(operator, partial(_call, operator, run))
-
-
 def _call(
     operator: str,
-    run: Run,
+    how: How,
     x: Array,
     w: Array | None = None,
     bias: Array | None = None,
@@ -93,30 +93,15 @@ def _call(
         arrays.append(bias)
     inputs = [np.ascontiguousarray(array, native(array.dtype)) for array in arrays]
     is_grouped = w is not None and arrays[1].ndim > w.ndim
-    return run(function_name(operator, is_grouped), inputs, tuple(attributes(parameters).items()))
+    function, values = function_name(operator, is_grouped), tuple(attributes(parameters).items())
+    if how.constant and w is not None:
+        model = _compile(function, _shapes(inputs), values, how, weight=inputs.pop(1))
+    else:
+        model = _compiled(function, _shapes(inputs), values, how)
+    return _result(model, inputs)
 
 
 # --- compiling and calling ----------------------------------------------------------------------
-
-
-def _run_kept_model(
-    function: str, inputs: list[Array], values: Attributes, precision: str | None = "f32"
-) -> Array:
-    """Run a compiled model that is kept for the shapes, the dtype and the attributes."""
-    return _result(_compiled(function, _shapes(inputs), values, precision), inputs)
-
-
-def _run_with_constant(function: str, inputs: list[Array], values: Attributes) -> Array:
-    """Compile a model whose second input is a constant, and run it."""
-    model = _compile(function, _shapes(inputs), values, "f32", weight=inputs[1])
-    return _result(model, [inputs[0], *inputs[2:]])
-
-
-def _run_at_own_precision(function: str, inputs: list[Array], values: Attributes) -> Array:
-    """Run a model at the precision that OpenVINO chooses by itself, where that is bfloat16."""
-    if "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise Unsupported("this CPU has no bfloat16, so that OpenVINO computes in float32")
-    return _run_kept_model(function, inputs, values, None)
 
 
 def _shapes(inputs: list[Array]) -> Shapes:
@@ -142,7 +127,7 @@ def _compile(
     function: str,
     shapes: Shapes,
     values: Attributes,
-    precision: str | None,
+    how: How,
     weight: Array | None = None,
 ) -> CompiledModel:
     """Return the compiled model of one operator on inputs of these dtypes and shapes.
@@ -160,16 +145,19 @@ def _compile(
     if weight is not None:
         inputs.pop(1)
         nodes[1] = op.Constant(_tensor(weight))
-    options: dict[str, Any] = {"INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS") or 1)}
-    if precision is not None:
-        options["INFERENCE_PRECISION_HINT"] = precision
+    options: dict[str, Any] = {}
+    if how.device == CPU:
+        options["INFERENCE_NUM_THREADS"] = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    if how.precision != "auto":
+        options["INFERENCE_PRECISION_HINT"] = how.precision
+    _check_precision(how)
     keywords = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
     try:
         y = getattr(ops, function)(*nodes[:2], **keywords)
         if nodes[2:]:
             shape = np.array((1, -1, *(1,) * (len(y.get_output_partial_shape(0)) - 2)))
             y = ops.add(y, ops.reshape(nodes[2], ops.constant(shape), special_zero=False))
-        return _core().compile_model(Model([y.output(0)], inputs, "model"), "CPU", options)
+        return _core().compile_model(Model([y.output(0)], inputs, "model"), how.device, options)
     except RuntimeError as problem:
         if REFUSAL in str(problem):
             raise Unsupported(REFUSAL) from None
@@ -200,29 +188,79 @@ def _core() -> Any:
     return Core()
 
 
-_register(
+def _check_precision(how: How) -> None:
+    """Raise Unsupported where a device computes in another format than the one that is meant."""
+    if how.precision == "f32":
+        return
+    needed = {"auto": "BF16", "bf16": "BF16", "f16": "FP16"}[how.precision]
+    if needed not in _core().get_property(how.device, "OPTIMIZATION_CAPABILITIES"):
+        what = {"BF16": "bfloat16", "FP16": "float16"}[needed]
+        raise Unsupported(f"this {how.device} has no {what}, so that OpenVINO computes in float32")
+
+
+OPTIONS = (
+    Option(
+        "precision",
+        "The INFERENCE_PRECISION_HINT; auto gives none.",
+        ("f32", "f16", "bf16", "auto"),
+        "f32",
+    ),
+    Option(
+        "device", "The device.", ("CPU", "GPU", "GPU.1", "NPU"), CPU, pattern=r"[A-Z]\w*(\.\d+)?"
+    ),
+    Option("constant", "Whether weights are constants of the model.", ("on", "off"), "off", "on"),
+)
+
+
+def _made(chosen: Chosen) -> Variant:
+    how = How(chosen["device"], chosen["precision"], chosen["constant"] == "on")
+    auto = "no INFERENCE_PRECISION_HINT, as by default: bfloat16 where the CPU has it"
+    hint = auto if how.precision == "auto" else f"INFERENCE_PRECISION_HINT {how.precision}"
+    weights = f"weights are {'constants' if how.constant else 'inputs'}"
+    device = "" if how.device == CPU else f"device {how.device}"
+    formats = {"bf16": "bfloat16", "auto": "bfloat16", "f16": "float16"}
+    declared: dict[str, Any] = {
+        "settings": "; ".join(filter(None, (device, hint, weights))),
+        "shape_seconds": 0.03 if how.constant else 0.02,
+        "multiply": formats.get(how.precision),
+        "accumulate": "float32" if how.precision in formats else None,
+        "snippet": partial(snippet.varied, dict(chosen)),
+    }
+    if how.device != CPU:
+        declared["family"] = f"openvino-{how.device.partition('.')[0].lower()}"
+    operators = ("conv", "conv_transpose") if how.constant else Adapter.operators
+    ready = partial(_missing, how.device) if how.device != CPU else None
+    return Variant(partial(_register, how, operators), declared, ready)
+
+
+def _register(how: How, operators: Sequence[str], implementation: Implementation) -> None:
+    for operator in operators:
+        implementation.register(operator, partial(_call, operator, how))
+
+
+def _missing(device: str) -> str | None:
+    there = _core().available_devices
+    if device in there or f"{device}.0" in there:
+        return None
+    return f"OpenVINO has no device '{device}' here; there are {', '.join(there)}"
+
+
+openvino = implementation(
     "openvino",
-    _run_kept_model,
-    *Adapter.operators,
+    family="onednn",
+    package="openvino",
+    extra="openvino",
+    dtypes=DTYPES,
+    threads="one",  # a compiled model has one request, which its calls share
+    conventions={"nan": "ignore"},
+    known="known.toml",
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
     shape_seconds=0.02,
     snippet=snippet.snippet,
 )
-_register(
-    "openvino[constant]",
-    _run_with_constant,
-    *("conv", "conv_transpose"),
-    settings="INFERENCE_PRECISION_HINT f32; weights are constants",
-    shape_seconds=0.03,
-    snippet=snippet.constant,
-)
-_register(
-    "openvino[bfloat16]",
-    _run_at_own_precision,
-    *Adapter.operators,
-    multiply="bfloat16",
-    accumulate="float32",
-    settings="no INFERENCE_PRECISION_HINT, as by default: bfloat16 where the CPU has it",
-    shape_seconds=0.02,
-    snippet=snippet.as_it_stands,
-)
+_register(How(), Adapter.operators, openvino)
+_FIXED = {
+    "openvino[constant]": {"constant": "on"},
+    "openvino[bfloat16]": {"precision": "auto"},
+}
+in_use().offer(Offer(openvino, OPTIONS, _made, __name__, _FIXED))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from conformance.implementations.engines.openvino.arguments import attributes, function_name
 from conformance.registration.snippets import SnippetCall, plain
 
@@ -13,17 +15,19 @@ def snippet(call: SnippetCall) -> list[str] | None:
     return _script(call, (), _SINGLE)
 
 
-def constant(call: SnippetCall) -> list[str] | None:
-    """Return the lines that do so with the weight as a constant of the model."""
-    return None if call.dtype == "bfloat16" else _script(call, ("w",), _SINGLE)
+def varied(chosen: Mapping[str, str], call: SnippetCall) -> list[str] | None:
+    """Return the lines that do so with the options chosen."""
+    constants = ("w",) if chosen["constant"] == "on" else ()
+    if constants and call.dtype == "bfloat16":
+        return None
+    precision = chosen["precision"]
+    hint = "" if precision == "auto" else f', {{"INFERENCE_PRECISION_HINT": "{precision}"}}'
+    return _script(call, constants, hint, chosen["device"])
 
 
-def as_it_stands(call: SnippetCall) -> list[str] | None:
-    """Return the lines that do so with the precision that OpenVINO chooses by itself."""
-    return _script(call, (), "")
-
-
-def _script(call: SnippetCall, constants: tuple[str, ...], options: str) -> list[str]:
+def _script(
+    call: SnippetCall, constants: tuple[str, ...], options: str, device: str = "CPU"
+) -> list[str]:
     """Return the lines of a call; bfloat16 numbers are the upper halves of float32 ones."""
     old = call.versions.get("openvino", "").startswith("2024.")
     module = "openvino.runtime" if old else "openvino"
@@ -36,7 +40,7 @@ def _script(call: SnippetCall, constants: tuple[str, ...], options: str) -> list
         bits, type_ = f"ov.Tensor({half}, ov.Shape(a.shape), ov.Type.bf16)", "ov.Type.bf16"
         result = ".view(np.uint16).astype(np.uint32) << 16).view(np.float32"
     model = f"ov.Model([{_node(call, constants)}.output(0)], p, 'm')"
-    run = f"ov.Core().compile_model({model}, 'CPU'{options})([{bits} for a in given])[0]"
+    run = f"ov.Core().compile_model({model}, '{device}'{options})([{bits} for a in given])[0]"
     return [
         f"import openvino as ov, {module}.opset15 as ops",
         f"given = [{arrays}]; p = [ops.parameter(list(a.shape), {type_}) for a in given]",

@@ -38,6 +38,8 @@ from conformance.implementations._windows import padded
 from conformance.implementations.engines.adapter import Adapter, Operator
 from conformance.implementations.engines.parameters import Conv, ConvTranspose
 from conformance.implementations.engines.scipy import snippet
+from conformance.registration.options import Chosen, Offer, Option, Variant
+from conformance.registration.registry import in_use
 
 if TYPE_CHECKING:
     from conformance.case import Case
@@ -72,16 +74,6 @@ scipy = implementation(
     work_seconds=2e-8,
     supports=_supports,
     snippet=snippet.direct,
-)
-fft = implementation(
-    "scipy[fft]",
-    family="scipy",
-    package="scipy",
-    extra="scipy",
-    error="normwise",
-    amplification=27.0 * MAX_DOUBLINGS + 4.0,
-    supports=_transforms,
-    snippet=snippet.fourier,
 )
 
 
@@ -151,5 +143,23 @@ def _add_bias(y: Array, bias: Array | None) -> Array:
     return y
 
 
+OPTIONS = (Option("fft", "Whether Fourier transforms are multiplied.", ("on", "off"), "off", "on"),)
+
+
+def _made(chosen: Chosen) -> Variant:
+    if chosen["fft"] == "off":
+        return Variant(Signal(_correlated, _convolved).register)
+    valid, full = (partial(_transformed, mode=mode) for mode in ("valid", "full"))
+    declared: dict[str, Any] = {
+        "dtypes": ("float32", "float64"),
+        "work_seconds": 0.0,
+        "error": "normwise",
+        "amplification": 27.0 * MAX_DOUBLINGS + 4.0,
+        "supports": _transforms,
+        "snippet": snippet.fourier,
+    }
+    return Variant(Signal(valid, full).register, declared)
+
+
 Signal(_correlated, _convolved).register(scipy)
-Signal(partial(_transformed, mode="valid"), partial(_transformed, mode="full")).register(fft)
+in_use().offer(Offer(scipy, OPTIONS, _made, __name__, {"scipy[fft]": {"fft": "on"}}))

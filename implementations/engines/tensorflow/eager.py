@@ -75,7 +75,7 @@ class TensorFlow(Differentiable):
 
     def tensor(self, array: Array) -> Tensor:
         """Return a tensor with a copy of ``array``."""
-        tf = _tensorflow()
+        tf = load()
 
         return tf.convert_to_tensor(np.asarray(array, native(array.dtype), order="C"))
 
@@ -86,7 +86,7 @@ class TensorFlow(Differentiable):
 
     def convolve(self, t: Tensor, w: Tensor, bias: Tensor | None, p: Conv) -> Tensor:
         """tf.nn.conv1d, conv2d or conv3d, then tf.nn.bias_add."""
-        tf = _tensorflow()
+        tf = load()
 
         dims, padding = t.ndim - 2, p.padding
         check_padding(dims, padding)
@@ -106,7 +106,7 @@ class TensorFlow(Differentiable):
 
     def transposed(self, t: Tensor, w: Tensor, bias: Tensor | None, p: ConvTranspose) -> Tensor:
         """tf.nn.conv1d_transpose, conv2d_transpose or conv3d_transpose, then tf.nn.bias_add."""
-        tf = _tensorflow()
+        tf = load()
 
         dims = t.ndim - 2
         check_padding(dims, p.padding)
@@ -132,7 +132,7 @@ class TensorFlow(Differentiable):
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """tf.nn.max_pool1d, max_pool2d or max_pool3d; with dilation tf.nn.pool."""
-        tf = _tensorflow()
+        tf = load()
 
         check_axes(t.ndim - 2, dilation=p.dilation)
         check_padded(t.shape[1:-1], p.padding, p.kernel)
@@ -148,7 +148,7 @@ class TensorFlow(Differentiable):
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """tf.nn.avg_pool1d, avg_pool2d or avg_pool3d."""
-        tf = _tensorflow()
+        tf = load()
 
         padding, kernel, stride = p.padding, p.kernel, p.stride
         check_padded(t.shape[1:-1], padding, kernel)
@@ -180,13 +180,13 @@ class TensorFlow(Differentiable):
 
 
 def _add_bias(bias: Tensor, t: Tensor) -> Tensor:
-    tf = _tensorflow()
+    tf = load()
 
     return tf.nn.bias_add(t, bias)
 
 
 def _pad(t: Tensor, padding: Padding, fill: float) -> Tensor:
-    tf = _tensorflow()
+    tf = load()
 
     return tf.pad(t, [(0, 0), *padding, (0, 0)], constant_values=tf.constant(fill, t.dtype))
 
@@ -196,7 +196,7 @@ def _steps(values: Shape) -> list[int]:
     return [1, *values, 1] if len(values) == 3 else list(values)
 
 
-def _tensorflow() -> Any:
+def load() -> Any:
     """Return TensorFlow, imported without the lines about CPU and GPU that it prints first."""
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -209,7 +209,7 @@ def _tensorflow() -> Any:
 
 def _call(function: Callable[..., Tensor], *arguments: Any, **parameters: Any) -> Tensor:
     """Call ``function``; raise Unsupported where TensorFlow says that it has no kernel for it."""
-    tf = _tensorflow()
+    tf = load()
 
     try:
         return function(*arguments, **parameters)
@@ -224,7 +224,7 @@ def _call(function: Callable[..., Tensor], *arguments: Any, **parameters: Any) -
 def _differentiated(
     t: Tensor, grad: Tensor, forward: Callable[..., Tensor], *arguments: Any
 ) -> Tensor:
-    tf = _tensorflow()
+    tf = load()
 
     with tf.GradientTape() as tape:
         tape.watch(t)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from conformance.implementations._arguments import Padding, Shape
 from conformance.implementations.engines.padding import any_padding
@@ -19,6 +20,20 @@ def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with tf.nn."""
     y = _WRITERS.forward(call)
     return _gradient(call) if y is None else [_IMPORT, f"got = {_back(call, y)}"]
+
+
+def varied(chosen: Mapping[str, str], call: SnippetCall) -> list[str] | None:
+    """Return the lines that make a call with the options chosen (``xla.py``)."""
+    lines = compiled(call) if chosen["xla"] == "on" else snippet(call)
+    if lines and chosen["device"]:
+        lines[0] += f"; device = tf.device({chosen['device']!r}); device.__enter__()"
+    if lines and chosen["tf32"]:
+        setting = f"enable_tensor_float_32_execution({chosen['tf32'] == 'on'})"
+        lines[0] += f"; tf.config.experimental.{setting}"
+    if lines and chosen["onednn"]:
+        value = str(int(chosen["onednn"] == "on"))
+        lines[0] = f"import os; os.environ['TF_ENABLE_ONEDNN_OPTS'] = {value!r}; {lines[0]}"
+    return lines
 
 
 def compiled(call: SnippetCall) -> list[str] | None:

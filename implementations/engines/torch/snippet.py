@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from conformance.implementations._arguments import Padding, Shape, conv_transpose_size, window_reach
@@ -33,32 +34,55 @@ def snippet(call: SnippetCall) -> list[str] | None:
     return _gradient(call) if y is None else [_IMPORT, f"got = {_back(call, y)}"]
 
 
-def without_mkldnn(call: SnippetCall) -> list[str] | None:
-    """Return the lines of `snippet`, with oneDNN switched off."""
-    lines = snippet(call)
-    return lines and [f"{lines[0]}; torch.backends.mkldnn.enabled = False", *lines[1:]]
-
-
-def channels_last(call: SnippetCall) -> list[str] | None:
-    """Return the lines of `snippet`, with images and weights in the format channels_last."""
-    lines = snippet(call)
-    suffix = "_3d" if call.dims == 3 else ""
-    conversion = f".contiguous(memory_format=torch.channels_last{suffix})"
-    tensors = [_tensor(call, name) for name in ("x", "w", "grad") if name in call.arguments]
-    if call.operator != "conv_bias_grad":  # the bias has one axis
+def varied(chosen: Mapping[str, str], call: SnippetCall) -> list[str] | None:
+    """Return the lines that make a call with the options chosen (``variants.py``)."""
+    on_device = chosen["device"] != "cpu"
+    if chosen["compile"] != "off":
+        plain_otherwise = chosen["channels_last"] == "off" and not on_device
+        lines = compiled(call, chosen["compile"]) if plain_otherwise else None
+    else:
+        lines = snippet(call)
+    conversion = ""
+    if chosen["channels_last"] == "on":
+        suffix = "_3d" if call.dims == 3 else ""
+        conversion += f".contiguous(memory_format=torch.channels_last{suffix})"
+    if on_device:
+        conversion += f".to({chosen['device']!r})"
+        lines = lines and [line.replace(".numpy()", ".cpu().numpy()") for line in lines]
+    # A bias has one axis, and no memory format.
+    images = [name for name in ("x", "w", "grad") if name in call.arguments]
+    tensors = [_tensor(call, name) for name in images]
+    if on_device and call.arguments.get("bias") is not None:
+        bias = _tensor(call, "bias")
+        lines = lines and [line.replace(bias, f"{bias}.to({chosen['device']!r})") for line in lines]
+    if call.operator != "conv_bias_grad":
         tensors.append("requires_grad=True)")
-    for tensor in tensors if lines else ():
+    for tensor in tensors if lines and conversion else ():
         lines = [line.replace(tensor, tensor + conversion) for line in lines or ()]
-    return lines
+    if lines and on_device:
+        lines[0] += f"; torch.set_default_device({chosen['device']!r})"
+    switches = [text for name, text in _SWITCHES.items() if name in chosen.items()]
+    return lines and ["; ".join((lines[0], *switches)), *lines[1:]]
 
 
-def compiled(call: SnippetCall) -> list[str] | None:
+_SWITCHES = {
+    ("mkldnn", "off"): "torch.backends.mkldnn.enabled = False",
+    ("deterministic", "on"): "torch.use_deterministic_algorithms(True)",
+    ("cudnn", "off"): "torch.backends.cudnn.enabled = False",
+    ("tf32", "on"): "torch.backends.cudnn.allow_tf32 = True",
+    ("tf32", "off"): "torch.backends.cudnn.allow_tf32 = False",
+    ("benchmark", "on"): "torch.backends.cudnn.benchmark = True",
+}
+
+
+def compiled(call: SnippetCall, backend: str = "inductor") -> list[str] | None:
     """Return the lines that compile and call a pool; None for other operators."""
     lines = snippet(call)
     if lines is None or "pool" not in call.operator:
         return None
     y = getattr(_WRITERS, call.operator.removesuffix("_grad"))(call, "t", "", "")
-    function = f"torch.compile(lambda t: {y}, fullgraph=True, dynamic=False)"
+    chosen = "" if backend == "inductor" else f"backend={backend!r}, "
+    function = f"torch.compile(lambda t: {y}, {chosen}fullgraph=True, dynamic=False)"
     if not call.operator.endswith("_grad"):
         x = _tensor(call, "x")
         return [_IMPORT, f"got = {_back(call, f'{function}({x})')}"]
