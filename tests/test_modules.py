@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ import pytest
 
 import conformance
 from conformance.case import Case
+from conformance.cli import main
 from conformance.errors import ConformanceError
+from conformance.forms.model import load as load_model
 from conformance.isolation.dispatch import close_all
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Registry, using
@@ -364,6 +367,192 @@ def test_a_run_prints_a_script_that_constructs_the_module() -> None:
     assert "CONV-5" == violation.requirement
     assert "layer = MyConv2d(" in violation.script
     assert "differs by 0.0" not in run_script(violation.script)
+
+
+# --- files of KernelBench's layout ----------------------------------------------------------------
+
+BENCH = """
+import torch
+import torch.nn as nn
+
+class Model(nn.Module):
+    def __init__(self, {parameters}):
+        super().__init__()
+        self.layer = {layer}
+
+    def forward(self, x):
+        return {forward}
+
+class ModelNew(Model):
+    pass
+
+class Other(nn.Module):
+    def __init__(self, *given):
+        super().__init__()
+        self.own = Model(*given).layer
+
+    def forward(self, x):
+        return self.own(x)
+
+class Wrong(Model):
+    def forward(self, x):
+        self.layer.dilation = 1
+        return super().forward(x)
+
+class Little(Model):
+    def __init__(self):
+        super().__init__(1, 1)
+
+def get_inputs():
+    return [torch.rand({shape})]
+
+def get_init_inputs():
+    return [{given}]
+"""
+SQUARE = {
+    "parameters": "inputs, outputs, k: int, s=1, pad=0, hole=1, parts=1, with_bias=False",
+    "layer": "nn.Conv2d(inputs, outputs, (k, k), s, pad, hole, parts, with_bias)",
+    "forward": "self.layer(x)",
+    "shape": "16, 3, 256, 256",
+    "given": "3, 64, 3",
+}
+DEPTHWISE = SQUARE | {
+    "parameters": "channels, k, s=1, pad=0, hole=1",
+    "layer": "nn.Conv2d(channels, channels, (k, 1), s, pad, hole, groups=channels)",
+    "given": "3, 3",
+}
+AXES_APART = SQUARE | {
+    "parameters": "i, o, kh, kw, sh, sw",
+    "layer": "nn.ConvTranspose2d(i, o, (kh, kw), (sh, sw), padding=1, bias=False)",
+    "given": "3, 4, 3, 5, 1, 2",
+}
+FIXED = SQUARE | {
+    "parameters": "",
+    "layer": "nn.Conv2d(3, 4, (3, 2), stride=2, padding=1)",
+    "given": "",
+}
+POOL = SQUARE | {
+    "parameters": "k, s=None, pad=0",
+    "layer": "nn.AvgPool3d(k, s, pad)",
+    "shape": "2, 3, 8, 8, 8",
+    "given": "2",
+}
+
+
+def bench(**parts: str) -> str:
+    Path("bench.py").write_text(BENCH.format(**SQUARE | parts))
+    return "bench.py"
+
+
+@pytest.mark.parametrize(
+    ("parts", "case"),
+    [
+        (SQUARE, "conv2d:float32:x=2,4,9,9:w=6,2,3,3:bias:stride=2,2:dilation=2,2:groups=2:"),
+        (DEPTHWISE, "conv2d:float32:x=2,4,9,9:w=4,1,3,1:bias:stride=2,2:groups=4:"),
+        (AXES_APART, "conv_transpose2d:float32:x=1,2,4,5:w=2,3,2,4:stride=2,1:padding=1/1,1/1:"),
+        (FIXED, "conv2d:float32:x=2,3,9,8:w=4,3,3,2:bias:stride=2,2:padding=1/1,1/1:"),
+        (POOL, "avg_pool3d:float32:x=1,2,6,6,6:kernel=3,3,3:stride=3,3,3:padding=1/1,1/1,1/1:"),
+    ],
+    ids=["square", "depthwise", "axes apart", "fixed", "pool"],
+)
+@pytest.mark.parametrize("name", ["", ":Other"])
+def test_what_a_constructor_sets_is_varied_and_what_model_keeps_is_kept(
+    parts: dict[str, str], case: str, name: str
+) -> None:
+    made = load_model(bench(**parts) + name)
+    case = f"{case}integers@1"
+
+    assert [case.partition("2d")[0].partition("3d")[0]] == [*made.operators]
+    assert CONFORMS == conformance.judge(made, case).status
+
+
+@pytest.mark.parametrize(
+    ("parts", "case", "reason"),
+    [
+        (SQUARE, "conv2d:float32:x=2,4,9,9:w=6,4,3,2:", "one size on every axis"),
+        (DEPTHWISE, "conv2d:float32:x=2,4,9,9:w=8,1,3,1:groups=4:", "as many outputs as channels"),
+        (DEPTHWISE, "conv2d:float32:x=2,4,9,9:w=4,1,3,3:groups=4:", "only kernel any,1"),
+        (AXES_APART, "conv_transpose2d:float32:x=1,2,4,5:w=2,3,2,4:", "only padding"),
+        (FIXED, "conv2d:float32:x=2,2,9,8:w=4,2,3,2:bias:", "only in_channels 3"),
+        (SQUARE, "conv1d:float32:x=2,2,9:w=4,2,3:", "only 2 spatial dimensions"),
+    ],
+)
+def test_what_model_cannot_be_is_not_asked(parts: Any, case: str, reason: str) -> None:
+    verdict = conformance.judge(load_model(bench(**parts)), f"{case}integers@1")
+
+    assert UNSUPPORTED == verdict.status
+    assert reason in verdict.message
+
+
+@pytest.mark.parametrize("parts", [SQUARE, DEPTHWISE, AXES_APART, FIXED, POOL])
+def test_every_case_becomes_one_that_model_computes(parts: dict[str, str]) -> None:
+    made = load_model(bench(**parts))
+    (operator,), (dims,) = made.operators, made.supports.dims  # type: ignore[union-attr]
+    case = Case.parse(case_of(operator, dims))
+    steered = made.steered(case)
+
+    assert steered is not None
+    assert CONFORMS == conformance.judge(made, steered).status
+
+
+def test_a_run_judges_the_class_of_a_file_and_prints_a_script_that_constructs_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = ["--tier", "smoke", "-o", "conv", "--dtype", "float32", "-n", "8", "--dims", "2"]
+    name = f"{bench()}:Wrong"
+    assert 1 == main(["run", "--module", name, *few, "--check", "result", "--no-cache"])
+    assert f"--module {Path('bench.py').resolve()}:Wrong" in capsys.readouterr().out
+
+    case = "conv2d:float32:x=1,1,3,3:w=1,1,2,2:dilation=2,2:integers@0"
+    assert 1 == main(["replay", case, "--module", name])
+    shown = capsys.readouterr().out
+    assert "layer = Wrong(1, 1, 2, (1, 1)" not in shown
+    assert "layer = Wrong(1, 1, 2, 1, 0, 2, 1, False)" in shown
+    assert 1 == main(["replay", case, "--module", name, "--script"]) + 1
+    assert "differs by 0.0" not in run_script(capsys.readouterr().out)
+
+
+def test_list_has_the_class_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["list", "--module", bench(), "--json"])
+
+    listed = json.loads(capsys.readouterr().out)["implementations"]
+    assert {"bench"} == {one["name"] for one in listed if one["arrays"] == "torch"} - {"torch"}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        (None, "", "no such file"),
+        ("x = 1", "", "has no class Model"),
+        ("import nowhere_to_be_found", "", "ModuleNotFoundError: No module named"),
+        ({"forward": "torch.relu(self.layer(x))"}, "", "is not one convolution or pool: it is con"),
+        ({"forward": "x.flip(2)"}, "", "it is flip"),
+        ({}, ":Nobody", "has no class Nobody; there are ModelNew, Other, Wrong, Little"),
+        ({}, ":Little", "the constructor of Little takes 0 arguments"),
+        ({"given": ""}, "", "TypeError: missing a required argument"),
+        ({"shape": "2, 3, 8, 8), torch.rand(3"}, "", "Model is called with 2 inputs"),
+    ],
+)
+def test_a_file_that_does_not_say_what_is_due_is_one_line(
+    text: Any, name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if isinstance(text, dict):
+        bench(**text)
+    elif text is not None:
+        Path("bench.py").write_text(text)
+
+    with pytest.raises(ConformanceError) as problem:
+        load_model(f"bench.py{name}")
+    assert said in str(problem.value)
+    assert "\n" not in str(problem.value)
+
+
+def test_a_mistake_in_a_file_ends_the_command_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["run", "--module", bench(forward="torch.relu(self.layer(x))")])
+
+    error = capsys.readouterr().err.strip()
+    assert "Model is not one convolution or pool: it is conv2d, relu" in error
+    assert 1 == len(error.splitlines())
 
 
 def run_script(script: str) -> str:

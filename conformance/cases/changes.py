@@ -68,6 +68,50 @@ def fixed(name: str, value: Any) -> Change:
     return change
 
 
+def exact(name: str, value: Any, case: Case) -> Case:
+    """Give a field one value, with None for the entries of axes that may have any.
+
+    Besides the fields of a case these are "kernel", "in_channels" and "out_channels". What is no
+    parameter of the operator stays as it is. The outputs may be as many as "in_channels".
+    """
+    if value == "in_channels":
+        value = case.x[1]
+    if name in ("in_channels", "out_channels"):
+        return _with_channels(case, name, value)
+    if name == "kernel":
+        own = window(lambda shape, _: tuple(map(_or, value, shape)))
+        return own(case)
+    if name not in forward_of(case).parameters:
+        return case
+    if name == "groups":
+        return grouped(lambda _: value, case)
+    if isinstance(value, tuple):
+        value = tuple(map(_or, value, getattr(case, name)))
+    return case.replace(**{name: value})
+
+
+def _or(value: Any, other: Any) -> Any:
+    return other if value is None else value
+
+
+def _with_channels(case: Case, name: str, count: int) -> Case:
+    """Give a convolution so many channels, in one group unless its groups divide them."""
+    if case.w is None:
+        if case.operator == "conv_bias_grad" and name == "out_channels":
+            return case.replace(x=(case.x[0], count, *case.x[2:]))
+        return case
+    groups = case.groups if count % case.groups == 0 else 1
+    transposed = forward_of(case).is_transposed
+    outputs = case.w[1] * case.groups if transposed else case.w[0]
+    inputs = case.x[1]
+    inputs, outputs = (count, outputs) if name == "in_channels" else (inputs, count)
+    if inputs % groups or outputs % groups:
+        groups = 1
+    own, other = (inputs, outputs) if transposed else (outputs, inputs)
+    w = (own, other // groups, *case.w[2:])
+    return case.replace(x=(case.x[0], inputs, *case.x[2:]), w=w, groups=groups)
+
+
 def nearest(name: str, allowed: Sequence[int]) -> Change:
     """Replace the entries of a field that are not ``allowed`` by the nearest one that is."""
 

@@ -44,6 +44,8 @@ class Only:
     batch: tuple[int, ...] | None = None
     empty_batch: bool = True
     memory: tuple[str, ...] | None = None
+    exactly: tuple[tuple[str, Any], ...] = ()
+    """Fields that have one value (`conformance.cases.changes.exact`)."""
 
     def __call__(self, case: Case) -> bool | str:
         """Return True for a case that is supported, and else the reason."""
@@ -71,6 +73,11 @@ class Only:
     def _rules(self, case: Case) -> Iterator[tuple[str, Change]]:
         """Yield the reason for which each rule declines, and the change that obeys it."""
         parameters = OPERATORS[case.operator].parameters
+        for name, value in self.exactly:
+            text = f"only {name} {_shown(value)}"
+            if value == "in_channels":
+                text = "only as many outputs as channels"
+            yield text, partial(changes.exact, name, value)
         if self.kernel is not None:
             yield f"only kernels of size {_listed(self.kernel)}", changes.window_of(self.kernel)
         if self.square or (self.same_on_every_axis and "kernel" in parameters):
@@ -195,6 +202,11 @@ def _among(name: str, given: Any, *allowed: Any) -> Any:
         text = ", ".join(map(repr, allowed))
         raise ConformanceError(f"only({name}={given!r}); allowed: {text}")
     return given
+
+
+def _shown(value: Any) -> str:
+    entries = value if isinstance(value, tuple) else (value,)
+    return ",".join("any" if entry is None else str(entry) for entry in entries)
 
 
 def _listed(values: Iterable[object]) -> str:

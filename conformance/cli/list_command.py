@@ -27,18 +27,20 @@ if TYPE_CHECKING:
 @click.option(
     "--options", "show_options", is_flag=True, help="List the options of implementations instead."
 )
+@options.modules
 @options.as_json
 def command(
     plugins: tuple[str, ...],
     programs: tuple[str, ...],
     libraries: tuple[str, ...],
     show_options: bool,
+    modules: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """List every implementation with version, family and operators. Imports no backend."""
     from conformance.registration.registry import broken, implementations, in_use
 
-    if plugins or programs or libraries:
+    if plugins or programs or libraries or modules:
         # Workers load them, as for a run. Without them nothing of that is imported.
         from conformance.isolation.remote_plugins import load_for, load_forms
         from conformance.registration.place import Limits
@@ -46,7 +48,7 @@ def command(
         with options.keep_stdout():
             for plugin in plugins:
                 load_for(plugin, None, Limits())
-            load_forms(programs, libraries, Limits())
+            load_forms(programs, libraries, modules, Limits())
     offers = in_use().offers()
     rows = [
         {

@@ -200,6 +200,13 @@ libraries = click.option(
     help="Shared library with functions of convformance.h, which 'convformance new --for library' "
     "writes (repeatable).",
 )
+modules = click.option(
+    "--module",
+    "modules",
+    multiple=True,
+    metavar="FILE[:CLASS]",
+    help="Python file in the layout of KernelBench, with Model and ModelNew (repeatable).",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 verbose = click.option(
     "--verbose", "-v", is_flag=True, help="Print all tables, reasons and messages in full."

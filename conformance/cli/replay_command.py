@@ -49,6 +49,7 @@ _WRITTEN = 1_000_000
 @options.plugins
 @options.programs
 @options.libraries
+@options.modules
 @options.isolation
 @options.verbose
 @options.as_json

@@ -47,6 +47,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @options.plugins
 @options.programs
 @options.libraries
+@options.modules
 @options.many("--operator", "-o", "operators", help=f"{', '.join(OPERATORS)}.")
 @options.many("--dims", read=_dims, help="Spatial dimensions: 1, 2, 3.")
 @options.many("--dtype", "dtypes", help=f"{', '.join(DTYPES)}.")

@@ -32,6 +32,7 @@ from conformance.timing import threads as thread_pools
 @options.programs
 @options.libraries
 @options.surroundings
+@options.modules
 @options.spec_file
 @options.output("convformance-time", "Where run.sqlite is written.")
 @options.as_json

@@ -69,7 +69,7 @@ def implementation_of(
     values["settings"] = ", ".join(filter(None, (where, values.get("settings"))))
     dims, operators = values.pop("dims", None), values.pop("operators", None)
     try:
-        supports = only(
+        supports = values.pop("supports", None) or only(
             dims=tuple(dims) if isinstance(dims, list) else dims, memory=values.pop("memory", None)
         )
         arguments = Arguments(**values, supports=supports)

@@ -88,9 +88,12 @@ class TorchLayer(Layer):
 
     def call(self, layer: Any, x: Any, w: Any, bias: Any) -> Any:
         """Put the parameters into it, for this call alone where they are differentiated."""
+        return self.called(layer, {self.recipe.weight: w, self.recipe.bias: bias}, x)
+
+    def called(self, layer: Any, named: Mapping[str, Any], x: Any) -> Any:
+        """Call a module with parameters by their names, None where there is none."""
         import torch
 
-        named = {self.recipe.weight: w, self.recipe.bias: bias}
         named = {name: value for name, value in named.items() if value is not None}
         differentiated = any(value.requires_grad for value in (x, *named.values()))
         with nullcontext() if differentiated else torch.no_grad():

@@ -119,13 +119,26 @@ def library(path: str | Path, *, limits: Limits | None = None) -> Implementation
     return _declare_form("library", os.path.abspath(os.path.expanduser(path)), limits or Limits())
 
 
+def model(location: str, *, limits: Limits | None = None) -> Implementation:
+    """Load the class of a file that has to compute what its ``Model`` does: FILE, or FILE:CLASS.
+
+    Raises `PluginError` where the file has none, or ``Model`` is not one operator.
+    """
+    path = os.path.abspath(os.path.expanduser(location))
+    return _declare_form("model", path, limits or Limits())
+
+
 def load_forms(
-    programs: Iterable[str], libraries: Iterable[str | Path], limits: Limits
+    programs: Iterable[str],
+    libraries: Iterable[str | Path],
+    modules: Iterable[str],
+    limits: Limits,
 ) -> tuple[Implementation, ...]:
-    """Load programs and libraries: they are called in workers, whatever else is."""
+    """Load programs, libraries and modules: they are called in workers, whatever else is."""
     return (
         *(program(command, limits=limits) for command in programs),
         *(library(path, limits=limits) for path in libraries),
+        *(model(location, limits=limits) for location in modules),
     )
 
 
@@ -135,7 +148,8 @@ def _declare_form(kind: str, location: str, limits: Limits) -> Implementation:
     for earlier in registry.implementations().values():
         if earlier.place is not None and earlier.place.target == target:
             return earlier
-    (new,) = _declare(_place_of_all(kind, location, limits), target, f"{kind} '{location}'")
+    place = _place_of_all(kind, location, limits)
+    (new,) = _declare(place, target, f"{place.option} '{location}'")
     return new
 
 

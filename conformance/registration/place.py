@@ -59,7 +59,7 @@ class Place:
     """The interpreter's path."""
     target: tuple[str, str]
     """("module", its name), ("file", its path), or a form (`conformance.forms`) and its location:
-    ("program", a command) or ("library", a path)."""
+    ("program", a command), ("library", a path) or ("model", a path, or a path:class)."""
     name: str
     """The name under which it is registered there."""
     limits: Limits
@@ -83,3 +83,8 @@ class Place:
         """The form of a kernel that is no Python function; empty for one that is."""
         kind = self.target[0]
         return "" if kind in ("module", "file") else kind
+
+    @property
+    def option(self) -> str:
+        """The command line's option for a form."""
+        return "module" if self.form == "model" else self.form

@@ -38,6 +38,13 @@ class Recipe:
     apart: tuple[str, ...] = ()
     """What its constructor takes of which one alone is not the default."""
 
+    order: tuple[str, ...] = ()
+    """The arguments in their order, where the constructor takes them by position."""
+    file: str = ""
+    """The file that has the class, where it is no module that a script can import."""
+    strict: bool = True
+    """Whether what it does not take has to be the default."""
+
     def fields(
         self, weight: Sequence[int] | None, bias: bool, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -76,12 +83,14 @@ class Recipe:
                 value = value.lower() if isinstance(value, str) else value
             given[name] = value
             taken.add(field)
-        for field in fields:
+        for field in fields if self.strict else ():
             if field in taken or field in (*CHANNELS, "bias"):
                 continue
             if not _is_default(field, fields):
                 raise Unsupported(f"its constructor has no {field}")
-        return given | dict(self.fixed)
+        given |= dict(self.fixed)
+        order = self.order or given
+        return {name: given[name] for name in order}
 
 
 def _is_default(field: str, fields: Mapping[str, Any]) -> bool:

@@ -57,6 +57,8 @@ class Selection:
     """Commands that start programs in any language (docs/programs.md)."""
     libraries: OneOrMore[str | Path] = ()
     """Shared libraries with the functions of docs/libraries.md."""
+    modules: OneOrMore[str] = ()
+    """Files with ``Model`` and ``ModelNew``: FILE, or FILE:CLASS (docs/modules.md)."""
     environments: OneOrMore[Environment] = ()
     """Implementations in other interpreters."""
     isolate: bool | None = None
@@ -122,7 +124,9 @@ class Selection:
         plugins = itertools.chain.from_iterable(
             load_for(file, self.isolate, limits) for file in several(self.plugins)
         )
-        forms = load_forms(several(self.programs), several(self.libraries), limits)
+        forms = load_forms(
+            several(self.programs), several(self.libraries), several(self.modules), limits
+        )
         return (*plugins, *forms), tuple(other.load(limits) for other in several(self.environments))
 
     def isolated(self, implementation: Implementation) -> Implementation:

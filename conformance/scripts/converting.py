@@ -73,8 +73,8 @@ def recipe_of(implementation: Implementation, case: Case) -> Recipe | None:
     A script cannot name each class: one that a function has made, it cannot.
     """
     recipe = implementation.recipes.get(case.operator, {}).get(case.dims)
-    if recipe is None:
-        return None
+    if recipe is None or recipe.file:
+        return recipe
     function = implementation.functions[case.operator]
     remote = implementation.place is not None
     _, name = ("", function.__name__) if remote else names_of(case.operator, function)

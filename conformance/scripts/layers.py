@@ -59,7 +59,8 @@ def _construction(
         values = {"": f"... {gap}"}
     if recipe.library == "keras":
         values["dtype"] = case.dtype
-    arguments = ", ".join(f"{name}={plain(value)}" for name, value in values.items())
+    named = {name: "" if recipe.order else f"{name}=" for name in values}
+    arguments = ", ".join(f"{named[name]}{plain(value)}" for name, value in values.items())
     made = f"{recipe.name}({arguments})"
     if recipe.library == "torch" and case.w is not None and case.dtype != "float32":
         made += f".to(torch.{case.dtype})"

@@ -77,9 +77,10 @@ def script(
     """
     case, at = prepared.case, implementation.place
     if at is not None and at.form and not history:
-        write = {"program": shell_script, "library": c_program}[at.form]
+        write = {"program": shell_script, "library": c_program}.get(at.form)
         with contextlib.suppress(Unsupported):  # what the suite alone can call, or has made
-            return write(implementation, prepared)
+            if write is not None:
+                return write(implementation, prepared)
     inputs, parameters = prepared.inputs, case.parameters
     if case.invalid:
         inputs, parameters = invalid.apply(case, inputs, parameters)
@@ -262,7 +263,7 @@ def replay_command(
         words += ["--after", f"'{earlier}'"]
     at = implementation.place
     if at is not None and at.form:
-        words += [f"--{at.form}", shlex.quote(at.target[1])]
+        words += [f"--{at.option}", shlex.quote(at.target[1])]
     elif implementation.module not in entry_points.modules():
         words += ["--plugin", shlex.quote(registry.in_use().file_of(implementation))]
     if at is not None:
@@ -409,7 +410,14 @@ def _imports(
     weight = case.w
     if weight is not None and len(inputs) > 1:
         weight = np.shape(inputs[1])
-    importing = _importing(implementation, case.operator, recipe.name)
+    importing = [
+        "import runpy",
+        "import sys",
+        f"sys.path.insert(0, {str(Path(recipe.file).parent)!r})",
+        f"{recipe.name} = runpy.run_path({recipe.file!r})[{recipe.name!r}]",
+    ]
+    if not recipe.file:
+        importing = _importing(implementation, case.operator, recipe.name)
     return [
         *importing,
         *layer_lines(recipe, implementation, case, parameters, weight, anew=threads),
@@ -452,7 +460,8 @@ def _loading(implementation: Implementation) -> list[str]:
     getting = "from conformance.registration.registry import get"
     if implementation.place is not None and (form := implementation.place.form):
         located = implementation.place.target[1]
-        return [f"from conformance import {form}", getting, f"{form}({located!r})"]
+        home = "conformance.isolation.remote_plugins" if form == "model" else "conformance"
+        return [f"from {home} import {form}", getting, f"{form}({located!r})"]
     if implementation.module in entry_points.modules():
         there = implementation.place is not None and implementation.place.python != sys.executable
         # No entry point need name it there: to import its module registers it.

@@ -59,6 +59,8 @@ class TimingSelection:
     around: OneOrMore[str] = ()
     """Context managers, as ``"module:name"``, that workers enter before any call. Where any is,
     all that is timed has the pipe of a worker in it."""
+    modules: OneOrMore[str] = ()
+    """Files with ``Model`` and ``ModelNew``, timed likewise."""
     output: str | Path = "convformance-time"
     """The folder that run.sqlite is written into."""
     progress: Progress | None = None
@@ -88,7 +90,12 @@ def resolve(selection: TimingSelection) -> TimingPlan:
         for plugin in several(selection.plugins)
         for implementation in load_for(plugin, False, Limits())
     ]
-    loaded += load_forms(several(selection.programs), several(selection.libraries), Limits())
+    loaded += load_forms(
+        several(selection.programs),
+        several(selection.libraries),
+        several(selection.modules),
+        Limits(),
+    )
     for name, (least, most) in LIMITS.items():
         check_whole(name, getattr(selection, name), least, most)
     check_whole("seed", selection.seed, 0)
