@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -158,20 +159,23 @@ def _follows_another_tie(prepared: Prepared, accuracy: Accuracy, output: Array) 
         return False  # of such numbers several rules may explain one result
     if not operator.tied(case, prepared.inputs[1]).any():
         return False
-    first = operator.reference(case, prepared.inputs)
-    others = {
-        tie: tied(operator, prepared.replace(reference=first), replace(accuracy, tie=tie), output)
-        for tie in ("any", "split")
-    }
-    others["each"] = prepared.replace(reference=operator.each(case, prepared.inputs))
+    first = prepared.replace(reference=operator.reference(case, prepared.inputs))
+
+    def references() -> Iterator[Reference]:
+        yield operator.each(case, prepared.inputs)
+        for tie in ("split", "any"):  # the search for a choice takes longest
+            yield tied(operator, first, replace(accuracy, tie=tie), output).reference
+
     spatial = tuple(range(2, output.ndim))
     right = np.zeros(output.shape[:2], bool)
-    for other in others.values():
-        wrong = _errors(other, accuracy, output).wrong
+    for reference in references():
+        wrong = _errors(prepared.replace(reference=reference), accuracy, output).wrong
         # What the search for a choice leaves open is not explained.
-        wrong |= np.isinf(np.broadcast_to(other.reference.error, wrong.shape))
+        wrong |= np.isinf(np.broadcast_to(reference.error, wrong.shape))
         right |= ~wrong.any(axis=spatial)
-    return bool(right.all())
+        if right.all():
+            return True
+    return False
 
 
 @np.errstate(all="ignore")

@@ -36,7 +36,8 @@ MOST = 600
 _SHARE, _FEW = 0.5, 6
 """And so long as a class has less than this share of what was drawn of it, or than so many."""
 _WORK = 1_000_000
-"""Steered cases have at most so many multiply-accumulates, or four times those of the drawn one."""
+"""Steered cases have at most so many multiply-accumulates, or four times those of the drawn one.
+What has more is not called only to learn whether it is accepted."""
 
 
 @dataclass
@@ -118,8 +119,10 @@ class Accepting:
         return self._answered.get(bare(case), True)
 
     def __call__(self, case: Case) -> bool:
-        """Return whether a call of the case without its mistake is accepted."""
+        """Return whether a call of the case without its mistake is accepted, True if it is large."""
         case = bare(case)
+        if work(case) > _WORK and case not in self._answered:
+            return True
         if case not in self._answered:
             if self._budget is None or not self._budget.affords_case(case):
                 self._budget = None
