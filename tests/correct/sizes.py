@@ -52,7 +52,8 @@ def max_pool_grad(grad, x, **call):
     def choose(windows, real):
         if np.isnan(windows).any():
             return gradients.first_largest(windows, real)
-        place = np.argmax(np.where(real, windows, -np.inf), axis=-1).astype(np.int64)
+        largest = np.where(real, windows, -np.inf).max(axis=-1, keepdims=True)
+        place = np.argmax(real & (windows == largest), axis=-1).astype(np.int64)
         hits = np.zeros(windows.shape, bool)
         np.put_along_axis(hits, place[..., None], True, axis=-1)
         return hits & real
