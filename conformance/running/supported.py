@@ -119,7 +119,10 @@ class Accepting:
         return self._answered.get(bare(case), True)
 
     def __call__(self, case: Case) -> bool:
-        """Return whether a call of the case without its mistake is accepted, True if it is large."""
+        """Return whether the case without its mistake is accepted when it is called.
+
+        Of a large case it is taken for granted.
+        """
         case = bare(case)
         if work(case) > _WORK and case not in self._answered:
             return True
