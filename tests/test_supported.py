@@ -25,7 +25,8 @@ from conformance.registration.registry import get
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Gap
 from conformance.runfile.words import CONFORMS, VIOLATES
-from conformance.running.supported import for_cell
+from conformance.running.budget import Budget
+from conformance.running.supported import Accepting, for_cell
 from tests.defects import Function, unregistered
 from tests.defects.witness import CORRECT
 
@@ -452,3 +453,21 @@ def test_nothing_is_steered_where_nothing_is_supported() -> None:
 
     assert None is Steering(lambda case: False, cases)(cases[0])
     assert [] == [Prepared.of(c) for c in cases if Steering(lambda case: False, [])(c) is not None]
+
+
+def test_a_large_case_is_not_called_only_to_ask() -> None:
+    called: list[tuple[int, ...]] = []
+
+    def conv(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+        called.append(x.shape)
+        raise Unsupported("nothing")
+
+    implementation = unregistered("declines", {"conv": conv}, {})
+    budget = Budget(implementation, 60.0, 60.0)
+    accepting = Accepting(implementation, {}, budget)
+    small = Case.parse("conv1d:float32:x=1,1,8:w=1,1,3:integers@0")
+    large = Case.parse("conv3d:float32:x=1,2,256,256,256:w=2,2,2,2,2:integers@0")
+
+    assert not accepting(small)
+    assert accepting(large)
+    assert {small.x} == {*called}
