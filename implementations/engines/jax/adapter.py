@@ -32,7 +32,13 @@ import numpy as np
 
 from conformance import Unsupported, implementation
 from conformance.dtypes import DTYPES
-from conformance.implementations._arguments import Array, Padding, check_padding, native
+from conformance.implementations._arguments import (
+    Array,
+    Padding,
+    check_grad,
+    check_padding,
+    native,
+)
 from conformance.implementations._windows import divisors
 from conformance.implementations.engines.adapter import Differentiable, Operator
 from conformance.implementations.engines.compiled import ClearAfter
@@ -138,7 +144,8 @@ class Jax(Differentiable):
         return sums / count.astype(t.dtype)
 
     def conv_bias_grad(self, grad: Array) -> Array:
-        """Differentiate the addition of a bias."""
+        """Differentiate the addition of a bias to an array of any number of axes."""
+        check_grad(grad)
         y = self.tensor(np.zeros(grad.shape, grad.dtype))
         return self._gradient(grad, np.zeros(grad.shape[1:2], grad.dtype), _with_bias, y)
 

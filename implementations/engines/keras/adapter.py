@@ -110,6 +110,8 @@ class Keras(Engine):
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """Pad the input and call keras.ops.max_pool."""
         check_axes(t.ndim - 2, dilation=p.dilation)
+        if max(p.dilation) > 1:
+            raise Unsupported("keras.ops.max_pool has no dilation")
         check_padded(t.shape[1:-1], p.padding, p.kernel)
         t = padded(t, reach, fill, t.dtype, first=1)
         return _run("max_pool", t, pool_size=p.kernel, strides=p.stride)
