@@ -212,9 +212,9 @@ def test_a_layer_without_a_derivative_has_a_gap_unless_it_declares_one() -> None
     assert conformance.judge(declared, case).failed
 
 
-def test_a_layer_that_keeps_its_first_weight_is_found() -> None:
-    run = conformance.run(
-        conformance.module("mine", Stale),
+def _run_of_repeated_calls(layer: type) -> conformance.Run:
+    return conformance.run(
+        conformance.module("mine", layer),
         operators="conv",
         dims=2,
         dtypes="float32",
@@ -225,24 +225,17 @@ def test_a_layer_that_keeps_its_first_weight_is_found() -> None:
         isolate=False,
         cache=False,
     )
+
+
+def test_a_layer_that_keeps_its_first_weight_is_found() -> None:
+    run = _run_of_repeated_calls(Stale)
 
     assert not run.conforms
     assert {"REPEAT-2", "RESULT-2", "REPEAT-3"} & {v.requirement for v in run.violations}
 
 
 def test_a_layer_that_asks_for_the_version_of_its_weight_conforms() -> None:
-    run = conformance.run(
-        conformance.module("mine", CachedByVersion),
-        operators="conv",
-        dims=2,
-        dtypes="float32",
-        checks=["result", "repeat"],
-        tier="smoke",
-        examples=5,
-        suites=(),
-        isolate=False,
-        cache=False,
-    )
+    run = _run_of_repeated_calls(CachedByVersion)
 
     assert not run.violations
 
