@@ -51,10 +51,13 @@ def built(source: str = SOURCE, name: str = "mine", *options: str) -> str:
     return str(Path(library).resolve())
 
 
-def changed(old: str, new: str) -> str:
-    """Compile the example with a change."""
-    assert 1 == SOURCE.count(old)
-    return built(SOURCE.replace(old, new))
+def changed(*changes: tuple[str, str]) -> str:
+    """Compile the example with changes."""
+    source = SOURCE
+    for old, new in changes:
+        assert 1 == source.count(old)
+        source = source.replace(old, new)
+    return built(source)
 
 
 def judged(path: str, **options: Any) -> conformance.Run:
@@ -159,16 +162,57 @@ def test_the_example_in_cpp_conforms() -> None:
     assert {"float32", "float64"} == {cell.dtype for cell in run.cells}
 
 
+CHANNELS = "for (int64_t c = 0; c < w->shape[1]; c++)\n                    FOR_EACH"
+FILTERED = "at(&in, n, first + c, read) * at(&filter, o, c, tap)"
+MET = """\
+                    if (inside(&in, &win, position, tap, read)) {
+                        const float value = at(&in, n, c, read);"""
+MISTAKES = {
+    "ignores dilation": ("CONV-5", CONV, [("tap[a] * w->dilation[a]", "tap[a]")]),
+    "reads the last channel again in the last block": (
+        "RESULT-2",
+        "conv1d:float32:x=1,1,1:w=1,1,1:integers@0",
+        [
+            (CHANNELS, CHANNELS.replace("w->shape[1]", "(w->shape[1] + 15) / 16 * 16")),
+            (FILTERED, FILTERED.replace("c,", "(c < w->shape[1] ? c : w->shape[1] - 1),")),
+        ],
+    ),
+    "pads with zeros": (
+        "MAXPOOL-3",
+        "max_pool1d:float32:x=1,1,1:kernel=2:padding=1/0:integers@0",
+        [
+            (
+                MET,
+                "{ const int in_it = inside(&in, &win, position, tap, read);\n"
+                "const float value = in_it ? at(&in, n, c, read) : 0;",
+            )
+        ],
+    ),
+    "never writes the last block of planes": (
+        "MAXPOOL-4",
+        "max_pool1d:float32:x=1,1,1:kernel=1:integers@0",
+        [
+            (
+                "*y++ = best;",
+                "if (n * in.shape[1] + c < in.shape[0] * in.shape[1] / 4 * 4) *y = best;\ny++;",
+            )
+        ],
+    ),
+}
+"""Those of the other examples, here in C: what they are cited as, and the smallest case."""
+
+
 @needs_cc
-def test_a_mistake_is_found_with_the_smallest_case_and_a_program_in_c() -> None:
-    run = judged(changed("tap[a] * w->dilation[a]", "tap[a]"), operators="conv")
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_found_with_the_smallest_case_and_a_program_in_c(mistake: str) -> None:
+    requirement, case, changes = MISTAKES[mistake]
+    run = judged(changed(*changes), operators=conformance.Case.parse(case).operator)
     (violation,) = run.violations
     shown = subprocess.run(
         ["sh"], input=violation.script, capture_output=True, text=True, check=True
     ).stdout.splitlines()
 
-    assert "CONV-5" == violation.requirement
-    assert CONV == violation.case
+    assert (requirement, case) == (violation.requirement, violation.case)
     assert violation.replay.endswith(f"--library {Path('libmine.so').resolve()}")
     assert "status 0" == shown[0].strip()
     assert shown[1].removeprefix("result: ") != shown[2].removeprefix("exact: ")
@@ -180,7 +224,7 @@ def test_a_mistake_is_found_with_the_smallest_case_and_a_program_in_c() -> None:
 @needs_cc
 def test_what_a_library_writes_around_its_result_is_found() -> None:
     end = "    return 0;\n}\n\nint convformance_max_pool"
-    after = changed(end, f"    y[5] = 1;\n{end}")
+    after = changed((end, f"    y[5] = 1;\n{end}"))
     verdict = conformance.judge(conformance.library(after), CONV)
 
     assert "MEMORY-2" == verdict.requirement
@@ -199,7 +243,7 @@ def test_a_read_beyond_an_argument_is_found() -> None:
 
 @needs_cc
 def test_an_element_that_is_never_written_is_no_number() -> None:
-    verdict = conformance.judge(conformance.library(changed("*y++ = best;", "y++;")), POOL)
+    verdict = conformance.judge(conformance.library(changed(("*y++ = best;", "y++;"))), POOL)
 
     assert "violates" == verdict.status
     assert "got nan" in verdict.message
@@ -210,7 +254,7 @@ def test_strides_that_are_ignored_are_found() -> None:
     dense = (
         "i.strides[to] = 1; for (int a = axis + 1; a < t->ndim; a++) i.strides[to] *= t->shape[a];"
     )
-    library = changed("i.strides[to] = t->strides[axis];", dense)
+    library = changed(("i.strides[to] = t->strides[axis];", dense))
     run = judged(library, checks=["result", "layout"], operators="max_pool")
 
     assert "layout" in {check_of(v.requirement) for v in run.violations}
