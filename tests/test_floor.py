@@ -107,8 +107,8 @@ def test_a_run_of_an_implementation_that_supports_nothing_proves_nothing(judged:
 
 
 def test_one_inconclusive_implementation_makes_the_run_inconclusive(judged: Any) -> None:
-    few = unregistered("few", {"conv": kernels.conv}, {"dtypes": "float32", "shape_seconds": 0.1})
-    found = judged(right(), few)
+    slow = {"dtypes": "float32", "work_seconds": 1e-4}
+    found = judged(right(), unregistered("few", {"conv": kernels.conv}, slow))
 
     assert {"right": CONFORMS, "few": INCONCLUSIVE} == found.verdicts
     assert 3 == found.exit_status

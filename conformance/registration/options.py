@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from conformance.errors import RegistrationError, did_you_mean
 from conformance.known.listed import FromFile
+from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from conformance.registration.implementation import Implementation
@@ -85,6 +86,9 @@ class Variant:
 
     Returns what is missing, in words, or None. It may set what has to be set before the first call.
     """
+    changes: tuple[str, ...] = tuple(SIGNATURES)
+    """The operators whose code is another one. The variant has no others, which would be judged
+    twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ class Offer:
         }
         variant = replace(self.base, name=name, **changed | dict(made.declared))
         made.register(variant)
+        for operator in {*variant.functions}.difference(made.changes):
+            del variant.functions[operator]
         return variant
 
     def known_of(self, name: str) -> Any:

@@ -38,7 +38,8 @@ class Implementation(Row):
     ]
     note: Annotated[
         Lines,
-        "Why it was not called (any more), or that the clock ended some of its cells.",
+        "Why it was not called (any more), that the clock ended some of its cells, or on how few "
+        "cases it was judged since it compiles for each shape.",
         NOT_IN_JSON,
     ]
 

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from operator import attrgetter
+from typing import TypeAlias
 
 from conformance.case import Case
 from conformance.isolation.dispatch import caller_of
@@ -47,10 +49,19 @@ CALLS_PER_HISTORY = 10
 CALLS_PER_RELATION = 8
 """Calls for the relations of a case; some have shapes that were not called before."""
 
-_shape_of = attrgetter(
+Shape: TypeAlias = tuple[object, ...]
+shape_of: Callable[[Case], Shape] = attrgetter(
     *(spec.name for spec in fields(Case) if spec.name not in ("data", "seed", "memory"))
 )
 """Return what an engine may compile for: all of a case but its data."""
+
+
+def reckoned_work(case: Case) -> float:
+    """Return the multiply-accumulates that a call is reckoned at, writing its output included."""
+    macs = work(case)
+    if macs <= _MANY:
+        return macs
+    return max(macs, OUTPUT_MACS * math.prod(OPERATORS[case.operator].output_shape(case)))
 
 
 def of_call(implementation: Implementation, macs: float, *, shapes: int = 1) -> float:
@@ -82,7 +93,7 @@ class Budget:
         self._isolated = implementation.place is not None
         self._begun = self._now() if warm else None
         self._started_up = self._startup()
-        self._shapes: set[tuple[object, ...]] = set()
+        self._shapes: set[Shape] = set()
 
     @property
     def spent(self) -> float:
@@ -102,13 +113,10 @@ class Budget:
         ``done`` is the share of the whole series that is done, and ``enough`` is the factor by
         which the budget may be exceeded.
         """
-        shape = _shape_of(case)
+        shape = shape_of(case)
         new = called and not case.invalid and shape not in self._shapes
         self._shapes.add(shape)
-        macs = work(case)
-        if macs > _MANY:
-            macs = max(macs, OUTPUT_MACS * math.prod(OPERATORS[case.operator].output_shape(case)))
-        return self._affords(1, macs, int(new), done=done, enough=enough)
+        return self._affords(1, reckoned_work(case), int(new), done=done, enough=enough)
 
     def affords_history(self, case: Case) -> bool:
         """Spend what a history of ``case`` takes."""

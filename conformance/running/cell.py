@@ -106,6 +106,9 @@ class Cell:
     """Of each class of cases, how many are planned and supported."""
     asked: Counter[str] = field(default_factory=Counter)
     """Of each class of cases, how many were compared."""
+    spared: Counter[str] = field(default_factory=Counter)
+    """Of the classes that have a budget of their own, how many cases that does not pay for at what
+    is declared (`running.affordable`): a verdict does without them."""
     listed: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Which cases are listed completely, in words, and how many, by their class."""
     adapter_wrong: bool = False
@@ -126,12 +129,12 @@ class Cell:
             return ADAPTER_WRONG
         if self.violating:
             return VIOLATES
-        if self.unsupported and not (self.nonzero or self.known):  # only invalid calls compared
-            return UNSUPPORTED
+        if self.unsupported and self.compared == self.invalid:
+            return KNOWN_DIFFERENCE if self.known else UNSUPPORTED
         least = max(1, min(MIN_COMPARED, self.planned))  # one's own suite may be small
         if not self.known and self.nonzero < max(least, MIN_NONZERO * self.compared):
             return INCONCLUSIVE
-        if not asked.enough(self.counts):
+        if not asked.enough(self.paid_for):
             return INCONCLUSIVE
         return KNOWN_DIFFERENCE if self.known else CONFORMS
 
@@ -139,6 +142,13 @@ class Cell:
     def counts(self) -> dict[str, tuple[int, int]]:
         """The cases due and the cases compared, by class."""
         return {name: (due, self.asked[name]) for name, due in self.due.items() if due > 0}
+
+    @property
+    def paid_for(self) -> dict[str, tuple[int, int]]:
+        """The counts without the cases that were spared."""
+        counts = self.counts.items()
+        left = {name: (due - self.spared[name], done) for name, (due, done) in counts}
+        return {name: (due, done) for name, (due, done) in left.items() if due > 0}
 
     @property
     def classes(self) -> str:

@@ -24,7 +24,7 @@ from conformance.judging import (
 )
 from conformance.requirements import check_of
 from conformance.runfile import asked
-from conformance.running import cache
+from conformance.running import affordable, cache
 from conformance.running.budget import Budget
 from conformance.running.causes import Causes, Confirmed
 from conformance.running.cell import MIN_COMPARED, Cell
@@ -50,6 +50,8 @@ MOST_OVERTIME = 8.0
 """A cell may exceed its budget by this factor until enough was compared for a verdict
 (`runfile.asked`), if it is going to be enough by then."""
 
+_ALMOST = 1.001
+"""What sums are multiplied by that are rounded otherwise."""
 _NEARLY = 0.9
 """From this share of its budget on, a cell is asked whether enough was compared."""
 
@@ -102,10 +104,16 @@ class CellJudge:
         self.cell = Cell(name, first.operator, first.dims, first.dtype)
         self.cell.plan((*shared, *(p.case for p in own)))
         self.cell.leave_out(self.fatal)
-        self.enumerated = enumerated
+        self.called = self.chosen(self.called)
+        self.enumerated = dict[str, list[Prepared]]()
         for kind, found in enumerated.items():
-            self.fatal |= subject.fatal_cases(p.case for p in found)
-            self.cell.plan((p.case for p in found if p.case not in self.fatal), kind)
+            fatal = subject.fatal_cases(p.case for p in found)
+            called = [p for p in found if p.case not in fatal]
+            self.fatal |= fatal
+            self.cell.plan((p.case for p in called), kind)
+            afforded = affordable.of_space(self.implementation, called, plan.seconds)
+            self.enumerated[kind] = called[:afforded]
+            self.cell.spared[kind] += len(called) - afforded
         self.cell.listed |= {kind: (text, len(enumerated[kind])) for kind, text in words.items()}
         self.gaps = Counter[tuple[str, str]]()
         """How many cases the implementation does not compute, by (name, reason)."""
@@ -149,7 +157,7 @@ class CellJudge:
             self.judge_cases_like_declined_ones()
             self.judge_cases_from_source()
             for kind, found in self.enumerated.items():
-                self.judge_cases([(None, p) for p in found if p.case not in self.fatal], kind)
+                self.judge_cases([(None, p) for p in found], kind)
             self.judge_relations()
             self.probe_conventions()
         except KeyboardInterrupt:
@@ -162,6 +170,22 @@ class CellJudge:
             self.explain()
         except KeyboardInterrupt:
             self.interrupted = True
+
+    def chosen(self, cases: list[tuple[int | None, Prepared]]) -> list[tuple[int | None, Prepared]]:
+        """Return the cases that an engine which compiles is judged on, which alone are due."""
+        plan, cell = self.plan, self.cell
+        if plan.only_suites:
+            return cases
+        every = [p for _, p in cases]
+        choice = affordable.of_cell(self.implementation, every, plan.seconds, plan.spec.ranges)
+        if choice is None:
+            return cases
+        cell.leave_out(p.case for p in every if p.case not in choice.chosen)
+        cell.plan(choice.further)
+        name = cache.key(own=[case.id for case in choice.further])
+        further = cache.prepare(lambda: choice.further, name, cached=plan.cache)
+        chosen = [(position, p) for position, p in cases if p.case in choice.chosen]
+        return [*chosen, *((None, p) for p in further)]
 
     def explain(self) -> None:
         """Explain the failures that are not explained yet."""
@@ -190,9 +214,12 @@ class CellJudge:
         self, cases: Sequence[tuple[int | None, Prepared]], kind: str | None = None
     ) -> None:
         """Judge the cases, of the class ``kind``, as far as the budget of the cell reaches."""
-        compiled = self.implementation.shape_seconds  # then it has few of them anyway
+        implementation, compiled = self.implementation, self.implementation.shape_seconds
         spending = 1.0 if compiled or kind is None else SHARES.get(kind, 1.0)
-        budget = cell_budget(self.implementation, self.plan, spending=spending)
+        # What was chosen at that cost is judged to its end.
+        least = _ALMOST * affordable.cost(implementation, (p.case for _, p in cases))
+        least = least if compiled and not self.plan.only_suites else 0.0
+        budget = cell_budget(implementation, self.plan, spending=spending, least=least)
         waiting = self.judge_within(budget, cases, kind)
         unreached = (p.case for _, p in waiting)
         gaps = self.implementation.gap
@@ -330,9 +357,9 @@ class CellJudge:
         cell = self.cell
         if cell.nonzero < MIN_COMPARED:
             return OVERTIME_FACTOR
-        if budget.spent < _NEARLY or asked.enough(cell.counts):
+        if budget.spent < _NEARLY or asked.enough(cell.paid_for):
             return 1.0
-        reached = MOST_OVERTIME * asked.progress(cell.counts) >= budget.spent
+        reached = MOST_OVERTIME * asked.progress(cell.paid_for) >= budget.spent
         return MOST_OVERTIME if reached else 1.0
 
     def pause(self, budget: Budget, seconds: float) -> None:
@@ -434,9 +461,10 @@ class CellJudge:
         there = {p.case for _, p in self.called}
         own = [p for p in own if p.case not in there]
         self.cell.plan(p.case for p in own)
-        if own:
-            self.judge_histories(own)
-            self.judge_cases([(None, p) for p in own])
+        called = self.chosen([(None, p) for p in own])
+        if called:
+            self.judge_histories([p for _, p in called])
+            self.judge_cases(called)
 
     def judge_relations(self) -> None:
         implementation, cell = self.implementation, self.cell

@@ -75,7 +75,8 @@ def of_implementations(
 ) -> Iterator[tables.Implementation]:
     """Yield a row for each implementation, with its declarations, verdict and note."""
     for implementation in implementations:
-        note = notes.get(implementation.name) or _stopped(implementation, cells)
+        own = [cell for cell in cells if cell.implementation == implementation.name]
+        note = notes.get(implementation.name) or _stopped(own) or _few(implementation, own)
         yield of_implementation(implementation, overall(implementation, cells), note)
 
 
@@ -91,10 +92,9 @@ def of_implementation(
     return tables.Implementation.of(implementation, verdict=verdict, note=note)
 
 
-def _stopped(implementation: Implementation, cells: Sequence[Cell]) -> str:
+def _stopped(cells: Sequence[Cell]) -> str:
     """Return a note on the cells that the clock ended, which is empty if there are none."""
-    own = (cell for cell in cells if cell.implementation == implementation.name)
-    stopped = [cell for cell in own if cell.stopped]
+    stopped = [cell for cell in cells if cell.stopped]
     if not stopped:
         return ""
     first = min(stopped, key=lambda cell: (cell.operator, cell.dims, cell.dtype))
@@ -103,6 +103,17 @@ def _stopped(implementation: Implementation, cells: Sequence[Cell]) -> str:
     return (
         f"too slow for its cases: the clock ended {name}{others}, at other cases in another run; "
         f"what shape_seconds= or work_seconds= declares ends it at the same ones"
+    )
+
+
+def _few(implementation: Implementation, cells: Sequence[Cell]) -> str:
+    """Return a note on an engine that compiles for more shapes than its budget pays for."""
+    reached, planned = sum(c.reached for c in cells), sum(c.planned for c in cells)
+    if not implementation.shape_seconds or reached == planned:
+        return ""
+    return (
+        f"compiles for each shape, about {implementation.shape_seconds:g} s: judged on {reached:,} "
+        f"of {planned:,} cases, of the shapes that its budget pays for; --seconds gives it more"
     )
 
 

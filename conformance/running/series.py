@@ -14,7 +14,7 @@ from conformance.judging import PROCESS, THREADS, Prepared, Verdict
 from conformance.operators import work
 from conformance.registration.implementation import Implementation
 from conformance.runfile import asked
-from conformance.running.budget import Budget
+from conformance.running.budget import CALLS_PER_RELATION, Budget
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.plan import Plan
 
@@ -22,6 +22,9 @@ HISTORIES_SHARE = 0.5
 """The share of a cell's budget that is spent on histories, before the cases (`checks.repeat`)."""
 RELATIONS_SHARE = 0.1
 """The share of a cell's budget that is spent on relations, after the cases (`checks.relations`)."""
+
+FIRST_RELATION = 2.0
+"""The first case of an engine that compiles is judged if it costs at most so many budgets."""
 
 HISTORIES, IN_OTHER_DTYPES = 8, 3
 """The number of cases of a cell that histories are made from: of the dtype in which all of them are
@@ -114,8 +117,8 @@ def judge_relations(
 ) -> Iterator[Verdict]:
     """Judge the relations of a cell, most of them on shapes too large for a reference.
 
-    The first case is judged whatever it costs. The ``cell`` counts how many are planned, and how
-    many are judged.
+    The first case is judged whatever it costs, unless an engine would compile for it for long. The
+    ``cell`` counts how many are planned, and how many are judged.
     """
     if "relations" not in plan.checks or plan.only_suites:
         return
@@ -124,10 +127,12 @@ def judge_relations(
     steered = (implementation.steered(case) for case in cases if case.dtype == dtype)
     own = list(dict.fromkeys(case for case in steered if case is not None))
     judged = 0
+    compiling = CALLS_PER_RELATION * implementation.shape_seconds
+    free = 1 if compiling <= FIRST_RELATION * plan.seconds else 0
 
     def afford(case: Case) -> bool:
         nonlocal judged
-        if not budget.affords_relations(case) and judged:
+        if not budget.affords_relations(case) and judged >= free:
             return False
         judged += 1
         return True
@@ -136,6 +141,8 @@ def judge_relations(
     if cell is not None:
         cell.due[asked.RELATIONS] += len(own)
         cell.asked[asked.RELATIONS] += judged
+        if not free:
+            cell.spared[asked.RELATIONS] += len(own)
 
 
 def cell_budget(
@@ -144,12 +151,14 @@ def cell_budget(
     share: float = 1.0,
     *,
     spending: float = 1.0,
+    least: float = 0.0,
     warm: bool = False,
 ) -> Budget:
     """Return the budget of an implementation for a cell, or for a ``share`` of it.
 
-    With a ``spending`` below 1 less is spent, and the clock allows as much.
+    With a ``spending`` below 1 less is spent, but at ``least`` so many seconds; the clock allows as
+    much.
     """
     clock = plan.clock + MIN_COMPARED * implementation.shape_seconds
-    seconds = spending * share * plan.seconds
+    seconds = max(spending * share * plan.seconds, least)
     return Budget(implementation, seconds, share * clock, warm=warm)

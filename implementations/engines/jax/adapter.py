@@ -47,6 +47,7 @@ from conformance.implementations.engines.padding import add_bias
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
 from conformance.registration.options import Chosen, Offer, Option, Variant
 from conformance.registration.registry import in_use
+from conformance.signatures import SIGNATURES
 
 if TYPE_CHECKING:
     from jax import Array as Tensor
@@ -207,6 +208,10 @@ _MULTIPLIES = {
 """The format that numbers are multiplied in by a platform at a precision (`jax.lax.Precision`)."""
 
 
+_OF_SEVERAL = [operator for operator in SIGNATURES if operator != "max_pool"]
+"""What consists of several operators of lax, which jit compiles together."""
+
+
 def _made(chosen: Chosen) -> Variant:
     platform, precision = chosen["platform"], chosen["precision"]
     gpu = platform in ("gpu", "cuda", "rocm")
@@ -217,11 +222,12 @@ def _made(chosen: Chosen) -> Variant:
         Jax(chosen).register,
         {
             "settings": ", ".join((jax.settings, *said)),
-            "shape_seconds": 0.1 if chosen["jit"] == "on" else jax.shape_seconds,
+            "shape_seconds": 0.085 if chosen["jit"] == "on" else jax.shape_seconds,
             "multiply": multiplies.get(precision),
             "snippet": partial(snippet.varied, dict(chosen)),
         },
         partial(_missing, platform) if platform else None,
+        changes=tuple(SIGNATURES if platform or precision else _OF_SEVERAL),
     )
 
 

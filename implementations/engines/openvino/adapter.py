@@ -26,7 +26,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -221,20 +220,21 @@ def _made(chosen: Chosen) -> Variant:
     formats = {"bf16": "bfloat16", "auto": "bfloat16", "f16": "float16"}
     declared: dict[str, Any] = {
         "settings": "; ".join(filter(None, (device, hint, weights))),
-        "shape_seconds": 0.03 if how.constant else 0.02,
+        "shape_seconds": 0.03 if how.constant else openvino.shape_seconds,
         "multiply": formats.get(how.precision),
         "accumulate": "float32" if how.precision in formats else None,
         "snippet": partial(snippet.varied, dict(chosen)),
     }
     if how.device != CPU:
         declared["family"] = f"openvino-{how.device.partition('.')[0].lower()}"
-    operators = ("conv", "conv_transpose") if how.constant else Adapter.operators
     ready = partial(_missing, how.device) if how.device != CPU else None
-    return Variant(partial(_register, how, operators), declared, ready)
+    # A CPU computes pools in the dtype of the model, whatever the hint.
+    changes = ("conv", "conv_transpose") if how.device == CPU else Adapter.operators
+    return Variant(partial(_register, how), declared, ready, changes)
 
 
-def _register(how: How, operators: Sequence[str], implementation: Implementation) -> None:
-    for operator in operators:
+def _register(how: How, implementation: Implementation) -> None:
+    for operator in Adapter.operators:
         implementation.register(operator, partial(_call, operator, how))
 
 
@@ -255,10 +255,10 @@ openvino = implementation(
     conventions={"nan": "ignore"},
     known="known.toml",
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
-    shape_seconds=0.02,
+    shape_seconds=0.015,
     snippet=snippet.snippet,
 )
-_register(How(), Adapter.operators, openvino)
+_register(How(), openvino)
 _FIXED = {
     "openvino[constant]": {"constant": "on"},
     "openvino[bfloat16]": {"precision": "auto"},

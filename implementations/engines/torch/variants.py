@@ -7,7 +7,8 @@ Its options, which go together unless it says otherwise (``torch[device=cuda:1,t
 - `channels_last`: images and weights are in the memory format channels_last, or
   channels_last_3d, before the call, which has other kernels, in oneDNN as well.
 - `mkldnn=off`: PyTorch's own kernels, im2col and a matrix product, without oneDNN, and
-  without NNPACK, which would be used for batches of 16 or more.
+  without NNPACK, which would be used for batches of 16 or more. Pools are its own in any case, and
+  are left out.
 - `compile`: `torch.compile` of the whole call, in a gradient with its backward pass. Pools
   become loops in C++; convolutions stay the library calls of `torch`, and are left out. Each new
   shape and parameter takes 0.5 to 4 s (a C++ compiler is needed), hence float32 alone.
@@ -273,7 +274,10 @@ def _made(chosen: Chosen) -> Variant:
     ready = None
     if chosen["device"] != "cpu" or chosen["compile"] not in ("off", "inductor"):
         ready = partial(_missing, chosen["device"], chosen["compile"])
-    return Variant(Varied(chosen).register, declared, ready)
+    changes = tuple(SIGNATURES)
+    if changed == {"mkldnn"}:  # pools are PyTorch's own in any case
+        changes = tuple(operator for operator in SIGNATURES if "pool" not in operator)
+    return Variant(Varied(chosen).register, declared, ready, changes)
 
 
 _DEFAULTS = {option.name: option.default for option in OPTIONS}
