@@ -60,7 +60,7 @@ def conformance(session: nox.Session) -> None:
     _engine(session, "convformance", *judge, success_codes=[0, 1, 3])
     judged = time.perf_counter()
     folder = _output(session.posargs)
-    timing = ("time", "--output", str(folder / "time"))
+    timing = ("time", *names, "--output", str(folder / "time"))
     _engine(session, "convformance", *timing, success_codes=[0, 1, 3])
     timed = time.perf_counter()
     _render(session, folder / "time")

@@ -20,11 +20,13 @@ from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.large.judge import judge_any
 from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
+from conformance.runfile import asked as classes
 from conformance.running.again import kind_of
 from conformance.running.causes import shrink_to_violations
 from conformance.running.citing import cite
 from conformance.running.from_source import FromSource
 from conformance.running.plan import Plan, resolve
+from conformance.running.pool import Pool
 from conformance.running.preparing import (
     first_dtype,
     prepare_block,
@@ -170,7 +172,8 @@ def _verdicts(given: Implementation, plan: Plan, step: int) -> Iterator[Verdict]
         implementation, cell = _with_its_own(given, cell)
         whole = step == 1 or position % 3 == 0
         if whole:
-            yield from judge_histories(implementation, cell, plan)
+            budget = Pool(plan.seconds, plan.clock).deal(implementation, classes.HISTORIES)
+            yield from judge_histories(implementation, cell, plan, budget)
         failed = False
         for prepared in _one_after_another(cell, spaces, plan.seed, step):
             verdict, _ = judge_prepared(implementation, prepared)
@@ -224,7 +227,8 @@ def _related(
     implementation: Implementation, cell: Sequence[Prepared], plan: Plan
 ) -> Iterator[Verdict]:
     case = cell[0].case
-    return judge_relations(implementation, case.operator, case.dims, case.dtype, plan)
+    budget = Pool(plan.seconds, plan.clock).deal(implementation, classes.RELATIONS, warm=True)
+    return judge_relations(implementation, case.operator, case.dims, case.dtype, plan, budget)
 
 
 @np.errstate(all="ignore")
@@ -241,7 +245,8 @@ def glance(implementation: Implementation, check: str, plan: Plan) -> Verdict | 
     for cell, spaces in cells(given, plan):
         implementation, cell = _with_its_own(given, cell)
         if check in ("repeat", "purity", "reject", "declare", "process"):
-            for verdict in judge_histories(implementation, cell, plan):
+            budget = Pool(plan.seconds, plan.clock).deal(implementation, classes.HISTORIES)
+            for verdict in judge_histories(implementation, cell, plan, budget):
                 if check_of(verdict.requirement or "") == check:
                     return verdict
         if check == "relations":

@@ -38,7 +38,9 @@ from conformance.implementations._arguments import Array
 from conformance.implementations._call import Call
 from conformance.implementations._frame import Frame
 
-naive = Frame(implementation("naive", family="numpy", dtypes=DTYPES, work_seconds=3e-7))
+naive = Frame(
+    implementation("naive", family="numpy", dtypes=DTYPES, call_seconds=3e-4, work_seconds=3e-7)
+)
 
 
 def conv2d_plain(x: Array, w: Array) -> Array:

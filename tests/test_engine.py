@@ -31,6 +31,7 @@ from conformance.running import adapter_check, budget, judge_cell, layers
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.layers import LayerVerdict
 from conformance.running.plan import seconds_of_cell
+from conformance.running.pool import Pool
 from conformance.running.run import Run, run
 from conformance.running.selection import Selection
 from conformance.running.violation import Violation
@@ -464,7 +465,7 @@ def test_a_budget_is_spent_on_what_new_shapes_are_declared_to_take(
 
     judging = judge_cell.judge_each
     monkeypatch.setattr(judge_cell, "judge_each", judge)
-    (cell,) = small(right(shape_seconds=1.0), seconds=11.5).cells
+    (cell,) = small(right(shape_seconds=1.0), seconds=24.0).cells
 
     assert (11, False) == (len(shapes), cell.stopped)
     assert 11 <= cell.reached < cell.planned
@@ -491,8 +492,32 @@ def test_data_and_memory_of_a_shape_that_was_called_cost_nothing_more() -> None:
 def test_work_is_reckoned_at_what_it_is_declared_to_take() -> None:
     one = right(work_seconds=1e-3)
 
-    assert 1.0 == pytest.approx(budget.of_call(one, 2000) - budget.of_call(one, 1000))
-    assert budget.of_call(one, 0) == budget.of_call(right(), 0)
+    assert 1.0 == pytest.approx(budget.of_calls(one, 2000) - budget.of_calls(one, 1000))
+    assert budget.of_calls(one, 0) == budget.of_calls(right(), 0)
+
+
+def test_what_one_kind_of_cases_leaves_over_falls_to_those_after_it() -> None:
+    case = Case.parse("conv1d:float32:x=1,1,9:w=1,1,3:normal@1")
+    dear, cheap = right(shape_seconds=1.0), right()
+    pools = {one: Pool(100.0, math.inf, [asked.TAILS]) for one in (dear, cheap)}
+    for one, pool in pools.items():
+        pool.deal(one, asked.HISTORIES)
+        ordinary = pool.deal(one, None)
+        while ordinary.affords_case(case := case.replace(x=(1, 1, case.x[2] + 1))) and one is dear:
+            pass
+    tails = {one: pool.deal(one, asked.TAILS).seconds for one, pool in pools.items()}
+
+    assert tails[dear] < 60.0 < tails[cheap]
+
+
+def test_kinds_after_one_that_took_more_than_its_part_have_little_and_not_nothing() -> None:
+    case = Case.parse("conv1d:float32:x=1,1,9:w=1,1,3:normal@1")
+    one = right(shape_seconds=1000.0)
+    pool = Pool(100.0, math.inf, [asked.TAILS])
+    fair = pool.deal(one, None).seconds
+    pool.deal(one, None).affords_case(case)
+
+    assert 0 < pool.deal(one, asked.TAILS).seconds < fair / 2
 
 
 def test_a_cell_of_an_engine_that_compiles_has_enough_cases_whatever_they_cost(

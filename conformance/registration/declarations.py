@@ -251,9 +251,15 @@ class Declarations:
         _line,
         default="",
     )
+    call_seconds: float = declares(
+        "Seconds that a call takes however little its work is, if more than a tenth of a "
+        "millisecond. Budgets are spent on what is declared: two runs judge the same cases.",
+        _seconds,
+        default=0.0,
+    )
     shape_seconds: float = declares(
-        "Seconds that the first call of a shape takes, about (0: the engine compiles nothing). "
-        "Budgets are spent on what is declared, so that two runs judge the same cases.",
+        "Seconds that the first call of a shape takes, about (0: the engine compiles nothing): "
+        "budgets, as above.",
         _seconds,
         default=0.0,
     )

@@ -62,6 +62,11 @@ def enough(counts: Counts) -> bool:
     return progress(counts) >= 1 and not too_few(counts)
 
 
+def of_series(counts: Counts, kind: str | None) -> Counts:
+    """Return the counts of the class ``kind``, or None: of those without a budget of their own."""
+    return {n: pair for n, pair in counts.items() if n == kind or (not kind and n not in _APART)}
+
+
 def progress(counts: Counts) -> float:
     """Return the cases compared, of all classes, as a share of those that a verdict needs."""
     pairs = [counts[name] for name in counts if name not in _APART]

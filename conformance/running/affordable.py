@@ -20,7 +20,7 @@ from conformance.cases.ranges import Ranges
 from conformance.cases.validity import is_valid
 from conformance.judging import Prepared
 from conformance.registration.implementation import Implementation
-from conformance.running.budget import Shape, of_call, reckoned_work, shape_of
+from conformance.running.budget import Shape, of_calls, reckoned_work, shape_of
 from conformance.running.cell import MIN_COMPARED, class_of
 
 LEAST_SHAPES = 6
@@ -97,7 +97,7 @@ def _running(implementation: Implementation, cases: Iterable[Case]) -> Iterator[
         new = shape not in shapes and _compiles(implementation, case)
         if new:
             shapes.add(shape)
-        seconds += of_call(implementation, reckoned_work(case), shapes=int(new))
+        seconds += of_calls(implementation, reckoned_work(case), shapes=int(new))
         yield seconds
 
 

@@ -42,7 +42,7 @@ from conformance.running.violation import Cause, Violation
 from conformance.running.witnesses import examples
 from conformance.sources.own import source_of
 
-LAYER_SHARE = 0.1
+LAYER_SHARE = 0.05
 """The share of a cell's budget that an implementation may spend on each large case."""
 
 MOST_WRONG = 0.05

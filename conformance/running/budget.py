@@ -2,7 +2,8 @@
 
 If a clock measured the budget, it would end at another case in each run, and verdicts would change.
 Instead, each call costs the time that calls usually take, plus what an implementation declares:
-``shape_seconds`` if its engine compiles for each shape, ``work_seconds`` if it loops. The clock
+``call_seconds`` if its calls are dear, ``shape_seconds`` if its engine compiles for each shape,
+``work_seconds`` if it loops. The clock
 ends only what takes many times as long as allowed; if it ends a cell, the report says so.
 
 Start-up (`conformance.calling.pace`) is not on the clock: a kernel that is compiled by its first
@@ -32,8 +33,8 @@ STARTUP_SECONDS = 600.0
 """Seconds that an implementation may spend on start-up in a run, in each process of the run. What
 it takes beyond them is on the clock."""
 
-CALL_SECONDS = 2e-4
-"""Seconds that a call and its judgment take."""
+CALL_SECONDS = 1e-4
+"""Seconds that a call and its judgment take at least."""
 CALL_OVERHEAD_MACS = 50_000
 """The overhead of a call, in multiply-accumulates."""
 MAC_SECONDS = 5e-10
@@ -64,13 +65,16 @@ def reckoned_work(case: Case) -> float:
     return max(macs, OUTPUT_MACS * math.prod(OPERATORS[case.operator].output_shape(case)))
 
 
-def of_call(implementation: Implementation, macs: float, *, shapes: int = 1) -> float:
-    """Return the seconds that a call of ``macs`` multiply-accumulates is reckoned to take.
+def of_calls(
+    implementation: Implementation, macs: float, *, calls: int = 1, shapes: int = 1
+) -> float:
+    """Return the seconds that calls of ``macs`` multiply-accumulates in all are reckoned to take.
 
-    ``shapes`` is the number of its shapes that were not called before.
+    ``shapes`` is the number of their shapes that were not called before.
     """
     per_mac = max(MAC_SECONDS, implementation.work_seconds)
-    return CALL_SECONDS + shapes * implementation.shape_seconds + macs * per_mac
+    declared = calls * implementation.call_seconds + shapes * implementation.shape_seconds
+    return CALL_SECONDS + declared + macs * per_mac
 
 
 class Budget:
@@ -87,7 +91,9 @@ class Budget:
     ) -> None:
         self.stopped = False
         """Whether the clock ended the series, which may end elsewhere in another run."""
-        self._implementation, self._seconds, self._clock = implementation, seconds, clock
+        self.seconds = seconds
+        """What may be spent, as it is reckoned."""
+        self._implementation, self._clock = implementation, clock
         self._spent = self._worked = 0.0
         self._pace = caller_of(implementation).pace
         self._isolated = implementation.place is not None
@@ -98,7 +104,7 @@ class Budget:
     @property
     def spent(self) -> float:
         """The time that was spent, as a share of what may be spent."""
-        return self._spent / self._seconds
+        return self._spent / self.seconds
 
     def pause(self, seconds: float) -> None:
         """Stop the clock for so long: it is not the calls of the series that took the time."""
@@ -116,7 +122,7 @@ class Budget:
         shape = shape_of(case)
         new = called and not case.invalid and shape not in self._shapes
         self._shapes.add(shape)
-        return self._affords(1, reckoned_work(case), int(new), done=done, enough=enough)
+        return self._affords(int(called), reckoned_work(case), int(new), done=done, enough=enough)
 
     def affords_history(self, case: Case) -> bool:
         """Spend what a history of ``case`` takes."""
@@ -144,10 +150,10 @@ class Budget:
         if self._worked and self._begun is None:
             self._begun, self._started_up = now, self._startup()
         taken = now - self._begun if self._begun is not None else 0.0
-        work_and_calls = macs + calls * CALL_OVERHEAD_MACS
+        work_and_calls = macs + max(calls, 1) * CALL_OVERHEAD_MACS
         ahead = work_and_calls / self._worked if self._worked else 0.0
-        share = max(done, self._spent / (enough * self._seconds))
-        self._spent += of_call(self._implementation, macs, shapes=shapes) + besides
+        share = max(done, self._spent / (enough * self.seconds))
+        self._spent += besides + of_calls(self._implementation, macs, calls=calls, shapes=shapes)
         self._worked += work_and_calls
         most = CLOCK_FACTOR * self._clock
 
@@ -158,7 +164,7 @@ class Budget:
         # How much of it was start-up takes long to tell, and matters to what is late alone.
         if late(taken):
             self.stopped |= late(taken - max(0.0, self._startup() - self._started_up))
-        return self._spent <= enough * self._seconds and not self.stopped
+        return self._spent <= enough * self.seconds and not self.stopped
 
     def _now(self) -> float:
         """Return the time of the clock: of a worker, the time of its calls alone.

@@ -31,23 +31,16 @@ from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.from_source import FromSource
 from conformance.running.known_in_run import Subject, matching_entry
 from conformance.running.plan import Plan
+from conformance.running.pool import CONVENTIONS, WEIGHTS, Pool
 from conformance.running.preparing import names_of_cases, plainly
-from conformance.running.series import cell_budget, judge_histories, judge_relations
+from conformance.running.series import judge_histories, judge_relations
 from conformance.running.supported import Accepting, bare, concerns_unsupported, for_cell
 from conformance.running.violation import Cause
 
-PROBING_SHARE = 0.1
-"""The share of a cell's budget that is spent on probing conventions (`checks.conventions`)."""
-SHARES = {asked.TAILS: 0.4, asked.SUMS: 0.2, asked.COUNTERS: 0.4}
-"""The shares of a cell's budget for cases that are larger than others. They are enough where calls
-are fast; where they are slow, these cases are not to take longer than all else."""
-SOURCE_SHARE = 0.1
-"""The share of a cell's budget that is spent on what the implementation's source asks for."""
-
 OVERTIME_FACTOR = 3.0
-"""A cell may exceed its budget by this factor until `MIN_COMPARED` cases were compared."""
-MOST_OVERTIME = 8.0
-"""A cell may exceed its budget by this factor until enough was compared for a verdict
+"""A cell may exceed a budget by this factor until `MIN_COMPARED` cases were compared."""
+MOST_OVERTIME = 40.0
+"""A cell may exceed a budget by this factor until enough of its cases was compared for a verdict
 (`runfile.asked`), if it is going to be enough by then."""
 
 _ALMOST = 1.001
@@ -115,6 +108,9 @@ class CellJudge:
             self.enumerated[kind] = called[:afforded]
             self.cell.spared[kind] += len(called) - afforded
         self.cell.listed |= {kind: (text, len(enumerated[kind])) for kind, text in words.items()}
+        kinds = [kind for kind, found in enumerated.items() if found]
+        kinds += [asked.SOURCE] if from_source else []
+        self.pool = Pool(plan.seconds, plan.clock, kinds)
         self.gaps = Counter[tuple[str, str]]()
         """How many cases the implementation does not compute, by (name, reason)."""
         self.outputs: dict[int, Array | None] = {}
@@ -156,7 +152,8 @@ class CellJudge:
             self.judge_cases(self.called)
             self.judge_cases_like_declined_ones()
             self.judge_cases_from_source()
-            for kind, found in self.enumerated.items():
+            for kind in sorted(self.enumerated, key=[*WEIGHTS].index):
+                found = self.enumerated[kind]
                 self.judge_cases([(None, p) for p in found], kind)
             self.judge_relations()
             self.probe_conventions()
@@ -200,8 +197,9 @@ class CellJudge:
 
     def judge_histories(self, own: Sequence[Prepared] = ()) -> None:
         called = own or [p for _, p in self.called]
+        budget = self.pool.deal(self.implementation, asked.HISTORIES)
         for verdict in judge_histories(
-            self.implementation, called, self.plan, self.cell, self.may_end
+            self.implementation, called, self.plan, budget, self.cell, self.may_end
         ):
             self.note(verdict.findings)
             self.hangs += verdict.outcome == HANG
@@ -214,12 +212,11 @@ class CellJudge:
         self, cases: Sequence[tuple[int | None, Prepared]], kind: str | None = None
     ) -> None:
         """Judge the cases, of the class ``kind``, as far as the budget of the cell reaches."""
-        implementation, compiled = self.implementation, self.implementation.shape_seconds
-        spending = 1.0 if compiled or kind is None else SHARES.get(kind, 1.0)
-        # What was chosen at that cost is judged to its end.
-        least = _ALMOST * affordable.cost(implementation, (p.case for _, p in cases))
-        least = least if compiled and not self.plan.only_suites else 0.0
-        budget = cell_budget(implementation, self.plan, spending=spending, least=least)
+        implementation, least = self.implementation, 0.0
+        if implementation.shape_seconds and not self.plan.only_suites:
+            # What was chosen at that cost is judged to its end.
+            least = _ALMOST * affordable.cost(implementation, (p.case for _, p in cases))
+        budget = self.pool.deal(implementation, kind, least=least)
         waiting = self.judge_within(budget, cases, kind)
         unreached = (p.case for _, p in waiting)
         gaps = self.implementation.gap
@@ -258,7 +255,7 @@ class CellJudge:
         if steering is None or "result" not in self.plan.checks:
             return
         self.measure()
-        budget = cell_budget(implementation, self.plan, SOURCE_SHARE, warm=True)
+        budget = self.pool.deal(implementation, asked.SOURCE, warm=True)
         steering.begin(self.cell.dtype, (p.case for _, p in self.called))
         while self.hangs < MAX_HANGS and caller.given_up_because is None and not budget.stopped:
             begun = time.perf_counter()
@@ -340,11 +337,11 @@ class CellJudge:
                 called, done = implementation.gap(p.case) is None, 1 - len(waiting) / planned
                 if kind is None and called and not p.case.invalid:
                     self.answered[bare(p.case)] = verdict.outcome != DECLINED
-                enough = 1.0 if kind == asked.SOURCE else self.overtime(budget)
+                enough = 1.0 if kind == asked.SOURCE else self.overtime(budget, kind)
                 if not budget.affords_case(p.case, called=called, done=done, enough=enough):
                     # One dear case may take what was left: then it is asked whether that is enough.
                     ends = kind == asked.SOURCE or budget.stopped or enough > 1.0
-                    if ends or budget.spent > self.overtime(budget):
+                    if ends or budget.spent > self.overtime(budget, kind):
                         return False
                 self.count_streaks(verdict)
                 if verdict.ended or any(map(self.is_new, verdict.findings)):
@@ -352,14 +349,14 @@ class CellJudge:
             self.pass_over(waiting, taken)
         return len(waiting) < before
 
-    def overtime(self, budget: Budget) -> float:
-        """Return the factor by which the cell may exceed its budget."""
-        cell = self.cell
-        if cell.nonzero < MIN_COMPARED:
+    def overtime(self, budget: Budget, kind: str | None) -> float:
+        """Return the factor by which the cases of a ``kind`` may exceed their budget."""
+        if self.cell.nonzero < MIN_COMPARED:
             return OVERTIME_FACTOR
-        if budget.spent < _NEARLY or asked.enough(cell.paid_for):
+        counts = asked.of_series(self.cell.paid_for, kind)
+        if budget.spent < _NEARLY or asked.enough(counts):
             return 1.0
-        reached = MOST_OVERTIME * asked.progress(cell.paid_for) >= budget.spent
+        reached = MOST_OVERTIME * asked.progress(counts) >= budget.spent
         return MOST_OVERTIME if reached else 1.0
 
     def pause(self, budget: Budget, seconds: float) -> None:
@@ -444,7 +441,7 @@ class CellJudge:
         given_up = caller_of(implementation).given_up_because is not None
         if all(self.answered.values()) or given_up or self.cell.stopped or self.plan.only_suites:
             return
-        accepts = Accepting(implementation, self.answered, cell_budget(implementation, self.plan))
+        accepts = Accepting(implementation, self.answered, self.pool.deal(implementation, None))
         self.implementation, own = for_cell(
             implementation, self.shared, cached=self.plan.cache, accepts=accepts
         )
@@ -471,7 +468,10 @@ class CellJudge:
         operator, dims, dtype = cell.operator, cell.dims, cell.dtype
         # Relations say little about results that are wrong already.
         if not self.failures and caller_of(implementation).given_up_because is None:
-            for verdict in judge_relations(implementation, operator, dims, dtype, self.plan, cell):
+            budget = self.pool.deal(implementation, asked.RELATIONS, warm=True)
+            for verdict in judge_relations(
+                implementation, operator, dims, dtype, self.plan, budget, cell
+            ):
                 self.note(verdict.findings)
         cell.seconds = time.perf_counter() - self.started
 
@@ -481,7 +481,7 @@ class CellJudge:
         unasked = "declare" not in self.plan.checks or self.plan.only_suites
         if unasked or not cell.reached or given_up or self.hangs >= MAX_HANGS:
             return
-        affords = cell_budget(implementation, self.plan, PROBING_SHARE, warm=True).affords_case
+        affords = self.pool.deal(implementation, CONVENTIONS, warm=True).affords_case
         cell.conventions = probe(implementation, cell.operator, cell.dims, cell.dtype, affords)
         shown = {(verdict.requirement, verdict.case) for verdict in self.failures}
         accepted = {requirement for requirement, case in shown if case.invalid}

@@ -31,7 +31,7 @@ from conformance.large.projection import VERIFIED
 from conformance.operators import OPERATORS, work
 from conformance.registration.implementation import Implementation
 from conformance.running import cache
-from conformance.running.budget import CLOCK_FACTOR, of_call
+from conformance.running.budget import CLOCK_FACTOR, of_calls
 from conformance.running.plan import Plan
 from conformance.spec.layers import SUITE, Layer, smaller
 
@@ -157,10 +157,10 @@ def _judge_as_far(
     ``limit`` by the clock.
     """
     macs = work(layer.case)
-    cost = of_call(implementation, PROBE * macs)
-    share = min(1.0, (budget - cost) / of_call(implementation, macs))
+    cost = of_calls(implementation, PROBE * macs)
+    share = min(1.0, (budget - cost) / of_calls(implementation, macs))
     if share > 2 * PROBE:  # the cost does not depend on the clock, so neither do later layers
-        cost += of_call(implementation, share * macs)
+        cost += of_calls(implementation, share * macs)
     judged = _judge(implementation, layer, part(PROBE))
     if judged.seconds > SHORT and judged.seconds * share / judged.share > limit:
         again = _judge(implementation, layer, part(PROBE))  # the first call may have compiled

@@ -114,10 +114,10 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
     operators = _choose("operator", selection.operators, tuple(OPERATORS), tuple(OPERATORS))
     dims = _choose("dims", selection.dims, spec.ranges.dims, (1, 2, 3))
     cells = len(dims) * sum(
-        len({*operators} & {*implementation.functions})
-        * len({*dtypes, *claimed} & {*implementation.dtypes})
+        len({*dtypes, *claimed} & {*implementation.dtypes} & {*OPERATORS[operator].dtypes})
         for implementation in implementations
         if implementation.installed
+        for operator in {*operators} & {*implementation.functions}
     )
     return Plan(
         implementations=tuple(implementations),

@@ -102,7 +102,7 @@ def _stopped(cells: Sequence[Cell]) -> str:
     others = f" and {len(stopped) - 1} other cells" if len(stopped) > 1 else ""
     return (
         f"too slow for its cases: the clock ended {name}{others}, at other cases in another run; "
-        f"what shape_seconds= or work_seconds= declares ends it at the same ones"
+        f"what call_seconds=, shape_seconds= or work_seconds= declares ends it at the same ones"
     )
 
 

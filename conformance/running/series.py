@@ -15,13 +15,8 @@ from conformance.operators import work
 from conformance.registration.implementation import Implementation
 from conformance.runfile import asked
 from conformance.running.budget import CALLS_PER_RELATION, Budget
-from conformance.running.cell import MIN_COMPARED, Cell
+from conformance.running.cell import Cell
 from conformance.running.plan import Plan
-
-HISTORIES_SHARE = 0.5
-"""The share of a cell's budget that is spent on histories, before the cases (`checks.repeat`)."""
-RELATIONS_SHARE = 0.1
-"""The share of a cell's budget that is spent on relations, after the cases (`checks.relations`)."""
 
 FIRST_RELATION = 2.0
 """The first case of an engine that compiles is judged if it costs at most so many budgets."""
@@ -35,6 +30,7 @@ def judge_histories(
     implementation: Implementation,
     prepared: Sequence[Prepared],
     plan: Plan,
+    budget: Budget,
     cell: Cell | None = None,
     spared: Callable[[Case], bool] = lambda case: False,
 ) -> Iterator[Verdict]:
@@ -52,7 +48,6 @@ def judge_histories(
     concerned = {"repeat", "purity", "reject", "declare", "process"} & {*plan.checks}
     if not concerned or not ordinary or plan.only_suites:
         return
-    budget = cell_budget(implementation, plan, HISTORIES_SHARE)
     planned = list(histories_of(ordinary, implementation.dtypes))
     if cell is not None:
         cell.due[asked.HISTORIES] += len(planned)
@@ -113,6 +108,7 @@ def judge_relations(
     dims: int,
     dtype: str,
     plan: Plan,
+    budget: Budget,
     cell: Cell | None = None,
 ) -> Iterator[Verdict]:
     """Judge the relations of a cell, most of them on shapes too large for a reference.
@@ -123,7 +119,6 @@ def judge_relations(
     if "relations" not in plan.checks or plan.only_suites:
         return
     cases = relations.cases(operator, dims, plan.dtypes, plan.claimed, seed=plan.seed)
-    budget = cell_budget(implementation, plan, RELATIONS_SHARE, warm=True)
     steered = (implementation.steered(case) for case in cases if case.dtype == dtype)
     own = list(dict.fromkeys(case for case in steered if case is not None))
     judged = 0
@@ -143,22 +138,3 @@ def judge_relations(
         cell.asked[asked.RELATIONS] += judged
         if not free:
             cell.spared[asked.RELATIONS] += len(own)
-
-
-def cell_budget(
-    implementation: Implementation,
-    plan: Plan,
-    share: float = 1.0,
-    *,
-    spending: float = 1.0,
-    least: float = 0.0,
-    warm: bool = False,
-) -> Budget:
-    """Return the budget of an implementation for a cell, or for a ``share`` of it.
-
-    With a ``spending`` below 1 less is spent, but at ``least`` so many seconds; the clock allows as
-    much.
-    """
-    clock = plan.clock + MIN_COMPARED * implementation.shape_seconds
-    seconds = max(spending * share * plan.seconds, least)
-    return Budget(implementation, seconds, share * clock, warm=warm)

@@ -239,6 +239,7 @@ tensorflow = implementation(
     extra="tensorflow",
     layout="NHWC",
     dtypes=DTYPES,
+    call_seconds=2e-3,
     conventions={"nan": "ignore", "subnormal": "flush", "zero_channels": "empty_sum"},
     snippet=snippet.snippet,
     known="known.toml",

@@ -184,6 +184,7 @@ pytorch = implementation(
     settings="oneDNN and NNPACK where PyTorch chooses them, as by default",
     extra="torch",
     dtypes=DTYPES,
+    call_seconds=5e-4,
     snippet=snippet.snippet,
     known="known.toml",
 )
