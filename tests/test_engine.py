@@ -24,7 +24,7 @@ from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.registration.implementation import Implementation
 from conformance.registration.registry import implementation
 from conformance.requirements import check_of
-from conformance.runfile import tables
+from conformance.runfile import asked, tables
 from conformance.runfile.reading import read
 from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED
 from conformance.running import adapter_check, budget, judge_cell, layers
@@ -465,7 +465,7 @@ def test_a_budget_is_spent_on_what_new_shapes_are_declared_to_take(
 
     judging = judge_cell.judge_each
     monkeypatch.setattr(judge_cell, "judge_each", judge)
-    (cell,) = small(right(shape_seconds=1.0), seconds=24.0).cells
+    (cell,) = small(right(shape_seconds=1.0), seconds=23.0).cells
 
     assert (11, False) == (len(shapes), cell.stopped)
     assert 11 <= cell.reached < cell.planned
