@@ -465,7 +465,7 @@ def test_a_budget_is_spent_on_what_new_shapes_are_declared_to_take(
 
     judging = judge_cell.judge_each
     monkeypatch.setattr(judge_cell, "judge_each", judge)
-    (cell,) = small(right(shape_seconds=1.0), seconds=23.0).cells
+    (cell,) = small(right(shape_seconds=1.0), seconds=11.5).cells
 
     assert (11, False) == (len(shapes), cell.stopped)
     assert 11 <= cell.reached < cell.planned
