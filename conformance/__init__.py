@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from conformance.isolation.remote_plugins import library, program
     from conformance.judging import Verdict, judge
     from conformance.known.difference import KnownDifference
+    from conformance.models import trace
     from conformance.running.run import Run, run
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "only",
     "program",
     "run",
+    "trace",
 ]
 
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "only": "conformance.cases.only",
     "program": "conformance.isolation.remote_plugins",
     "run": "conformance.running.run",
+    "trace": "conformance.models",
 }
 
 

@@ -21,6 +21,8 @@ from conformance.signatures import SIGNATURES
 
 Shape: TypeAlias = tuple[int, ...]
 Padding: TypeAlias = tuple[tuple[int, int], ...]
+Measured: TypeAlias = tuple[float, float, float]
+"""The least and the greatest of some numbers, and the root of the mean of their squares."""
 
 RECIPES = ("integers", "impulse", "digits", "normal", "small", "wide")
 """How generated data can be made (`conformance.cases.data`), the most readable first."""
@@ -31,7 +33,10 @@ SPECIAL_RECIPES = ("nan", "inf", "zeros", "subnormal", "huge")
 EVERY = "every"
 """How data is made that holds every value of a dtype: bit patterns that count up from the seed."""
 
-ALL_RECIPES = (*RECIPES, *SPECIAL_RECIPES, EVERY)
+MEASURED = "measured"
+"""How data is made that lies in the `Case.ranges` of a model's own."""
+
+ALL_RECIPES = (*RECIPES, *SPECIAL_RECIPES, EVERY, MEASURED)
 
 MEMORY_LAYOUTS = (
     "contiguous",
@@ -108,9 +113,14 @@ class Case:
     """One of MEMORY_LAYOUTS, for every array, or for one of them: ``reversed-w``."""
     invalid: str = ""
     """The name of what makes the call invalid (`conformance.cases.invalid`), or empty."""
+    ranges: tuple[Measured, ...] = ()
+    """Of data that is ``measured``: what the numbers of each array are, to four digits."""
 
     def __post_init__(self) -> None:
         dims = self.dims
+        if self.ranges:
+            kept = self.ranges if self.data == MEASURED else ()
+            object.__setattr__(self, "ranges", tuple(map(_rounded, kept)))
         for name in ("stride", "dilation"):
             if not getattr(self, name):
                 object.__setattr__(self, name, (1,) * dims)
@@ -158,6 +168,7 @@ class Case:
             "" if self.count_include_pad else "exclude_pad",
             f"memory={self.memory}" if self.memory != "contiguous" else "",
             f"invalid={self.invalid}" if self.invalid else "",
+            f"ranges={_measured(self.ranges)}" if self.ranges else "",
             f"{self.data}@{self.seed}",
         )
         return ":".join(filter(None, parts))
@@ -202,6 +213,14 @@ def _pairs(values: Padding) -> str:
     return ",".join(f"{before}/{after}" for before, after in values)
 
 
+def _measured(ranges: tuple[Measured, ...]) -> str:
+    return ",".join("/".join(f"{number:.4g}" for number in one) for one in ranges)
+
+
+def _rounded(one: Measured) -> Any:
+    return tuple(float(f"{number:.4g}") for number in one)
+
+
 # --- parsing ------------------------------------------------------------------------------------
 
 _HEADS = tuple(f"{operator}{dims}d" for operator in SIGNATURES for dims in (1, 2, 3))
@@ -218,6 +237,13 @@ def _parse_padding(text: str) -> Padding:
     return tuple((int(before), int(after)) for before, after in pairs)
 
 
+def _parse_measured(text: str) -> tuple[Any, ...]:
+    triples = [tuple(map(float, part.split("/"))) for part in text.split(",")]
+    if any(len(triple) != 3 for triple in triples):
+        raise ValueError(text)
+    return tuple(triples)
+
+
 _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
     "x": (_parse_ints, "x=2,3,5,7"),
     "w": (_parse_ints, "w=4,3,3,3"),
@@ -229,6 +255,7 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
     "groups": (int, "groups=2"),
     "memory": (str, "memory=reversed-w"),
     "invalid": (str, "invalid=stride-zero"),
+    "ranges": (_parse_measured, "ranges=-2/2.5/1,-0.1/0.1/0.05"),
 }
 _FLAGS: dict[str, tuple[str, bool]] = {
     "bias": ("bias", True),

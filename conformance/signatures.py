@@ -81,6 +81,10 @@ _CALLED_OTHERWISE = {
     "meanpool": "avg_pool",
 }
 """The names that frameworks have for some operators, without "_" and in small letters."""
+LIKE_ONE = re.compile(r"conv(?!ert)|pool")
+"""What the names of convolutions and pools of libraries have in them, in small letters."""
+NOT_ONE = "it is no conv, conv_transpose, max_pool or avg_pool"
+"""Why what has such a name need not be a call of an operator."""
 _WITH_DIMS = re.compile(r"([123])d?(?=[a-z]|$)")
 
 

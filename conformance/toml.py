@@ -1,4 +1,4 @@
-"""Reading TOML tables: a mistake is one line with file, entry, field, value and what is allowed."""
+"""TOML tables, written and read: a mistake is one line with file, entry, field, and what is due."""
 
 from __future__ import annotations
 
@@ -160,6 +160,27 @@ def parse(data: bytes, file: str) -> Table:
     except (ValueError, RecursionError) as problem:
         reason = " ".join(str(problem).split()) or "nested too deeply"
         raise _error(f"{file}: not TOML: {reason}") from None
+
+
+def write(tables: Iterable[tuple[str, Mapping[str, Any]]], comment: str) -> str:
+    """Return tables, each with the name of its array, as a file that begins with a comment.
+
+    The comment may have several lines.
+    """
+    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    for name, fields in tables:
+        lines += ["", f"[[{name}]]", *(f"{key} = {_written(v)}" for key, v in fields.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name} = {_written(item)}' for name, item in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False)  # a text, a whole number, true or false
 
 
 def show(value: object) -> str:

@@ -256,4 +256,3 @@ def test_a_case_is_expanded_to_dtypes_and_data(tmp_path: Path) -> None:
         ("float16", "integers"),
         ("float16", "normal"),
     ]
-    assert [case.data for case in entry.expand(("float64",), recipes=("wide",))] == ["wide"]

@@ -25,6 +25,10 @@ values moves with the seed, so that successive seeds visit every channel and eve
 ``every``  has every value of a dtype: from the seed on, each next element has the next bit pattern.
            In dtypes of more than 16 bits the first 16 count. Each is a result of its own, or the
            one product of a result, whose other factor is 1 or -1.
+
+``measured``  has the least and the greatest number, and about the mean square, of the case's
+              ``ranges``, which come from a model: half of the numbers have either sign, where both
+              occur, and their sizes are a power of what is uniform between 0 and 1.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from typing import Any
 import numpy as np
 
 from conformance.calling.memory import SPREAD, spread
-from conformance.case import EVERY, SPECIAL_RECIPES, Case, Shape
+from conformance.case import EVERY, MEASURED, SPECIAL_RECIPES, Case, Shape
 from conformance.dtypes import DEFAULT_ACCUMULATOR, FORMATS, INTEGERS, TRAITS, holds, numpy_dtype
 from conformance.operators import OPERATORS
 from conformance.operators.base import Array, Inputs
@@ -367,6 +371,33 @@ def _every(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Ar
     return values
 
 
+_STEEPEST = 32.0
+"""The largest power of what is uniform."""
+
+
+def _measured(rng: np.random.Generator, case: Case, shape: Shape, index: int) -> Array:
+    """Return numbers in the case's range of this argument, both ends among them."""
+    least, most, root = case.ranges[index]
+    ends = np.full(shape, most if abs(most) >= abs(least) else least)
+    if least < 0 < most:
+        ends = np.where(rng.random(shape) < 0.5, least, most)
+    # The mean of u**(2p), for u uniform in 0 to 1, is 1 / (2p + 1).
+    largest = max(abs(least), abs(most)) or 1.0
+    low, high = least / largest, most / largest
+    share = math.sqrt((low**2 + high**2) / 2) if least < 0 < most else 1.0
+    steep = share * largest / root if root > 0 else math.inf
+    values = ends * rng.random(shape) ** min(max((steep * steep - 1) / 2, 0.0), _STEEPEST)
+    form = FORMATS[case.dtype]
+    finite = 2.0**form.max_exponent * (1 - 2.0**-form.digits)
+    values = np.clip(values, max(least, -finite), min(most, finite))
+    if values.size > 1:
+        first = rng.integers(values.size)
+        at = [first, (first + 1 + rng.integers(values.size - 1)) % values.size]
+        values.reshape(-1)[at] = max(least, -finite), min(most, finite)
+    measured: Array = values
+    return measured
+
+
 def _nonzero(rng: np.random.Generator, shape: Shape, largest: int) -> Array:
     sizes = np.arange(1.0, largest + 1)
     return np.concatenate((sizes, -sizes))[rng.integers(0, 2 * largest, shape)]
@@ -385,6 +416,7 @@ _RECIPES: dict[str, Any] = {
     "subnormal": _subnormal,
     "huge": _huge,
     EVERY: _every,
+    MEASURED: _measured,
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from conformance.toml import write
 
 
 def as_toml(entries: Iterable[Mapping[str, Any]], comment: str) -> str:
@@ -12,15 +13,4 @@ def as_toml(entries: Iterable[Mapping[str, Any]], comment: str) -> str:
 
     The comment may have several lines.
     """
-    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
-    for entry in entries:
-        lines += ["", "[[known]]", *(f"{name} = {_value(value)}" for name, value in entry.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{name} = {_value(item)}' for name, item in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_value, value))}]"
-    return json.dumps(value, ensure_ascii=False)  # a text, a whole number, true or false
+    return write((("known", entry) for entry in entries), comment)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 
-from conformance.case import ALL_RECIPES, EVERY, MEMORY_LAYOUTS, Case
+from conformance.case import ALL_RECIPES, EVERY, MEASURED, MEMORY_LAYOUTS, Case
 from conformance.dtypes import INTEGERS
 from conformance.errors import CaseError, did_you_mean
 from conformance.operators import OPERATORS
@@ -46,6 +47,8 @@ def _check_fields(case: Case) -> None:
         raise _error(case, "data", f"integers or every, for the dtype {case.dtype}")
     if case.data not in ALL_RECIPES:
         raise _error(case, "data", f"one of {', '.join(ALL_RECIPES)}")
+    if case.data == MEASURED:
+        _check_ranges(case)
     layout, _, argument = case.memory.partition("-")
     arrays = ("x", "w", "bias", "grad")
     known = layout in MEMORY_LAYOUTS and not (layout == "shared" and argument)
@@ -83,7 +86,18 @@ def _check_fields(case: Case) -> None:
             raise _error(case, name, f"left out: {case.operator} has no such parameter")
 
 
-_EVERYWHERE = ("operator", "x", "dtype", "data", "seed", "memory", "invalid")
+_EVERYWHERE = ("operator", "x", "dtype", "data", "seed", "memory", "invalid", "ranges")
+
+
+def _check_ranges(case: Case) -> None:
+    arrays = [name for name in SIGNATURES[case.operator].arrays if name != "bias" or case.bias]
+    ordered = all(
+        len(one) == 3 and all(map(math.isfinite, one)) and one[0] <= one[1] and one[2] >= 0
+        for one in case.ranges
+    )
+    if len(case.ranges) < len(arrays) or not ordered:
+        allowed = f"least/greatest/root of the mean square, for each of {', '.join(arrays)}"
+        raise _error(case, "ranges", f"{allowed}, where the data is measured")
 
 
 def _is_int(value: object) -> bool:

@@ -19,7 +19,7 @@ from conformance.cases.ranges import LIMITS, MOST_EXAMPLES, Ranges
 from conformance.dtypes import FLOATS
 from conformance.errors import SpecError, unknown
 from conformance.requirements import CHECKS
-from conformance.spec.suite import Suite, SuiteCase, Suites, read_suite
+from conformance.spec.suite import OF_FILES, Suite, SuiteCase, Suites, read_suite
 from conformance.toml import Table, parse, read
 
 __all__ = ["NETWORKS", "OWN", "Ranges", "Spec", "Suite", "SuiteCase", "Tier", "load"]
@@ -87,10 +87,10 @@ def load(path: str | Path | None = None) -> Spec:
     ranges, tiers, suites, added = Ranges(), dict[str, Tier](), Suites(), tuple[str, ...]()
     for file in (DEFAULT,) if path is None else (DEFAULT, Path(path)):
         document = parse(read(file), str(file))
-        document.only(("ranges", "tiers", "suites", "case"), "table")
+        document.only(("ranges", "tiers", "suites", *OF_FILES), "table")
         ranges = _read_ranges(document.table("ranges", "[ranges]"), ranges)
         added = _read_suites(document.table("suites", "[suites]"), suites, file.parent)
-        if "case" in document.values:
+        if {*OF_FILES} & {*document.values}:
             suites.add(read_suite(OWN, document))
         written = document.table("tiers", "[tiers]")
         tiers = _read_tiers(written, tiers, suites)

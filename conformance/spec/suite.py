@@ -1,24 +1,38 @@
-"""Suites: curated cases by name, read from the ``[[case]]`` tables of a TOML file."""
+"""Suites: curated cases by name, read from the ``[[case]]`` tables of a TOML file.
+
+That of a model (`conformance.models`) says of each call its dtype, the ranges of its numbers, which
+layers make it, and what else of the model is a convolution or a pool, in tables ``[[other]]``.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
-from conformance.case import Case
+from conformance.case import MEASURED, Case, Measured
 from conformance.cases.validity import validate
-from conformance.errors import CaseError, did_you_mean
+from conformance.dtypes import FLOATS, INTEGERS, meant_dtype
+from conformance.errors import CaseError, SpecError, did_you_mean
 from conformance.operators import FORWARD
-from conformance.signatures import meant_operator
-from conformance.toml import Table, parse, plural, show
+from conformance.signatures import SIGNATURES, meant_operator
+from conformance.toml import Table, parse, plural, show, write
 
 _TUPLES = {"kernel": 1, "stride": 1, "dilation": 1, "output_padding": 0}
 """Fields with one whole number for each spatial axis, and the least allowed number."""
 _FLAGS = ("bias", "ceil_mode", "count_include_pad")
 _NOTES = ("why", "provenance", "source", "note")
-FIELDS = ("name", "operator", "x", "w", *_TUPLES, "padding", "groups", *_FLAGS, *_NOTES, "count")
-"""The fields that a ``[[case]]`` table may have; the last five only inform a reader."""
+_CALL = ("operator", "x", "w", *_TUPLES, "padding", "groups", *_FLAGS)
+FIELDS = ("name", *_CALL, "dtype", "ranges", "layers", *_NOTES, "count")
+"""The fields that a ``[[case]]`` table may have; the last six only inform a reader."""
+
+OF_FILES = ("case", "other")
+"""The tables of a suite's file."""
+
+PLAIN = ("integers", "normal")
+"""The recipes of a case of which nothing is known."""
 
 _LARGEST = 1_000_000
 """The largest number in a case: a larger one is a typo."""
@@ -31,23 +45,64 @@ class SuiteCase:
     name: str
     case: Case
     why: str = ""
+    dtype: str = ""
+    """The dtype of the call, where it has one: no other one is judged then."""
+    ranges: tuple[Measured, ...] = ()
+    """What the numbers of each array are, where that is known."""
+    layers: tuple[str, ...] = ()
+    """The layers of a model that make the call."""
+    count: int = 1
+    """How often it is made."""
 
-    def expand(
-        self, dtypes: Iterable[str], recipes: Iterable[str] = ("integers", "normal")
-    ) -> tuple[Case, ...]:
-        """Return the case in each dtype with each kind of data."""
-        kinds = tuple(recipes)
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The kinds of data that it is judged on."""
+        if self.dtype in INTEGERS:
+            return PLAIN[:1]
+        if not self.dtype:
+            return PLAIN
+        return (PLAIN[0], "digits", *PLAIN[1:], *((MEASURED,) if self.ranges else ()))
+
+    def expand(self, dtypes: Iterable[str]) -> tuple[Case, ...]:
+        """Return the case in its dtype, or else in each of ``dtypes``, with each kind of data."""
         return tuple(
-            self.case.replace(dtype=dtype, data=data) for dtype in dtypes for data in kinds
+            self.case.replace(dtype=dtype, data=data, ranges=self.ranges)
+            for dtype in ((self.dtype,) if self.dtype else dtypes)
+            for data in self.recipes
         )
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """A convolution or a pool of a model that is no call of an operator."""
+
+    name: str
+    why: str
+    count: int = 1
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
-    """Curated cases in the order of their file."""
+    """Curated cases in the order of their file. Printed, it is that file."""
 
     name: str
     cases: tuple[SuiteCase, ...]
+    others: tuple[Other, ...] = ()
+
+    def save(self, path: str | Path) -> None:
+        """Write the suite into a TOML file, for ``convformance run --suite``."""
+        try:
+            Path(path).write_text(str(self), encoding="utf-8")
+        except OSError as problem:
+            raise SpecError(f"{path}: cannot be written: {problem.strerror}") from None
+
+    def __str__(self) -> str:
+        calls = plural(sum(entry.count for entry in self.cases), "call")
+        comment = f"{self.name}: {plural(len(self.cases), 'distinct call')}, {calls} in all"
+        entries = [("case", _as_table(entry)) for entry in self.cases]
+        entries += [("other", _other_table(other)) for other in self.others]
+        return write(entries, comment)
 
 
 class Suites(Mapping[str, Suite]):
@@ -70,14 +125,14 @@ class Suites(Mapping[str, Suite]):
         """Yield everything that the suites are made from."""
         for name in sorted(self):
             data = self._files[name][0] if name in self._files else b""
-            cases = "" if data else ";".join(f"{c.name} {c.case.id}" for c in self[name].cases)
+            cases = "" if data else str(self[name])
             yield f"{name}:{len(data)}:{cases};".encode() + data
 
     def __getitem__(self, name: str) -> Suite:
         if name not in self._suites:
             data, file = self._files[name]
             document = parse(data, file)
-            document.only(("case",), "table")
+            document.only(OF_FILES, "table")
             self._suites[name] = read_suite(name, document)
         return self._suites[name]
 
@@ -94,7 +149,8 @@ class Suites(Mapping[str, Suite]):
 def read_suite(name: str, document: Table) -> Suite:
     """Return the suite that the ``[[case]]`` tables of ``document`` make."""
     tables = document.tables("case", "[[case]]")
-    if not tables:
+    others = tuple(_read_others(document))
+    if not tables and not others:
         raise document.failure("no case; allowed: one or more, each a table written [[case]]")
     cases: dict[str, SuiteCase] = {}
     for number, values in enumerate(tables, start=1):
@@ -107,7 +163,19 @@ def read_suite(name: str, document: Table) -> Suite:
                 "name", "a name that no other case of the file has"
             )
         cases[case.name] = case
-    return Suite(name, tuple(cases.values()))
+    return Suite(name, tuple(cases.values()), others)
+
+
+def _read_others(document: Table) -> Iterator[Other]:
+    for number, values in enumerate(document.tables("other", "[[other]]"), start=1):
+        table = Table(document.file, f"[[other]] number {number}", values)
+        table.only(field.name for field in fields(Other))
+        for field in ("name", "why"):
+            if field not in values:
+                raise table.failure(f"{field} is missing; allowed: name and why at the least")
+        count = table.whole("count", 1, _LARGEST) if "count" in values else 1
+        layers = table.texts("layers") if "layers" in values else ()
+        yield Other(table.text("name"), table.text("why"), count, layers)
 
 
 def _read_case(table: Table) -> SuiteCase:
@@ -118,18 +186,84 @@ def _read_case(table: Table) -> SuiteCase:
     for field in ("name", *_NOTES):
         if field in table.values:
             table.text(field)
-    if "count" in table.values:
-        table.whole("count", 1, _LARGEST)
+    count = table.whole("count", 1, _LARGEST) if "count" in table.values else 1
+    layers = table.texts("layers") if "layers" in table.values else ()
     if table.text("operator") not in FORWARD:
         meant = meant_operator(table.text("operator")).split(" ")[0]  # x tells the dimensions
         hint = did_you_mean(table.text("operator"), FORWARD, meant if meant in FORWARD else "")
         raise table.error("operator", f"one of {', '.join(FORWARD)}", hint)
     case = Case(operator=table.text("operator"), **_read_parameters(table))
+    dtype = _read_dtype(table, case.operator)
+    if dtype:
+        case = case.replace(dtype=dtype)
+    ranges = _read_ranges(table, case)
     try:
         validate(case)
     except CaseError as problem:
         raise table.failure(str(problem).partition(": ")[2]) from None
-    return SuiteCase(table.text("name"), case, table.values.get("why", ""))
+    why = table.values.get("why", "")
+    return SuiteCase(table.text("name"), case, why, dtype, ranges, layers, count)
+
+
+def _read_dtype(table: Table, operator: str) -> str:
+    if "dtype" not in table.values:
+        return ""
+    dtype, allowed = table.text("dtype"), SIGNATURES[operator].dtypes
+    if dtype not in allowed:
+        meant = meant_dtype(dtype)
+        hint = did_you_mean(dtype, allowed, meant if meant in allowed else "")
+        raise table.error("dtype", f"one of {', '.join(allowed)}", hint)
+    return dtype
+
+
+def _read_ranges(table: Table, case: Case) -> tuple[Measured, ...]:
+    """Return the ranges of all arrays of a case; none of them may be left out."""
+    if "ranges" not in table.values:
+        return ()
+    if table.values.get("dtype") not in FLOATS:
+        raise table.failure(f"ranges without a dtype; allowed: beside one of {', '.join(FLOATS)}")
+    given = table.table("ranges", "{ x = [least, greatest, root of the mean square], ... }")
+    names = [name for name in SIGNATURES[case.operator].arrays if name != "bias" or case.bias]
+    given = Table(table.file, f"{table.entry}: ranges", given.values)
+    given.only(names)
+    ranges = []
+    for name in names:
+        value = given.values.get(name, [])
+        numbers = isinstance(value, list) and all(
+            isinstance(n, (int, float)) and not isinstance(n, bool) and math.isfinite(n)
+            for n in value
+        )
+        if not numbers or len(value) != 3 or not value[0] <= value[1] or value[2] < 0:
+            raise given.error(name, "[least, greatest, root of the mean square], finite numbers")
+        ranges.append((float(value[0]), float(value[1]), float(value[2])))
+    return tuple(ranges)
+
+
+def _as_table(entry: SuiteCase) -> dict[str, Any]:
+    """Return the fields of the table of a case, without those that are the defaults."""
+    case, plain = entry.case, entry.case.plain()
+    values: dict[str, Any] = {"name": entry.name}
+    for field in _CALL:
+        value = getattr(case, field)
+        needed = field in ("operator", "x") or value != getattr(plain, field)
+        if needed or (field in ("w", "kernel") and value is not None):
+            values[field] = value
+    if case.operator == "avg_pool":
+        values["count_include_pad"] = case.count_include_pad
+    if entry.dtype:
+        values["dtype"] = entry.dtype
+    if entry.ranges:
+        names = SIGNATURES[case.operator].arrays
+        values["ranges"] = dict(zip(names, entry.ranges, strict=False))
+    values["count"] = entry.count
+    if entry.why:
+        values["why"] = entry.why
+    return values | ({"layers": entry.layers} if entry.layers else {})
+
+
+def _other_table(other: Other) -> dict[str, Any]:
+    values = {"name": other.name, "why": other.why, "count": other.count}
+    return values | ({"layers": other.layers} if other.layers else {})
 
 
 def _read_parameters(table: Table) -> dict[str, Any]:
