@@ -18,7 +18,7 @@ from conformance.cases.strategies import generate
 from conformance.cases.validity import validate
 from conformance.errors import CaseError, ConformanceError
 from conformance.operators import FORWARD
-from conformance.operators.geometry import conv_size
+from conformance.sizes import conv_size
 
 DEFAULT = Ranges()
 SEEDS = range(3)

@@ -189,7 +189,7 @@ def test_a_worker_of_another_protocol_is_refused(
     monkeypatch.setattr(process, "PROTOCOL", 7)
     (found,) = judged(make("exits"), GOOD)
 
-    assert "it speaks protocol 4 of workers, the run 7" in found.message
+    assert "it speaks protocol 5 of workers, the run 7" in found.message
 
 
 def test_threads_of_a_worker_wait_asleep_unless_the_user_has_said_how(

@@ -17,11 +17,12 @@ import conformance
 from conformance.cli import main
 from conformance.errors import PluginError, Unsupported
 from conformance.forms.header import header
-from conformance.forms.library import load, packed_parameters, result_shape
+from conformance.forms.library import load, packed_parameters
 from conformance.isolation.dispatch import close_all
 from conformance.judging import Prepared
 from conformance.requirements import check_of
 from conformance.signatures import SIGNATURES
+from conformance.sizes import result_shape
 from conformance.sources.own import source_of
 from conformance.spec import load as load_spec
 

@@ -13,14 +13,17 @@ import pytest
 
 import conformance
 from conformance.case import Case
+from conformance.cases import invalid
 from conformance.cli import main
 from conformance.errors import ConformanceError
 from conformance.forms.model import load as load_model
 from conformance.isolation.dispatch import close_all
+from conformance.known.difference import KnownDifference
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Registry, using
 from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.running.run import Run
+from conformance.running.shared_known import shared_entries
 from conformance.scripts.standalone import script_of
 
 torch = pytest.importorskip("torch")
@@ -210,6 +213,90 @@ def test_a_layer_without_a_derivative_has_a_gap_unless_it_declares_one() -> None
     assert UNSUPPORTED == conformance.judge(conformance.module("mine", Plain), case).status
     declared = conformance.module("other", Plain, gradients="autograd")
     assert conformance.judge(declared, case).failed
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("operator", FORWARD)
+def test_what_the_layer_of_torch_takes_or_refuses_a_class_may_as_well(
+    operator: str, dims: int
+) -> None:
+    plain = type("Plain", (getattr(torch.nn, f"{TORCH[operator]}{dims}d"),), {})
+    made = conformance.module("mine", plain)
+    verdicts = [
+        conformance.judge(made, case)
+        for each in made.operators
+        for case in invalid.cases(each, dims, made.dtypes)
+    ]
+
+    assert [] == [str(verdict) for verdict in verdicts if verdict.failed]
+    assert 20 < sum(verdict.status == CONFORMS for verdict in verdicts)
+    taken = "invalid, and taken by PyTorch's own layer as well"
+    assert taken in {verdict.message for verdict in verdicts if verdict.status == UNSUPPORTED}
+
+
+def test_a_function_may_take_what_the_function_of_torch_takes() -> None:
+    mine = conformance.implementation("mine", arrays="torch", parameters="torch")
+    mine.register("conv", lambda *given, **p: torch.nn.functional.conv2d(*given, **p))
+    taken = "conv2d:float32:x=1,1,1,1:w=1,1,1,1:invalid={}:integers@0"
+
+    for mistake in ("no-channels", "stride-too-short"):
+        assert UNSUPPORTED == conformance.judge(mine, taken.format(mistake)).status
+    assert CONFORMS == conformance.judge(mine, taken.format("stride-zero")).status
+
+
+def test_a_valid_call_that_the_layer_of_torch_refuses_is_no_crash() -> None:
+    case = "avg_pool3d:float32:x=1,1,1,1,1:kernel=1,1,2:padding=0/0,0/0,1/1:integers@0"
+    verdict = conformance.judge(conformance.module("mine", torch.nn.AvgPool3d), case)
+
+    assert UNSUPPORTED == verdict.status
+    assert "PyTorch's own layer refuses it as well" == verdict.message
+
+
+class Careless(Own):
+    """A layer that answers whatever it is called with, and refuses what it should not."""
+
+    def forward(self, x: Any) -> Any:
+        if x.shape[-1] == 7:
+            raise ValueError("no images of width 7")
+        try:
+            return super().forward(x)
+        except (ValueError, RuntimeError):
+            return x
+
+
+@pytest.mark.parametrize(
+    ("case", "requirement"),
+    [
+        ("conv2d:float32:x=1,1,2,7:w=1,1,1,1:integers@0", "DECLARE-1"),
+        ("conv2d:float32:x=1,2,5,5:w=1,2,1,1:invalid=w-more-channels:integers@0", "REJECT-9"),
+        ("conv2d:float32:x=1,2,5,5:w=1,2,1,1:invalid=w-too-large:integers@0", "REJECT-12"),
+    ],
+)
+def test_what_the_layer_of_torch_does_better_a_class_has_to(case: str, requirement: str) -> None:
+    assert requirement == conformance.judge(conformance.module("mine", Careless), case).requirement
+
+
+def test_the_derivative_that_torch_writes_beside_memory_is_not_asked_unless_declared() -> None:
+    case = "max_pool_grad1d:float64:x=2,1,2:kernel=2:padding=1/1:dilation=3:integers@0"
+    other = "max_pool_grad1d:float64:x=2,1,6:kernel=2:padding=1/1:dilation=3:integers@0"
+    made = conformance.module("mine", torch.nn.MaxPool1d)
+
+    assert UNSUPPORTED == conformance.judge(made, case).status
+    assert CONFORMS == conformance.judge(made, other).status
+
+
+def test_what_is_known_of_the_gradients_of_torch_is_known_of_a_class_that_declares_none() -> None:
+    case, reason = "conv2d:float32:x=1,1,1,1:w=1,1,1,1:integers@0", "the engine does that"
+    gradient = case.replace("conv2d", "conv_weight_grad2d")
+    known = [KnownDifference("PROCESS-1", case=one, reason=reason) for one in (case, gradient)]
+    conformance.implementation("torch", known=known)
+    undeclared, declared = (
+        conformance.module(f"mine-{number}", Own, **further)
+        for number, further in enumerate([{}, {"gradients": "autograd"}])
+    )
+
+    assert [gradient] == [entry.case for entry in shared_entries(undeclared)]
+    assert [] == [*shared_entries(declared)]
 
 
 def _run_of_repeated_calls(layer: type) -> conformance.Run:

@@ -19,7 +19,7 @@ from conformance.calling import Array
 from conformance.case import Case
 from conformance.cases.validity import is_valid
 from conformance.operators import OPERATORS
-from conformance.operators.geometry import span
+from conformance.sizes import span
 
 _NAMES = {
     "Conv": "conv",

@@ -22,7 +22,7 @@ from conformance.case import Case
 from conformance.cases.validity import is_valid
 from conformance.dtypes import DTYPES, numpy_dtype
 from conformance.operators import OPERATORS
-from conformance.operators.geometry import span
+from conformance.sizes import span
 
 RTOL, ATOL = 1.3e-6, 2e-4
 """The tolerances for float32: the default of ``assert_close``, and the absolute tolerance to which

@@ -51,6 +51,8 @@ class Traits:
     """The device that is meant where none is declared."""
     differentiates: bool = True
     """Whether the library differentiates what is computed with it."""
+    writeable: bool = False
+    """Whether a kernel can write into them."""
 
     def unexpressed(self, memory: str) -> str | None:
         """Return why its arrays cannot lie in the memory layout of a case, None if they can."""
@@ -64,12 +66,16 @@ class Traits:
 
 
 LIBRARIES = {
-    "torch": Traits("torch", "torch.Tensor", _STRIDED),
+    "torch": Traits("torch", "torch.Tensor", _STRIDED, writeable=True),
     "jax": Traits("jax", "jax.Array", strides=False),
     "tensorflow": Traits("tensorflow", "tf.Tensor", strides=False),
     "mlx": Traits("mlx", "mlx.core.array", strides=False),
-    "dlpack": Traits("", "DLPack tensor", _STRIDED, devices=False, differentiates=False),
-    "cupy": Traits("cupy", "cupy.ndarray", _STRIDED, host="cuda:0", differentiates=False),
+    "dlpack": Traits(
+        *("", "DLPack tensor", _STRIDED), devices=False, differentiates=False, writeable=True
+    ),
+    "cupy": Traits(
+        *("cupy", "cupy.ndarray", _STRIDED), host="cuda:0", differentiates=False, writeable=True
+    ),
 }
 """The libraries whose arrays kernels may take, besides NumPy."""
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from conformance.calling.filling import ToFill
 from conformance.calling.observing import Array, NotAnArray
 from conformance.errors import Unsupported
 
+OUT = "out"
+"""The argument that a kernel fills."""
 Placed: TypeAlias = Sequence[tuple[Any, Array | None]]
 """Arguments, each with the buffer that it is a view of, None where it is no array."""
 
@@ -65,6 +69,13 @@ class Library(ABC):
         """Return the gradient of sum(grad * function(t)) by t, at ``at``."""
         raise NotImplementedError
 
+    def own(self, operator: str) -> Callable[..., Any] | None:
+        """Return the library's own function of a forward operator, None where it has none.
+
+        It takes arrays channels-first, and parameters as ``parameters="torch"`` does.
+        """
+        return None
+
     def shape(self, handed: Any) -> tuple[int, ...]:
         """Return the shape of an array of the library."""
         return tuple(handed.shape)
@@ -78,7 +89,18 @@ class Library(ABC):
 class BoundCall:
     """One call of a kernel with its arguments in its own form."""
 
-    __slots__ = ("arguments", "function", "library", "parameters", "placed", "watched")
+    __slots__ = (
+        *(
+            "arguments",
+            "function",
+            "handed",
+            "library",
+            "parameters",
+            "placed",
+            "to_fill",
+            "watched",
+        ),
+    )
 
     def __init__(
         self,
@@ -87,23 +109,55 @@ class BoundCall:
         placed: Placed,
         parameters: Mapping[str, Any],
         watched: bool,
+        to_fill: ToFill | None = None,
     ) -> None:
-        """Convert the arguments; raise `Unsupported` where one of them cannot be converted."""
+        """Convert the arguments; raise `Unsupported` where one of them cannot be converted.
+
+        The result is that ``to_fill``, if there is one, and what the kernel returns otherwise.
+        """
         self.library, self.function, self.placed = library, function, placed
         self.parameters, self.watched = parameters, watched
         self.arguments = [
             value if buffer is None else library.hand(value, buffer) for value, buffer in placed
         ]
+        self.to_fill, self.handed = to_fill, None
+        if to_fill is not None:
+            self.handed = library.hand(to_fill.array, to_fill.array)
+            self.parameters = {**parameters, OUT: self.handed}
 
     def __call__(self) -> Any:
         """Make the call, and wait for its end."""
         with self.library.around([value for value, _ in self.placed]):
-            output = self.function(*self.arguments, **self.parameters)
+            try:
+                output = self.function(*self.arguments, **self.parameters)
+            except Exception:
+                if self.to_fill is not None:
+                    self._write_back()
+                    self.to_fill.finished(written=False)
+                raise
+            if self.to_fill is not None:
+                if output is not None and output is not self.handed:
+                    return replace(self.library.wrong(output), due="None (or out itself)")
+                output = self.handed
             return self.library.wait(output, watched=self.watched)
 
     def result(self, output: Any) -> Any:
         """Return the output as a NumPy array."""
+        if self.to_fill is not None:
+            self._write_back()
+            if self.library.shape(self.handed) != self.to_fill.array.shape:
+                shape = self.library.shape(self.handed)
+                output = self.library.wrong(output, f"out, which has the shape {shape} now")
+            is_wrong = isinstance(output, NotAnArray)
+            filled = self.to_fill.finished(written=not is_wrong)
+            return output if is_wrong else filled
         return output if isinstance(output, NotAnArray) else self.library.take(output)
+
+    def _write_back(self) -> None:
+        """Write what the kernel has filled to the host, if it is not there."""
+        assert self.to_fill is not None
+        if self.library.shape(self.handed) == self.to_fill.array.shape:
+            self.library.written_back(self.handed, self.to_fill.array, self.to_fill.array)
 
     def reshaped(self) -> list[int]:
         """Return the arguments that have another shape now; write back what the others hold."""
@@ -143,6 +197,18 @@ class NumPy(Library):
 
 Express: TypeAlias = Callable[[Sequence[Any], Mapping[str, Any]], Mapping[str, Any]]
 """Returns the parameters of a call in another convention, by its NumPy arguments."""
+Allocate: TypeAlias = Callable[[Sequence[Any], Mapping[str, Any]], ToFill]
+"""Returns the array that a call is to fill, by its NumPy arguments and its parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a library has of its own for an operator, and a kernel takes the place of."""
+
+    name: str
+    """What it is called: "PyTorch's own layer"."""
+    function: InForm
+    layout: str
 
 
 class InForm:
@@ -153,10 +219,14 @@ class InForm:
         library: Library,
         function: Callable[..., Any],
         express: Express = lambda arguments, parameters: parameters,
+        own: Callable[[], Own | None] = lambda: None,
+        allocate: Allocate | None = None,
     ) -> None:
+        """Call ``function``, whose library has its ``own``; it fills what ``allocate`` returns."""
         self.library = library
         self.function = function
         self.express = express
+        self.own, self.allocate = own, allocate
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", "")
 
@@ -164,8 +234,10 @@ class InForm:
         self, placed: Placed, parameters: Mapping[str, Any], *, watched: bool = True
     ) -> BoundCall:
         """Return a call with its arguments converted, which is yet to be made."""
-        parameters = self.express([value for value, _ in placed], parameters)
-        return BoundCall(self.library, self.function, placed, parameters, watched)
+        arguments = [value for value, _ in placed]
+        to_fill = None if self.allocate is None else self.allocate(arguments, parameters)
+        parameters = self.express(arguments, parameters)
+        return BoundCall(self.library, self.function, placed, parameters, watched, to_fill)
 
     def __call__(self, *arguments: Any, **parameters: Any) -> Any:
         """Convert, call, and convert back."""

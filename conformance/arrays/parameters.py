@@ -8,7 +8,8 @@ for all axes. What a convention cannot express raises `Unsupported`, with one re
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -101,12 +102,28 @@ def _expressed(
         return {}
     values = dict(parameters)
     if convention == "tensorflow":
+        _check_lengths(parameters, {"padding"} | ({"dilation"} - {*names}))
+        if not all(type(end) is int for pair in parameters["padding"] for end in pair):
+            raise TypeError
         values |= _of_tensorflow(names, operator, shapes, parameters, layout)
     else:
         values["padding"] = _both_ends(convention, operator, shapes, parameters)
     if convention == "numbers":
+        _check_lengths(parameters, parameters)
         values = {name: _one(value) for name, value in values.items()}
     return {name: values[own] for own, name in names.items()}
+
+
+def _check_lengths(parameters: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise `TypeError` where one of these that is not handed over as it is has another length.
+
+    The kernel would not see that.
+    """
+    lengths = {n: len(v) for n, v in parameters.items() if isinstance(v, tuple)}
+    if len({*lengths.values()}) > 1:
+        usual = Counter(lengths.values()).most_common(1)[0][0]
+        if any(lengths[name] != usual for name in names if name in lengths):
+            raise TypeError
 
 
 def shapes_of(operator: str, arguments: Sequence[Any], layout: str) -> tuple[Shape, Shape]:

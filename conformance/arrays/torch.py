@@ -11,6 +11,7 @@ the elements of a view among them. What runs on CUDA here was written without a 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 from weakref import ref
@@ -22,6 +23,7 @@ from conformance.arrays.library import Library, without_dtype
 from conformance.calling.observing import Array
 from conformance.dtypes import numpy_dtype
 from conformance.errors import ConformanceError
+from conformance.signatures import SIGNATURES
 
 _REMEMBERED = 1024
 """Arrays whose tensors are remembered: many more than a history of calls has."""
@@ -96,6 +98,10 @@ class OnHost(Library):
                 return output.resolve_conj().resolve_neg().numpy()
             return self.wrong(output, f"torch.Tensor of dtype {output.dtype}")
 
+    def own(self, operator: str) -> Callable[..., Any] | None:
+        """Return the function of torch.nn.functional."""
+        return _FUNCTIONAL.get(operator)
+
     def zeros(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         """Return zeros like a tensor."""
         return like.new_zeros(shape)
@@ -164,6 +170,45 @@ class OnDevice(OnHost):
         return bool(mine.nbytes()) and mine.data_ptr() == its.data_ptr()
 
 
+class _Functional:
+    """A function of torch.nn.functional, in the dimensions of the window or else of the input."""
+
+    whose = "PyTorch's own function"
+
+    def __init__(self, operator: str, *names: str) -> None:
+        self.name, self.names = operator, names
+        kinds = inspect.Parameter
+        arguments = SIGNATURES[operator].arguments
+        self.__signature__ = inspect.Signature(
+            [
+                *(kinds(name, kinds.POSITIONAL_ONLY) for name in arguments),
+                *(kinds(name, kinds.KEYWORD_ONLY) for name in names),
+            ]
+        )
+
+    def __call__(self, x: torch.Tensor, *others: torch.Tensor | None, **parameters: Any) -> Any:
+        w = others[0].ndim - 2 if others and others[0] is not None else x.ndim - 2
+        values = [parameters[name] for name in self.names]
+        for dims in dict.fromkeys((w, x.ndim - 2, x.ndim - 1)):
+            function = getattr(torch.nn.functional, f"{self.name}{dims}d", None)
+            if function is not None:
+                try:
+                    return function(x, *others, *values)
+                except Exception as problem:  # another one may take it
+                    refusal = problem
+        raise refusal
+
+
+_WINDOW = ("stride", "padding")
+_FUNCTIONAL = {
+    one.name: one
+    for one in (
+        _Functional("conv", *_WINDOW, "dilation", "groups"),
+        _Functional("conv_transpose", *_WINDOW, "output_padding", "groups", "dilation"),
+        _Functional("max_pool", "kernel_size", *_WINDOW, "dilation", "ceil_mode"),
+        _Functional("avg_pool", "kernel_size", *_WINDOW, "ceil_mode", "count_include_pad"),
+    )
+}
 ON_HOST = OnHost()
 
 

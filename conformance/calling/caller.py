@@ -44,6 +44,8 @@ class Request:
     guard: Guard = ""
     """Where its arrays lie in a worker (`conformance.calling.guards`); empty for the end of them
     that its case is called at."""
+    invalid: bool = False
+    """Whether it has to raise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,4 +222,5 @@ def observe_request(
         request.memory,
         signature=SIGNATURES[request.operator],
         guarded=guarded,
+        invalid=request.invalid,
     )

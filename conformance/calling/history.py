@@ -24,6 +24,7 @@ from conformance.calling.observing import (
     Array,
     Inputs,
     Observation,
+    beside_own,
     call_observed,
     call_quietly,
     from_layout,
@@ -161,6 +162,8 @@ class _History:
             if call.takes is not None:
                 placed, taken = self._with_output(call, placed)
             observation = call_observed(function, placed, call.parameters)
+        signature = SIGNATURES[call.operator]
+        observation = beside_own(function, call.inputs, call.parameters, observation, signature)
         self._note(call, placed, observation, guards)
         if taken is not None:
             self.answers[-1] = replace(self.answers[-1], taken=taken)

@@ -67,6 +67,8 @@ class Observation:
     """How the worker ended, and the end of what it wrote to stderr."""
     left: tuple[str, ...] = ()
     """The parts of the process's state that it changes whenever it is made (`process_state`)."""
+    likewise: str = ""
+    """Who else returns something from this call, which is invalid: "PyTorch's own layer"."""
     printed: str | None = None
     """What the call wrote to stdout or stderr, whenever it was made (seen in a worker only)."""
     seconds: float = field(default=0.0, compare=False)
@@ -106,13 +108,14 @@ def observe(
     *,
     signature: Signature,
     guarded: Callable[[], Guards] | None = None,
+    invalid: bool = False,
 ) -> Observation:
     """Call ``function`` once, on copies of ``inputs`` in its layout, and say what happened.
 
     ``memory`` is how the copies lie in memory: one name for all of them, or one an input. What the
     implementation does to its copies is observed, and harms nothing else. ``signature`` is the
     operator's, whose roles say which axes the layout moves. ``guarded`` makes the guards around the
-    copies, None leaves them without.
+    copies, None leaves them without. An ``invalid`` call has to raise.
     """
     pristine = to_layout(inputs, layout, signature.roles)
     ways = [memory] * len(inputs) if isinstance(memory, str) else memory
@@ -132,9 +135,40 @@ def observe(
         elsewhere = call(None)
         if has_result(elsewhere) and not has_result(call(guarded())):
             observation = elsewhere
+    observation = beside_own(function, inputs, parameters, observation, signature, invalid=invalid)
     if layout == "NCHW":
         return observation
     return replace(observation, output=from_layout(observation.output, layout, signature.result))
+
+
+def beside_own(
+    function: Callable[..., Any],
+    inputs: Inputs,
+    parameters: Mapping[str, Any],
+    observation: Observation,
+    signature: Signature,
+    *,
+    invalid: bool = False,
+) -> Observation:
+    """Return what was observed, seen beside what the kernel's library has of its own.
+
+    A kernel takes its place, and so need not compute what that refuses, nor reject what that takes.
+    It is asked only where the kernel has refused a valid call, or returned from an invalid one.
+    """
+    find = getattr(function, "own", None)
+    refused = observation.raised is not None
+    if find is None or refused == invalid or observation.unsupported is not None:
+        return observation
+    own = find()
+    if own is None:
+        return observation
+    seen = observe(own.function, inputs, parameters, own.layout, signature=signature)
+    if refused and seen.raised is not None:
+        reason = f"{own.name} refuses it as well"
+        return replace(observation, unsupported=reason, raised=None)
+    return (
+        observation if refused or not has_result(seen) else replace(observation, likewise=own.name)
+    )
 
 
 def has_result(observation: Observation) -> bool:
@@ -286,6 +320,13 @@ def to_layout(values: Inputs, layout: str, roles: Sequence[str]) -> Inputs:
     if layout == "NCHW":
         return values
     return tuple(_channels_last(value, role) for value, role in zip(values, roles, strict=True))
+
+
+def shape_from_layout(shape: tuple[int, ...], layout: str, role: str) -> tuple[int, ...]:
+    """Return the shape of an array in ``layout`` channels-first."""
+    if layout == "NCHW":
+        return shape
+    return tuple(shape[axis] for axis in np.argsort(_last_order(role, len(shape))))
 
 
 def from_layout(output: Any, layout: str, role: str) -> Any:

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 from conformance.case import SPECIAL_RECIPES, Case, Shape
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS, Operator
-from conformance.operators.geometry import span, transpose_size
 from conformance.operators.validity import is_valid_call
+from conformance.sizes import span, transpose_size
 
 Change: TypeAlias = Callable[[Case], Case]
 """A function of a case that has no effect when it is applied again."""

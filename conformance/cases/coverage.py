@@ -31,7 +31,7 @@ from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import generate
 from conformance.errors import ConformanceError
 from conformance.operators import FORWARD
-from conformance.operators.geometry import conv_size, span, transpose_size
+from conformance.sizes import conv_size, span, transpose_size
 
 Axis: TypeAlias = tuple[int, int, int, int, tuple[int, int], int]
 """Size, kernel, stride, dilation, padding and output_padding."""

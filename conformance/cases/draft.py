@@ -14,7 +14,7 @@ from typing import Any
 from conformance.case import Case, Padding, Shape
 from conformance.cases.ranges import Ranges
 from conformance.operators import FORWARD
-from conformance.operators.geometry import span, transpose_size
+from conformance.sizes import span, transpose_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from conformance.case import Case
 from conformance.cases.ranges import Ranges
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS, Operator
-from conformance.operators.geometry import conv_size, span, transpose_size
+from conformance.sizes import conv_size, span, transpose_size
 
 Labels: TypeAlias = tuple[str, ...]
 """Labels of different features, such as ``("dims=2", "stride=different")``."""

@@ -17,7 +17,7 @@ from conformance.cases.limits import MOST_GATHERED, gathered
 from conformance.cases.validity import is_valid
 from conformance.operators import FORWARD, GRADIENTS
 from conformance.operators.base import Operator
-from conformance.operators.geometry import conv_size, span, transpose_size
+from conformance.sizes import conv_size, span, transpose_size
 
 USUAL_COST, MOST_COST = 60_000, 1_500_000
 """The largest cost of a case (what is read, added up, and eight for each output element), and of

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from conformance.case import Case, Shape
 from conformance.operators import GRADIENTS, OPERATORS, Operator
-from conformance.operators.geometry import span, transpose_size
+from conformance.sizes import span, transpose_size
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def command(
             "arrays": i.arrays,
             "device": i.device,
             "parameters": i.parameters,
+            "out": i.out,
             "dtypes": list(i.dtypes),
             "options": [asdict(o) for o in (offers[i.name].options if i.name in offers else ())],
             "installed": i.installed,

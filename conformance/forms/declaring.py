@@ -15,7 +15,7 @@ from conformance.signatures import SIGNATURES
 
 _OF_PYTHON = (
     *("package", "needs", "extra", "known", "supports", "snippet"),
-    *("arrays", "device", "parameters", "gradients"),
+    *("arrays", "device", "parameters", "gradients", "out"),
 )
 """Declarations that name packages of Python, functions, or arrays of a library."""
 FIELDS = (

@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -21,17 +22,39 @@ from conformance.signatures import SIGNATURES
 
 _MOST_KEPT = 64
 """Layers that a thread keeps."""
+CHANNELS_LAST = (("data_format", "channels_last"),)
+"""What layers of Keras are constructed with, whatever its configuration says."""
+_NAMES = {
+    "torch": {
+        "conv": "Conv{}d",
+        "conv_transpose": "ConvTranspose{}d",
+        "max_pool": "MaxPool{}d",
+        "avg_pool": "AvgPool{}d",
+    },
+    "keras": {
+        "conv": "Conv{}D",
+        "conv_transpose": "Conv{}DTranspose",
+        "max_pool": "MaxPooling{}D",
+        "avg_pool": "AveragePooling{}D",
+    },
+}
+"""The classes of the libraries, by operator, for a number of dimensions."""
 
 
 class Layer(ABC):
     """The layer of one operator and number of dimensions, as a function."""
 
-    needs_derivative = False
-    """Whether a layer without a derivative fails, and is not passed over."""
-
     def __init__(self, construct: Callable[..., Any], recipe: Recipe) -> None:
         self.construct, self.recipe = construct, recipe
         self._kept = threading.local()
+
+    whose = ""
+    """What ``own`` is called."""
+
+    @property
+    @abstractmethod
+    def own(self) -> Layer:
+        """The layer that this one takes the place of: the library's own."""
 
     @abstractmethod
     def built(self, given: Mapping[str, Any], like: Any) -> Any:
@@ -56,7 +79,12 @@ class Layer(ABC):
             raise Unsupported("a layer makes its own bias, of as many elements as it has outputs")
         if bias is not None and bias.dtype != w.dtype:
             raise Unsupported("a layer makes its own bias, of the dtype of its weight")
-        return self.call(self._layer(self.recipe.values(fields), x if w is None else w), x, w, bias)
+        layer = self._layer(self.recipe.values(fields), x if w is None else w)
+        return self.checked(self.call(layer, x, w, bias), x, parameters)
+
+    def checked(self, output: Any, x: Any, parameters: Mapping[str, Any]) -> Any:
+        """Return the output of a call, unless nothing is due for it."""
+        return output
 
     def _layer(self, given: Mapping[str, Any], like: Any) -> Any:
         kept = self._kept.__dict__.setdefault("layers", {})
@@ -71,6 +99,18 @@ class Layer(ABC):
 
 class TorchLayer(Layer):
     """A torch.nn.Module."""
+
+    whose = "PyTorch's own layer"
+
+    @property
+    def own(self) -> TorchLayer:
+        """The class of torch.nn."""
+        import torch
+
+        construct = getattr(
+            torch.nn, _NAMES["torch"][self.recipe.operator].format(self.recipe.dims)
+        )
+        return TorchLayer(construct, replace(self.recipe, weight="weight", bias="bias"))
 
     def channels_first(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape."""
@@ -90,6 +130,15 @@ class TorchLayer(Layer):
         """Put the parameters into it, for this call alone where they are differentiated."""
         return self.called(layer, {self.recipe.weight: w, self.recipe.bias: bias}, x)
 
+    def checked(self, output: Any, x: Any, parameters: Mapping[str, Any]) -> Any:
+        """Raise `Unsupported` for a derivative that is not the layer's affair."""
+        recipe = self.recipe
+        if x.requires_grad and recipe.operator == "max_pool" and not recipe.needs_derivative:
+            axes = zip(*(_axes(parameters.get(n, d), x) for n, d in _WINDOW.items()), strict=True)
+            if any(map(_reads_padding_alone, x.shape[2:], output.shape[2:], axes)):
+                raise Unsupported("PyTorch's own derivative writes beside memory there")
+        return output
+
     def called(self, layer: Any, named: Mapping[str, Any], x: Any) -> Any:
         """Call a module with parameters by their names, None where there is none."""
         import torch
@@ -104,9 +153,25 @@ class TorchLayer(Layer):
                     _put(layer, name, value)
                 output = layer(x)
         tracked = isinstance(output, torch.Tensor) and output.requires_grad
-        if differentiated and not (tracked or self.needs_derivative):
+        if differentiated and not (tracked or self.recipe.needs_derivative):
             raise Unsupported("what it returns has no derivative")
         return output
+
+
+_WINDOW = {"kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
+
+
+def _axes(value: Any, x: Any) -> Any:
+    return value if isinstance(value, tuple) else (value,) * (x.ndim - 2)
+
+
+def _reads_padding_alone(size: int, outputs: int, window: tuple[int, int, int, int]) -> bool:
+    """Whether a window of an axis has no element of the input, as PyTorch's dilated ones may."""
+    kernel, stride, padding, dilation = window
+    begins = range(-padding, outputs * stride - padding, stride)
+    return not all(
+        any(0 <= begin + dilation * tap < size for tap in range(kernel)) for begin in begins
+    )
 
 
 def _put(layer: Any, name: str, value: Any) -> None:
@@ -132,6 +197,17 @@ def _put(layer: Any, name: str, value: Any) -> None:
 
 class KerasLayer(Layer):
     """A keras.layers.Layer, channels last."""
+
+    whose = "Keras's own layer"
+
+    @property
+    def own(self) -> KerasLayer:
+        """The class of keras.layers."""
+        import keras
+
+        recipe = replace(self.recipe, weight="kernel", bias="bias", fixed=CHANNELS_LAST)
+        name = _NAMES["keras"][recipe.operator].format(recipe.dims)
+        return KerasLayer(getattr(keras.layers, name), recipe)
 
     def channels_first(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return (A, B, *K) of (*K, B, A)."""
@@ -180,10 +256,16 @@ class Layers:
             ]
         )
         construct: Any = first.construct
+        self.whose = first.whose
         self.made_of = construct
         self.__name__ = first.recipe.name
         self.__module__ = construct.__module__
         self.__wrapped__ = getattr(construct, "forward", None) or getattr(construct, "call", None)
+
+    @property
+    def own(self) -> Layers:
+        """The layers that these take the place of."""
+        return Layers({dims: layer.own for dims, layer in self.layers.items()})
 
     @property
     def recipes(self) -> dict[int, Recipe]:

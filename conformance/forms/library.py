@@ -9,14 +9,14 @@ from __future__ import annotations
 import ctypes
 import json
 import struct
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from conformance.calling.guards import MIDDLE, Arena, Guards, OutputOverrun
+from conformance.calling.filling import ToFill
+from conformance.calling.guards import Arena
 from conformance.calling.memory import Array
 from conformance.calling.observing import one_line
 from conformance.errors import PluginError, Unsupported
@@ -28,17 +28,15 @@ from conformance.forms.declaring import (
     operators_in,
 )
 from conformance.forms.header import MESSAGE, MOST_DIMS, PREFIX, UNSUPPORTED, VERSION
-from conformance.operators.geometry import conv_size, transpose_size
 from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
+from conformance.sizes import result_shape
 
 _DECLARES = f"{PREFIX}declares"
 _CPU = 1
 _CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
 """DLPack's code of a dtype, by NumPy's kind."""
 _BFLOAT = 4
-_POISON = 0xFF
-"""The byte that a result is filled with: NaN, or -1."""
 
 
 def load(path: str) -> Implementation:
@@ -113,11 +111,8 @@ class _Operator:
         packed = packed_parameters(given) if given else b""
         sizes = tuple(v.shape if isinstance(v, np.ndarray) else v for v in arguments)
         shape = result_shape(self.operator, sizes, given)
-        guards = Guards(self.arena, MIDDLE)
-        result = guards.room(0)(shape, inputs[0].dtype, "C")
-        if result.size:
-            result.reshape(-1).view(np.uint8).fill(_POISON)
-        tensors = [*(value for value in inputs if value is not None), result]
+        result = ToFill(self.arena, shape, inputs[0].dtype)
+        tensors = [*(value for value in inputs if value is not None), result.array]
         layouts = [_tensor_of(value.ndim) for value in tensors]
         message = sum(layout.size for layout in layouts) + len(packed)
         room = ctypes.create_string_buffer(message + MESSAGE)
@@ -143,14 +138,9 @@ class _Operator:
         if packed:
             places.append(at + begin)
         status = self.function(*places, addresses[-1], at + message)
-        if status == 0:
-            output = result.copy()
-        overrun = guards.overrun()
-        del result, tensors
-        guards.release()
-        if overrun:
-            raise OutputOverrun(overrun[0][1:], output if status == 0 else None)
-        if status == 0:
+        del tensors
+        output = result.finished(written=status == 0)
+        if output is not None:
             return output
         said = room.raw[message:].partition(b"\0")[0].decode(errors="replace")
         if status == UNSUPPORTED:
@@ -194,44 +184,3 @@ def dlpack_kind(dtype: np.dtype[Any]) -> tuple[int, int]:
     if code is None or not dtype.isnative:
         raise Unsupported(f"the C interface has no arrays of {dtype}")
     return code, dtype.itemsize
-
-
-@lru_cache(maxsize=1024)
-def result_shape(
-    operator: str, arguments: tuple[Any, ...], parameters: tuple[tuple[str, Any], ...]
-) -> tuple[int, ...]:
-    """Return the shape of a result, from the shapes of the arguments and the parameters.
-
-    Where none is right, as in many invalid calls, all sizes are 0.
-    """
-    try:
-        shape = _shape(operator, arguments, dict(parameters))
-    except (ArithmeticError, IndexError, TypeError, ValueError):
-        shape = ()
-    batch = int(SIGNATURES[operator].result == "image")  # may be empty
-    if not shape or any(size < 1 for size in shape[batch:]):
-        return (0,) * max(1, len(arguments[0]))
-    return shape
-
-
-def _shape(
-    operator: str, arguments: tuple[Any, ...], parameters: Mapping[str, Any]
-) -> tuple[int, ...]:
-    x = arguments[0]
-    if operator == "conv_bias_grad":
-        return (x[1],)
-    if operator.endswith("_grad"):  # the shape of its last argument, or that argument itself
-        shape = tuple(arguments[-1])
-        return shape if all(type(size) is int for size in shape) else ()
-    stride, padding = parameters["stride"], parameters["padding"]
-    dilation = parameters.get("dilation", (1,) * len(stride))
-    if operator == "conv_transpose":
-        w, output_padding = arguments[1], parameters["output_padding"]
-        rows = zip(x[2:], w[2:], stride, padding, dilation, output_padding, strict=True)
-        return (x[0], w[1] * parameters["groups"], *(transpose_size(*row) for row in rows))
-    channels, kernel = x[1], parameters.get("kernel")
-    if kernel is None:
-        channels, kernel = arguments[1][0], arguments[1][2:]
-    ceil = bool(parameters.get("ceil_mode"))
-    axes = zip(x[2:], kernel, stride, padding, dilation, strict=True)
-    return (x[0], channels, *(conv_size(*axis, ceil=ceil) for axis in axes))

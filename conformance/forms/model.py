@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -285,6 +286,13 @@ class _Pair:
         with torch.random.fork_rng(devices=[]):
             return self.new(*given.values())
 
+    @property
+    def of_model(self) -> _Pair:
+        """`Model` in the place of itself."""
+        pair = copy(self)
+        pair.new = self.reference
+        return pair
+
     def names_in(self, given: Mapping[str, Any]) -> tuple[str, str]:
         """Return the names of the weight and the bias in the class that is judged."""
         traced, _ = self.traced(given)
@@ -354,15 +362,21 @@ def _axis(before: Any, after: Any, value: Any) -> Any:
 class _ModelLayer(TorchLayer):
     """The class in the place of `Model`, for the calls that `Model` would make."""
 
+    whose = "Model"
+
     def __init__(self, pair: _Pair, recipe: Recipe) -> None:
         super().__init__(pair.new, recipe)
         self.pair = pair
         self._due: dict[tuple[Any, ...], Traced | None] = {}
 
+    @property
+    def own(self) -> _ModelLayer:
+        """`Model`."""
+        pair = self.pair.of_model
+        return _ModelLayer(pair, pair.recipe(self.recipe.file))
+
     def __call__(self, x: Any, w: Any = None, bias: Any = None, **parameters: Any) -> Any:
         """Make the call, if `Model` with some arguments of its constructor is that call."""
-        if 0 in x.shape[1:2]:
-            raise Unsupported("what becomes of zero channels is up to Model")
         fields = self.recipe.fields(None if w is None else w.shape, bias is not None, parameters)
         given = self.recipe.values(fields)
         key = tuple(given.items())

@@ -23,7 +23,7 @@ from typing import Any
 
 from conformance.cases.only import Only, only
 from conformance.errors import RegistrationError
-from conformance.forms.layers import KerasLayer, Layer, Layers, TorchLayer
+from conformance.forms.layers import CHANNELS_LAST, KerasLayer, Layer, Layers, TorchLayer
 from conformance.registration import registry
 from conformance.registration.implementation import Implementation
 from conformance.registration.recipes import CHANNELS, Recipe
@@ -74,7 +74,7 @@ def module(
     traits: dict[tuple[str, int], tuple[Only, bool]] = {}
     libraries = set()
     for one in classes:
-        look = _Class(one, where, operator, dims, names or {})
+        look = _Class(one, where, operator, dims, names or {}, "gradients" in declared)
         libraries.add(look.library)
         for layer, supported, numbers in look.layers():
             own = layer.recipe
@@ -92,9 +92,6 @@ def module(
     (library,) = libraries
     form = _form(library, all(numbers for _, numbers in traits.values()))
     both = {"gradients": "autograd", **form, **declared}
-    for layers in found.values():
-        for layer in layers.values():
-            layer.needs_derivative = "gradients" in declared
     supports = _supports({key: one for key, (one, _) in traits.items()}, declared.get("supports"))
     made = registry.declare(frame, name, **{**both, "supports": supports})
     for each, layers in found.items():
@@ -153,8 +150,9 @@ class _Class:
         operator: str | None,
         dims: int | None,
         names: Mapping[str, str],
+        needs_derivative: bool,
     ) -> None:
-        self.given, self.where = given, where
+        self.given, self.where, self.needs_derivative = given, where, needs_derivative
         if not inspect.isclass(given):
             raise self._wrong(f"{given!r} is no class; name a class, such as torch.nn.Conv2d")
         self.where = f"{where}: class {given.__name__}"
@@ -317,7 +315,7 @@ class _Class:
         arguments = tuple(
             (name, own, None if own in scalars else axis) for own, name in self.names.items()
         )
-        fixed = (("data_format", "channels_last"),) if "data_format" in self.taken else ()
+        fixed = CHANNELS_LAST if "data_format" in self.taken else ()
         return Recipe(
             library=self.library,
             name=self.given.__qualname__,
@@ -328,6 +326,7 @@ class _Class:
             weight=self.parameters["weight"],
             bias=self.parameters["bias"],
             has_state=self.has_state,
+            needs_derivative=self.needs_derivative,
         )
 
     def _layer(self, recipe: Recipe) -> Layer:

@@ -139,6 +139,7 @@ def observed(frame: Frame, observation: Observation, most: int) -> tuple[Any, ..
         observation.error,
         observation.where,
         observation.left,
+        observation.likewise,
     )
 
 
@@ -146,7 +147,8 @@ def take_observed(
     plain: tuple[Any, ...], payload: bytearray, printed: str | None = None
 ) -> Observation:
     """Return the observation that `observed` has written."""
-    output, unsupported, raised, changed, shared, overrun, seconds, error, where, left = plain
+    output, unsupported, raised, changed, shared, overrun, *rest = plain
+    seconds, error, where, left, likewise = rest
     return Observation(
         take(output, payload),
         unsupported,
@@ -159,6 +161,7 @@ def take_observed(
         error=error,
         where=where,
         left=left,
+        likewise=likewise,
     )
 
 

@@ -258,14 +258,14 @@ class _Server:
     def _call(
         self, implementation: Implementation, details: list[Any], payload: bytearray
     ) -> bytes:
-        operator, items, parameters, layout, memory, nbytes, guard = details
+        operator, items, parameters, layout, memory, nbytes, invalid, guard = details
         try:
             inputs = tuple(take(item, payload) for item in items)
         except ConformanceError as problem:  # a dtype that needs a package
             return _seen(Observation(unsupported=str(problem)), None, 0)
         function = self._counted(implementation.functions[operator])
         function = implementation.in_form(operator, function)
-        request = Request(operator, inputs, parameters, layout, memory)
+        request = Request(operator, inputs, parameters, layout, memory, invalid=invalid)
         guarded = self._guarded(implementation, guard)
         call = partial(observe_request, function, request, guarded)
         return _seen(*(_unheard(call) if self.may_print else _listened(call)), nbytes)

@@ -464,8 +464,8 @@ def _packed(name: str, request: Request, guard: Guard) -> bytes:
     frame = Frame()
     arguments = frame.put_all(request.inputs), dict(request.parameters)
     memory = request.memory if isinstance(request.memory, str) else tuple(request.memory)
-    call = request.operator, *arguments, request.layout, memory, request.nbytes, guard
-    return frame.packed("call", name, *call)
+    call = request.operator, *arguments, request.layout, memory, request.nbytes
+    return frame.packed("call", name, *call, request.invalid, guard)
 
 
 @contextlib.contextmanager

@@ -123,7 +123,8 @@ def request(implementation: Implementation, prepared: Prepared) -> Request | str
         # A call that must raise needs no room for a result; one that a convention accepts is small.
         room = _ACCEPTED if invalid.MISTAKES[case.invalid].convention else 0
         layout, macs = implementation.layout, work(case)
-        return Request(case.operator, inputs, parameters, layout, "contiguous", room, macs, case)
+        of = case.operator, inputs, parameters, layout, "contiguous", room, macs, case
+        return Request(*of, invalid=True)
     inputs, parameters, layout = prepared.inputs, case.parameters, implementation.layout
     room = prepared.reference.exact.size * _LARGEST_ELEMENT
     macs, ways = work(case), memory_ways(case)
@@ -281,9 +282,12 @@ def _judge_rejection(
                 return Verdict(name, case, CONFORMS)
             text = f"accepted {description}, as it declares, but {verdict.message}"
             return Verdict(name, case, VIOLATES, mistake.requirement, text, at=verdict.at)
-        if verdict is not None and not verdict.failed:
+        if verdict is not None and not verdict.failed and not observation.likewise:
             convention, alternative = mistake.convention
             hint = f'; declare conventions={{"{convention}": "{alternative}"}} if that is meant'
+    if observation.likewise:
+        reason = f"invalid, and taken by {observation.likewise} as well"
+        return Verdict(name, case, UNSUPPORTED, message=reason, outcome=DECLINED)
     output = observation.output
     kind = output.kind if isinstance(output, NotAnArray) else type(output).__name__
     shape = f" of shape {output.shape}" if isinstance(output, np.ndarray) else ""

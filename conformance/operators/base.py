@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from conformance.case import Case, Shape
 from conformance.errors import CaseError
 from conformance.operators.exact import Term, rounded_sum
-from conformance.operators.geometry import span
 from conformance.signatures import SIGNATURES
+from conformance.sizes import span
 
 Array: TypeAlias = NDArray[Any]
 Inputs: TypeAlias = tuple[Any, ...]

@@ -23,8 +23,9 @@ from conformance.operators.base import (
     with_padding_slot,
 )
 from conformance.operators.exact import Term, sums_of_products
-from conformance.operators.geometry import Taps, axes, conv_size, conv_taps, span, transpose_size
+from conformance.operators.geometry import Taps, axes, conv_taps
 from conformance.operators.nonfinite import special_of_products
+from conformance.sizes import conv_size, span, transpose_size
 
 
 class _Convolution(Operator):

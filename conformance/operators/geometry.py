@@ -14,42 +14,10 @@ Taps = NDArray[np.intp]
 """(P, K): for each of P output positions and K kernel positions a flat input position, or -1."""
 
 
-def span(kernel: int, dilation: int) -> int:
-    """Return the input positions that a dilated kernel covers: ``dilation * (kernel - 1) + 1``."""
-    return dilation * (kernel - 1) + 1
-
-
 def axes(case: Case) -> Iterator[tuple[int, int, int, tuple[int, int], int]]:
     """Yield size, kernel, stride, padding and dilation of each spatial axis of a call."""
     fields = case.x[2:], case.window, case.stride, case.padding, case.dilation
     return zip(*fields, strict=True)
-
-
-def conv_size(
-    size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int, *, ceil: bool
-) -> int:
-    """Return floor((size + before + after - span) / stride) + 1, the output size along one axis.
-
-    With ``ceil`` the quotient is rounded up, and a last window is dropped if it starts beyond the
-    input and the padding before it.
-    """
-    room = size + sum(padding) - span(kernel, dilation)
-    if not ceil:
-        return room // stride + 1
-    out = -(-room // stride) + 1
-    return out - 1 if (out - 1) * stride >= size + padding[0] else out
-
-
-def transpose_size(
-    size: int,
-    kernel: int,
-    stride: int,
-    padding: tuple[int, int],
-    dilation: int,
-    output_padding: int,
-) -> int:
-    """Return the output size of a transposed convolution along one axis."""
-    return (size - 1) * stride - sum(padding) + span(kernel, dilation) + output_padding
 
 
 @lru_cache(maxsize=64)

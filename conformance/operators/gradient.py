@@ -23,8 +23,9 @@ from conformance.operators.base import (
 )
 from conformance.operators.conv import Conv, ConvTranspose
 from conformance.operators.exact import sums_of_elements, sums_of_products
-from conformance.operators.geometry import axes, span
+from conformance.operators.geometry import axes
 from conformance.operators.nonfinite import special_of_products, special_of_sum
+from conformance.sizes import span
 
 PARAMETERS = {"size": 6, "stride": 7, "padding": 8, "kernel": 11}
 """The numbers of the requirements of GRAD that most gradients have, by their subject."""

@@ -21,8 +21,9 @@ from conformance.operators.base import (
     with_padding_slot,
 )
 from conformance.operators.exact import SMALLEST_EXPONENT, sums_of_elements
-from conformance.operators.geometry import Taps, axes, conv_size, conv_taps
+from conformance.operators.geometry import Taps, axes, conv_taps
 from conformance.operators.nonfinite import special_of_sum
+from conformance.sizes import conv_size
 
 
 class _Pool(Operator):

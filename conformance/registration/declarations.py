@@ -168,6 +168,12 @@ class Declarations:
         _among(*CONVENTIONS),
         default=OWN,
     )
+    out: bool = declares(
+        "Whether its functions fill a result that they are handed as ``out``; they return None, or "
+        "it.",
+        _meeting(lambda value: isinstance(value, bool), "True or False"),
+        default=False,
+    )
     gradients: str = declares(
         'Where gradients come from that no function is registered for: "autograd" differentiates '
         "the forward function by its library.",
@@ -330,6 +336,14 @@ class Arguments(Declarations):
                 f'{where}: gradients="autograd" needs arrays= of a library that differentiates: '
                 f"{able}"
             )
+        if self.out and not (self.arrays == NUMPY or self.traits.writeable):
+            able = ", ".join((NUMPY, *(name for name, one in LIBRARIES.items() if one.writeable)))
+            raise RegistrationError(f"{where}: out=True needs arrays that can be filled: {able}")
+        if self.out and self.gradients == AUTOGRAD:
+            raise RegistrationError(
+                f'{where}: gradients="autograd" differentiates what a function returns, and with '
+                f"out=True it returns nothing new; register functions for the gradients"
+            )
         if self.device != "cpu" and not (self.arrays in LIBRARIES and self.traits.devices):
             with_devices = ", ".join(name for name, traits in LIBRARIES.items() if traits.devices)
             raise RegistrationError(
@@ -368,7 +382,8 @@ class Arguments(Declarations):
         arrays = "" if self.arrays == NUMPY else f"takes a {self.traits.noun} on {self._device}"
         parameters = "" if self.parameters == OWN else f"parameters of {self.parameters}"
         gradients = "gradients by its differentiation" if self.gradients == AUTOGRAD else ""
-        return ", ".join(filter(None, (arrays, parameters, gradients)))
+        out = "fills its result" if self.out else ""
+        return ", ".join(filter(None, (arrays, parameters, gradients, out)))
 
 
 def taking(arguments: Callable[P, Declarations]) -> Callable[[Callable[..., R]], Callable[P, R]]:

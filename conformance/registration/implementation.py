@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -24,8 +25,10 @@ from conformance.registration.recipes import Recipe
 from conformance.requirements import ACCEPTED
 from conformance.runfile.words import UNCHECKED
 from conformance.signatures import SIGNATURES, Signature
+from conformance.sizes import result_shape
 
 if TYPE_CHECKING:
+    from conformance.arrays.library import Allocate, Express, Library, Own
     from conformance.case import Case
     from conformance.known.difference import KnownDifference
     from conformance.registration.options import Setup
@@ -93,7 +96,7 @@ class Implementation(Declarations):
                 f"{where}: function '{operator}' is not named after an operator; "
                 f"rename it to one of {', '.join(SIGNATURES)}"
             )
-        if problem := _wrong_signature(operator, function, self.parameters):
+        if problem := _wrong_signature(operator, function, self.parameters, out=self.out):
             raise RegistrationError(f"{where}: {problem}")
         earlier = self.functions.get(operator)
         derived = isinstance(earlier, Gradient)
@@ -186,7 +189,7 @@ class Implementation(Declarations):
         ``function`` is that of the operator, or calls it. Raises `RegistrationError` where its
         library has no such device here.
         """
-        plain = self.arrays == NUMPY and self.parameters == OWN
+        plain = self.arrays == NUMPY and self.parameters == OWN and not self.out
         if plain or self.place is not None:  # a worker converts by itself
             return function
         from conformance.arrays.library import InForm, NumPy  # what makes calls; lists do not
@@ -197,15 +200,68 @@ class Implementation(Declarations):
             raise RegistrationError(
                 f"{self.origin}: implementation '{self.name}': {problem}"
             ) from None
-        if self.parameters == OWN:
-            return InForm(arrays, function)
-        names = keywords(self.functions[operator], self.parameters, operator)
+        express = self._expressing(operator, self.functions[operator], self.parameters, self.layout)
+        own = partial(self._own, operator, arrays)
+        return InForm(arrays, function, express, own, self._allocating(operator))
+
+    def _allocating(self, operator: str) -> Allocate | None:
+        """Return what allocates the results that a function fills, None if it returns them."""
+        if not self.out:
+            return None
+        from conformance.calling.filling import ARENA, ToFill
+        from conformance.calling.observing import shape_from_layout, to_layout
+
+        signature, layout = SIGNATURES[operator], self.layout
+
+        def allocate(arguments: Sequence[Any], parameters: Mapping[str, Any]) -> ToFill:
+            sizes = tuple(
+                value and shape_from_layout(value, layout, role)
+                for value, role in zip(map(_size, arguments), signature.roles, strict=True)
+            )
+            shape = result_shape(operator, sizes, tuple(parameters.items()))
+            (there,) = to_layout((shape,), layout, (signature.result,))
+            return ToFill(ARENA, there, arguments[0].dtype)
+
+        return allocate
+
+    def _expressing(
+        self, operator: str, function: Function, convention: str, layout: str
+    ) -> Express:
+        """Return what expresses the parameters of a call as ``function`` takes them."""
+        if convention == OWN:
+            return lambda arguments, parameters: parameters
+        names = keywords(function, convention, operator)
 
         def express(arguments: Sequence[Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-            shapes = shapes_of(operator, arguments, self.layout)
-            return expressed(self.parameters, names, operator, shapes, parameters, self.layout)
+            shapes = shapes_of(operator, arguments, layout)
+            return expressed(convention, names, operator, shapes, parameters, layout)
 
-        return InForm(arrays, function, express)
+        return express
+
+    def _own(self, operator: str, arrays: Library) -> Own | None:
+        """Return what the library of its arrays has of its own for an operator."""
+        from conformance.arrays.library import InForm, Own
+
+        forward = next((f for f, of in GRADIENTS.items() if operator in of), operator)
+        convention, layout = self.parameters, self.layout
+        layers = getattr(self.functions.get(forward), "own", None)
+        function = arrays.own(forward) if layers is None else layers
+        if function is None:
+            return None
+        name = getattr(function, "whose", "")
+        if layers is None:
+            convention, layout = "torch", "NCHW"
+        if operator != forward:
+            function = Gradient(
+                operator,
+                function,
+                arrays=self.arrays,
+                device=self.device,
+                convention=convention,
+                layout=layout,
+            )
+        express = self._expressing(operator, function, convention, layout)
+        return Own(name, InForm(arrays, function, express), layout)
 
     def _unexpressed(self, case: Case) -> str | None:
         """Return what its form cannot express of a case, None if nothing."""
@@ -332,7 +388,12 @@ class Implementation(Declarations):
         return f"<Implementation {self.name}: {', '.join(self.operators) or 'no operators yet'}>"
 
 
-def _wrong_signature(operator: str, function: Function, convention: str) -> str:
+def _size(value: Any) -> Any:
+    """Return the shape of an array, and what is no array as it is."""
+    return getattr(value, "shape", value)
+
+
+def _wrong_signature(operator: str, function: Function, convention: str, *, out: bool) -> str:
     """Return why the suite could not call ``function`` as an operator, "" where it could."""
     kinds = inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction
     if any(is_kind(function) for is_kind in kinds):
@@ -349,6 +410,7 @@ def _wrong_signature(operator: str, function: Function, convention: str) -> str:
     if convention != OWN:
         given = keywords(function, convention, operator)
         names = [*given.values(), *lacking(given, convention, operator)]
+    names = [*names, *(("out",) if out else ())]
     try:
         signature.bind(*expected.arguments, **dict.fromkeys(names))
     except TypeError as problem:

@@ -44,6 +44,9 @@ class Recipe:
     """The file that has the class, where it is no module that a script can import."""
     strict: bool = True
     """Whether what it does not take has to be the default."""
+    needs_derivative: bool = False
+    """Whether a layer without a derivative fails, and is not passed over: its gradients are
+    declared, and not merely its library's."""
 
     def fields(
         self, weight: Sequence[int] | None, bias: bool, parameters: Mapping[str, Any]

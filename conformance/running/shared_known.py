@@ -1,15 +1,18 @@
-"""Known differences of a variant: those of what it is a variant of, where both do the same.
+"""Known differences of a variant, and of modules: those of their engine, where both do the same.
 
 What is known of an engine was found by runs of it. Another device, or a library that overrides
 operators, may have none of that, or be wrong in the same cases in another way: nothing of that is
 known. So an entry covers a failure of a variant only if the engine without the options, asked about
 the same case, fails too, and as much and in the same place.
+
+A class of layers that declares nothing of its gradients has those of its library's differentiation,
+and what is known of them; also what ends a process, or differs from call to call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +22,7 @@ from conformance.isolation.dispatch import isolated
 from conformance.judging import Prepared, Verdict, judge_prepared
 from conformance.known.difference import KnownDifference
 from conformance.large.judge import is_large
+from conformance.registration import registry
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 
@@ -28,13 +32,15 @@ class SharedDifference(KnownDifference):
     """An entry of the implementation ``base``, for a variant of it."""
 
     base: Implementation
+    asked: bool
+    """Whether the base is asked; what comes and goes it need not show."""
     limits: Limits | None
     """The limits of the variant's worker; None where this process makes its calls."""
 
 
 def shared(entry: KnownDifference, verdict: Verdict) -> bool:
     """Whether an entry is one's own, or what it is shared with fails as the verdict says."""
-    if not isinstance(entry, SharedDifference):
+    if not isinstance(entry, SharedDifference) or not entry.asked:
         return True
     if verdict.history or is_large(verdict.case):
         return False
@@ -50,16 +56,40 @@ def shared_entries(implementation: Implementation) -> Iterator[SharedDifference]
 
     What ends a process, or differs from call to call, is no variant's.
     """
+    limits = None if implementation.place is None else implementation.place.limits
     base = implementation.base
     while base is not None and not base.known and base.base is not None:
         base = base.base
-    if base is None or implementation.known:
-        return
-    limits = None if implementation.place is None else implementation.place.limits
-    for entry in base.known:
-        if not (entry.fatal or entry.unsteady):
-            own = {field.name: getattr(entry, field.name) for field in _FIELDS}
-            yield SharedDifference(**own, base=base, limits=limits)
+    if base is not None and not implementation.known:
+        for entry in base.known:
+            if not (entry.fatal or entry.unsteady):
+                yield _of_base(entry, base, limits, asked=True)
+    for engine in _engines(implementation):
+        for entry in engine.known:
+            if entry.parsed.operator.endswith("_grad") and entry.applies_to(engine.version):
+                comes_and_goes = entry.unsteady or entry.requirement.startswith(_ENDING)
+                asked = not (entry.fatal or comes_and_goes)
+                yield replace(_of_base(entry, engine, limits, asked=asked), versions="")
+
+
+_ENDING = ("PROCESS-1", "MEMORY-")
+"""What a call does that reads or writes beyond its arrays depends on what lies there."""
+
+
+def _engines(implementation: Implementation) -> Iterator[Implementation]:
+    """Yield the engines whose differentiation its layers have, if nothing is declared of it."""
+    layers = [one for of in implementation.recipes.values() for one in of.values() if not one.file]
+    there = registry.implementations()
+    for library in dict.fromkeys(one.library for one in layers if not one.needs_derivative):
+        if library in there:
+            yield there[library]
+
+
+def _of_base(
+    entry: KnownDifference, base: Implementation, limits: Limits | None, *, asked: bool
+) -> SharedDifference:
+    own = {field.name: getattr(entry, field.name) for field in _FIELDS}
+    return SharedDifference(**own, base=base, asked=asked, limits=limits)
 
 
 _FIELDS = tuple(field for field in fields(KnownDifference) if field.init)

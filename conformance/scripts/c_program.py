@@ -16,10 +16,11 @@ from conformance.dtypes import numpy_dtype
 from conformance.errors import Unsupported
 from conformance.forms.declaring import check_types
 from conformance.forms.header import DLPACK, PREFIX, parameters_of, prototype_of
-from conformance.forms.library import dlpack_kind, packed_parameters, result_shape
+from conformance.forms.library import dlpack_kind, packed_parameters
 from conformance.judging import Prepared
 from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
+from conformance.sizes import result_shape
 
 _WRITTEN_OUT = 8_000
 """Bytes of arrays that are written out; a larger call is made by a script in Python."""

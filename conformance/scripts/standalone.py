@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from conformance.isolation.dispatch import RemoteFunction
 from conformance.isolation.process import ENTRY, packages
 from conformance.judging import HISTORY_OF_RELATIONS, PROCESS, THREADS, Prepared, Verdict
 from conformance.large.judge import is_large
+from conformance.operators import OPERATORS
 from conformance.registration import entry_points, registry
 from conformance.registration.implementation import Implementation, names_of
 from conformance.registration.place import Limits
@@ -35,6 +37,7 @@ from conformance.scripts.layers import layer_lines
 from conformance.scripts.placing import shared, view_text
 from conformance.scripts.shell import shell_script
 from conformance.signatures import SIGNATURES
+from conformance.sizes import result_shape
 
 _LITERAL = 2000
 """Arrays of up to this many elements are written out."""
@@ -406,7 +409,8 @@ def _imports(
     """
     recipe = recipe_of(implementation, case)
     if recipe is None:
-        return _importing(implementation, case.operator, case.operator)
+        importing = _importing(implementation, case.operator, case.operator)
+        return [*importing, *_allocating(implementation, case, parameters, inputs)]
     weight = case.w
     if weight is not None and len(inputs) > 1:
         weight = np.shape(inputs[1])
@@ -421,6 +425,38 @@ def _imports(
     return [
         *importing,
         *layer_lines(recipe, implementation, case, parameters, weight, anew=threads),
+    ]
+
+
+def _allocating(
+    implementation: Implementation, case: Case, parameters: Mapping[str, Any], inputs: Inputs
+) -> list[str]:
+    """Return the lines of a function that allocates the result, for a kernel that fills it."""
+    if not implementation.out:
+        return []
+    sizes = tuple(np.shape(v) if isinstance(v, np.ndarray) else v for v in inputs)
+    shape = OPERATORS[case.operator].output_shape(case)
+    if sizes:
+        shape = result_shape(case.operator, sizes, tuple(parameters.items()))
+    (there,) = to_layout((shape,), implementation.layout, (SIGNATURES[case.operator].result,))
+    traits, whole = TRAITS[case.dtype], case.dtype.startswith(("int", "uint"))
+    dtype = f"{traits.package or 'np'}.{case.dtype}"
+    canary = f"np.iinfo({dtype}).max" if whole else "np.nan"
+    around = "np.concatenate((room[:64], room[-64:]))"
+    return [
+        "",
+        f"fill = {case.operator}",
+        "",
+        f"def {case.operator}(*arguments, **parameters):",
+        f"    room = np.full({math.prod(there)} + 128, {canary}, {dtype})",
+        f"    out = room[64:-64].reshape({there})",
+        f"    handed = {Conversion(implementation, case.dtype).handed('out')}",
+        "    fill(*arguments, out=handed, **parameters)",
+        f"    if not ({around} == {canary}).all():"
+        if whole
+        else f"    if not np.isnan({around}).all():",
+        '        print("written around the result")',
+        "    return handed",
     ]
 
 

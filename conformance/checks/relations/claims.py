@@ -15,7 +15,7 @@ import numpy as np
 from conformance.calling import Array, Inputs
 from conformance.case import Case, Padding, Shape
 from conformance.operators import OPERATORS
-from conformance.operators.geometry import span
+from conformance.sizes import span
 
 WEIGHTED, WINDOWED = ("conv", "conv_transpose"), ("conv", "max_pool", "avg_pool")
 """The operators with a weight, and those whose outputs are windows of the input."""
