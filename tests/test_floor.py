@@ -65,6 +65,14 @@ def test_a_correct_implementation_is_asked_of_every_class(judged: Any) -> None:
     assert "" == not_asked(load(found.path))
 
 
+def test_slow_calls_are_made_on_some_cases_of_every_class(judged: Any) -> None:
+    found = judged(right(dtypes="float64", call_seconds=0.013), dtypes=["float64"], seconds=2.0)
+    (cell,) = found.cells
+
+    assert CONFORMS == cell.verdict
+    assert cell.reached < 0.8 * cell.planned
+
+
 def test_one_dear_case_does_not_end_a_cell_before_enough_was_compared(judged: Any) -> None:
     slow = right(dtypes="float64", work_seconds=3e-7)  # one case takes a quarter of the budget
     found = judged(slow, dtypes=["float64"], seconds=0.66)

@@ -27,7 +27,7 @@ from conformance.runfile import asked
 from conformance.running import affordable, cache
 from conformance.running.budget import Budget
 from conformance.running.causes import Causes, Confirmed
-from conformance.running.cell import MIN_COMPARED, Cell
+from conformance.running.cell import MIN_COMPARED, Cell, class_of
 from conformance.running.from_source import FromSource
 from conformance.running.known_in_run import Subject, matching_entry
 from conformance.running.plan import Plan
@@ -39,9 +39,9 @@ from conformance.running.violation import Cause
 
 OVERTIME_FACTOR = 3.0
 """A cell may exceed a budget by this factor until `MIN_COMPARED` cases were compared."""
-MOST_OVERTIME = 40.0
-"""A cell may exceed a budget by this factor until enough of its cases was compared for a verdict
-(`runfile.asked`), if it is going to be enough by then."""
+MOST_OVERTIME = 5.0
+"""Any kind of cases may take this many times the seconds of the whole cell until enough of them was
+compared for a verdict (`runfile.asked`), if it is going to be enough by then."""
 
 _ALMOST = 1.001
 """What sums are multiplied by that are rounded otherwise."""
@@ -97,6 +97,8 @@ class CellJudge:
         self.cell = Cell(name, first.operator, first.dims, first.dtype)
         self.cell.plan((*shared, *(p.case for p in own)))
         self.cell.leave_out(self.fatal)
+        if self.implementation.call_seconds or self.implementation.work_seconds:
+            self.called = spread(self.called)  # the budget may not pay for all of them
         self.called = self.chosen(self.called)
         self.enumerated = dict[str, list[Prepared]]()
         for kind, found in enumerated.items():
@@ -356,8 +358,8 @@ class CellJudge:
         counts = asked.of_series(self.cell.paid_for, kind)
         if budget.spent < _NEARLY or asked.enough(counts):
             return 1.0
-        reached = MOST_OVERTIME * asked.progress(counts) >= budget.spent
-        return MOST_OVERTIME if reached else 1.0
+        most = max(1.0, MOST_OVERTIME * self.plan.seconds / budget.seconds)
+        return most if most * asked.progress(counts) >= budget.spent else 1.0
 
     def pause(self, budget: Budget, seconds: float) -> None:
         """Take the time for ends and starts of workers off the clock, as long as it is bearable."""
@@ -509,3 +511,17 @@ class CellJudge:
         elif check == "integer":
             concerned = {check, "result"}
         return not concerned.isdisjoint(self.plan.checks)
+
+
+def spread(cases: Sequence[tuple[int | None, Prepared]]) -> list[tuple[int | None, Prepared]]:
+    """Return the cases in an order in which those of each class are evenly spread.
+
+    However early a budget ends, some of each class were judged.
+    """
+    classes = [class_of(p.case) for _, p in cases]
+    sizes, seen = Counter(classes), Counter[str]()
+    places: list[float] = []
+    for name in classes:
+        places.append(seen[name] / sizes[name])
+        seen[name] += 1
+    return [cases[index] for index in sorted(range(len(cases)), key=places.__getitem__)]
