@@ -10,9 +10,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from conformance import Unsupported
 from conformance.implementations.engines.adapter import Adapter
+from conformance.implementations.engines.compiled import check_groups_in_memory
 from conformance.implementations.engines.parameters import pooling
 from conformance.signatures import SIGNATURES
 
@@ -40,6 +43,15 @@ class Echo(Adapter):
         if name in SIGNATURES:
             return lambda *arrays: arrays[-1]
         raise AttributeError(name)
+
+
+def test_a_gradient_is_declined_that_xla_has_no_memory_for() -> None:
+    x = np.broadcast_to(np.float32(0), (1, 65549, 1, 2))
+    check_groups_in_memory(x, 1)
+    check_groups_in_memory(x[:, :256], 256)
+
+    with pytest.raises(Unsupported, match="memory"):
+        check_groups_in_memory(x, 65549)
 
 
 @pytest.mark.usefixtures("empty_registry")

@@ -1,4 +1,7 @@
-"""Tools for engines that compile: they keep compiled functions, clear caches, silence output."""
+"""Tools for engines that compile: they keep compiled functions, clear caches, silence output.
+
+What XLA has no memory for is declined here, since JAX and TensorFlow both compile with it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,16 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from conformance import Unsupported
+from conformance.implementations._arguments import Array
 
 MOST = 256
 """How many compiled functions an engine keeps."""
+
+MOST_BYTES = 2**30
+"""What XLA may need for one gradient."""
 
 _Compiled = TypeVar("_Compiled")
 
@@ -43,6 +52,15 @@ class ClearAfter:
             self._calls.clear()
             clear()
         self._calls.add(call)
+
+
+def check_groups_in_memory(x: Array, groups: Any) -> None:
+    """Raise Unsupported for the gradient by a weight of so many groups that it fills the memory.
+
+    On a CPU, XLA computes it for each group with the channels of all groups, and then selects.
+    """
+    if isinstance(groups, int) and groups > 1 and groups * x.nbytes > MOST_BYTES:
+        raise Unsupported("XLA needs the memory of the input once for each of many groups")
 
 
 @contextmanager

@@ -35,13 +35,14 @@ from conformance.dtypes import DTYPES
 from conformance.implementations._arguments import (
     Array,
     Padding,
+    Shape,
     check_grad,
     check_padding,
     native,
 )
 from conformance.implementations._windows import divisors
 from conformance.implementations.engines.adapter import Differentiable, Operator
-from conformance.implementations.engines.compiled import ClearAfter
+from conformance.implementations.engines.compiled import ClearAfter, check_groups_in_memory
 from conformance.implementations.engines.jax import snippet
 from conformance.implementations.engines.padding import add_bias
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
@@ -143,6 +144,11 @@ class Jax(Differentiable):
         out, _ = p.windows(size)
         count = divisors(size, out, p.kernel, p.stride, p.padding, p.count_include_pad)
         return sums / count.astype(t.dtype)
+
+    def conv_weight_grad(self, grad: Array, x: Array, weight_shape: Shape, p: Conv) -> Array:
+        """Differentiate a convolution by its weight, if memory suffices for its groups."""
+        check_groups_in_memory(x, p.groups)
+        return super().conv_weight_grad(grad, x, weight_shape, p)
 
     def conv_bias_grad(self, grad: Array) -> Array:
         """Differentiate the addition of a bias to an array of any number of axes."""

@@ -19,8 +19,9 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from conformance.errors import RegistrationError
-from conformance.implementations._arguments import Array
-from conformance.implementations.engines.compiled import LRU
+from conformance.implementations._arguments import Array, Shape
+from conformance.implementations.engines.compiled import LRU, check_groups_in_memory
+from conformance.implementations.engines.parameters import Conv
 from conformance.implementations.engines.tensorflow import snippet
 from conformance.implementations.engines.tensorflow.eager import TensorFlow, load, tensorflow
 from conformance.registration.options import Chosen, Offer, Option, Variant
@@ -49,6 +50,12 @@ class Varied(TensorFlow):
                 return function(*arguments, **parameters)
 
         return call
+
+    def conv_weight_grad(self, grad: Array, x: Array, weight_shape: Shape, p: Conv) -> Array:
+        """Differentiate a convolution by its weight, if memory suffices for XLA's groups."""
+        if self._xla:
+            check_groups_in_memory(x, p.groups)
+        return super().conv_weight_grad(grad, x, weight_shape, p)
 
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call ``function``, compiled for its shapes and parameters if that is chosen."""
