@@ -52,6 +52,7 @@ def judged(tmp_path: Path) -> Any:
     def judge(*implementations: Implementation, **chosen: Any) -> Run:
         close_all()
         few: dict[str, Any] = {"operators": ["conv"], "dims": [1], "dtypes": ["float32"]}
+        few["examples"] = 100
         return run(implementations, **few | chosen, output=tmp_path / "run")
 
     return judge
@@ -85,9 +86,9 @@ def test_a_report_says_how_few_cases_that_were_and_which_spaces_were_not_judged(
 def test_all_cases_are_judged_where_the_budget_pays_for_all_shapes() -> None:
     cases = of_widths(*range(2, 30))
 
-    assert affordable.of_cell(compiling(0.1), cases, 3.0, Ranges()) is None
+    assert affordable.of_cell(compiling(0.1), cases, 6.0, Ranges()) is None
     assert affordable.of_cell(compiling(0.0), cases, 0.0, Ranges()) is None
-    assert affordable.of_cell(compiling(0.1), cases, 2.0, Ranges()) is not None
+    assert affordable.of_cell(compiling(0.1), cases, 4.0, Ranges()) is not None
 
 
 def test_features_that_few_cases_have_are_chosen_first() -> None:
@@ -119,11 +120,13 @@ def test_invalid_calls_cost_no_shape() -> None:
     assert {p.case for p in invalid} < choice.chosen
 
 
-@pytest.mark.parametrize(("seconds", "judged_of_all"), [(0.0, 20), (0.1, 9), (0.4, 0)])
+@pytest.mark.parametrize(
+    ("seconds", "judged_of_all"), [(0.0, 20), (0.1, 9), (0.4, affordable.LEAST_OF_SPACE), (0.8, 0)]
+)
 def test_of_a_space_the_first_cases_are_judged_or_none(seconds: float, judged_of_all: int) -> None:
     cases = of_widths(*range(5, 25))
 
-    assert judged_of_all == affordable.of_space(compiling(seconds), cases, 1.0)
+    assert judged_of_all == affordable.of_space(compiling(seconds), cases, 1.0, 3.0)
 
 
 def test_a_variant_has_the_operators_alone_that_its_options_change() -> None:

@@ -465,10 +465,10 @@ def test_a_budget_is_spent_on_what_new_shapes_are_declared_to_take(
 
     judging = judge_cell.judge_each
     monkeypatch.setattr(judge_cell, "judge_each", judge)
-    (cell,) = small(right(shape_seconds=1.0), seconds=11.5).cells
+    (cell,) = small(right(shape_seconds=1.0), seconds=29.0).cells
 
-    assert (11, False) == (len(shapes), cell.stopped)
-    assert 11 <= cell.reached < cell.planned
+    assert (14, False) == (len(shapes), cell.stopped)
+    assert 14 <= cell.reached < cell.planned
 
 
 def test_what_is_declared_takes_the_place_of_the_clock(small: Small, clock: Clock) -> None:

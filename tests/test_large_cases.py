@@ -215,6 +215,14 @@ def test_shapes_are_generated_from_the_seed(operator: str) -> None:
     assert [layer.case.id for layer in first] == [layer.name for layer in first]
 
 
+def test_an_engine_that_compiles_longer_than_there_is_time_is_not_judged_on_layers() -> None:
+    layer = Layer("mine", Case.parse(CONV))
+    one = unregistered("kernel", {"conv": kernels.conv}, {"shape_seconds": 0.2})
+
+    assert [] == list(judge_layers([one], [layer], 0.1, 10.0))
+    assert CONFORMS == next(judge_layers([one], [layer], 0.3, 10.0)).verdict.status
+
+
 def test_a_layer_that_there_is_no_time_for_is_judged_in_part() -> None:
     layer = Layer("mine", Case.parse(CONV))
     one = unregistered("kernel", {"conv": kernels.conv}, {})

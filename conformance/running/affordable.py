@@ -27,6 +27,8 @@ LEAST_SHAPES = 6
 """Shapes of a cell that are compiled whatever that costs."""
 LEAST_OF_SPACE = 3
 """Of a space that is listed completely nothing is judged where fewer shapes of it are paid for."""
+SHARE = 0.5
+"""The share of a cell's budget that pays for its shapes, and that those of a space may cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,16 @@ class Choice:
 
 def cost(implementation: Implementation, cases: Iterable[Case]) -> float:
     """Return the seconds that calls of ``cases`` are reckoned to take."""
-    *_, seconds = 0.0, *_running(implementation, cases)
-    return seconds
+    return max((seconds for seconds, _ in _running(implementation, cases)), default=0.0)
 
 
 def of_cell(
     implementation: Implementation, cases: Sequence[Prepared], seconds: float, ranges: Ranges
 ) -> Choice | None:
-    """Return what is judged of the cases of a cell, None if all of it is."""
-    if not implementation.shape_seconds or not cases:
-        return None
-    if all(spent <= seconds for spent in _running(implementation, (p.case for p in cases))):
+    """Return what is judged of the cases of a cell of so many ``seconds``, None if all of it is."""
+    seconds *= SHARE
+    running = _running(implementation, (p.case for p in cases))
+    if not implementation.shape_seconds or all(spent <= seconds for spent, _ in running):
         return None
     by_shape = _by_shape(implementation, cases)
     bases = {shape: found[0].case for shape, found in by_shape.items() if found[0].case.x[0]}
@@ -78,27 +79,35 @@ def of_cell(
     return Choice(frozenset(chosen), tuple(further.values()))
 
 
-def of_space(implementation: Implementation, cases: Sequence[Prepared], seconds: float) -> int:
-    """Return how many of the first cases of a space are paid for, if they have enough shapes."""
-    if not implementation.shape_seconds:
-        return len(cases)
-    costs = _running(implementation, (p.case for p in cases))
-    end = next((position for position, spent in enumerate(costs) if spent > seconds), None)
-    if end is None:
-        return len(cases)
-    return end if len(_by_shape(implementation, cases[:end])) >= LEAST_OF_SPACE else 0
+def of_space(
+    implementation: Implementation, cases: Sequence[Prepared], part: float, seconds: float
+) -> int:
+    """Return how many of the first cases of a space are judged.
+
+    It is those that the ``part`` of the space pays for, of the ``seconds`` of its cell; or
+    `LEAST_OF_SPACE` shapes, if a `SHARE` of these pays for them; or none.
+    """
+    shapes = 0
+    for position, (spent, then) in enumerate(_running(implementation, (p.case for p in cases))):
+        enough = shapes >= LEAST_OF_SPACE
+        if implementation.shape_seconds and spent > (part if enough else SHARE * seconds):
+            return position if enough else 0
+        shapes = then
+    return len(cases)
 
 
-def _running(implementation: Implementation, cases: Iterable[Case]) -> Iterator[float]:
-    """Yield for each case the seconds that it is reckoned to take with all before it."""
+def _running(implementation: Implementation, cases: Iterable[Case]) -> Iterator[tuple[float, int]]:
+    """Yield for each case the seconds and the shapes of the calls up to it."""
     seconds, shapes = 0.0, set[Shape]()
     for case in cases:
         shape = shape_of(case)
-        new = shape not in shapes and _compiles(implementation, case)
+        compiles = _compiles(implementation, case)
+        new = compiles and shape not in shapes
         if new:
             shapes.add(shape)
-        seconds += of_calls(implementation, reckoned_work(case), shapes=int(new))
-        yield seconds
+        macs = reckoned_work(case)
+        seconds += of_calls(implementation, macs, calls=int(compiles), shapes=int(new))
+        yield seconds, len(shapes)
 
 
 def _compiles(implementation: Implementation, case: Case) -> bool:

@@ -100,19 +100,20 @@ class CellJudge:
         if self.implementation.call_seconds or self.implementation.work_seconds:
             self.called = spread(self.called)  # the budget may not pay for all of them
         self.called = self.chosen(self.called)
+        kinds = [kind for kind, found in enumerated.items() if found]
+        kinds += [asked.SOURCE] if from_source else []
+        self.pool = Pool(plan.seconds, plan.clock, kinds)
         self.enumerated = dict[str, list[Prepared]]()
         for kind, found in enumerated.items():
             fatal = subject.fatal_cases(p.case for p in found)
             called = [p for p in found if p.case not in fatal]
             self.fatal |= fatal
             self.cell.plan((p.case for p in called), kind)
-            afforded = affordable.of_space(self.implementation, called, plan.seconds)
+            part = self.pool.part(kind)
+            afforded = affordable.of_space(self.implementation, called, part, plan.seconds)
             self.enumerated[kind] = called[:afforded]
             self.cell.spared[kind] += len(called) - afforded
         self.cell.listed |= {kind: (text, len(enumerated[kind])) for kind, text in words.items()}
-        kinds = [kind for kind, found in enumerated.items() if found]
-        kinds += [asked.SOURCE] if from_source else []
-        self.pool = Pool(plan.seconds, plan.clock, kinds)
         self.gaps = Counter[tuple[str, str]]()
         """How many cases the implementation does not compute, by (name, reason)."""
         self.outputs: dict[int, Array | None] = {}

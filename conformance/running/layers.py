@@ -128,10 +128,11 @@ def judge_layers(
 ) -> Iterator[LayerVerdict]:
     """Yield the verdict on each implementation for each layer.
 
-    Each implementation has a budget of ``seconds``, as `running.budget` reckons. A call that would
-    take `CLOCK_FACTOR` times the ``clock``, by the time of a smaller part, is not made.
+    Each implementation has a budget of ``seconds``, as `running.budget` reckons; one that compiles
+    is judged if this pays for a shape. A call that would take `CLOCK_FACTOR` times the ``clock``,
+    by the time of a smaller part, is not made.
     """
-    budgets = {implementation.name: seconds for implementation in judges}
+    budgets = {one.name: seconds if one.shape_seconds <= seconds else 0.0 for one in judges}
     for layer in layers:
         part = lru_cache(maxsize=None)(partial(_part, layer.case))
         for implementation in judges:

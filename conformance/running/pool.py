@@ -55,6 +55,10 @@ class Pool:
         self._all = sum(self._waiting.values())
         self._last: Budget | None = None
 
+    def part(self, kind: Kind) -> float:
+        """Return the seconds that a kind has if those before it take no more than theirs."""
+        return self._seconds * WEIGHTS[kind] / self._all
+
     def deal(
         self,
         implementation: Implementation,
@@ -69,7 +73,7 @@ class Pool:
         weight = WEIGHTS[kind]
         self._waiting.pop(kind, None)  # of a kind that comes again none waits
         part = weight / (weight + sum(self._waiting.values()))
-        seconds = max(self._left * part, LEAST * self._seconds * weight / self._all, least)
+        seconds = max(self._left * part, LEAST * self.part(kind), least)
         declared = implementation.call_seconds + implementation.shape_seconds
         clock = min(1.0, weight / WEIGHTS[None]) * (self._clock + MIN_COMPARED * declared)
         self._last = Budget(implementation, seconds, clock, warm=warm)

@@ -31,13 +31,17 @@ from conformance.registration.implementation import Implementation
 from conformance.requirements import check_of
 from conformance.runfile.tables import Known, Violation, Witness
 from conformance.running.again import judge_again
+from conformance.running.budget import of_calls, reckoned_work
 from conformance.running.citing import cite
 from conformance.running.known_in_run import Example, Key, Subject, matching_entry
 from conformance.scripts.engine import engine_script, engine_script_of
 from conformance.scripts.standalone import script_of
 
-SECONDS = 10.0
-"""Time that one implementation gets as a witness, since some compile for each shape."""
+SECONDS = 3.0
+"""Time that one implementation gets as a witness, as its calls are reckoned: some compile for each
+shape (`running.budget`)."""
+CLOCK = 10.0
+"""Seconds by the clock, after which no further case is begun."""
 _HISTORIES = {
     "relations": (HISTORY_OF_RELATIONS,),
     "repeat": ("", *SHORT, "turns", "many"),
@@ -97,11 +101,13 @@ def witnesses(
     """Yield a row of the run file for each implementation and case, as far as time allows."""
     prepared = {key: Prepared.of(case) for key, case in cases.items()}
     for implementation in implementations:
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), 0.0
         for (requirement, operator), case in prepared.items():
-            if not implementation.installed or time.perf_counter() - start > SECONDS:
+            late = spent > SECONDS or time.perf_counter() - start > CLOCK
+            if not implementation.installed or late:
                 break
             yield _witness(implementation, requirement, operator, case)
+            spent += of_calls(implementation, reckoned_work(case.case))
 
 
 def _witness(

@@ -258,6 +258,7 @@ jax = implementation(
     known="known.toml",
     settings="jax.enable_x64: left alone, JAX makes float32 of float64, int32 of int64",
     snippet=snippet.snippet,
+    call_seconds=2e-3,
     shape_seconds=0.15,
 )
 Jax().register(jax)

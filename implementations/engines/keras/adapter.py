@@ -68,6 +68,7 @@ keras = implementation(
     extra="keras",
     layout="NHWC",
     dtypes=FLOATS,
+    call_seconds=1e-3,
     shape_seconds=0.02,
     conventions={"subnormal": "flush", "zero_channels": "empty_sum"},
     supports=_supports,

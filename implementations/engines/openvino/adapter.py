@@ -255,6 +255,7 @@ openvino = implementation(
     conventions={"nan": "ignore"},
     known="known.toml",
     settings="INFERENCE_PRECISION_HINT f32; weights are inputs",
+    call_seconds=5e-4,
     shape_seconds=0.015,
     snippet=snippet.snippet,
 )
