@@ -216,8 +216,8 @@ class Filling:
         found = np.zeros((len(self.tails), len(self.tails)), bool)
         cheapest = {name: self._cheapest(unit) for name, unit in self.units.items()}
         for name, unit in self.units.items():
-            marks = unit.marks[self._prices(unit) <= WORK] > 0
-            found |= np.einsum("ij,ik->jk", marks, marks)
+            marks = unit.marks[self._prices(unit) <= WORK]
+            found |= marks.T @ marks > 0
             for index, option in cheapest[name].items():
                 columns = {**self._lowest, **self._columns(name, option)}
                 for other in self.units.keys() - {name}:

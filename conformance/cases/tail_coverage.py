@@ -12,17 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conformance.case import Case
 from conformance.cases.fastpaths import LAYOUTS, filling_of, of_signature
-from conformance.cases.filling import Filling
+from conformance.cases.filling import Array, Filling
 from conformance.cases.kernels import Signature, signatures
 from conformance.cases.tails import BLOCKS, Tail, tails
 from conformance.operators import FORWARD
 
 Met = tuple[int, int]
 """How many combinations the cases reach, and how many there are."""
-Pair = tuple[Tail, Tail]
-"""Two tails of different sizes, in the order of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +59,8 @@ def measure(operator: str, dims: int, dtypes: Sequence[str]) -> TailCoverage:
 
 def _of_signature(signature: Signature, dtypes: Sequence[str]) -> tuple[int, Met, Met, Met, Met]:
     cases = [(case, tails(case)) for case in of_signature(signature, dtypes)]
-    valid = {tail for tail in filling_of(signature).tails if tail[1] in BLOCKS}
-    pairs = valid_pairs(filling_of(signature))
+    filling = filling_of(signature)
+    valid = {tail for tail in filling.tails if tail[1] in BLOCKS}
     return (
         len(cases),
         _met({tail for _, own in cases for tail in own}, valid),
@@ -75,7 +72,7 @@ def _of_signature(signature: Signature, dtypes: Sequence[str]) -> tuple[int, Met
             {(case.dtype, tail) for case, own in cases for tail in own},
             set(itertools.product(dtypes, valid)),
         ),
-        _met({pair for case, _ in cases for pair in pairs_of(case)}, pairs),
+        _met_pairs([own for _, own in cases], filling),
     )
 
 
@@ -83,20 +80,23 @@ def _met(reached: Set[object], there: Set[object]) -> Met:
     return len(reached & there), len(there)
 
 
-def pairs_of(case: Case) -> Iterator[Pair]:
-    """Yield the pairs of tails, of two different sizes, that a case stands at."""
-    for one, other in itertools.combinations(sorted(tails(case)), 2):
-        if one[0] != other[0]:
-            yield one, other
+def _met_pairs(cases: Sequence[Set[Tail]], filling: Filling) -> Met:
+    names, there = pairs_of_tails(filling)
+    columns = {tail: column for column, tail in enumerate(names)}
+    stood = np.zeros((len(cases), len(names)), np.float32)
+    for row, own in zip(stood, cases, strict=True):
+        row[[columns[tail] for tail in own if tail in columns]] = 1
+    return int(np.sum(there & (stood.T @ stood > 0))), int(np.sum(there))
 
 
-def valid_pairs(filling: Filling) -> set[Pair]:
-    """Return the pairs of tails, of two different sizes, that a case can stand at."""
-    reached = filling.pairs()
-    main = [index for index, tail in enumerate(filling.tails) if tail[1] in BLOCKS]
+def pairs_of_tails(filling: Filling) -> tuple[list[Tail], Array]:
+    """Return the tails of a signature, and which of each two of different sizes a case stands at.
+
+    The second result has a row and a column a tail; a pair is there once, above the diagonal.
+    """
+    main = np.flatnonzero(filling.main).tolist()
     main.sort(key=filling.tails.__getitem__)
-    return {
-        (filling.tails[one], filling.tails[other])
-        for one, other in itertools.combinations(main, 2)
-        if reached[one, other] and filling.tails[one][0] != filling.tails[other][0]
-    }
+    names = [filling.tails[index] for index in main]
+    sizes = np.array([name[0] for name in names])
+    together = filling.pairs()[np.ix_(main, main)]
+    return names, np.triu(together & (sizes[:, None] != sizes), 1)
