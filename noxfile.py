@@ -93,7 +93,7 @@ def fleet(session: nox.Session) -> None:
 def adapters(session: nox.Session) -> None:
     """Prove the adapters of all engines on cases checked by hand; arguments go to pytest."""
     files = sorted(str(path) for path in Path("tests").glob("test_adapters*.py"))
-    _engine(session, "pytest", *files, *session.posargs, of="fleet_engines")
+    _engine(session, "pytest", "-n", "auto", *files, *session.posargs, of="fleet_engines")
 
 
 @nox.session(venv_backend="none", requires=["engines"])
