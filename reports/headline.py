@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from conformance.reports.model import Report
@@ -13,6 +14,8 @@ from conformance.runfile.text import one_line
 
 _NAMED = 6
 """A sentence names this many implementations, and counts more."""
+_CLASSES = 5
+"""And this many classes of cases, if there are no more."""
 INCOMPLETE = "The run is incomplete: it ended before its closing record."
 
 
@@ -42,7 +45,7 @@ def violated(report: Report, implementation: str) -> str:
 def not_asked(report: Report) -> str:
     """Return what the implementations were not asked, in one sentence, or nothing.
 
-    Such as ``Not asked: reversed arrays, NaN, invalid calls.``
+    Such as ``Not asked: reversed arrays, NaN, invalid calls.`` Of many kinds the first are named.
     """
     names: dict[tuple[str, ...], list[str]] = {}
     for name, classes in report.not_asked.items():
@@ -50,12 +53,20 @@ def not_asked(report: Report) -> str:
     if not names:
         return ""
     if len(names) == 1 and len(report.not_asked) == len(report.judged):
-        return f"Not asked: {', '.join(*names)}."
+        return f"Not asked: {_first(*names)}."
     parts = []
     for classes, some in names.items():
         who = ", ".join(some) if len(some) <= _NAMED else plural(len(some), "implementation")
-        parts.append(f"of {who}: {', '.join(classes)}")
+        parts.append(f"of {who}: {_first(classes)}")
     return f"Not asked {'; '.join(parts)}."
+
+
+def _first(classes: Sequence[str]) -> str:
+    """Return the names of classes of cases, or of the first few and how many others there are."""
+    if len(classes) <= _CLASSES:
+        return ", ".join(classes)
+    others = len(classes) - _CLASSES + 1
+    return f"{', '.join(classes[: _CLASSES - 1])} and {plural(others, 'other kind')} of cases"
 
 
 def overall(report: Report) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,6 +129,12 @@ def test_a_check_that_is_left_out_is_named(judged: Any) -> None:
     report = load(judged(right(), tier="smoke").path)
 
     assert not_asked(report).startswith("Not asked: memory layouts, special values, invalid calls")
+
+
+def test_of_many_kinds_that_were_not_asked_the_first_are_named() -> None:
+    report: Any = SimpleNamespace(not_asked={"right": tuple("abcdefg")}, judged=["right"])
+
+    assert "Not asked: a, b, c, d and 3 other kinds of cases." == not_asked(report)
 
 
 def test_half_of_the_cases_are_needed_and_a_tenth_of_each_class() -> None:
