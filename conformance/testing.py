@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from conformance.arrays import interpreters
 from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
@@ -196,6 +197,7 @@ def checks(
     spec: Spec | str | Path | None = None,
     expected_failed_checks: ExpectedFailures = None,
     source: bool = True,
+    interpret: bool = False,
 ) -> tuple[Check, ...]:
     """Return the checks of the operators that ``implementation`` has.
 
@@ -204,9 +206,13 @@ def checks(
     process, which imports the implementation's module. ``expected_failed_checks`` are requirements
     that are expected to fail, each with its reason, or a function that returns them for an
     implementation: one that fails in no item is told by the last item. With ``source`` its source
-    is read, and further cases have sizes at the numbers in it.
+    is read, and further cases have sizes at the numbers in it. With ``interpret`` kernels of
+    Triton, Pallas and Numba's CUDA run in their interpreters, without a GPU, in worker processes
+    that are started from now on.
     Raises `ConformanceError` for a dtype, suite or requirement that does not exist.
     """
+    interpreters.switch(interpret or interpreters.is_on())
+    isolate = isolate or interpret  # here the modules of kernels may be imported already
     implementation = find(implementation)
     reasons = expected_failed_checks
     reasons = reasons(implementation) if callable(reasons) else reasons
@@ -247,6 +253,7 @@ def parametrize_with_checks(
     spec: Spec | str | Path | None = None,
     expected_failed_checks: ExpectedFailures = None,
     source: bool = True,
+    interpret: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Parametrize a test with arguments ``implementation`` and ``check``, one item for each check.
 
@@ -272,6 +279,7 @@ def parametrize_with_checks(
             spec=spec,
             expected_failed_checks=expected_failed_checks,
             source=source,
+            interpret=interpret,
         )
     ]
     return pytest.mark.parametrize(("implementation", "check"), items)

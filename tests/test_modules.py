@@ -25,6 +25,7 @@ from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.running.run import Run
 from conformance.running.shared_known import shared_entries
 from conformance.scripts.standalone import script_of
+from conformance.testing import checks
 
 torch = pytest.importorskip("torch")
 
@@ -149,7 +150,11 @@ def test_the_layers_of_torch_register_in_a_line(operator: str, dims: int) -> Non
 
 @pytest.mark.parametrize("dims", [1, 2])
 @pytest.mark.parametrize("operator", FORWARD)
-def test_the_layers_of_keras_register_in_a_line(operator: str, dims: int) -> None:
+def test_the_layers_of_keras_register_in_a_line(
+    operator: str, dims: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "keras" not in sys.modules:
+        monkeypatch.setenv("KERAS_BACKEND", "torch")  # which is imported already
     keras = pytest.importorskip("keras")
     if keras.backend.backend() not in ("tensorflow", "jax", "torch"):
         pytest.skip("this process has another backend of Keras")
@@ -579,21 +584,60 @@ def test_every_case_becomes_one_that_model_computes(parts: dict[str, str]) -> No
     assert CONFORMS == conformance.judge(made, steered).status
 
 
-def test_a_run_judges_the_class_of_a_file_and_prints_a_script_that_constructs_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    few = ["--tier", "smoke", "-o", "conv", "--dtype", "float32", "-n", "8", "--dims", "2"]
+def test_a_run_judges_the_class_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--tier", "smoke", "-o", "conv", "--dtype", "float32", "-n", "4", "--dims", "2"]
+    few += ["--check", "result", "--suite", "none", "--no-cache", "--no-source"]
     name = f"{bench()}:Wrong"
-    assert 1 == main(["run", "--module", name, *few, "--check", "result", "--no-cache"])
+
+    assert 1 == main(["run", "--module", name, *few])
     assert f"--module {Path('bench.py').resolve()}:Wrong" in capsys.readouterr().out
 
-    case = "conv2d:float32:x=1,1,3,3:w=1,1,2,2:dilation=2,2:integers@0"
-    assert 1 == main(["replay", case, "--module", name])
+
+DILATED = "conv2d:float32:x=1,1,3,3:w=1,1,2,2:dilation=2,2:integers@0"
+
+
+def test_replay_judges_the_class_of_a_file_with_a_script_that_constructs_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert 1 == main(["replay", DILATED, "--module", f"{bench()}:Wrong"])
     shown = capsys.readouterr().out
-    assert "layer = Wrong(1, 1, 2, (1, 1)" not in shown
     assert "layer = Wrong(1, 1, 2, 1, 0, 2, 1, False)" in shown
-    assert 1 == main(["replay", case, "--module", name, "--script"]) + 1
-    assert "differs by 0.0" not in run_script(capsys.readouterr().out)
+
+    made = load_model("bench.py:Wrong")
+    script = script_of(made, Case.parse(DILATED), conformance.judge(made, DILATED))
+    assert "layer = Wrong(1, 1, 2, 1, 0, 2, 1, False)" in script
+    assert "differs by 0.0" not in run_script(script)
+
+
+def test_time_takes_the_class_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--rounds", "2", "--warmup", "1", "--seconds", "60", "--json"]
+    layer = DILATED.replace("3,3", "9,9").replace("integers@0", "normal@0")
+
+    assert 0 == main(["time", layer, "--module", bench(), "-i", "bench", *few])
+    (timed,) = json.loads(capsys.readouterr().out)["timings"]
+    assert "bench" == timed["implementation"]
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_pytest_items_judge_a_class(forgets: bool) -> None:
+    layer = type("Forgets", (Own,), {"forward": forget}) if forgets else Own
+    made = conformance.module("mine", layer)
+    few = {"examples": 4, "suites": (), "dtypes": "float32", "source": False}
+    (check,) = (one for one in checks(made, **few) if one.name == "conv2d-float32")
+
+    if not forgets:
+        check(made)
+        return
+    with pytest.raises(AssertionError, match="smallest case: conv2d"):
+        check(made)
+
+
+def forget(self: Own, x: Any) -> Any:
+    """Return what a layer returns that has no bias."""
+    bias, self.part.bias = self.part.bias, None
+    y = Own.forward(self, x)
+    self.part.bias = bias
+    return y
 
 
 def test_list_has_the_class_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -637,6 +681,24 @@ def test_a_mistake_in_a_file_ends_the_command_with_2(capsys: pytest.CaptureFixtu
     error = capsys.readouterr().err.strip()
     assert "Model is not one convolution or pool: it is conv2d, relu" in error
     assert 1 == len(error.splitlines())
+
+
+def test_a_missing_torch_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "missing").mkdir()
+    (folder / "missing" / "torch.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+    )
+    monkeypatch.syspath_prepend(str(folder / "missing"))
+    assert 2 == main(["list", "--module", bench()])
+    error = capsys.readouterr().err.strip()
+    assert "bench.py: ModuleNotFoundError: No module named 'torch'" in error
+    assert 1 == len(error.splitlines())
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    with pytest.raises(ConformanceError, match="needs PyTorch: pip install torch"):
+        load_model("bench.py")
 
 
 def run_script(script: str) -> str:

@@ -132,6 +132,12 @@ def uniform(name: str) -> Change:
     return change
 
 
+def square_image(case: Case) -> Case:
+    """Give the image the size of its longest axis on every axis."""
+    size = max(case.x[2:], default=0)
+    return case.replace(x=(*case.x[:2], *(size,) * case.dims))
+
+
 def symmetric_padding(case: Case) -> Case:
     """Pad as many rows after each axis as before it: the larger number of the two."""
     return case.replace(padding=tuple((max(pair),) * 2 for pair in case.padding))

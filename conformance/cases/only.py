@@ -32,6 +32,7 @@ class Only:
     dims: tuple[int, ...] | None = None
     same_on_every_axis: bool = False
     square: bool = False
+    square_images: bool = False
     kernel: tuple[int, ...] | None = None
     stride: tuple[int, ...] | str | None = None
     dilation: tuple[int, ...] | None = None
@@ -82,6 +83,8 @@ class Only:
             yield f"only kernels of size {_listed(self.kernel)}", changes.window_of(self.kernel)
         if self.square or (self.same_on_every_axis and "kernel" in parameters):
             yield "only kernels of one size on every axis", changes.square_window
+        if self.square_images:
+            yield "only images of one size on every axis", changes.square_image
         if self.stride == "kernel":
             yield "only strides of the kernel's size", changes.stride_of_kernel
         for name in ("stride", "dilation", "output_padding"):

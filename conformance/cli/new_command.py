@@ -25,7 +25,8 @@ def command(path: Path, kind: str) -> None:
     """Write FILE, a Python file to start from, and tests beside it.
 
     FILE has every operator, gradients among them, and an example that works. With '--for numba' it
-    is a loop that Numba compiles; with '--for c' it is in a C file beside, which FILE compiles.
+    is a loop that Numba compiles; with '--for c' it is in a C file beside, which FILE compiles;
+    with '--for torch' or '--for jax' it is over their arrays.
     With '--for library' FILE is in C, and convformance.h is written beside it.
     """
     written = library_files(path) if kind == "library" else files(path, kind)

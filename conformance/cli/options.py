@@ -205,7 +205,8 @@ modules = click.option(
     "modules",
     multiple=True,
     metavar="FILE[:CLASS]",
-    help="Python file in the layout of KernelBench, with Model and ModelNew (repeatable).",
+    help="Python file with Model and ModelNew, as KernelBench has, or with custom_kernel(data), as "
+    "GPU MODE has (repeatable).",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 verbose = click.option(
@@ -237,7 +238,7 @@ spec_file = click.option("--spec", metavar="FILE", help="Spec file that replaces
 
 def isolation(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where calls are made, and their limits of time and memory."""
-    for option in (_environments, _pythons, _call_memory, _call_seconds, _interpret, _isolate):
+    for option in (_environments, _pythons, _call_memory, _call_seconds, interpret, _isolate):
         command = option(command)
     return surroundings(command)
 
@@ -298,7 +299,7 @@ _isolate = click.option(
     help="Call every implementation, or none, in a worker process of its own; default: plugins and "
     "what needs a package.",
 )
-_interpret = click.option(
+interpret = click.option(
     "--interpret",
     is_flag=True,
     help="Run kernels of Triton, Pallas and Numba's CUDA in their interpreters, without a GPU.",

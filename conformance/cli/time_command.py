@@ -33,6 +33,7 @@ from conformance.timing import threads as thread_pools
 @options.libraries
 @options.surroundings
 @options.modules
+@options.interpret
 @options.spec_file
 @options.output("convformance-time", "Where run.sqlite is written.")
 @options.as_json

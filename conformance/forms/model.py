@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from conformance.calling.observing import one_line
 from conformance.cases.only import Only
 from conformance.errors import ConformanceError, PluginError, Unsupported
+from conformance.forms import submission
 from conformance.forms.declaring import implementation_of
 from conformance.forms.layers import Layers, TorchLayer
 from conformance.registration.implementation import Implementation
@@ -52,12 +53,18 @@ def load(location: str) -> Implementation:
         raise PluginError(f"{where}: no such file; name a Python file, such as conv.py:ModelNew")
     if importlib.util.find_spec("torch") is None:
         raise PluginError(f"{where}: needs PyTorch: pip install torch")
-    there = _run(file, where)
+    there, folder = _run(file, where), submission.folder_of(file)
+    is_kernel = not name and "Model" not in there and callable(there.get(submission.KERNEL))
+    if is_kernel or name == submission.KERNEL:
+        due = there
+        if submission.REFERENCE not in there and folder is not None:
+            due = _run(folder / "reference.py", where)
+        return submission.load(there.get(submission.KERNEL), due, file, where)
     reference = there.get("Model")
     if not inspect.isclass(reference):
         raise PluginError(
             f"{where}: has no class Model, which says what is due; a file has Model, ModelNew, "
-            f"get_inputs and get_init_inputs"
+            f"get_inputs and get_init_inputs, or a function {submission.KERNEL}(data)"
         )
     new = there.get(name or "ModelNew")
     if not inspect.isclass(new):
@@ -99,13 +106,17 @@ def _run(file: Path, where: str) -> dict[str, Any]:
         raise PluginError(f"{where}: not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, os.fspath(file.parent))
+    folder = submission.folder_of(file)
+    sys.path[:0] = map(os.fspath, reversed(submission.folders_of(file)))
     try:
         spec.loader.exec_module(module)
     except BaseException as problem:  # SystemExit among it
         if isinstance(problem, KeyboardInterrupt):
             raise
         raise PluginError(f"{where}: {type(problem).__name__}: {one_line(problem)}") from None
+    finally:
+        if folder is not None:
+            submission.forget(folder)
     return vars(module)
 
 

@@ -56,6 +56,32 @@ _NEUTRAL = {
 """What looks at a tensor, or lays it out anew, and computes nothing."""
 
 
+class _OnMeta(TorchFunctionMode):  # type: ignore[misc]
+    """Makes tensors without numbers, on whatever device they are asked for."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        given = {k: v for k, v in (kwargs or {}).items() if k != "generator"}
+        if getattr(func, "__name__", "") == "cuda":
+            return args[0]
+        if "device" in given:
+            given["device"] = "meta"
+        return func(*args, **given)
+
+
+@contextlib.contextmanager
+def on_meta() -> Iterator[None]:
+    """Make tensors without numbers, and generators of a device that need not be here."""
+    generator = torch.Generator
+    torch.Generator = lambda device=None: generator()
+    try:
+        with torch.device("meta"), _OnMeta():
+            yield
+    finally:
+        torch.Generator = generator
+
+
 @dataclass(frozen=True, slots=True)
 class Traced:
     """The one call that a module is made of."""

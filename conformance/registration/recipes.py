@@ -40,6 +40,8 @@ class Recipe:
 
     order: tuple[str, ...] = ()
     """The arguments in their order, where the constructor takes them by position."""
+    data: tuple[str, ...] = ()
+    """What a function is called with in the place of a layer: these arrays, as one tuple."""
     file: str = ""
     """The file that has the class, where it is no module that a script can import."""
     strict: bool = True

@@ -58,7 +58,8 @@ class Selection:
     libraries: OneOrMore[str | Path] = ()
     """Shared libraries with the functions of docs/libraries.md."""
     modules: OneOrMore[str] = ()
-    """Files with ``Model`` and ``ModelNew``: FILE, or FILE:CLASS (docs/modules.md)."""
+    """Files with ``Model`` and ``ModelNew``, or ``custom_kernel``: FILE, or FILE:NAME
+    (docs/modules.md)."""
     environments: OneOrMore[Environment] = ()
     """Implementations in other interpreters."""
     isolate: bool | None = None

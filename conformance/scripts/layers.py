@@ -29,6 +29,14 @@ def layer_lines(
     With ``anew`` each call constructs a layer, as threads need.
     """
     names = SIGNATURES[case.operator].arguments
+    if recipe.data:
+        filled = ["out"] if "out" in recipe.data else []
+        data = ", ".join(recipe.data)
+        return [
+            "",
+            f"def {case.operator}({', '.join((*names, *filled))}):",
+            f"    return {recipe.name}({f'({data})' if len(recipe.data) > 1 else data})",
+        ]
     text = _construction(recipe, implementation, case, parameters, weight)
     inside = [*_setting(recipe, case), "return layer(x)"]
     making = [f"layer = {text}", *_built(recipe, case)]

@@ -20,6 +20,7 @@ from conformance.cases import invalid
 from conformance.cases.data import memory_ways
 from conformance.dtypes import TRAITS
 from conformance.errors import Unsupported
+from conformance.forms.submission import folders_of
 from conformance.isolation.dispatch import RemoteFunction
 from conformance.isolation.process import ENTRY, packages
 from conformance.judging import HISTORY_OF_RELATIONS, PROCESS, THREADS, Prepared, Verdict
@@ -417,7 +418,7 @@ def _imports(
     importing = [
         "import runpy",
         "import sys",
-        f"sys.path.insert(0, {str(Path(recipe.file).parent)!r})",
+        *(f"sys.path.insert(0, {str(one)!r})" for one in folders_of(Path(recipe.file))),
         f"{recipe.name} = runpy.run_path({recipe.file!r})[{recipe.name!r}]",
     ]
     if not recipe.file:
@@ -425,6 +426,7 @@ def _imports(
     return [
         *importing,
         *layer_lines(recipe, implementation, case, parameters, weight, anew=threads),
+        *_allocating(implementation, case, parameters, inputs),
     ]
 
 
@@ -451,12 +453,12 @@ def _allocating(
         f"    room = np.full({math.prod(there)} + 128, {canary}, {dtype})",
         f"    out = room[64:-64].reshape({there})",
         f"    handed = {Conversion(implementation, case.dtype).handed('out')}",
-        "    fill(*arguments, out=handed, **parameters)",
+        "    returned = fill(*arguments, out=handed, **parameters)",
         f"    if not ({around} == {canary}).all():"
         if whole
         else f"    if not np.isnan({around}).all():",
         '        print("written around the result")',
-        "    return handed",
+        "    return handed if returned is None else returned",
     ]
 
 

@@ -15,6 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
+from conformance.arrays import interpreters
 from conformance.large.projection import verifier
 from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
@@ -112,6 +113,7 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
         threads=selection.threads,
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
         command=selection.command,
+        **({"kernels": "in their interpreters"} if interpreters.is_on() else {}),
         started=now(),
     )
     total = _STEPS * len(plan.layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
+from conformance.arrays import interpreters
 from conformance.dtypes import FLOATS, meant_dtype, numpy_dtype
 from conformance.errors import ConformanceError, did_you_mean
 from conformance.isolation.dispatch import isolated
@@ -61,6 +62,9 @@ class TimingSelection:
     all that is timed has the pipe of a worker in it."""
     modules: OneOrMore[str] = ()
     """Files with ``Model`` and ``ModelNew``, timed likewise."""
+    interpret: bool = False
+    """Whether kernels of Triton, Pallas and Numba's CUDA, where those are not yet imported, run in
+    the interpreters that these have, without a GPU."""
     output: str | Path = "convformance-time"
     """The folder that run.sqlite is written into."""
     progress: Progress | None = None
@@ -85,6 +89,7 @@ def resolve(selection: TimingSelection) -> TimingPlan:
 
     Raises `ConformanceError` for an unknown name, and for a number that is out of its range.
     """
+    interpreters.switch(selection.interpret)
     loaded = [
         implementation
         for plugin in several(selection.plugins)
