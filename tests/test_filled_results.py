@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import conformance
+from conformance.arrays import interpreters
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cli import main
@@ -201,3 +202,29 @@ def test_a_kernel_without_the_argument_is_one_line() -> None:
 
     with pytest.raises(RegistrationError, match=r"cannot be called as conv.*out"):
         made.register("conv", lambda x, w, bias, *, stride, padding, dilation, groups: np.zeros(1))
+
+
+TIMED = """
+import os
+from conformance import implementation
+from conformance.implementations import naive
+
+@implementation("mine", out=True)
+def conv(*arrays, out, **parameters):
+    assert os.environ["TRITON_INTERPRET"] == "1"
+    out[...] = naive.conv(*arrays, **parameters)
+"""
+
+
+def test_time_takes_kernels_that_fill_their_result_in_an_interpreter(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("timed.py").write_text(TIMED)
+    few = ["--rounds", "2", "--warmup", "1", "--seconds", "60", "--interpret", "--json"]
+    try:
+        assert 0 == main(["time", CASE, "--plugin", "timed.py", *few])
+    finally:
+        interpreters.switch(False)
+    report = json.loads(capsys.readouterr().out)
+
+    assert ["mine"] == [timed["implementation"] for timed in report["timings"]]

@@ -298,14 +298,16 @@ def test_what_is_known_of_the_gradients_of_torch_is_known_of_a_class_that_declar
         KnownDifference("PROCESS-1", case=one, where=where, reason=reason)
         for one in (case, gradient)
     ]
+    ends = case.replace("integers", "invalid=stride-zero:integers")
+    known.append(KnownDifference("REJECT-3", case=ends, where=where, reason=reason, fatal=True))
     conformance.implementation("torch", known=known)
     undeclared, declared = (
         conformance.module(f"mine-{number}", Own, **further)
         for number, further in enumerate([{}, {"gradients": "autograd"}])
     )
 
-    assert [gradient] == [entry.case for entry in shared_entries(undeclared)]
-    assert [] == [*shared_entries(declared)]
+    assert [gradient, ends] == [entry.case for entry in shared_entries(undeclared)]
+    assert [ends] == [entry.case for entry in shared_entries(declared)]
 
 
 def _run_of_repeated_calls(layer: type) -> conformance.Run:

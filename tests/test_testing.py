@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from conformance import ConformanceError, implementation
+from conformance.arrays import interpreters
 from conformance.isolation.dispatch import close_all
 from conformance.registration import entry_points
 from conformance.registration.plugins import load_plugin
@@ -95,6 +96,19 @@ def test_isolated_a_call_that_ends_its_process_fails_its_item_and_is_not_called_
     result.assert_outcomes(failed=1, skipped=2)
     result.stdout.fnmatch_lines(["*crashing: ended after 10 crashes in a row*"])
     result.stdout.fnmatch_lines(["*PROCESS-1*its process exited with status 3*"])
+
+
+def test_kernels_of_items_run_in_interpreters(pytester: pytest.Pytester) -> None:
+    kernel = f"import os; assert os.environ['TRITON_INTERPRET'] == '1'\n    {RIGHT}"
+    suite = SUITE.replace("suites=()", "suites=(), interpret=True, dtypes='float32'")
+    pytester.makepyfile(suite.format(name="kernel", body=kernel))
+    try:
+        result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-k", "conv1d")
+    finally:
+        interpreters.switch(False)
+        close_all()
+
+    result.assert_outcomes(passed=1, deselected=2)
 
 
 def test_what_is_not_supported_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:

@@ -233,7 +233,7 @@ class _Problem:
         if self._is_depthwise():
             rules["groups"] = "depthwise"
         if self.generated:
-            every = [one.fields | {"x": one.tensors["x"].shape} for one in self.traced]
+            every = [dict(one.fields) | {"x": one.tensors["x"].shape} for one in self.traced]
             rules["square"] = all(len({*one["kernel"]}) == 1 for one in every)
             rules["square_images"] = all(len({*one["x"][2:]}) == 1 for one in every)
             if all(one.get("in_channels", 0) == one.get("out_channels", 1) for one in every):

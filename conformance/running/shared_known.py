@@ -6,7 +6,8 @@ known. So an entry covers a failure of a variant only if the engine without the 
 the same case, fails too, and as much and in the same place.
 
 A class of layers that declares nothing of its gradients has those of its library's differentiation,
-and what is known of them; also what ends a process, or differs from call to call.
+and what is known of them; also what ends a process, or differs from call to call. And an invalid
+call that ends the engine's process may end that of a layer.
 """
 
 from __future__ import annotations
@@ -64,25 +65,29 @@ def shared_entries(implementation: Implementation) -> Iterator[SharedDifference]
         for entry in base.known:
             if not (entry.fatal or entry.unsteady):
                 yield _of_base(entry, base, limits, asked=True)
-    for engine in _engines(implementation):
-        for entry in engine.known:
-            if entry.parsed.operator.endswith("_grad") and entry.applies_to(engine.version):
-                comes_and_goes = entry.unsteady or entry.requirement.startswith(_ENDING)
-                asked = not (entry.fatal or comes_and_goes)
-                yield replace(_of_base(entry, engine, limits, asked=asked), versions="")
+    engine, differentiates = _engine(implementation)
+    if engine is None:
+        return
+    for entry in engine.known:
+        of_gradient = differentiates and entry.parsed.operator.endswith("_grad")
+        ends = entry.fatal and entry.requirement.startswith("REJECT-")
+        if (of_gradient or ends) and entry.applies_to(engine.version):
+            unsure = entry.fatal or entry.unsteady or entry.requirement.startswith(_ENDING)
+            yield replace(_of_base(entry, engine, limits, asked=not unsure), versions="")
 
 
 _ENDING = ("PROCESS-1", "MEMORY-")
 """What a call does that reads or writes beyond its arrays depends on what lies there."""
 
 
-def _engines(implementation: Implementation) -> Iterator[Implementation]:
-    """Yield the engines whose differentiation its layers have, if nothing is declared of it."""
+def _engine(implementation: Implementation) -> tuple[Implementation | None, bool]:
+    """Return the engine that its layers run on, if it has any, and whether it differentiates them.
+
+    Where gradients are declared, they are the layers' own affair.
+    """
     layers = [one for of in implementation.recipes.values() for one in of.values() if not one.file]
-    there = registry.implementations()
-    for library in dict.fromkeys(one.library for one in layers if not one.needs_derivative):
-        if library in there:
-            yield there[library]
+    engine = registry.implementations().get(implementation.arrays) if layers else None
+    return engine, not any(one.needs_derivative for one in layers)
 
 
 def _of_base(
