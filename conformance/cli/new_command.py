@@ -26,7 +26,7 @@ def command(path: Path, kind: str) -> None:
 
     FILE has every operator, gradients among them, and an example that works. With '--for numba' it
     is a loop that Numba compiles; with '--for c' it is in a C file beside, which FILE compiles;
-    with '--for torch' or '--for jax' it is over their arrays.
+    with '--for torch' it is over tensors of PyTorch.
     With '--for library' FILE is in C, and convformance.h is written beside it.
     """
     written = library_files(path) if kind == "library" else files(path, kind)

@@ -29,9 +29,9 @@ from conformance.registration.declarations import Arguments
 from conformance.registration.registry import implementations
 from conformance.signatures import SIGNATURES
 
-KINDS = ("numpy", "numba", "c", "torch", "jax")
+KINDS = ("numpy", "numba", "c", "torch")
 """What the example is written in: NumPy, loops that Numba compiles, C that ctypes calls, or tensors
-of PyTorch or JAX."""
+of PyTorch."""
 
 _WIDTH = 100
 _ABOUT_A_CASE = ("operator", "dims", "dtype", "x", "w", "bias", "window")
