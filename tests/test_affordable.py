@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conformance import Run, run
+from conformance import Run, Unsupported, run
 from conformance.case import Case
 from conformance.cases.ranges import Ranges
 from conformance.isolation.dispatch import close_all
@@ -72,6 +72,19 @@ def test_two_runs_judge_the_same_cases(judged: Any) -> None:
     first, second = (judged(compiling(0.2)).cells[0] for _ in range(2))
 
     assert (first.asked, first.reached) == (second.asked, second.reached)
+
+
+def test_an_engine_that_declines_many_shapes_is_judged_on_others(judged: Any) -> None:
+    def conv(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+        if max(parameters["stride"]) > 1 or parameters["groups"] > 1:
+            raise Unsupported("no stride and no groups")
+        return kernels.conv(x, w, bias, **parameters)
+
+    declared = {"dtypes": "float32", "shape_seconds": 0.5}
+    (cell,) = judged(unregistered("compiling", {"conv": conv}, declared)).cells
+
+    assert CONFORMS == cell.verdict
+    assert affordable.LEAST_SHAPES <= cell.asked["ordinary calls"]
 
 
 def test_a_report_says_how_few_cases_that_were_and_which_spaces_were_not_judged(

@@ -25,7 +25,8 @@ from conformance.judging import (
 from conformance.requirements import check_of
 from conformance.runfile import asked
 from conformance.running import affordable, cache
-from conformance.running.budget import Budget
+from conformance.running.affordable import LEAST_SHAPES
+from conformance.running.budget import Budget, shape_of
 from conformance.running.causes import Causes, Confirmed
 from conformance.running.cell import MIN_COMPARED, Cell, class_of
 from conformance.running.from_source import FromSource
@@ -50,6 +51,9 @@ _NEARLY = 0.9
 
 RESTART_SECONDS = 20.0
 """Seconds of a cell for starting workers again; what they take beyond that is on the clock."""
+
+MOST_CHOICES = 8
+"""So often further shapes are chosen for an engine that declines those which were chosen."""
 
 SPARED = 4
 """This many cases are not called after one that ended the process, if its cause covers them; after
@@ -99,6 +103,8 @@ class CellJudge:
         self.cell.leave_out(self.fatal)
         if self.implementation.call_seconds or self.implementation.work_seconds:
             self.called = spread(self.called)  # the budget may not pay for all of them
+        self.left: list[tuple[int | None, Prepared]] = []
+        """The cases that were not chosen of an engine which compiles."""
         self.called = self.chosen(self.called)
         kinds = [kind for kind, found in enumerated.items() if found]
         kinds += [asked.SOURCE] if from_source else []
@@ -153,6 +159,7 @@ class CellJudge:
             # Histories come first, while a kernel that fails after some calls has not failed yet.
             self.judge_histories()
             self.judge_cases(self.called)
+            self.judge_cases_instead_of_declined_ones()
             self.judge_cases_like_declined_ones()
             self.judge_cases_from_source()
             for kind in sorted(self.enumerated, key=[*WEIGHTS].index):
@@ -172,15 +179,20 @@ class CellJudge:
             self.interrupted = True
 
     def chosen(self, cases: list[tuple[int | None, Prepared]]) -> list[tuple[int | None, Prepared]]:
-        """Return the cases that an engine which compiles is judged on, which alone are due."""
+        """Return the cases that an engine which compiles is judged on, which alone are due.
+
+        Those that are left are kept, in case that it declines the others.
+        """
         plan, cell = self.plan, self.cell
+        self.left = []
         if plan.only_suites:
             return cases
         every = [p for _, p in cases]
         choice = affordable.of_cell(self.implementation, every, plan.seconds, plan.spec.ranges)
         if choice is None:
             return cases
-        cell.leave_out(p.case for p in every if p.case not in choice.chosen)
+        self.left = [(position, p) for position, p in cases if p.case not in choice.chosen]
+        cell.leave_out(p.case for _, p in self.left)
         cell.plan(choice.further)
         name = cache.key(own=[case.id for case in choice.further])
         further = cache.prepare(lambda: choice.further, name, cached=plan.cache)
@@ -437,6 +449,22 @@ class CellJudge:
             self.streaks[number] += 1
         elif not verdict.case.invalid:
             self.streaks[number] = 0
+
+    def judge_cases_instead_of_declined_ones(self) -> None:
+        """Judge further cases of an engine which compiles, if it has declined most of those chosen.
+
+        What it declines it does not compile.
+        """
+        caller = caller_of(self.implementation)
+        for _ in range(MOST_CHOICES):
+            accepted = {shape_of(case) for case, accepts in self.answered.items() if accepts}
+            enough = len(accepted) >= LEAST_SHAPES and self.cell.nonzero >= MIN_COMPARED
+            ends = self.cell.stopped or self.hangs >= MAX_HANGS
+            if enough or ends or not self.left or caller.given_up_because is not None:
+                return
+            left = self.left
+            self.cell.due.update(class_of(p.case) for _, p in left)
+            self.judge_cases(self.chosen(left))
 
     def judge_cases_like_declined_ones(self) -> None:
         """Judge cases of its own of an implementation that declines some where it is called."""
