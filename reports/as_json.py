@@ -6,6 +6,7 @@ import math
 from collections.abc import Container
 from typing import Any
 
+from conformance.reports.calls import sentences
 from conformance.reports.model import Report
 from conformance.reports.order import grouped
 from conformance.reports.spaces import of_cell
@@ -42,6 +43,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "pairs": [as_data(pair) for pair in report.pairs],
         "timings": [as_data(timing) for timing in report.timings],
     }
+    if report.calls:
+        data["calls"] = [as_data(row) for row in report.calls]
+        data["models"] = sentences(report)
     if report.sources:
         data["sources"] = [as_data(row) for row in report.sources]
     return {key: _plain(value) for key, value in data.items()}

@@ -16,6 +16,8 @@ from markupsafe import Markup, escape
 
 from conformance.reports import chart, text
 from conformance.reports.alike import MANY
+from conformance.reports.calls import sentences as sentences_of_models
+from conformance.reports.calls import table
 from conformance.reports.differences import choices
 from conformance.reports.findings import advice, reach, title, where
 from conformance.reports.gaps import ranged
@@ -61,6 +63,8 @@ def html(report: Report) -> str:
             choices=choices(report),
             many=MANY,
             heat_maps=list(_heat_maps(report)),
+            calls=table(report),
+            sentences=sentences_of_models(report),
             large=counts(report),
             large_note=NOTE,
             spaces=spaces(report),

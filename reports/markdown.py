@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tabulate import tabulate
 
-from conformance.reports import tables
+from conformance.reports import calls, tables
 from conformance.reports.alike import MANY, identical_groups
 from conformance.reports.findings import advice, mistake, reach, title, where
 from conformance.reports.gaps import ranged
@@ -68,6 +68,7 @@ def markdown(report: Report) -> str:
     parts += _known(report)
     parts += _conventions(report)
     parts += _pairwise(report)
+    parts += _of_models(report)
     parts += _large(report)
     parts += _spaces(report)
     parts += _timings(report)
@@ -211,6 +212,13 @@ def _most_and_least_alike(report: Report) -> list[str]:
     ]
     lines = table(tables.most_and_least_alike(report))
     return ["### Agreement with one another", lines, note, *same]
+
+
+def _of_models(report: Report) -> list[str]:
+    if not report.calls:
+        return []
+    said = "\n".join(f"- {escaped(sentence)}" for sentence in calls.sentences(report))
+    return ["### Calls of a model", said, table(calls.table(report))]
 
 
 def _large(report: Report) -> list[str]:

@@ -13,6 +13,7 @@ from conformance.requirements import SEVERITIES, by_severity, severity
 from conformance.runfile import asked
 from conformance.runfile.reading import read
 from conformance.runfile.tables import (
+    Call,
     Cell,
     Convention,
     Gap,
@@ -108,6 +109,7 @@ class Report:
     witnesses: tuple[Witness, ...] = ()
     conventions: tuple[Convention, ...] = ()
     sources: tuple[Source, ...] = ()
+    calls: tuple[Call, ...] = ()
 
     def twins(self, name: str) -> tuple[Implementation, ...]:
         """Return the implementation, and what it is in other interpreters: torch, torch@old."""
@@ -278,6 +280,7 @@ def load(path: str | Path) -> Report:
             lambda k: (k.implementation, by_operator(k.operator), k.requirement),
         ),
         witnesses=contents.rows(Witness),
+        calls=contents.rows(Call),
         sources=_sorted(contents.rows(Source), lambda s: (s.implementation, s.file)),
         conventions=_sorted(
             contents.rows(Convention),

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from conformance.reports.calls import sentences
 from conformance.reports.gaps import ranged
 from conformance.reports.headline import INCOMPLETE, environment, headline, not_asked
 from conformance.reports.model import Finding, Report, Summary
@@ -253,4 +254,6 @@ def _foot(report: Report, width: int) -> Iterator[Text]:
     if text := summary(report):
         yield from wrapped(text, width, style="dim", most=2)
     yield from wrapped(headline(report), width, style="bold")
+    for sentence in sentences(report):
+        yield from wrapped(sentence, width, style="bold")
     yield from wrapped(not_asked(report), width, style="yellow", most=3)

@@ -15,7 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from conformance.reports import tables
+from conformance.reports import calls, tables
 from conformance.reports.alike import MANY, identical_groups
 from conformance.reports.gaps import ranged
 from conformance.reports.headline import (
@@ -57,6 +57,7 @@ def show(report: Report, console: Console | None = None) -> None:
     for title, part in (
         ("Agreement with the reference", agreement(report)),
         ("Agreement with one another", pairwise(report)),
+        ("Calls of a model", calls_of_models(report)),
         ("Large cases", large(report)),
         ("Spaces judged whole", whole_spaces(report)),
         ("Time of one call", layers(report)),
@@ -234,6 +235,11 @@ def layers(report: Report) -> RenderableType | None:
         ]
     note = f"ratio: median over {baseline(report)}\npeak: share of the measured matrix-product rate"
     return Group(*blocks, Text(note, style="dim")) if blocks else None
+
+
+def calls_of_models(report: Report) -> RenderableType | None:
+    """Return what came of each call of a model."""
+    return _printed(calls.table(report)) if report.calls else None
 
 
 def large(report: Report) -> RenderableType | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ import conformance
 from conformance.case import Case
 from conformance.cases.data import make_inputs
 from conformance.cases.validity import parse_valid, validate
+from conformance.cli import main
 from conformance.errors import CaseError, ConformanceError, SpecError
+from conformance.isolation.dispatch import close_all
 from conformance.models.collecting import Calls, unlike
 from conformance.signatures import NOT_ONE
 from conformance.spec import OWN, Spec, load
@@ -380,3 +384,174 @@ def test_a_case_of_a_model_is_judged_in_its_dtype_on_exact_data_and_that_of_its_
     assert isinstance(load(None), Spec)
     for case in stem.expand([]):
         assert "conforms" == conformance.judge("im2col", case).status
+
+
+# --- judging the calls of a model -----------------------------------------------------------------
+
+WRONG = str(Path(__file__).parents[1] / "examples" / "ignores_dilation.py")
+MODEL = """
+[[case]]
+name = "stem"
+operator = "conv"
+x = [1, 3, 12, 12]
+w = [4, 3, 3, 3]
+stride = [2, 2]
+dtype = "float32"
+ranges = {x = [-3.0, 4.0, 1.0], w = [-0.5, 0.5, 0.25]}
+count = 3
+layers = ["stem", "again"]
+
+[[case]]
+name = "wide"
+operator = "conv"
+x = [1, 4, 9, 9]
+w = [4, 4, 3, 3]
+dilation = [2, 2]
+dtype = "float32"
+ranges = {x = [0.0, 4.0, 1.0], w = [-0.5, 0.5, 0.25]}
+layers = ["wide"]
+
+[[case]]
+name = "large"
+operator = "conv"
+x = [1, 32, 40, 40]
+w = [64, 32, 3, 3]
+dtype = "float32"
+ranges = {x = [0.0, 4.0, 1.0], w = [-0.5, 0.5, 0.25]}
+layers = ["large"]
+
+[[case]]
+name = "shrink"
+operator = "max_pool"
+x = [1, 4, 9, 9]
+kernel = [2, 2]
+dtype = "float32"
+layers = ["shrink"]
+
+[[other]]
+name = "quantized::conv2d"
+why = "it is no conv"
+layers = ["quantised"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: Any, copied_registry: Any) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    Path("my_model.toml").write_text(MODEL)
+    yield tmp_path
+    close_all()
+
+
+def test_a_suite_in_a_file_is_all_that_is_judged_and_told_call_by_call(
+    folder: Path, capsys: Any
+) -> None:
+    assert 1 == main(["run", "--json", "--suite", "my_model.toml", "--plugin", WRONG])
+    told = json.loads(capsys.readouterr().out)
+    calls = {call["call"]: call for call in told["calls"]}
+    (cells,) = (one["cells"] for one in told["implementations"])
+
+    assert [("conv", "float32", 3 * 4 - 1)] == [
+        (cell["operator"], cell["dtype"], cell["planned"])
+        for cell in cells
+        if cell["operator"] == "conv"
+    ]
+    assert {
+        "stem": ("conforms", "", 4),
+        "wide": ("violates", "CONV-5", 4),
+        "large": ("conforms", "", 3),
+        "shrink": ("unsupported", "", 0),
+        "quantized::conv2d": ("no call of an operator", "", 0),
+    } == {n: (call["status"], call["requirement"], call["judged"]) for n, call in calls.items()}
+    assert (3, 2) == (calls["stem"]["count"], calls["stem"]["layer_count"])
+    assert [
+        "ignores-dilation is wrong in 1 of 4 distinct calls, 1 of 5 layers, of my_model: wide "
+        "(CONV-5); not computed: shrink; no call of an operator, and not judged: quantized::conv2d."
+    ] == told["models"]
+    for report in ("report.md", "report.html"):
+        text = (folder / "convformance-run" / report).read_text("utf-8")
+        assert "of my_model: wide (CONV-5)" in text
+
+
+def test_a_model_whose_calls_all_conform_is_said_to_be_right_for_it(
+    folder: Path, capsys: Any
+) -> None:
+    assert 0 == main(["run", "--suite", "my_model.toml", "-i", "im2col"])
+
+    assert (
+        "im2col is right for my_model: 4 distinct calls of 5 layers judged, all conform; no call "
+        "of an operator, and not judged: quantized::conv2d."
+    ) in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_is_wrong_in_the_numbers_of_the_model_alone_is_found(folder: Path) -> None:
+    from conformance.implementations.im2col import conv as right
+
+    @conformance.implementation("clips-at-six", supports=lambda case: case.dims == 2)
+    def conv(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+        clipped = np.where((x > 6) & (x != np.round(x)), np.float32(6), x)
+        return right(clipped, w, bias, **parameters)
+
+    stem = MODEL[: MODEL.index("[[case]]", 10)]
+    high = stem.replace("4.0, 1.0", "8.0, 3.0").replace('"stem"', '"high"', 1)
+    Path("two.toml").write_text(stem + high)
+    run = conformance.run("clips-at-six", suites=Path("two.toml"), isolate=False)
+
+    status = {row["call"]: row["status"] for row in run.rows("call")}
+    assert {"stem": "conforms", "high": "violates"} == status
+
+
+def test_the_suite_of_a_trace_can_be_run_as_it_is(folder: Path, traced: Suite) -> None:
+    run = conformance.run("im2col", suites=traced, dtypes=None)
+
+    assert run.conforms
+    assert {one.name for one in traced.cases} == {row["call"] for row in run.rows("call")}
+    assert {"conforms"} == {row["status"] for row in run.rows("call")}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_large_calls_are_judged_in_the_dtype_of_the_model(folder: Path, dtype: str) -> None:
+    _, _, large = MODEL.partition('[[case]]\nname = "large"')
+    large = large.partition("\n[[")[0].replace("float32", dtype)
+    Path("half.toml").write_text(f'[[case]]\nname = "large"{large}')
+    run = conformance.run("im2col", suites="half.toml")
+    (layer,) = run.rows("layer")
+    (call,) = run.rows("call")
+
+    assert {dtype} == {cell.dtype for cell in run.cells if cell.planned}
+    assert ("conforms", 1.0) == (layer["status"], layer["share"])
+    assert ("conforms", 1.0, dtype) == (call["status"], call["share"], call["dtype"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["run", "--suite", "none.toml"], "none.toml: no such file; allowed: a TOML file"),
+        (["run", "--suite", "bad.toml"], "bad.toml: not TOML: "),
+        (["run", "--suite", "edge.toml"], "edge.toml: a suite edge is there already; allowed: a"),
+        (["run", "--suite", "empty.toml"], "suite empty: no call of it is one of an operator"),
+        (["run", "--suite", "my_model.toml", "-n", "9"], "examples=9, and a file of a suite"),
+        (["replay", "--suite", "my_model.toml", "stm"], "call 'stm' is unknown; did you mean stem"),
+    ],
+)
+def test_a_bad_suite_is_one_line_and_status_2(
+    folder: Path, capsys: Any, arguments: list[str], text: str
+) -> None:
+    Path("bad.toml").write_text("[[case]\n")
+    Path("edge.toml").write_text(MODEL)
+    Path("empty.toml").write_text('[[other]]\nname = "a"\nwhy = "b"\n')
+    chosen = ["-i", "im2col"] if arguments[0] == "run" else ["im2col"]
+
+    assert 2 == main([*arguments, *chosen])
+    said = capsys.readouterr().err
+    assert text in said
+    assert 1 == len(said.splitlines())
+
+
+def test_a_call_of_a_suite_is_replayed_by_its_name(folder: Path, capsys: Any) -> None:
+    replay = ["replay", "--suite", "my_model.toml"]
+
+    assert 1 == main([*replay, "wide", "--plugin", WRONG])
+    assert "conv2d:float32:x=1,4,9,9:w=4,4,3,3:dilation=2,2:integers@0" in capsys.readouterr().out
+    assert 0 == main([*replay, "large", "im2col"])
+    assert "im2col: conforms" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ from conformance.checks.probes import convention_of
 from conformance.checks.relations import relate, relations_worth_asking
 from conformance.checks.repeat import HARMS_OTHERS, judge_long_histories, judge_short_histories
 from conformance.cli import options
+from conformance.errors import SpecError, unknown
 from conformance.isolation.dispatch import at_both_sides, close_all
 from conformance.judging import CONFORMS, Accuracy, Prepared, Verdict, judge_prepared
 from conformance.large.judge import Large, is_large, judge_any, judge_large
@@ -30,8 +32,10 @@ from conformance.registration.registry import get, implementations
 from conformance.requirements import check_of, conventions
 from conformance.running.again import as_shown
 from conformance.running.citing import cite
+from conformance.running.layers import cases_of
 from conformance.running.repetition import fails_only_after
 from conformance.scripts.standalone import large_script, relation_script, script, script_of
+from conformance.spec.suite import read_file
 
 if TYPE_CHECKING:
     from conformance.calling import Array
@@ -68,6 +72,12 @@ _WRITTEN = 1_000_000
     metavar="CASE_ID",
     help="Call this case before, in the same process (repeatable).",
 )
+@click.option(
+    "--suite",
+    metavar="FILE",
+    help="Suite of a model: CASE_ID is the name of one of its calls, judged on each kind of "
+    "data until it fails.",
+)
 def command(
     case_id: str,
     names: tuple[str, ...],
@@ -76,6 +86,7 @@ def command(
     scripts: bool,
     way: str | None,
     earlier: tuple[str, ...],
+    suite: str | None,
     **chosen: Any,
 ) -> int:
     """Show the verdict, the inputs, the exact result, the bound and each output; print a script.
@@ -86,8 +97,8 @@ def command(
     selection = options.selection(**chosen)
     with options.keep_stdout():
         plugins, elsewhere = selection.load()
-    case, before = parse_valid(case_id), [parse_valid(text) for text in earlier]
-    prepared = Large.of(case) if is_large(case) else Prepared.of(case)
+    cases = [parse_valid(case_id)] if suite is None else _cases_of(Path(suite), case_id)
+    before = [parse_valid(text) for text in earlier]
     judges = (
         tuple(dict.fromkeys(get(name) for name in names))
         or plugins + elsewhere
@@ -98,6 +109,7 @@ def command(
             name, hint = implementation.name, implementation.hint
             raise click.UsageError(f"implementation '{name}' is {hint}")
     if scripts:
+        prepared = _prepared(cases[0])
         having = [i for i in judges if prepared.case.operator in i.functions]
         if not having:
             raise click.UsageError(f"none of the implementations has {prepared.case.operator}")
@@ -107,18 +119,15 @@ def command(
         return 0
     with options.keep_stdout():
         called = [selection.isolated(implementation) for implementation in judges]
-        results = []
-        for implementation in called:
-            with np.errstate(all="ignore"):
-                for other in before:
-                    judge_any(implementation, other)
-                for _ in at_both_sides(implementation, case):
-                    output, verdict = _replay(implementation, prepared, way)
-                    if verdict.status != CONFORMS:
-                        break
-            if before and verdict.failed:
-                verdict = _after(before, verdict)
-            results.append((implementation, output, verdict))
+        shown = []
+        for case in cases:
+            prepared = _prepared(case)
+            results = [_judged(one, prepared, way, before) for one in called]
+            shown.append((prepared, results))
+            if any(verdict.failed for _, _, verdict in results):
+                shown = shown[-1:]
+                break
+        prepared, results = shown[0]
         close_all()
     if as_json:
         click.echo(json.dumps(_as_json(prepared, results), indent=2, allow_nan=False))
@@ -128,6 +137,39 @@ def command(
     if any(verdict.failed for verdict in verdicts):
         return 1
     return 0 if any(verdict.status == CONFORMS for verdict in verdicts) else 3
+
+
+def _cases_of(file: Path, name: str) -> list[Case]:
+    """Return what the call of a name is judged on; raise `SpecError` if the suite has none."""
+    suite = read_file(file)
+    found = next((entry for entry in suite.cases if entry.name == name), None)
+    if found is None:
+        known = [entry.name for entry in suite.cases]
+        raise SpecError(f"{file}: {unknown('call', name, known)}")
+    return cases_of(found)
+
+
+def _prepared(case: Case) -> Prepared | Large:
+    return Large.of(case) if is_large(case) else Prepared.of(case)
+
+
+def _judged(
+    implementation: Implementation,
+    prepared: Prepared | Large,
+    way: str | None,
+    before: Sequence[Case],
+) -> tuple[Implementation, Any, Verdict]:
+    """Return an implementation with its output, and with its verdict after other calls."""
+    with np.errstate(all="ignore"):
+        for other in before:
+            judge_any(implementation, other)
+        for _ in at_both_sides(implementation, prepared.case):
+            output, verdict = _replay(implementation, prepared, way)
+            if verdict.status != CONFORMS:
+                break
+    if before and verdict.failed:
+        verdict = _after(before, verdict)
+    return implementation, output, verdict
 
 
 def _replay(

@@ -57,7 +57,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     "suites",
     read=_suites,
     help="Curated suites to judge on besides the generated cases, instead of those of the tier; "
-    "'none' for no suite.",
+    "'none' for no suite. A TOML file, such as that of a model, is all that is judged.",
 )
 @click.option(
     "--only-suites",

@@ -269,6 +269,36 @@ class Layer(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Row):
+    """What came of each call of a model, whose suite was given as a file.
+
+    The last rows are what of the model is no call of an operator.
+    """
+
+    table = "call"
+    later = True
+
+    implementation: str
+    suite: str
+    call: Annotated[str, "Its name in the suite."]
+    operator: str
+    dims: int
+    dtype: str
+    count: Annotated[int, "How often the model makes it."]
+    layers: Annotated[str, "The layers that make it, by commas."]
+    layer_count: Annotated[int, "How many they are."]
+    status: Annotated[
+        str,
+        "The worst verdict on its cases | known difference | not judged | no call of an operator.",
+    ]
+    requirement: Annotated[str, "What it violates, or nothing."]
+    message: Lines
+    case: Annotated[str, "The case that decided, or nothing."]
+    judged: Annotated[int, "How many cases of it were judged, of several kinds of data."]
+    share: Annotated[float, "The largest share of its output elements that a case had."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair(Row):
     """Outputs of two implementations on the cases of an operator that both computed."""
 
@@ -365,6 +395,7 @@ TABLES: tuple[type[Row], ...] = (
     Convention,
     Gap,
     Layer,
+    Call,
     Pair,
     Timing,
     Source,

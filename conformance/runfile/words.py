@@ -22,6 +22,9 @@ STALE, NOT_JUDGED = "stale", "not judged"
 OTHER_VERSION, OTHER_MACHINE = "other version", "other machine"
 """An entry of that list: its case shows nothing any more, was not called, or is for others."""
 
+NO_CALL = "no call of an operator"
+"""A convolution or a pool of a model that is none of those that implementations have."""
+
 MIXED, NEITHER, NOT_ASKED = "mixed", "neither", "not asked"
 """What is followed of a convention, if not one alternative: several, none, or no probe answered."""
 

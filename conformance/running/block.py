@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -22,16 +22,18 @@ from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.runfile.asked import LARGE
 from conformance.runfile.tables import Pair
+from conformance.runfile.words import KNOWN_DIFFERENCE
 from conformance.running import adapter_check, layers, pairwise
 from conformance.running.causes import Causes, Confirmed
 from conformance.running.cell import Cell
 from conformance.running.coverage import Coverage
 from conformance.running.from_source import FromSource
 from conformance.running.judge_cell import CellJudge
-from conformance.running.known_in_run import Example, Key, Subject
+from conformance.running.known_in_run import Example, Key, Outcome, Subject
 from conformance.running.layers import LayerVerdict
 from conformance.running.plan import Plan
 from conformance.running.preparing import (
+    calls_of_models,
     first_dtype,
     own_names,
     prepare_block,
@@ -41,12 +43,25 @@ from conformance.running.preparing import (
 from conformance.running.violation import Cause, Violation
 from conformance.running.witnesses import examples
 from conformance.sources.own import source_of
+from conformance.spec.layers import Layer
 
 LAYER_SHARE = 0.05
 """The share of a cell's budget that an implementation may spend on each large case."""
 
 MOST_WRONG = 0.05
 """An implementation with a larger share of wrong cases in its cell is not judged on large ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of an implementation on one case that stands for a call of a model."""
+
+    implementation: str
+    suite: str
+    name: str
+    outcome: Outcome
+    share: float = 1.0
+    """The share of the output elements of the call that was judged."""
 
 
 @dataclass(slots=True)
@@ -70,6 +85,8 @@ class Block:
     """What calls have reached of the source of an implementation, by its name."""
     notes: dict[str, str] = field(default_factory=dict)
     """The reason why an implementation was not called any more, by its name."""
+    told: list[Told] = field(default_factory=list)
+    """What came of the cases that stand for calls of models."""
     interrupted: bool = False
     """Whether the user ended the run before the whole block was judged."""
 
@@ -109,6 +126,13 @@ class _BlockJudge:
         """The cases of each enumeration, by the dtypes of the implementations that are judged on
         them. No two are compared on these."""
         self.spaces = lru_cache(maxsize=None)(partial(prepare_spaces, plan, operator, dims))
+        self.calls = calls_of_models(plan, operator, dims)
+        """The cases that stand for calls of models, each with the suite and the call's name."""
+        self.models = {
+            entry.name: (suite, entry.name)
+            for suite in plan.models
+            for entry in plan.spec.suite(suite).cases
+        }
         self.subjects: list[Subject] = []
         """The implementations that are judged; wrong adapters are not among them."""
         self.outputs: dict[str, dict[int, Array | None]] = {}
@@ -199,6 +223,7 @@ class _BlockJudge:
                 block.cells.append(judge.cell)
                 block.accusations += [(name, one) for one in judge.causes.accusations]
                 block.gaps += judge.gaps
+                block.told += self.told(subject, judge)
                 outputs |= judge.outputs
                 if judge.interrupted:
                     raise KeyboardInterrupt
@@ -206,6 +231,18 @@ class _BlockJudge:
                 block.examples |= examples(subject, self.operator, self.dims, dtypes, plan.checks)
         if caller.given_up_because is not None:
             block.notes[name] = caller.given_up_because
+
+    def told(self, subject: Subject, judge: CellJudge) -> Iterator[Told]:
+        """Yield what came of the cases of a cell that stand for calls of models."""
+        name = subject.implementation.name
+        for case, *call in self.calls:
+            if case in judge.fatal:
+                yield Told(name, *call, Outcome(KNOWN_DIFFERENCE, case=case))
+            elif case in judge.told:
+                outcome = subject.outcome(judge.told[case])
+                if outcome.failed and not judge.cell.violating:  # another function is to blame
+                    continue
+                yield Told(name, *call, outcome)
 
     def enumerated_for(
         self, implementation: Implementation, dtypes: Collection[str]
@@ -230,22 +267,25 @@ class _BlockJudge:
 
     def judge_large(self) -> None:
         """Judge the mostly right implementations on large cases, and add these to their cells."""
-        block, plan = self.block, self.plan
-        if layers.DTYPE not in plan.dtypes or "result" not in plan.checks:
+        if "result" not in self.plan.checks or not self.subjects:
             return
-        cells = {cell.implementation: cell for cell in block.cells if cell.dtype == layers.DTYPE}
+        chosen = layers.chosen(self.plan, self.operator, self.dims)
+        for dtype in dict.fromkeys(layer.case.dtype for layer in chosen):
+            self.judge_large_in(dtype, [layer for layer in chosen if layer.case.dtype == dtype])
+
+    def judge_large_in(self, dtype: str, large_cases: Sequence[Layer]) -> None:
+        """Do so in one dtype."""
+        block, plan = self.block, self.plan
+        cells = {cell.implementation: cell for cell in block.cells if cell.dtype == dtype}
         subjects = {
             subject.implementation.name: subject
             for subject in self.subjects
             if caller_of(subject.implementation).given_up_because is None
             if plan.only_suites or mostly_right(cells.get(subject.implementation.name))
         }
-        large_cases = layers.chosen(plan, self.operator, self.dims) if subjects else []
-        if not large_cases:
-            return
         for name in subjects:
             if name not in cells:
-                cells[name] = Cell(name, self.operator, self.dims, layers.DTYPE)
+                cells[name] = Cell(name, self.operator, self.dims, dtype)
                 block.cells.append(cells[name])
             cells[name].planned += len(large_cases)
             cells[name].due[LARGE] += len(large_cases)
@@ -269,6 +309,9 @@ class _BlockJudge:
                 elif verdict.failed and layer_verdict.layer in own:
                     names[verdict.case] = own[layer_verdict.layer]
                 failures[name] += verdict.findings
+                if (call := self.models.get(layer_verdict.layer)) is not None:
+                    told = Told(name, *call, subjects[name].outcome(verdict), layer_verdict.share)
+                    block.told.append(told)
         except KeyboardInterrupt:
             interrupted = True
         for name, subject in subjects.items():

@@ -130,6 +130,8 @@ class CellJudge:
         self.partial = False
         """Whether some of it was not measured."""
         self.failures: list[Verdict] = []
+        self.told: dict[Case, Verdict] = {}
+        """The verdicts on the cases, where the suites are all that is judged."""
         self.answered: dict[Case, bool] = {}
         """Of the calls that were made, whether they were accepted, by case without its data."""
         names = names_of_cases(plan, first.operator, first.dims)
@@ -346,6 +348,8 @@ class CellJudge:
                 cell.count(verdict, elements=p.elements, nonzero=p.nonzero, kind=kind)
                 cell.seconds = time.perf_counter() - self.started
                 self.note(verdict.findings)
+                if self.plan.only_suites:
+                    self.told[p.case] = verdict
                 self.hangs += verdict.outcome == HANG
                 if verdict.status == UNSUPPORTED:
                     self.gaps[implementation.name, verdict.message] += 1
@@ -429,11 +433,16 @@ class CellJudge:
         """Count the next cases that are not called."""
         while taken and (number := taken[0]) is not None:
             taken.popleft()
-            waiting.popleft()
+            _, p = waiting.popleft()
             self.cell.reached += 1
             self.cell.violating += 1
             cause = self.causes.found[number]
-            self.cell.show(self.causes.count_not_called(cause))
+            shown = self.causes.count_not_called(cause)
+            self.cell.show(shown)
+            if self.plan.only_suites:
+                self.told[p.case] = Verdict(
+                    self.cell.implementation, p.case, shown.status, shown.requirement, shown.message
+                )
             if not cause.needs:  # it ends the process wherever it is called
                 caller_of(self.implementation).count_ending(hung=cause.hangs)
 

@@ -19,6 +19,7 @@ from conformance.large.judge import check_judgeable
 from conformance.registration.implementation import Implementation
 from conformance.runfile.tables import Known
 from conformance.runfile.words import (
+    FAILED,
     KNOWN_DIFFERENCE,
     NOT_JUDGED,
     OTHER_MACHINE,
@@ -41,6 +42,21 @@ class Example:
     message: str = ""
     script: str = ""
     engine_script: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A verdict as it is reported: a failure that is expected is a known difference."""
+
+    status: str
+    requirement: str = ""
+    message: str = ""
+    case: Case | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a failure that is not expected."""
+        return self.status in FAILED
 
 
 def all_entries(
@@ -95,6 +111,13 @@ class Subject:
             for index, entry in reversed(fatal.items())
             if entry.holds(case)
         }
+
+    def outcome(self, verdict: Verdict) -> Outcome:
+        """Return what is reported of a call: its worst finding, unless all of them are known."""
+        new, _ = self.separate_known(verdict.findings)
+        shown = new[0] if new else verdict
+        status = KNOWN_DIFFERENCE if verdict.failed and not new else shown.status
+        return Outcome(status, shown.requirement or "", shown.message, verdict.case)
 
     def separate_known(self, failures: Iterable[Verdict]) -> tuple[list[Verdict], Counter[int]]:
         """Return the failures that no entry covers, and how many each entry covers, by index."""

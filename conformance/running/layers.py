@@ -27,13 +27,15 @@ from conformance.cases.large_paths import large_paths
 from conformance.cases.ranges import Ranges
 from conformance.judging import UNSUPPORTED, Verdict
 from conformance.large.judge import Large, is_large, judge_large
-from conformance.large.projection import VERIFIED
+from conformance.large.projection import VERIFIED, is_projected
 from conformance.operators import OPERATORS, work
 from conformance.registration.implementation import Implementation
 from conformance.running import cache
 from conformance.running.budget import CLOCK_FACTOR, of_calls
 from conformance.running.plan import Plan
+from conformance.running.preparing import ordinary_cases
 from conformance.spec.layers import SUITE, Layer, smaller
+from conformance.spec.suite import SuiteCase
 
 DTYPE = "float32"
 """The dtype of layers."""
@@ -79,7 +81,11 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
     """
     entries = (entry for suite in plan.suites for entry in plan.spec.suite(suite).cases)
     named = {
-        entry.name: entry.case.replace(seed=plan.seed) for entry in entries if is_large(entry.case)
+        entry.name: _with_data(entry.case, plan.seed, number)
+        if entry.dtype
+        else entry.case.replace(seed=plan.seed)
+        for number, entry in enumerate(entries)
+        if is_large(entry.case)
     }
     networks = plan.spec.suite(SUITE).cases if plan.layers else ()
     named |= {
@@ -101,7 +107,14 @@ def chosen(plan: Plan, operator: str, dims: int) -> list[Layer]:
         paths = large_paths(operator, dims)
         largest += [_with_data(case, plan.seed, number) for number, case in enumerate(paths)]
         layers |= {case.id: Layer(case.id, case) for case in largest}
-    return sorted(layers.values(), key=lambda layer: work(layer.case))
+    judged = (layer for layer in layers.values() if layer.case.dtype in plan.dtypes)
+    return sorted(judged, key=lambda layer: work(layer.case))
+
+
+def cases_of(entry: SuiteCase) -> list[Case]:
+    """Return what a curated case is judged on: as a layer if it is large, and as other cases."""
+    large = [_with_data(entry.case, 0, 0)] if is_large(entry.case) else []
+    return large + ordinary_cases(entry, (entry.case.dtype,))
 
 
 _MOST_ONES = 6
@@ -110,7 +123,7 @@ _MOST_ONES = 6
 
 def _with_data(case: Case, seed: int, number: int) -> Case:
     """Return a layer with its data; the factors of convolutions take turns at being long."""
-    if not OPERATORS[case.operator].has_weight:
+    if not OPERATORS[case.operator].has_weight or not is_projected(case.replace(data="digits")):
         return case.replace(seed=seed)
     return case.replace(data="digits", seed=8 * seed + _MOST_ONES + number % 2)
 

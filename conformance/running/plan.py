@@ -20,7 +20,7 @@ from conformance.requirements import CHECKS
 from conformance.running import known_in_run
 from conformance.running.selection import OneOrMore, Selection, check_seconds, check_whole, several
 from conformance.signatures import meant_operator
-from conformance.spec import Spec, Tier, load
+from conformance.spec import Spec, Tier, is_file, load, with_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,12 @@ class Plan:
     """Whether sources of implementations are read and measured; None: those of plugins."""
     clock: float
     """The seconds by the clock that a cell may take before the clock can end it."""
+    models: tuple[str, ...] = ()
+    """The suites that were given as files, or as suites: each call of them is reported."""
 
 
+MODEL_SECONDS = 60.0
+"""The time budget of a cell, where the calls of a model are judged."""
 _WITHOUT_EXAMPLES = {"reject", "special"}
 """Checks whose cases are made without any example or suite."""
 
@@ -68,7 +72,9 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
     Raises `ConformanceError` for an unknown name, for a number that is out of its range, for a
     known difference that does not cover its own case, and if there is nothing to judge.
     """
-    spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
+    selection = with_suites(selection)
+    spec = selection.spec
+    assert isinstance(spec, Spec)
     known = read_known(selection.known) if selection.known is not None else {}
     if selection.tier not in spec.tiers:
         raise ConformanceError(unknown("tier", selection.tier, spec.tiers))
@@ -89,11 +95,22 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         )
     for name in suites:
         spec.suite(name)
-    dtypes = _choose("dtype", selection.dtypes, spec.ranges.dtypes, DTYPES)
+    models = tuple(name for name in suites if name in spec.models)
+    entries = [entry for name in models for entry in spec.suite(name).cases]
+    if models and not entries:
+        raise ConformanceError(f"suite {models[0]}: no call of it is one of an operator")
+    default_dtypes, default_operators = spec.ranges.dtypes, tuple(OPERATORS)
+    if models:
+        others = [entry for name in suites for entry in spec.suite(name).cases]
+        own_dtypes = {entry.dtype or dtype for entry in others for dtype in spec.ranges.dtypes}
+        default_dtypes = tuple(dtype for dtype in DTYPES if dtype in own_dtypes)
+        called = {entry.case.operator for entry in others}
+        default_operators = tuple(name for name in OPERATORS if name in called)
+    dtypes = _choose("dtype", selection.dtypes, default_dtypes, DTYPES)
     claimed = tuple(
         dtype
         for dtype in DTYPES
-        if selection.dtypes is None and dtype not in dtypes and available(dtype)
+        if selection.dtypes is None and dtype not in dtypes and available(dtype) and not models
         if any(dtype in implementation.dtypes for implementation in implementations)
     )
     examples = tier.examples if selection.examples is None else selection.examples
@@ -111,7 +128,7 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
             "nothing to judge: no example is generated and no suite is chosen; ask for examples, "
             f"a suite, or a check with cases of its own ({', '.join(sorted(_WITHOUT_EXAMPLES))})"
         )
-    operators = _choose("operator", selection.operators, tuple(OPERATORS), tuple(OPERATORS))
+    operators = _choose("operator", selection.operators, default_operators, tuple(OPERATORS))
     dims = _choose("dims", selection.dims, spec.ranges.dims, (1, 2, 3))
     cells = len(dims) * sum(
         len({*dtypes, *claimed} & {*implementation.dtypes} & {*OPERATORS[operator].dtypes})
@@ -119,6 +136,11 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         if implementation.installed
         for operator in {*operators} & {*implementation.functions}
     )
+    seconds = clock = selection.seconds or 0.0
+    if selection.seconds is None:
+        seconds, clock = seconds_of_cell(tier, cells), tier.seconds
+        if models:  # every call is to be made
+            seconds = clock = max(seconds, MODEL_SECONDS)
     return Plan(
         implementations=tuple(implementations),
         operators=operators,
@@ -133,8 +155,9 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         # A run that asks for few examples is to be a quick one.
         enumerations=tier.enumerations if 3 * examples >= tier.examples else (),
         examples=examples,
-        seconds=seconds_of_cell(tier, cells) if selection.seconds is None else selection.seconds,
-        clock=tier.seconds if selection.seconds is None else selection.seconds,
+        seconds=seconds,
+        clock=clock,
+        models=models,
         seed=draw_seed() if selection.seed == "random" else _checked_seed(selection.seed),
         tier=selection.tier,
         spec=spec,
@@ -146,9 +169,23 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
 
 def fixed(selection: Selection) -> Selection:
     """Return a selection with its seed drawn, and its spec read: before any plugin is imported."""
-    spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
     seed = draw_seed() if selection.seed == "random" else _checked_seed(selection.seed)
-    return replace(selection, spec=spec, seed=seed)
+    return replace(with_suites(selection), seed=seed)
+
+
+def with_suites(selection: Selection) -> Selection:
+    """Return a selection with its spec read, and the suites of files among that spec's."""
+    spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
+    given = several(selection.suites) if selection.suites is not None else ()
+    if not any(map(is_file, given)):
+        return replace(selection, spec=spec)
+    if selection.examples:
+        raise ConformanceError(
+            f"examples={selection.examples}, and a file of a suite, which is all that is judged; "
+            f"choose one of them"
+        )
+    spec, names = with_files(spec, given)
+    return replace(selection, spec=spec, suites=names, only_suites=True)
 
 
 def draw_seed() -> int:

@@ -6,17 +6,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
-from conformance.case import Case
+from conformance.case import MEASURED, Case
 from conformance.cases.derived import derived, interleaved
 from conformance.cases.enumerations import ENUMERATIONS, SPACES, Enumeration
 from conformance.dtypes import DTYPES, FLOATS, INTEGERS
 from conformance.judging import Late, Prepared
 from conformance.judging.together import prepared_together
-from conformance.large.judge import is_large
-from conformance.operators import GRADIENTS
+from conformance.large.judge import WORK, is_large
+from conformance.operators import GRADIENTS, work
 from conformance.running import cache
 from conformance.running.plan import Plan
+from conformance.spec.layers import smaller
+from conformance.spec.suite import SuiteCase
 
+_MOST_WORK = 1 << 24
+"""The most multiply-accumulates of a part of a large case: it may have large channels."""
 _EVERY_CALL = {"result", "purity", "repeat", "declare", "integer", "relations", "process", "memory"}
 """The checks that judge ordinary cases."""
 
@@ -123,10 +127,28 @@ def _curated(plan: Plan, operator: str, dims: int, dtypes: Sequence[str]) -> lis
         for name in plan.suites
         for entry in plan.spec.suite(name).cases
         if (entry.case.operator, entry.case.dims) == (source, dims)
-        if not is_large(entry.case)  # judged as a layer, or too expensive for a gradient
-        for case in entry.expand(dtypes)
+        for case in ordinary_cases(entry, dtypes)
     ]
-    return [gradient.derived(case) for case in cases] if gradient else cases
+    if gradient is None:
+        return cases
+    return [gradient.derived(case) for case in cases if case.data != MEASURED]
+
+
+def ordinary_cases(entry: SuiteCase, dtypes: Sequence[str]) -> list[Case]:
+    """Return what is judged of a curated case by its full reference, in each kind of data.
+
+    A large case is judged as a layer. Where a model makes it, other data than that of a layer is
+    judged at fewer positions, with all channels.
+    """
+    if not entry.dtype:
+        return [] if is_large(entry.case) else [*entry.expand(dtypes)]
+    cases = []
+    for case in entry.expand(dtypes):
+        if not is_large(case):
+            case = case if work(case) <= WORK else smaller(case, WORK / work(case))
+            if work(case) <= _MOST_WORK:
+                cases.append(case)
+    return cases
 
 
 def names_of_cases(plan: Plan, operator: str, dims: int) -> dict[Case, str]:
@@ -139,10 +161,22 @@ def names_of_cases(plan: Plan, operator: str, dims: int) -> dict[Case, str]:
         for entry in plan.spec.suite(suite).cases
         if suite in plan.suites and (entry.case.operator, entry.case.dims) == (source, dims)
     ]
-    return {
-        plainly(gradient.derived(entry.case) if gradient else entry.case): names[entry.name]
-        for entry in entries
-    }
+    cases = {}
+    for entry in entries:
+        for case in (entry.case, *(ordinary_cases(entry, ()) if entry.dtype else ())):
+            cases[plainly(gradient.derived(case) if gradient else case)] = names[entry.name]
+    return cases
+
+
+def calls_of_models(plan: Plan, operator: str, dims: int) -> list[tuple[Case, str, str]]:
+    """Return each case that stands for a call of a model, with the suite and the call's name."""
+    return [
+        (case, suite, entry.name)
+        for suite in plan.models
+        for entry in plan.spec.suite(suite).cases
+        if (entry.case.operator, entry.case.dims) == (operator, dims)
+        for case in ordinary_cases(entry, plan.dtypes)
+    ]
 
 
 def own_names(plan: Plan) -> dict[str, str]:

@@ -34,9 +34,9 @@ from conformance.runfile.words import (
     KNOWN_DIFFERENCE,
     STALE,
 )
-from conformance.running import coverage, notebook, rows
+from conformance.running import calls, coverage, notebook, rows
 from conformance.running.accusations import Accusation, settle
-from conformance.running.block import Block, run_block
+from conformance.running.block import Block, Told, run_block
 from conformance.running.causes import Confirmed
 from conformance.running.cell import Cell
 from conformance.running.coverage import Coverage
@@ -181,6 +181,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     examples: dict[Key, Example] = {}
 
     accusations: list[Accusation] = []
+    told: list[Told] = []
     sources: dict[str, list[Coverage]] = {}
 
     def take(block: Block) -> None:
@@ -191,6 +192,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         spent.update(block.spent)
         examples.update(block.examples)
         notes.update(block.notes)
+        told.extend(block.told)
         for cell in block.cells:
             for index, count in cell.covered.items():
                 covered[cell.implementation, index] += count
@@ -205,6 +207,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     def conclude() -> list[Known]:
         file.add(settle(cells, accusations, last=True))
         file.add(rows.of_implementations(plan.implementations, cells, notes))
+        file.add(calls.rows(plan, told, cells))
         entries = list(known_rows(plan.implementations, plan.known, covered, examples))
         file.add(entries)
         file.add(row for name, parts in sources.items() for row in coverage.rows(name, parts))

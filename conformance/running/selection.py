@@ -19,7 +19,7 @@ from conformance.isolation.remote_plugins import load_for, load_forms
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find, implementations, in_use
-from conformance.spec import Spec
+from conformance.spec import Spec, Suite
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with (steps done, steps planned, current activity)."""
@@ -81,8 +81,9 @@ class Selection:
     dtypes: OneOrMore[str] | None = None
     """None means all of the spec's ranges, and those that an implementation declares besides."""
     checks: OneOrMore[str] | None = None
-    suites: OneOrMore[str] | None = None
-    """Curated suites; None means those of the tier, and its layers of networks."""
+    suites: OneOrMore[str | Path | Suite] | None = None
+    """Curated suites; None means those of the tier, and its layers of networks. A file, or the
+    suite of a model (`conformance.trace`), is all that is judged then."""
     only_suites: bool = False
     """Whether the cases of the suites are all that is judged: nothing is generated or derived from
     them, and no invalid call, history, relation or convention is asked. ``suites`` None then means

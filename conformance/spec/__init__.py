@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,7 +19,7 @@ from conformance.cases.ranges import LIMITS, MOST_EXAMPLES, Ranges
 from conformance.dtypes import FLOATS
 from conformance.errors import SpecError, unknown
 from conformance.requirements import CHECKS
-from conformance.spec.suite import OF_FILES, Suite, SuiteCase, Suites, read_suite
+from conformance.spec.suite import OF_FILES, Suite, SuiteCase, Suites, read_file, read_suite
 from conformance.toml import Table, parse, read
 
 __all__ = ["NETWORKS", "OWN", "Ranges", "Spec", "Suite", "SuiteCase", "Tier", "load"]
@@ -63,7 +63,7 @@ class Spec:
 
     ranges: Ranges
     tiers: Mapping[str, Tier]
-    suites: Mapping[str, Suite]
+    suites: Suites
     """The suites by name; a suite is parsed when it is first asked for."""
     source: str
     """The file, or ``default``."""
@@ -71,6 +71,8 @@ class Spec:
     """The digest of everything that influences cases: specs with equal digests have equal cases."""
     own: tuple[str, ...] = ()
     """The suites that the user's file has added, or replaced."""
+    models: tuple[str, ...] = ()
+    """Those that were given as files of their own, as that of a model: each call is reported."""
 
     def suite(self, name: str) -> Suite:
         """Return the suite called ``name``; raise `SpecError` if there is none or it is wrong."""
@@ -104,12 +106,49 @@ def load(path: str | Path | None = None) -> Spec:
             name: replace(tier, suites=tuple(dict.fromkeys((*tier.suites, OWN))))
             for name, tier in tiers.items()
         }
+    source = "default" if path is None else str(path)
+    own = () if path is None else (*added, *((OWN,) if OWN in suites else ()))
+    return Spec(ranges, tiers, suites, source, _digest(ranges, suites), own)
+
+
+def is_file(suite: object) -> bool:
+    """Whether what is given in the place of a suite's name is a suite, or a file that has one."""
+    return isinstance(suite, (Suite, Path)) or str(suite).endswith(".toml")
+
+
+def with_files(spec: Spec, given: Iterable[object]) -> tuple[Spec, tuple[str, ...]]:
+    """Return a spec that has the suites which are ``given``, and the names of all of these.
+
+    Each is a suite, a file with tables ``[[case]]``, which is called as its file is, or a name.
+    """
+    names = []
+    for one in given:
+        if not is_file(one):
+            names.append(str(one))
+            continue
+        suite = one if isinstance(one, Suite) else read_file(Path(str(one)))
+        if suite.name in spec.suites:
+            where = suite.name if isinstance(one, Suite) else str(one)
+            raise SpecError(
+                f"{where}: a suite {suite.name} is there already; allowed: a file of another name"
+            )
+        suites = spec.suites.with_suite(suite)
+        spec = replace(
+            spec,
+            suites=suites,
+            digest=_digest(spec.ranges, suites),
+            own=(*spec.own, suite.name),
+            models=(*spec.models, suite.name),
+        )
+        names.append(suite.name)
+    return spec, tuple(names)
+
+
+def _digest(ranges: Ranges, suites: Suites) -> str:
     digest = hashlib.sha256(repr(sorted(asdict(ranges).items())).encode())
     for part in suites.contents():
         digest.update(part)
-    source = "default" if path is None else str(path)
-    own = () if path is None else (*added, *((OWN,) if OWN in suites else ()))
-    return Spec(ranges, tiers, suites, source, digest.hexdigest()[:16], own)
+    return digest.hexdigest()[:16]
 
 
 def packaged_text() -> str:

@@ -18,7 +18,7 @@ from conformance.dtypes import FLOATS, INTEGERS, meant_dtype
 from conformance.errors import CaseError, SpecError, did_you_mean
 from conformance.operators import FORWARD
 from conformance.signatures import SIGNATURES, meant_operator
-from conformance.toml import Table, parse, plural, show, write
+from conformance.toml import Table, parse, plural, read, show, write
 
 _TUPLES = {"kernel": 1, "stride": 1, "dilation": 1, "output_padding": 0}
 """Fields with one whole number for each spatial axis, and the least allowed number."""
@@ -121,6 +121,12 @@ class Suites(Mapping[str, Suite]):
         """Add a suite."""
         self._suites[suite.name] = suite
 
+    def with_suite(self, suite: Suite) -> Suites:
+        """Return a copy that has a suite as well."""
+        both = Suites()
+        both._files, both._suites = dict(self._files), {**self._suites, suite.name: suite}
+        return both
+
     def contents(self) -> Iterator[bytes]:
         """Yield everything that the suites are made from."""
         for name in sorted(self):
@@ -144,6 +150,13 @@ class Suites(Mapping[str, Suite]):
 
     def __len__(self) -> int:
         return len({**self._files, **self._suites})
+
+
+def read_file(path: Path) -> Suite:
+    """Return the suite in a file, whose name is that of the file; raise `SpecError` if none is."""
+    document = parse(read(path), str(path))
+    document.only(OF_FILES, "table")
+    return read_suite(path.stem, document)
 
 
 def read_suite(name: str, document: Table) -> Suite:
