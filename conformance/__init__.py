@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from conformance.judging import Verdict, judge
     from conformance.known.difference import KnownDifference
     from conformance.models import trace
+    from conformance.models.substituted import substituted
     from conformance.running.run import Run, run
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "only",
     "program",
     "run",
+    "substituted",
     "trace",
 ]
 
@@ -59,6 +61,7 @@ _HOMES = {
     "only": "conformance.cases.only",
     "program": "conformance.isolation.remote_plugins",
     "run": "conformance.running.run",
+    "substituted": "conformance.models.substituted",
     "trace": "conformance.models",
 }
 

@@ -1,11 +1,13 @@
-"""One's own model: its convolutions and pools as a suite."""
+"""One's own model: its convolutions and pools as a suite, and the model on another kernel."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
 import tomllib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from conformance.cli import main
 from conformance.errors import CaseError, ConformanceError, SpecError
 from conformance.isolation.dispatch import close_all
 from conformance.models.collecting import Calls, unlike
+from conformance.registration.registry import get
 from conformance.signatures import NOT_ONE
 from conformance.spec import OWN, Spec, load
 from conformance.spec.suite import Suite, SuiteCase
@@ -260,16 +263,23 @@ def test_an_onnx_file_is_traced_with_inputs_or_by_its_shapes_alone(
     assert not inferred.cases[0].ranges
 
 
-def test_the_example_of_the_page_about_models_is_what_it_says(
-    tmp_path: Path, monkeypatch: Any
+def test_the_examples_of_the_page_about_models_are_what_it_says(
+    tmp_path: Path, monkeypatch: Any, capsys: Any, copied_registry: Any
 ) -> None:
     text = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
-    program, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    right, wrong, substituted = (
+        " ".join(part.split()) for part in re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    )
     table, *_ = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     with torch.random.fork_rng():
-        exec(program, {})
+        exec("\n".join(programs), {})
 
+    assert capsys.readouterr().out.endswith(f"{substituted}\n")
+    for sentence, chosen in ((right, ["-i", "im2col"]), (wrong, ["--plugin", WRONG])):
+        main(["run", "--json", "--suite", "my_model.toml", *chosen])
+        assert [sentence] == json.loads(capsys.readouterr().out)["models"]
     written = (tmp_path / "my_model.toml").read_text(encoding="utf-8")
     (shown,), made = tomllib.loads(table)["case"], tomllib.loads(written)["case"]
     (same,) = (one for one in made if one["name"] == shown["name"])
@@ -555,3 +565,180 @@ def test_a_call_of_a_suite_is_replayed_by_its_name(folder: Path, capsys: Any) ->
     assert "conv2d:float32:x=1,4,9,9:w=4,4,3,3:dilation=2,2:integers@0" in capsys.readouterr().out
     assert 0 == main([*replay, "large", "im2col"])
     assert "im2col: conforms" in capsys.readouterr().out
+
+
+# --- the model on another kernel ------------------------------------------------------------------
+
+
+def right_conv() -> Any:
+    from conformance.implementations.im2col import conv
+
+    return conv
+
+
+@pytest.fixture
+def network() -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return Network().eval()
+
+
+@pytest.fixture
+def image() -> Any:
+    return torch.from_numpy(np.random.default_rng(5).standard_normal((2, 3, 13, 12), "f"))
+
+
+@torch.no_grad()
+def test_a_model_runs_on_a_right_kernel_with_every_call_judged(network: Any, image: Any) -> None:
+    own = network(image)
+    with conformance.substituted("im2col") as report:
+        output = network(image)
+
+    assert ["stem", "body.0", "body.2", "max_pool", "up", "head"] == [c.layer for c in report.calls]
+    assert report.conforms
+    assert report.first is None
+    assert "im2col: 6 of 6 calls of 6 layers conform" == str(report)
+    assert torch.allclose(own, output, atol=1e-5)
+    assert all(parse_valid(call.case.id) == call.case for call in report.calls)
+
+
+@torch.no_grad()
+def test_the_first_layer_that_differs_is_named(
+    network: Any, image: Any, copied_registry: Any
+) -> None:
+    @conformance.implementation("one-off")
+    def conv(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+        output = right_conv()(x, w, bias, **parameters)
+        if parameters["groups"] > 1:
+            output[-1, 0, 2, 1] *= np.float32(1.0001)
+        return output
+
+    with conformance.substituted("one-off") as report:
+        network(image)
+
+    assert not report.conforms
+    assert report.first is not None
+    assert "body.0" == report.first.layer
+    assert ["body.0", "body.2"] == [call.layer for call in report.failing]
+    assert (1, 0, 2, 1) == report.first.verdict.at
+    assert "one-off: 1 of 6 calls of 6 layers conform; the first that does not is body.0" in str(
+        report
+    )
+    assert "max_pool: not computed: has no max_pool" in str(report)
+
+
+@torch.no_grad()
+def test_what_a_kernel_raises_is_told_and_the_library_goes_on(
+    network: Any, image: Any, copied_registry: Any
+) -> None:
+    @conformance.implementation("raises")
+    def conv(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+        raise ValueError("no such stride")
+
+    own = network(image)
+    with conformance.substituted("raises") as report:
+        output = network(image)
+
+    assert report.first is not None
+    assert "no such stride" in report.first.verdict.message
+    assert torch.equal(own, output)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("wrong", [False, True])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.Conv2d(4, 6, (3, 2), (2, 1), padding=(4, 1), dilation=(2, 1), groups=2),
+        torch.nn.ConvTranspose2d(4, 6, 3, 2, 1, output_padding=1, groups=2),
+        torch.nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        torch.nn.AvgPool2d(2, 2, 1, ceil_mode=True, count_include_pad=False),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_large_calls_are_judged_in_parts_with_every_element(
+    monkeypatch: Any, copied_registry: Any, layer: Any, wrong: bool
+) -> None:
+    monkeypatch.setattr("conformance.models.substituted._GATHERED", 200)
+    engine = get("im2col")
+    made = conformance.implementation("changed")
+    place = (1, 3, 2, 4)
+
+    def changing(name: str) -> Any:
+        def function(*arguments: Any, **parameters: Any) -> Any:
+            output = engine.functions[name](*arguments, **parameters)
+            output[place] += np.float32(0.01 * wrong)
+            return output
+
+        function.__name__ = name
+        function.__signature__ = inspect.signature(engine.functions[name])  # type: ignore[attr-defined]
+        return function
+
+    for name in ("conv", "conv_transpose", "max_pool", "avg_pool"):
+        made(changing(name))
+    x = torch.from_numpy(np.random.default_rng(5).standard_normal((2, 4, 9, 11), "f"))
+    with conformance.substituted("changed") as report:
+        layer(x)
+
+    assert ["violates" if wrong else "conforms"] == [c.verdict.status for c in report.calls]
+    assert wrong == ("in the part [1:2, " in str(report))
+
+
+@torch.no_grad()
+def test_calls_of_scripted_models_and_of_kernels_over_tensors_are_substituted(
+    copied_registry: Any,
+) -> None:
+    @conformance.implementation("tensors", arrays="torch", parameters="torch")
+    def conv(
+        x: Any, w: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: Any
+    ) -> Any:
+        assert isinstance(x, torch.Tensor)
+        return torch.nn.functional.conv1d(x, w, bias, stride, padding, dilation, groups)
+
+    model, x = (
+        torch.nn.Sequential(torch.nn.Conv1d(2, 3, 2), torch.nn.MaxPool1d(2)),
+        torch.ones(1, 2, 6),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scripted = torch.jit.trace(model, x)
+    for one in (model, scripted):
+        with conformance.substituted("tensors") as report:
+            output = one(x)
+
+        assert ["conforms", "unsupported"] == [call.verdict.status for call in report.calls]
+        assert (1, 3, 2) == output.shape
+
+
+@torch.no_grad()
+def test_numbers_that_are_not_finite_are_judged_as_such() -> None:
+    layer, x = torch.nn.Conv2d(2, 3, 2), torch.ones(1, 2, 4, 4)
+    x[0, 1, 2, 2] = math.nan
+    with conformance.substituted("im2col") as report:
+        layer(x)
+
+    assert [("conforms", "nan")] == [(c.verdict.status, c.case.data) for c in report.calls]
+
+
+def test_a_model_of_keras_runs_on_another_kernel(copied_registry: Any) -> None:
+    keras = pytest.importorskip("keras")
+    x = keras.Input((9, 9, 3))
+    y = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="stem")(x)
+    y = keras.layers.MaxPooling2D(2, name="shrink")(y)
+    model = keras.Model(x, keras.layers.GlobalAveragePooling2D(name="head")(y))
+    image = np.random.default_rng(1).standard_normal((2, 9, 9, 3), "f")
+    own = np.array(keras.ops.convert_to_numpy(model(image)))
+    with conformance.substituted("im2col") as report:
+        output = np.array(keras.ops.convert_to_numpy(model(image)))
+
+    assert ["stem", "shrink", "head"] == [call.layer for call in report.calls]
+    assert report.conforms
+    assert np.allclose(own, output, atol=1e-5)
+
+
+def test_an_unknown_kernel_cannot_be_substituted() -> None:
+    with (
+        pytest.raises(ConformanceError, match="implementation 'im2cl' is unknown; did you mean"),
+        conformance.substituted("im2cl"),
+    ):
+        raise AssertionError("nothing is run")

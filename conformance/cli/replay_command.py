@@ -122,7 +122,8 @@ def command(
         shown = []
         for case in cases:
             prepared = _prepared(case)
-            results = [_judged(one, prepared, way, before) for one in called]
+            further = suite is None  # of a call of a model a run asks nothing else
+            results = [_judged(one, prepared, way, before, further=further) for one in called]
             shown.append((prepared, results))
             if any(verdict.failed for _, _, verdict in results):
                 shown = shown[-1:]
@@ -158,13 +159,15 @@ def _judged(
     prepared: Prepared | Large,
     way: str | None,
     before: Sequence[Case],
+    *,
+    further: bool,
 ) -> tuple[Implementation, Any, Verdict]:
     """Return an implementation with its output, and with its verdict after other calls."""
     with np.errstate(all="ignore"):
         for other in before:
             judge_any(implementation, other)
         for _ in at_both_sides(implementation, prepared.case):
-            output, verdict = _replay(implementation, prepared, way)
+            output, verdict = _replay(implementation, prepared, way, further=further)
             if verdict.status != CONFORMS:
                 break
     if before and verdict.failed:
@@ -173,9 +176,11 @@ def _judged(
 
 
 def _replay(
-    implementation: Implementation, prepared: Prepared | Large, way: str | None
+    implementation: Implementation, prepared: Prepared | Large, way: str | None, *, further: bool
 ) -> tuple[Any, Verdict]:
     """Return the output, where one can be compared, and the verdict of all checks of the case.
+
+    Those of more calls than one are made if ``further`` is true.
 
     If the ``way`` is given in which a run showed a failure, the verdict is that of its check alone.
     """
@@ -184,10 +189,10 @@ def _replay(
         # What is kept between calls is shown before any other call is made.
         shown = None if way is None else as_shown(implementation, case, way)
         if isinstance(prepared, Large):
-            output, verdict = _replay_large(implementation, prepared)
+            output, verdict = _replay_large(implementation, prepared, further=further)
         else:
             verdict, output = judge_prepared(implementation, prepared)
-            if verdict.status == CONFORMS and shown is None:
+            if verdict.status == CONFORMS and shown is None and further:
                 verdict = _replay_further(implementation, prepared) or verdict
     verdict = shown or verdict
     return output, cite(implementation, verdict, case) if verdict.failed else verdict
@@ -217,9 +222,11 @@ def _replay_further(implementation: Implementation, prepared: Prepared) -> Verdi
     return None
 
 
-def _replay_large(implementation: Implementation, large: Large) -> tuple[Any, Verdict]:
+def _replay_large(
+    implementation: Implementation, large: Large, *, further: bool
+) -> tuple[Any, Verdict]:
     verdict, output = judge_large(implementation, large)
-    if verdict.status == CONFORMS:
+    if verdict.status == CONFORMS and further:
         asked = relations_worth_asking(large.case)
         broken = (v for v in relate(implementation, large.case, chosen=asked) if v.failed)
         verdict = next(broken, verdict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -23,7 +24,7 @@ _NEAR = 2.0**-5
 
 
 @dataclass(slots=True)
-class _Numbers:
+class Numbers:
     """What the numbers of an argument are, in all calls of a case."""
 
     least: float = np.inf
@@ -33,6 +34,7 @@ class _Numbers:
     finite: bool = True
 
     def add(self, array: Array) -> None:
+        """Add the numbers of an array."""
         numbers = array.astype(np.float64).reshape(-1)
         fine = np.isfinite(numbers)
         if not fine.all():
@@ -58,9 +60,24 @@ class _Collected:
     """A case, and who makes it how often."""
 
     name: str
-    arrays: dict[str, _Numbers] = field(default_factory=dict)
+    arrays: dict[str, Numbers] = field(default_factory=dict)
     layers: dict[str, None] = field(default_factory=dict)
     count: int = 0
+
+
+class Listener(Protocol):
+    """What is told of the calls of a model."""
+
+    def add(
+        self, layer: str, case: Case, arrays: Sequence[Array | None], output: Array | None
+    ) -> Array | None:
+        """Take a call, and return what is to be its result; None where that is its ``output``.
+
+        Arrays and output are channels first; what is not known of them is None.
+        """
+
+    def other(self, layer: str, name: str, why: str) -> None:
+        """Take what is no call of an operator, with the reason."""
 
 
 class Calls:
@@ -78,10 +95,7 @@ class Calls:
     def add(
         self, layer: str, case: Case, arrays: Sequence[Array | None], output: Array | None
     ) -> None:
-        """Add a call with what it was given, and what it returned; all that is not known is None.
-
-        It is no call of an operator, with the reason, where the case does not describe it.
-        """
+        """Add a call; it is no call of an operator where the case does not describe it."""
         why = unlike(case, arrays, output)
         if why:
             self.other(layer, f"{case.operator}{case.dims}d", why)
@@ -93,7 +107,7 @@ class Calls:
         found.layers[layer] = None
         for name, array in zip(SIGNATURES[case.operator].arrays, arrays, strict=True):
             if array is not None:
-                found.arrays.setdefault(name, _Numbers()).add(array)
+                found.arrays.setdefault(name, Numbers()).add(array)
 
     def other(self, layer: str, name: str, why: str) -> None:
         """Add what is no call of an operator."""
@@ -112,7 +126,7 @@ class Calls:
     def _entry(self, case: Case) -> SuiteCase:
         found = self._cases[case]
         given = [name for name in SIGNATURES[case.operator].arrays if name != "bias" or case.bias]
-        measured = [found.arrays.get(name, _Numbers()).measured() for name in given]
+        measured = [found.arrays.get(name, Numbers()).measured() for name in given]
         ranges = tuple(one for one in measured if one is not None)
         if len(ranges) < len(given) or case.dtype not in FLOATS:
             ranges = ()

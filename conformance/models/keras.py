@@ -21,7 +21,7 @@ from keras.src import backend
 
 from conformance.calling import Array
 from conformance.case import Case, Padding, Shape
-from conformance.models.collecting import Calls
+from conformance.models.collecting import Calls, Listener
 
 _WATCHED = ("conv", "depthwise_conv", "conv_transpose", "max_pool", "average_pool")
 _ADAPTIVE = ("adaptive_max_pool", "adaptive_average_pool")
@@ -31,14 +31,22 @@ _GLOBAL = re.compile(r"Global(Max|Average)Pooling([123])D")
 
 def collect(calls: Calls, model: Any, inputs: Sequence[Any], named: Mapping[str, Any]) -> None:
     """Call a model, and add the calls that it makes."""
-    watch = _Watch(calls, model)
-    with watch.on():
+    with watching(calls):
         model(*inputs, **named)
 
 
+BACKEND = backend.backend()
+"""The name of the backend."""
+
+
+def watching(calls: Listener) -> contextlib.AbstractContextManager[None]:
+    """Tell of the calls that are made until the end of the context."""
+    return _Watch(calls).on()
+
+
 class _Watch:
-    def __init__(self, calls: Calls, model: Any) -> None:
-        self.calls, self.model = calls, model
+    def __init__(self, calls: Listener) -> None:
+        self.calls = calls
         self.stack: list[Any] = []
         self.inside = False
 
@@ -56,7 +64,9 @@ class _Watch:
 
     def name(self, function: str) -> str:
         """Return the layer that calls a function now, by its names within the model."""
-        inner = [one.name for one in self.stack if one is not self.model]
+        inner = [one.name for one in self.stack]
+        if isinstance(self.stack[0] if self.stack else None, keras.Model):
+            del inner[0]
         return ".".join(inner) or function
 
     def _layer(self) -> Callable[..., Any]:
@@ -69,26 +79,30 @@ class _Watch:
                 output = call(layer, *args, **kwargs)
                 pool = _GLOBAL.fullmatch(type(layer).__name__)
                 if pool is not None and args:
-                    watch.whole(pool[1], layer, args[0], output)
+                    return watch.whole(pool[1], layer, args[0], output)
                 return output
             finally:
                 watch.stack.pop()
 
         return called
 
-    def whole(self, kind: str, layer: Any, inputs: Any, output: Any) -> None:
-        """Add a pool of all positions, which layers compute by other functions."""
+    def whole(self, kind: str, layer: Any, inputs: Any, output: Any) -> Any:
+        """Tell of a pool of all positions, which layers compute by other functions."""
         last = layer.data_format == "channels_last"
         operator = "max_pool" if kind == "Max" else "avg_pool"
         x, y = _array(inputs), _array(output)
         if x is None or y is None:
             self.calls.other(self.name(operator), operator, _NO_NUMBERS)
-            return
+            return output
         x = _first(x, last)
         y = y.reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
         kernel = x.shape[2:]
         case = Case(operator=operator, x=x.shape, kernel=kernel, stride=kernel, dtype=x.dtype.name)
-        self.calls.add(self.name(operator), case, (x,), y)
+        other = self.calls.add(self.name(operator), case, (x,), y)
+        if other is None:
+            return output
+        whole = np.moveaxis(other, 1, -1) if last else other
+        return backend.convert_to_tensor(whole.reshape(tuple(output.shape)))
 
     def _function(self, name: str) -> Callable[..., Any]:
         original = getattr(backend.nn, name)
@@ -105,30 +119,37 @@ class _Watch:
                 self.inside = False
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            self.add(name, bound.arguments, output)
-            return output
+            other = self.add(name, bound.arguments, output)
+            if other is None:
+                return output
+            if self.is_last(bound.arguments):
+                other = np.moveaxis(other, 1, -1)
+            return backend.convert_to_tensor(np.ascontiguousarray(other))
 
         return called
 
-    def add(self, name: str, given: Mapping[str, Any], output: Any) -> None:
-        """Add a call of a function of the backend."""
+    def is_last(self, given: Mapping[str, Any]) -> bool:
+        """Whether the arrays of a call have their channels last."""
+        return bool(backend.standardize_data_format(given["data_format"]) == "channels_last")
+
+    def add(self, name: str, given: Mapping[str, Any], output: Any) -> Array | None:
+        """Tell of a call of a function of the backend, and return its result, if it is another."""
         x, y = _array(given["inputs"]), _array(output)
         w = _array(given["kernel"]) if "kernel" in given else None
         if x is None or y is None or (w is None and "kernel" in given):
             self.calls.other(self.name(name), name, _NO_NUMBERS)
-            return
-        last = backend.standardize_data_format(given["data_format"]) == "channels_last"
+            return None
+        last = self.is_last(given)
         x, y = _first(x, last), _first(y, last)
         if name in _ADAPTIVE:
             size, out = x.shape[2:], y.shape[2:]
             if any(n % m for n, m in zip(size, out, strict=True)):
                 self.calls.other(self.name(name), name, "windows of several sizes")
-                return
+                return None
             kernel = tuple(n // m for n, m in zip(size, out, strict=True))
             operator = "max_pool" if "max" in name else "avg_pool"
             case = Case(operator=operator, x=x.shape, kernel=kernel, stride=kernel)
-            self._take(case, (x,), y)
-            return
+            return self._take(case, (x,), y)
         dims = x.ndim - 2
         stride = _axes(given["strides"], dims)
         if name.endswith("pool"):
@@ -137,8 +158,7 @@ class _Watch:
             padding = _padding(given["padding"], x.shape[2:], kernel, stride, (1,) * dims)
             operator = "max_pool" if name == "max_pool" else "avg_pool"
             case = Case(operator=operator, x=x.shape, kernel=kernel, stride=stride, padding=padding)
-            self._take(case.replace(count_include_pad=operator == "max_pool"), (x,), y)
-            return
+            return self._take(case.replace(count_include_pad=operator == "max_pool"), (x,), y)
         dilation = _axes(given["dilation_rate"], dims)
         assert w is not None
         # (*K, I, O) becomes (O, I, *K), and of a transposed one (*K, O, I) becomes (I, O, *K).
@@ -153,12 +173,13 @@ class _Watch:
             padding = _padding(given["padding"], x.shape[2:], w.shape[2:], stride, dilation)
             groups = max(1, x.shape[1] // w.shape[1])
             case = Case(operator="conv", w=w.shape, groups=groups, padding=padding, **fields)
-        self._take(case, (x, w, None), y)
+        return self._take(case, (x, w, None), y)
 
-    def _take(self, case: Case, arrays: Sequence[Array | None], output: Array) -> None:
+    def _take(self, case: Case, arrays: Sequence[Array | None], output: Array) -> Array | None:
         x = arrays[0]
         assert x is not None
-        self.calls.add(self.name(case.operator), case.replace(dtype=x.dtype.name), arrays, output)
+        case = case.replace(dtype=x.dtype.name)
+        return self.calls.add(self.name(case.operator), case, arrays, output)
 
 
 def _separable(

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
@@ -13,7 +14,7 @@ from conformance.arrays.torch import ON_HOST
 from conformance.calling import Array
 from conformance.case import Case
 from conformance.forms.tracing import Traced, listening
-from conformance.models.collecting import Calls
+from conformance.models.collecting import Calls, Listener
 from conformance.signatures import SIGNATURES
 
 
@@ -22,8 +23,15 @@ def collect(
 ) -> None:
     """Call a model, and add the calls that it makes."""
     model = getattr(model, "_orig_mod", model)  # of what is compiled
-    with layers() as here, torch.no_grad(), listening(_Collecting(calls, here)):
+    with torch.no_grad(), hearing(calls):
         model(*inputs, **named)
+
+
+@contextlib.contextmanager
+def hearing(calls: Listener) -> Iterator[None]:
+    """Tell of the calls that are made until the end of the context."""
+    with layers() as here, listening(_Hearing(calls, here)):
+        yield
 
 
 class Here:
@@ -73,23 +81,30 @@ def layers() -> Iterator[Here]:
         after.remove()
 
 
-class _Collecting:
-    """Adds what it hears."""
+class _Hearing:
+    """Tells what it hears as cases, with the layers that they are of."""
 
-    def __init__(self, calls: Calls, here: Here) -> None:
+    def __init__(self, calls: Listener, here: Here) -> None:
         self.calls, self.here = calls, here
 
     def heard(self, call: Traced, perform: Callable[..., Any]) -> Any:
-        """Make the call, and add it."""
+        """Make the call, tell of it, and return what is to be its result."""
         output = perform()
         layer = self.here.name(call.operator)
-        first = output[0] if isinstance(output, (tuple, list)) else output
+        several = isinstance(output, (tuple, list))
+        first = output[0] if several else output
         case = case_of(call)
-        self.calls.add(layer, case, arrays_of(call, case), batched(as_array(first), case))
-        return output
+        arrays = arrays_of(call, case)
+        with torch.autocast(first.device.type, enabled=False):
+            other = self.calls.add(layer, case, arrays, batched(as_array(first), case))
+        if other is None:
+            return output
+        whole = np.ascontiguousarray(other)
+        made = ON_HOST.hand(whole, whole).reshape(first.shape).to(first.device)
+        return (made, *output[1:]) if several else made
 
     def other(self, name: str, why: str) -> None:
-        """Add what is no call of an operator."""
+        """Tell of what is no call of an operator."""
         self.calls.other(self.here.name(name), name, why)
 
 

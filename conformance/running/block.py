@@ -235,14 +235,14 @@ class _BlockJudge:
     def told(self, subject: Subject, judge: CellJudge) -> Iterator[Told]:
         """Yield what came of the cases of a cell that stand for calls of models."""
         name = subject.implementation.name
-        for case, *call in self.calls:
+        for case, suite, call in self.calls:
             if case in judge.fatal:
-                yield Told(name, *call, Outcome(KNOWN_DIFFERENCE, case=case))
+                yield Told(name, suite, call, Outcome(KNOWN_DIFFERENCE, case=case))
             elif case in judge.told:
                 outcome = subject.outcome(judge.told[case])
                 if outcome.failed and not judge.cell.violating:  # another function is to blame
                     continue
-                yield Told(name, *call, outcome)
+                yield Told(name, suite, call, outcome)
 
     def enumerated_for(
         self, implementation: Implementation, dtypes: Collection[str]
