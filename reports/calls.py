@@ -20,7 +20,6 @@ from conformance.runfile.words import (
 
 _NAMED = 4
 """A sentence names this many calls, and counts more."""
-_RIGHT = (CONFORMS, KNOWN_DIFFERENCE)
 
 
 def sentences(report: Report) -> list[str]:
@@ -32,7 +31,7 @@ def sentences(report: Report) -> list[str]:
 def _sentence(name: str, model: str, calls: Sequence[Call]) -> str:
     own = [call for call in calls if call.status != NO_CALL]
     wrong = [call for call in own if call.status in FAILED]
-    right = [call for call in own if call.status in _RIGHT]
+    right = [call for call in own if call.status == CONFORMS]
     some = f"{_of(wrong or right, own)} of {model}"
     if wrong:
         text = f"{name} is wrong in {some}: {_named(wrong, [call.requirement for call in wrong])}"
@@ -48,10 +47,13 @@ def _sentence(name: str, model: str, calls: Sequence[Call]) -> str:
     for word, status in (("not computed", UNSUPPORTED), ("not judged", NOT_JUDGED)):
         left = [call for call in own if call.status == status]
         parts.append((f"{word}:", left, ["" for _ in left]))
-    others = [call for call in calls if call.status == NO_CALL]
-    parts.append(("no call of an operator, and not judged:", others, ["" for _ in others]))
     partly = [call for call in right if call.share < 1]
     parts.append(("in part:", partly, [percentage(call.share) for call in partly]))
+    fewer = [call for call in right if call.judged < call.due]
+    notes = [f"{call.judged} of {call.due}" for call in fewer]
+    parts.append(("not on all kinds of data:", fewer, notes))
+    others = [call for call in calls if call.status == NO_CALL]
+    parts.append(("no call of an operator, and not judged:", others, ["" for _ in others]))
     text += "".join(f"; {word} {_named(some, why)}" for word, some, why in parts if some)
     return f"{text}."
 

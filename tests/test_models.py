@@ -26,6 +26,8 @@ from conformance.errors import CaseError, ConformanceError, SpecError
 from conformance.isolation.dispatch import close_all
 from conformance.models.collecting import Calls, unlike
 from conformance.registration.registry import get
+from conformance.reports import load as load_report
+from conformance.reports.calls import sentences
 from conformance.signatures import NOT_ONE
 from conformance.spec import OWN, Spec, load
 from conformance.spec.suite import Suite, SuiteCase
@@ -509,6 +511,19 @@ def test_what_is_wrong_in_the_numbers_of_the_model_alone_is_found(folder: Path) 
 
     status = {row["call"]: row["status"] for row in run.rows("call")}
     assert {"stem": "conforms", "high": "violates"} == status
+
+
+def test_what_the_budget_leaves_out_of_a_model_is_said(folder: Path, copied_registry: Any) -> None:
+    @conformance.implementation("slow", work_seconds=1e-3)
+    def conv(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+        return right_conv()(x, w, bias, **parameters)
+
+    run = conformance.run("slow", suites="my_model.toml", isolate=False)
+    (sentence,) = sentences(load_report(run.path))
+
+    assert "slow is right in 3 of 4 distinct calls, 4 of 5 layers, of my_model" in sentence
+    assert "not computed: shrink" in sentence
+    assert "in part: large (" in sentence
 
 
 def test_the_suite_of_a_trace_can_be_run_as_it_is(folder: Path, traced: Suite) -> None:

@@ -295,6 +295,7 @@ class Call(Row):
     message: Lines
     case: Annotated[str, "The case that decided, or nothing."]
     judged: Annotated[int, "How many cases of it were judged, of several kinds of data."]
+    due: Annotated[int, "How many there are that the implementation computes."]
     share: Annotated[float, "The largest share of its output elements that a case had."]
 
 

@@ -60,7 +60,7 @@ class Told:
     suite: str
     name: str
     outcome: Outcome
-    share: float = 1.0
+    share: float
     """The share of the output elements of the call that was judged."""
 
 
@@ -127,7 +127,7 @@ class _BlockJudge:
         them. No two are compared on these."""
         self.spaces = lru_cache(maxsize=None)(partial(prepare_spaces, plan, operator, dims))
         self.calls = calls_of_models(plan, operator, dims)
-        """The cases that stand for calls of models, each with the suite and the call's name."""
+        """The cases that stand for calls of models (`calls_of_models`)."""
         self.models = {
             entry.name: (suite, entry.name)
             for suite in plan.models
@@ -235,14 +235,14 @@ class _BlockJudge:
     def told(self, subject: Subject, judge: CellJudge) -> Iterator[Told]:
         """Yield what came of the cases of a cell that stand for calls of models."""
         name = subject.implementation.name
-        for case, suite, call in self.calls:
+        for case, suite, call, share in self.calls:
             if case in judge.fatal:
-                yield Told(name, suite, call, Outcome(KNOWN_DIFFERENCE, case=case))
+                yield Told(name, suite, call, Outcome(KNOWN_DIFFERENCE, case=case), share)
             elif case in judge.told:
                 outcome = subject.outcome(judge.told[case])
                 if outcome.failed and not judge.cell.violating:  # another function is to blame
                     continue
-                yield Told(name, suite, call, outcome)
+                yield Told(name, suite, call, outcome, share)
 
     def enumerated_for(
         self, implementation: Implementation, dtypes: Collection[str]

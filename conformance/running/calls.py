@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from conformance.large.judge import is_large
 from conformance.runfile.tables import Call
 from conformance.runfile.words import (
     CONFORMS,
@@ -19,7 +20,7 @@ from conformance.running.block import Told
 from conformance.running.cell import Cell
 from conformance.running.known_in_run import Outcome
 from conformance.running.plan import Plan
-from conformance.running.preparing import own_names
+from conformance.running.preparing import ordinary_cases, own_names
 from conformance.spec.suite import Other, SuiteCase
 
 _WORST_FIRST = (*FAILED, KNOWN_DIFFERENCE, CONFORMS, UNSUPPORTED)
@@ -46,7 +47,8 @@ def rows(plan: Plan, told: Iterable[Told], cells: Iterable[Cell]) -> Iterator[Ca
                 if entry.case.operator in plan.operators and entry.case.dims in plan.dims:
                     own = found.get((implementation.name, name, entry.name), [])
                     has = entry.case.operator in implementation.functions
-                    row = _row(implementation.name, name, entry, own, has=has)
+                    due = len(ordinary_cases(entry, plan.dtypes)) + is_large(entry.case)
+                    row = _row(implementation.name, name, entry, own, has=has, due=due)
                     requirement = cited.get((row.implementation, row.call), row.requirement)
                     failed = row.status in FAILED
                     yield replace(row, requirement=requirement) if failed else row
@@ -55,7 +57,7 @@ def rows(plan: Plan, told: Iterable[Told], cells: Iterable[Cell]) -> Iterator[Ca
 
 
 def _row(
-    implementation: str, suite: str, entry: SuiteCase, told: Sequence[Told], *, has: bool
+    implementation: str, suite: str, entry: SuiteCase, told: Sequence[Told], *, has: bool, due: int
 ) -> Call:
     worst = min(
         (one.outcome for one in told),
@@ -72,6 +74,7 @@ def _row(
         message=worst.message,
         case=worst.case.id if worst.case else "",
         judged=sum(one.outcome.status != UNSUPPORTED for one in told),
+        due=due - sum(one.outcome.status == UNSUPPORTED for one in told) if has else 0,
         share=max((one.share for one in told), default=0.0),
     )
 
@@ -90,6 +93,7 @@ def _other(implementation: str, suite: str, other: Other) -> Call:
         message=other.why,
         case="",
         judged=0,
+        due=0,
         share=0.0,
     )
 

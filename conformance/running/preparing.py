@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from conformance.dtypes import DTYPES, FLOATS, INTEGERS
 from conformance.judging import Late, Prepared
 from conformance.judging.together import prepared_together
 from conformance.large.judge import WORK, is_large
-from conformance.operators import GRADIENTS, work
+from conformance.operators import GRADIENTS, OPERATORS, work
 from conformance.running import cache
 from conformance.running.plan import Plan
 from conformance.spec.layers import smaller
@@ -168,10 +169,19 @@ def names_of_cases(plan: Plan, operator: str, dims: int) -> dict[Case, str]:
     return cases
 
 
-def calls_of_models(plan: Plan, operator: str, dims: int) -> list[tuple[Case, str, str]]:
-    """Return each case that stands for a call of a model, with the suite and the call's name."""
+def calls_of_models(plan: Plan, operator: str, dims: int) -> list[tuple[Case, str, str, float]]:
+    """Return each case that stands for a call of a model: with the suite, and the call's name.
+
+    Last comes the share that it has of the output elements of the call.
+    """
+    output_shape = OPERATORS[operator].output_shape
     return [
-        (case, suite, entry.name)
+        (
+            case,
+            suite,
+            entry.name,
+            math.prod(output_shape(case)) / max(1, math.prod(output_shape(entry.case))),
+        )
         for suite in plan.models
         for entry in plan.spec.suite(suite).cases
         if (entry.case.operator, entry.case.dims) == (operator, dims)
