@@ -14,9 +14,15 @@ import pytest
 
 from conformance.case import Case
 from conformance.checks.repeat import judge_named_history
+from conformance.errors import RegistrationError
 from conformance.implementations.im2col import conv as right
 from conformance.isolation import process
-from conformance.isolation.dispatch import called_in_worker, caller_of, close_all
+from conformance.isolation.dispatch import (
+    answers_questions,
+    called_in_worker,
+    caller_of,
+    close_all,
+)
 from conformance.isolation.process import Process
 from conformance.judging import Prepared, Verdict, judge_each
 from conformance.registration.implementation import Implementation
@@ -152,6 +158,15 @@ def test_an_invalid_call_that_crashes_violates_what_makes_it_invalid(make: Make)
 
     assert ("crashed", "REJECT-7") == (found.status, found.requirement)
     assert "instead of raising (groups=0: groups below 1)" in found.message
+
+
+def test_a_worker_that_does_not_load_is_one_line_where_its_supports_is_asked(make: Make) -> None:
+    place = make("exits").place
+    assert place is not None
+    asked = answers_questions(replace(place, name="nobody"))
+
+    with pytest.raises(RegistrationError, match="asking its supports= failed: cannot be loaded"):
+        asked.gaps([GOOD.case])
 
 
 def test_a_crash_is_shrunk_through_the_crash(make: Make) -> None:

@@ -305,8 +305,8 @@ class WorkerCaller:
         has made calls may end by what they did to its memory, and is asked again.
         """
         data = Frame().packed("gaps", self.place.name, [asdict(case) for case in cases])
-        process, has_called = self._running(), not self._fresh
         try:
+            process, has_called = self._running(), not self._fresh
             try:
                 plain, _ = self._ask(process, data)
             except Ended:
