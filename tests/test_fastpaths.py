@@ -10,6 +10,7 @@ import pytest
 
 from conformance.case import Case
 from conformance.cases import tail_pairs
+from conformance.cases.data import make_inputs
 from conformance.cases.draft import cost
 from conformance.cases.fastpaths import LAYOUTS, cases, filling_of, of_signature, tails_of
 from conformance.cases.filling import WORK
@@ -49,6 +50,8 @@ def has(case: Case, signature: Signature) -> bool:
         outer = OPERATORS[case.operator].output_shape(case)[1] // case.groups
         depthwise = "depthwise" if outer == 1 else "multiplier"
         grouping = "dense" if case.groups == 1 else depthwise if inner == 1 else "grouped"
+        if signature.grouping == "image" and case.groups == 1 and inner == 3:
+            grouping = "image"
     sizes = tuple(k for k, size in zip(case.window, signature.kernel, strict=True) if size)
     return (
         sizes == tuple(filter(None, signature.kernel))
@@ -94,12 +97,15 @@ def test_the_tails_of_a_signature_are_those_of_every_block_of_its_channels(
     operator: str, dims: int
 ) -> None:
     for signature in signatures(operator, dims):
-        channels = "groups" if signature.grouping in ("depthwise", "multiplier") else "inputs"
+        of_groups = dict.fromkeys(("depthwise", "multiplier"), "groups")
+        channels = {**of_groups, "image": "outputs"}.get(signature.grouping, "inputs")
         standing = {tail[1:] for tail in tails_of(signature) if tail[0] == channels}
         kinds = {4: ("n", "n+1", "n-1"), 8: MULTIPLES, 16: MULTIPLES, 32: ("rest",), 64: ("rest",)}
 
-        assert standing >= set(itertools.product(BLOCKS, ("one", "+1", "-1")))
-        assert standing >= {(block, kind) for block in BLOCKS for kind in kinds[block]}
+        blocks = BLOCKS[:-1] if signature.grouping == "image" else BLOCKS  # 7x7 windows are dear
+
+        assert standing >= set(itertools.product(blocks, ("one", "+1", "-1")))
+        assert standing >= {(block, kind) for block in blocks for kind in kinds[block]}
 
 
 @pytest.mark.parametrize(("operator", "dims"), FORWARDS)
@@ -192,3 +198,11 @@ def test_the_cases_at_two_tails_have_every_dtype_and_layout() -> None:
 
     assert {*itertools.product((*FLOATS, "int8"), LAYOUTS)} == {(c.dtype, c.memory) for c in made}
     assert all(cost(case) <= WORK for case in made)
+
+
+@pytest.mark.parametrize("operator", ["conv", "max_pool"])
+def test_special_values_stand_in_the_last_columns_of_every_signature(operator: str) -> None:
+    for signature in signatures(operator, 2):
+        own = [case for case in of_signature(signature, FLOATS) if case.data == "nan"]
+
+        assert any(np.isnan(make_inputs(case)[0][..., -1]).any() for case in own), signature.name

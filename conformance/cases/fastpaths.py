@@ -8,18 +8,24 @@ are few, since a case stands at tails of all its sizes at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
 
-from conformance.case import Case
+from conformance.case import SPECIAL_RECIPES, Case
 from conformance.cases.filling import Filling, Sizes
 from conformance.cases.kernels import Signature, signatures
 from conformance.cases.tails import BLOCKS, Tail
 from conformance.dtypes import INTEGERS
 from conformance.operators import FORWARD, GRADIENTS, OPERATORS
 
+RECIPES = ("integers", "digits", "nan", "digits", "integers", "digits", "inf", "digits")
+"""The recipes of the cases, in turn. What a vector does of NaN the tail beside it may not do, and a
+tail that multiplies by zero what it must not read makes NaN of infinity."""
+OF_POOLS = ("integers", "digits", "nan", "normal", "integers", "digits", "inf", "normal")
+"""And those of pools, whose long digits do not tell a sum in a half type from one in float32."""
 LAYOUTS = ("contiguous", "channels_last", "fortran", "strided")
 """The memory layouts that kernels are chosen by, or that their loads and stores depend on."""
 
@@ -37,19 +43,38 @@ def cases(
     own = [dtype for dtype in (*dtypes, *claimed) if dtype in OPERATORS[operator].dtypes]
     found: dict[Case, int] = {}
     for signature in signatures(operator, dims) if own else ():
-        for case in of_signature(signature, own):
-            found.setdefault(gradient.derived(case) if gradient else case, case.seed)
+        for place, case in _placed(signature, own):
+            found.setdefault(gradient.derived(case) if gradient else case, place)
     return sorted(found, key=found.__getitem__)
 
 
 def of_signature(signature: Signature, dtypes: Sequence[str]) -> Iterator[Case]:
     """Yield the cases of a signature, all of which are calls of a forward operator."""
+    return (case for _, case in _placed(signature, dtypes))
+
+
+def _placed(signature: Signature, dtypes: Sequence[str]) -> Iterator[tuple[int, Case]]:
+    """Yield each case of a signature with its place among those of its dtype."""
     for number, shapes in enumerate(_passes(signature, max(len(LAYOUTS), len(dtypes)))):
         dtype = dtypes[number % len(dtypes)]
-        recipes = ("integers",) if dtype in INTEGERS else ("integers", "digits")
-        for seed, shape in enumerate(shapes):
-            data = recipes[(seed + number) % len(recipes)]
-            yield shape.replace(dtype=dtype, data=data, seed=seed)
+        floating = RECIPES if OPERATORS[signature.operator].has_weight else OF_POOLS
+        recipes = ("integers",) if dtype in INTEGERS else floating
+        for place, shape in enumerate(shapes):
+            data = recipes[(place + number) % len(recipes)]
+            seed = _at_the_end(shape, place) if data in SPECIAL_RECIPES else place
+            yield place, shape.replace(dtype=dtype, data=data, seed=seed)
+
+
+def _at_the_end(shape: Case, place: int) -> int:
+    """Return a seed that puts the special value of the first sample or channel near an end.
+
+    That is the last element of all, the first of the last row, the last of the row before, the last
+    but one, or the last of the plane before.
+    """
+    size = math.prod(shape.x[1:] if shape.w is not None else shape.x[2:])
+    row, plane = shape.x[-1], math.prod(shape.x[2:])
+    back = (0, row - 1, row, 1, plane)[place // len(RECIPES) % 5]
+    return max(0, size - 1 - back)
 
 
 @cache

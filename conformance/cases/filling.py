@@ -83,12 +83,13 @@ class Filling:
         )
         self.least = {
             "batch": 1,
-            "groups": 1 if signature.grouping == "dense" else 2,
-            "inputs": 2 if signature.grouping == "grouped" else 1,
+            "groups": 1 if signature.grouping in ("dense", "image") else 2,
+            "inputs": {"grouped": 2, "image": 3}.get(signature.grouping, 1),
             "outputs": 2 if signature.grouping == "multiplier" else 1,
         }
         channels = {
             "dense": ("inputs", "outputs"),
+            "image": ("outputs",),
             "grouped": ("inputs", "outputs"),
             "depthwise": ("groups",),
             "multiplier": ("groups", "outputs"),

@@ -26,8 +26,9 @@ class Signature:
     dilation: Shape
     padding: Padding
     grouping: str = "dense"
-    """dense; grouped: two or more channels a group; depthwise; multiplier: depthwise with several
-    output channels for each input channel."""
+    """dense; image: dense, with three input channels, as a network's first layer has; grouped: two
+    or more channels a group; depthwise; multiplier: depthwise with several output channels for each
+    input channel."""
     output_padding: Shape = ()
     ceil_mode: bool = False
     count_include_pad: bool = True
@@ -109,6 +110,9 @@ def _convolutions(dims: int) -> tuple[Signature, ...]:
         rows += [(3,), (3, 2, 1, "depthwise"), (5, 1, 2), (3, 2, (0, 1))]
     if dims == 2:
         rows += [
+            (3, 2, 1, "image"),
+            (7, 2, 3, "image"),
+            (3, 1, 1, "image"),
             (3, 1, (0, 1)),
             (3, 2, 0, "depthwise"),
             (3, 1, 1, "multiplier"),
@@ -162,7 +166,7 @@ def _pools(operator: str, dims: int) -> tuple[Signature, ...]:
     if dims < 3:
         rows += [(3, 2), (2, 1), (5, 1, 2)]
     if dims == 2:
-        rows += [(3, 2, (0, 1)), (3, 3), ((1, 3),), ((3, 1),)]
+        rows += [(3, 2, (0, 1)), (3, 3), (7,), ((1, 3),), ((3, 1),)]
     return (
         *(_make(operator, dims, *row) for row in rows),
         *(_make(operator, dims, 3, 2, pad, ceil_mode=True) for pad in range(1 + (dims == 2))),

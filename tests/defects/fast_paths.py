@@ -706,3 +706,50 @@ def conv_input_grad(grad, w, input_shape, **call):
         w = w.copy()
         w[:, -1] = 0
     return gradient_kernels.conv_input_grad(grad, w, input_shape, **call)
+
+
+@defect(
+    "nan-lost-in-the-columns-beside-the-vectors",
+    check="special",
+    when="2-D pools of 3x3 with stride 2, an odd width above 8: NaN in the last column",
+    at="max_pool2d:float32:x=1,1,3,9:kernel=3,3:stride=2,2:nan@26",
+)
+def max_pool(x, **call):
+    path = {*call["kernel"]} == {3} and {*call["stride"]} == {2}
+    if x.ndim == 4 and path and x.shape[3] > 8 and x.shape[3] % 2:
+        last = np.where(np.isnan(x[..., -1:]), -np.inf, x[..., -1:]).astype(x.dtype)
+        x = np.concatenate([x[..., :-1], last], axis=3)
+    return kernels.max_pool(x, **call)
+
+
+@defect(
+    "next-row-multiplied-by-zero-beside-the-block",
+    check="special",
+    when="2-D, 3x3, stride 1, one group, width above 8 and no multiple of it: infinity in a row's "
+    "first column",
+    at="conv2d:float32:x=1,1,2,9:w=1,1,3,3:padding=1/1,1/1:inf@27",
+)
+def conv(x, w, bias, **call):
+    y, width = kernels.conv(x, w, bias, **call), x.shape[-1]
+    if x.ndim == 4 and dense(w, call, 3) and beyond(width, 8) and y.shape[2:] == x.shape[2:]:
+        with np.errstate(invalid="ignore"):
+            y[:, :, :-1, -1] += (0 * x[:, :, 1:, 0]).sum(axis=1, keepdims=True)
+    return y
+
+
+@defect(
+    "whole-7x7-images-averaged-in-half",
+    check="result",
+    when="2-D, windows of 7x7 as large as the image, float16",
+    at="avg_pool2d:float16:x=1,1,7,7:kernel=7,7:normal@1",
+    dtypes=("float16", "float32"),
+)
+def avg_pool(x, **call):
+    y = kernels.avg_pool(x, **call)
+    whole = x.ndim == 4 and (7, 7) == tuple(call["kernel"]) == x.shape[2:]
+    if x.dtype != np.float16 or not whole or y.shape[2:] != (1, 1):
+        return y
+    total = np.zeros(x.shape[:2], np.float16)
+    for place in np.ndindex(7, 7):
+        total = total + x[:, :, *place]
+    return (total / np.float16(49)).reshape(y.shape)
