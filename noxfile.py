@@ -33,7 +33,9 @@ BENCHMARKS: tuple[str, ...] = ("list_cost", "reference_cost", "author_path", "is
 BENCHMARKS += ("throughput", "projection_cost", "weaker_judges")
 JUDGED: tuple[str, ...] = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
 JUDGED += ("torch", "tensorflow")
-"""The implementations that the main job judges by default; `fleet` judges everything."""
+WEB = Path("implementations/engines/web")  # the engines of npm's registry, and what calls them
+WEB_ENGINES = ("tfjs", "tfjs[wasm]", "onnxruntime-web")
+"""The implementations that the main job judges by default; `fleet` judges what it installs."""
 PACKAGES = ("conformance", "implementations", "reports")
 
 
@@ -87,6 +89,21 @@ def fleet(session: nox.Session) -> None:
     _engine(session, "convformance", *judge, of="fleet_engines", success_codes=[0, 1, 3])
     _render(session, _output(session.posargs), of="fleet_engines")
     session.log(f"judging took {time.perf_counter() - started:.0f} s")
+
+
+@nox.session
+def web_engines(session: nox.Session) -> None:
+    """Install the engines that run in Node.js, prove their adapters, and judge them.
+
+    Arguments go to `convformance run`. As in `conformance`, violations are findings.
+    """
+    session.install("-e", ".[onnx,test]", *CONSTRAINTS)
+    session.run("npm", "ci", "--prefix", str(WEB), "--no-audit", "--no-fund", external=True)
+    session.run("pytest", "tests/test_web_engines.py")
+    session.run("pytest", "tests/test_adapters.py", "-k", "tfjs or onnxruntime-web")
+    names = [part for name in WEB_ENGINES for part in ("--implementation", name)]
+    judge = ("run", "--jobs", str(os.cpu_count() or 1), *names, *session.posargs)
+    session.run("convformance", *judge, success_codes=[0, 1, 3])
 
 
 @nox.session(venv_backend="none", requires=["fleet_engines"])

@@ -15,7 +15,7 @@ FOLDERS = {
 
 def _beneath(folder: str) -> list[str]:
     """Return the packages, and the folders of data, beneath a folder."""
-    return find_namespace_packages(folder, exclude=["*__pycache__"])
+    return find_namespace_packages(folder, exclude=["*__pycache__", "*node_modules*"])
 
 
 setup(

@@ -358,7 +358,8 @@ def fenced(text: str, language: str) -> str:
 
 def fenced_script(script: str) -> str:
     """Return a standalone script in a fence that names its language."""
-    return fenced(script, "sh" if script.startswith("#!/bin/sh") else "python")
+    language = {"#!": "sh", "//": "js"}.get(script[:2], "python")
+    return fenced(script, language)
 
 
 def escaped(text: str) -> str:

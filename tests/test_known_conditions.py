@@ -64,6 +64,9 @@ def test_conditions_on_windows(condition: str, window: str, expected: bool) -> N
         ("depthwise", "conv1d:float32:x=1,2,3:w=4,1,3:groups=2", False),
         ("depthwise", "conv_transpose1d:float32:x=1,2,3:w=2,1,3:groups=2", True),
         ("depthwise", "conv_transpose1d:float32:x=1,2,3:w=2,2,3:groups=2", False),
+        ("unequal_last_kernel_sizes", "conv3d:float32:x=1,1,3,3,3:w=1,1,1,2,1", True),
+        ("unequal_last_kernel_sizes", "conv3d:float32:x=1,1,3,3,3:w=1,1,1,2,2", False),
+        ("unequal_last_kernel_sizes", "conv1d:float32:x=1,1,3:w=1,1,2", False),
         (
             "padding_beyond_dilated_kernel",
             "conv_transpose1d:float32:x=1,1,5:w=1,1,1:padding=2/2",

@@ -18,7 +18,7 @@ import conformance
 from conformance.cli import main
 from conformance.errors import PluginError, Unsupported
 from conformance.forms import program as program_form
-from conformance.forms.program import request
+from conformance.forms.process import request
 from conformance.isolation.dispatch import close_all
 from conformance.registration.place import Limits
 from conformance.reports.markdown import fenced_script

@@ -20,13 +20,8 @@ from conformance.calling.guards import Arena
 from conformance.calling.memory import Array
 from conformance.calling.observing import one_line
 from conformance.errors import PluginError, Unsupported
-from conformance.forms.declaring import (
-    Rejected,
-    check_types,
-    check_version,
-    implementation_of,
-    operators_in,
-)
+from conformance.forms.asking import Rejected, check_types, check_version
+from conformance.forms.declaring import implementation_of, operators_in
 from conformance.forms.header import MESSAGE, MOST_DIMS, PREFIX, UNSUPPORTED, VERSION
 from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES

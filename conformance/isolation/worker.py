@@ -166,7 +166,7 @@ def _load(
 def _start(implementations: Sequence[Implementation], pipe: _Pipe) -> None:
     """Import the libraries whose arrays are taken, so that no call is the one that does.
 
-    What the options of a variant ask for is done here, too.
+    What the options of a variant ask for is done here, too, and programs of adapters are started.
     """
     for implementation in implementations:
         if implementation.installed:
@@ -175,6 +175,8 @@ def _start(implementations: Sequence[Implementation], pipe: _Pipe) -> None:
                     implementation.setup.enter()
                 for operator, function in implementation.functions.items():
                     implementation.in_form(operator, function)
+                    if hasattr(function, "start_program"):
+                        function.start_program()
             except ConformanceError as problem:
                 _end(pipe, "failed", str(problem))
 

@@ -37,6 +37,11 @@ def unit_kernel(case: Case) -> bool:
     return {*case.window} == {1}
 
 
+def unequal_last_kernel_sizes(case: Case) -> bool:
+    """The last two sizes of the kernel differ."""
+    return len({*case.window[-2:]}) > 1
+
+
 def unit_stride(case: Case) -> bool:
     """The stride is 1 on every axis."""
     return {*case.stride} == {1}

@@ -18,7 +18,7 @@ from conformance.arrays import NUMPY, library
 from conformance.arrays.gradients import AUTOGRAD, GRADIENTS, Gradient
 from conformance.arrays.parameters import OWN, expressed, keywords, lacking, shapes_of
 from conformance.errors import ConformanceError, RegistrationError, Unsupported
-from conformance.registration import entry_points
+from conformance.registration import entry_points, npm
 from conformance.registration.declarations import Declarations
 from conformance.registration.place import Place
 from conformance.registration.recipes import Recipe
@@ -173,11 +173,16 @@ class Implementation(Declarations):
         """The distributions that it needs and that are not installed."""
         if self.place is not None and self.place.python != sys.executable:
             return ()  # its interpreter has loaded it
-        missing = [name for name in self._needed if _version_of(name) is None]
+        missing = [name for name in self._needed if self._version_of(name) is None]
         module = self.traits.module if self.arrays != NUMPY else ""
         if module and module not in missing and find_spec(module) is None:
             missing.append(module)
         return tuple(missing)
+
+    def _version_of(self, package: str) -> str | None:
+        """Return the version of a package that is installed, of Python or beside it of npm."""
+        is_of_npm = package.startswith(npm.PREFIX)
+        return npm.version_of(package, self.origin) if is_of_npm else _version_of(package)
 
     @property
     def _needed(self) -> tuple[str, ...]:
@@ -309,7 +314,7 @@ class Implementation(Declarations):
             return self.packages_there
         library = [self.traits.module] if self.arrays != NUMPY else []
         names = dict.fromkeys(("numpy", *self._needed, *filter(None, library)))
-        versions = {name: _version_of(name) for name in names}
+        versions = {name: self._version_of(name) for name in names}
         installed = {name: version for name, version in versions.items() if version}
         return {"python": platform.python_version(), **installed}
 
@@ -326,13 +331,14 @@ class Implementation(Declarations):
         if self.declared_version is not None:
             return self.declared_version
         if self.package is not None:
-            return _version_of(self.package) or ""
+            return self._version_of(self.package) or ""
         return entry_points.version_of(self.module)
 
     @property
     def hint(self) -> str:
         """What to type where `installed` is false. It does not need this suite in an index."""
-        return f"not installed: pip install {self.to_install}"
+        missing = self.missing
+        return npm.hint(missing, self.origin) or f"not installed: pip install {self.to_install}"
 
     @property
     def to_install(self) -> str:

@@ -38,6 +38,17 @@ class SnippetCall:
 SnippetFunction: TypeAlias = Callable[[SnippetCall], Sequence[str] | None]
 
 
+@dataclass(frozen=True, slots=True)
+class InJavaScript:
+    """A snippet whose lines are JavaScript, for engines that run in Node.js."""
+
+    write: SnippetFunction
+
+    def __call__(self, call: SnippetCall) -> Sequence[str] | None:
+        """Return the lines of source that make a call."""
+        return self.write(call)
+
+
 def plain(value: Any) -> str:
     """Return a parameter as source text; NaN and infinity have no literal of their own."""
     if isinstance(value, float) and not math.isfinite(value):

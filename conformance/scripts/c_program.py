@@ -14,7 +14,7 @@ from conformance.cases import invalid
 from conformance.cases.data import memory_ways
 from conformance.dtypes import numpy_dtype
 from conformance.errors import Unsupported
-from conformance.forms.declaring import check_types
+from conformance.forms.asking import check_types
 from conformance.forms.header import DLPACK, PREFIX, parameters_of, prototype_of
 from conformance.forms.library import dlpack_kind, packed_parameters
 from conformance.judging import Prepared

@@ -21,7 +21,8 @@ from conformance.errors import ConformanceError
 from conformance.judging import Prepared, Verdict
 from conformance.large.judge import is_large
 from conformance.registration.implementation import Implementation
-from conformance.registration.snippets import SnippetCall
+from conformance.registration.snippets import InJavaScript, SnippetCall
+from conformance.scripts.javascript import javascript
 from conformance.scripts.placing import shared, view_text
 from conformance.scripts.standalone import dtype_text, numbers
 from conformance.signatures import SIGNATURES
@@ -96,6 +97,8 @@ def engine_script(
         snippet = implementation.snippet(call)
         if not snippet:
             return ""
+        if isinstance(implementation.snippet, InJavaScript):
+            return javascript(implementation, prepared, call, snippet)
         assignments = (
             _sharing(arguments)
             if "shared" in memory.values()

@@ -11,7 +11,7 @@ from conformance.calling import Inputs, to_layout
 from conformance.case import Case
 from conformance.cases import invalid
 from conformance.dtypes import TRAITS, numpy_dtype
-from conformance.forms.program import GREETING, request
+from conformance.forms.process import GREETING, request
 from conformance.judging import Prepared
 from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
