@@ -61,16 +61,15 @@ def pool(x, window, stride, padding, dilation, ceil_mode, floored):
 
 
 form = {"arrays": "jax", "dtypes": "float32", "arguments": "unchecked"}
-form["conventions"] = {"subnormal": "flush"}  # XLA's, on the CPU
 
 
-@implementation("pallas-pool", **form)
+@implementation("pallas-pool", **form, conventions={"subnormal": "flush"})  # XLA's, on the CPU
 def max_pool(x, *, kernel, stride, padding, dilation, ceil_mode, floored=False):
     if x.ndim != 4:
         raise Unsupported("two spatial dimensions")
     return pool(x, kernel, stride, padding, dilation, ceil_mode, floored)
 
 
-implementation("pallas-pool-floor", **form).register(
+implementation("pallas-pool-floor", **form, conventions={"subnormal": "flush"}).register(
     "max_pool", functools.partial(max_pool, floored=True)
 )
