@@ -23,7 +23,7 @@ from conformance.reports.headline import not_asked
 from conformance.runfile import asked
 from conformance.runfile.words import CONFORMS
 from conformance.running import affordable
-from conformance.running.budget import shape_of
+from conformance.running.budget import Budget, shape_of
 from conformance.running.cell import class_of
 from tests.defects import kernels, unregistered
 
@@ -123,6 +123,15 @@ def test_a_further_class_is_met_in_a_shape_that_is_chosen() -> None:
     met = [case for case in (*choice.chosen, *choice.further) if class_of(case) != "ordinary calls"]
     assert ["reversed arrays"] == [class_of(case) for case in met]
     assert shapes(choice.further) <= shapes([*choice.chosen])
+
+
+def test_invalid_calls_cost_what_a_call_does() -> None:
+    invalid = of_widths(*range(40, 60), more="invalid=stride-zero:integers@0")
+    one = compiling(1.0, call_seconds=0.5)
+    budget = Budget(one, 10.1, 1e6)
+
+    assert affordable.cost(one, [p.case for p in invalid]) == pytest.approx(10.0, abs=0.1)
+    assert all(budget.affords_case(p.case) for p in invalid)
 
 
 def test_invalid_calls_cost_no_shape() -> None:

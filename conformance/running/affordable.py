@@ -101,12 +101,12 @@ def _running(implementation: Implementation, cases: Iterable[Case]) -> Iterator[
     seconds, shapes = 0.0, set[Shape]()
     for case in cases:
         shape = shape_of(case)
-        compiles = _compiles(implementation, case)
-        new = compiles and shape not in shapes
+        called = implementation.gap(case) is None
+        new = called and not case.invalid and shape not in shapes
         if new:
             shapes.add(shape)
         macs = reckoned_work(case)
-        seconds += of_calls(implementation, macs, calls=int(compiles), shapes=int(new))
+        seconds += of_calls(implementation, macs, calls=int(called), shapes=int(new))
         yield seconds, len(shapes)
 
 
