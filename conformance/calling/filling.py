@@ -27,7 +27,7 @@ class ToFill:
         self._guards = Guards(arena, MIDDLE)
         self.array: Array = self._guards.room(0)(shape, dtype, "C")
         if self.array.size and not dtype.hasobject:
-            self.array.reshape(-1).view(np.uint8).fill(_POISON)
+            self.array.view(np.uint8).fill(_POISON)
 
     def finished(self, *, written: bool) -> Array | None:
         """Return a copy of what a call has ``written``, None for one that has failed.

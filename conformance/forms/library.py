@@ -108,31 +108,26 @@ class _Operator:
         shape = result_shape(self.operator, sizes, given)
         result = ToFill(self.arena, shape, inputs[0].dtype)
         tensors = [*(value for value in inputs if value is not None), result.array]
-        layouts = [_tensor_of(value.ndim) for value in tensors]
-        message = sum(layout.size for layout in layouts) + len(packed)
-        room = ctypes.create_string_buffer(message + MESSAGE)
-        at, addresses = ctypes.addressof(room), []
-        begin = 0
-        for value, layout in zip(tensors, layouts, strict=True):
+        layout, begins, message = _room_of(tuple(value.ndim for value in tensors), len(packed))
+        room = ctypes.create_string_buffer(layout.size)
+        at = ctypes.addressof(room)
+        content: list[Any] = []
+        for value, begin in zip(tensors, begins, strict=True):
             code, item = dlpack_kind(value.dtype)
-            ndim, strides = value.ndim, [stride // item for stride in value.strides]
-            data = value.ctypes.data
+            data, ndim, numbers = value.ctypes.data, value.ndim, at + begin + _TENSOR.size
             if data % item:
                 raise Unsupported("the C interface has no unaligned arrays")
-            numbers = at + begin + layout.size - 16 * ndim
-            layout.pack_into(
-                *(room, begin, data, _CPU, 0, ndim, code, 8 * item, 1),
-                *(numbers, numbers + 8 * ndim, 0, *value.shape, *strides),
-            )
-            addresses.append(at + begin)
-            begin += layout.size
+            content += (data, _CPU, 0, ndim, code, 8 * item, 1, numbers, numbers + 8 * ndim, 0)
+            content += value.shape
+            content += [stride // item for stride in value.strides]
+        layout.pack_into(room, 0, *content, packed, b"")
+        present = iter(begins)
+        places: list[int | None] = [
+            None if value is None else at + next(present) for value in inputs
+        ]
         if packed:
-            ctypes.memmove(at + begin, packed, len(packed))
-        present = iter(addresses)
-        places: list[int | None] = [None if v is None else next(present) for v in inputs]
-        if packed:
-            places.append(at + begin)
-        status = self.function(*places, addresses[-1], at + message)
+            places.append(at + message - len(packed))
+        status = self.function(*places, at + begins[-1], at + message)
         del tensors
         output = result.finished(written=status == 0)
         if output is not None:
@@ -166,10 +161,22 @@ def packed_parameters(parameters: tuple[tuple[str, Any], ...]) -> bytes:
     return struct.pack(f"@{len(numbers)}q", *numbers)
 
 
-@lru_cache(maxsize=32)
-def _tensor_of(ndim: int) -> struct.Struct:
-    """Return a DLTensor of so many axes, which its shape and its strides follow."""
-    return struct.Struct(f"@PiiiBBHPPQ{2 * ndim}q")
+_TENSOR = struct.Struct("@PiiiBBHPPQ")
+"""A DLTensor; its shape and its strides follow it here."""
+
+
+@lru_cache(maxsize=256)
+def _room_of(ndims: tuple[int, ...], parameters: int) -> tuple[struct.Struct, list[int], int]:
+    """Return the memory of a call, where each tensor of so many axes begins, and the message.
+
+    The bytes of the parameters lie before the message.
+    """
+    form, begins, end = "@", [], 0
+    for ndim in ndims:
+        begins.append(end)
+        form += f"{_TENSOR.format[1:]}{2 * ndim}q"
+        end += _TENSOR.size + 16 * ndim
+    return struct.Struct(f"{form}{parameters}s{MESSAGE}s"), begins, end + parameters
 
 
 @lru_cache(maxsize=32)
