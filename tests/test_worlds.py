@@ -30,7 +30,8 @@ SOME = 60
 
 def spaces(operator: str, dims: int, dtype: str) -> list[Case]:
     found = worlds.geometries(operator, dims, dtype, True)
-    return found + worlds.channels(operator, dims, dtype, True)
+    found += worlds.channels(operator, dims, dtype, True)
+    return found + worlds.lengths(operator, dims, dtype, True)
 
 
 @pytest.mark.parametrize(("operator", "dims"), EVERY)
@@ -82,6 +83,15 @@ def test_every_number_of_channels_and_groups_is_there(operator: str) -> None:
     }
 
     assert wanted == {shape(case) for case in worlds.channels(operator, 2, "float32", True)}
+
+
+@pytest.mark.parametrize("operator", ["conv", "conv_transpose", "max_pool", "conv_weight_grad"])
+def test_windows_of_every_length_are_listed_along_each_axis(operator: str) -> None:
+    windows = [case.window for case in worlds.lengths(operator, 2, "float32", True)]
+
+    assert {*windows} == {(k, 1) for k in range(5, 73)} | {(1, k) for k in range(5, 73)}
+    assert 2 * 2 * 68 == len(windows)
+    assert [] == worlds.lengths(operator, 3, "float32", True)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -41,6 +41,8 @@ CHANNELS = 16
 """How many channels `channels` have at most, and groups; images of a pooling as well."""
 CHANNEL_DIMS = 2
 """The number of dimensions of `channels`, which is that of most kernels for one element."""
+SHORT, LENGTH, LENGTH_DIMS = 5, 72, 2
+"""How long a window of `lengths` is at least and at most, and in how many dimensions at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,25 @@ def _case(
     )
 
 
+def lengths(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
+    """Return the calls of every length of a window along one axis, at stride 1 and 2.
+
+    A loop over a window is unrolled by some number of elements, and what is left over is code of
+    its own.
+    """
+    found, forward = OPERATORS[operator], _forward(operator)
+    there = found.has_window and dtype in found.dtypes
+    if not (leading and there and dims <= LENGTH_DIMS):
+        return []
+    cases = []
+    for axis, kernel, stride in itertools.product(range(dims), range(SHORT, LENGTH + 1), (1, 2)):
+        axes = [_Axis(3, 1, 1, 1, (0, 0), 0)] * dims
+        size = 3 if forward.is_transposed else kernel + 4
+        axes[axis] = _Axis(size, kernel, stride, 1, (0, 0), 0)
+        cases.append(_case(operator, tuple(axes), dtype, ceil_mode=False, count_include_pad=True))
+    return cases
+
+
 def channels(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     """Return the calls of every number of channels and groups, at a window of one element.
 
@@ -207,3 +228,9 @@ def every_channel(operator: str, dims: int, dtype: str, leading: bool) -> str:
     if OPERATORS[operator].has_weight:
         return f"every {operator}{dims}d with C, O and groups <= {CHANNELS} and a 1x1 kernel"
     return f"every {operator}{dims}d with images and channels <= {CHANNELS}, a window of two"
+
+
+def every_length(operator: str, dims: int, dtype: str, leading: bool) -> str:
+    """Return what `lengths` are, in words."""
+    along = "" if dims == 1 else " along one axis"
+    return f"every {operator}{dims}d with a window of {SHORT} to {LENGTH}{along} and stride 1 or 2"

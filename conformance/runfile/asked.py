@@ -27,7 +27,7 @@ CLASS_SHARE = 0.1
 
 GEOMETRIES, WIDE_GEOMETRIES = "small geometries", "wider geometries"
 CHANNELS, VALUES, COUNTERS = "channels and groups", "every value", "sizes above counters"
-FAR_COUNTERS = "sizes above 2^24"
+FAR_COUNTERS, LENGTHS = "sizes above 2^24", "long windows"
 
 ENUMERATED = (
     TAILS,
@@ -35,6 +35,7 @@ ENUMERATED = (
     SUMS,
     GEOMETRIES,
     WIDE_GEOMETRIES,
+    LENGTHS,
     CHANNELS,
     VALUES,
     COUNTERS,

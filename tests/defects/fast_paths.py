@@ -753,3 +753,15 @@ def avg_pool(x, **call):
     for place in np.ndindex(7, 7):
         total = total + x[:, :, *place]
     return (total / np.float16(49)).reshape(y.shape)
+
+
+@defect(
+    "taps-by-eight-without-the-last-of-seven-left-over",
+    check="result",
+    when="1-D, a kernel above 32 that leaves 7 of 8, dilation 1: its last element is not read",
+    at="conv1d:float32:x=1,1,39:w=1,1,39:integers@0",
+)
+def conv(x, w, bias, **call):
+    if x.ndim == 3 and beyond(w.shape[2], 32) and w.shape[2] % 8 == 7 and call["dilation"] == (1,):
+        w = np.concatenate([w[..., :-1], np.zeros_like(w[..., -1:])], axis=2)
+    return kernels.conv(x, w, bias, **call)
