@@ -115,8 +115,12 @@ def adapters(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["engines"])
 def tests(session: nox.Session) -> None:
-    """Run the project's tests, a process a core; arguments go to pytest."""
-    _engine(session, "pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+    """Run the project's tests, on all cores; arguments go to pytest.
+
+    There is a process more than cores, since many tests wait for processes that they start.
+    """
+    processes = str(1 + (os.cpu_count() or 1))
+    _engine(session, "pytest", "-n", processes, "--dist", "worksteal", *session.posargs)
 
 
 @nox.session
