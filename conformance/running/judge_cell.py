@@ -40,9 +40,10 @@ from conformance.running.violation import Cause
 
 OVERTIME_FACTOR = 3.0
 """A cell may exceed a budget by this factor until `MIN_COMPARED` cases were compared."""
-MOST_OVERTIME = 5.0
-"""Any kind of cases may take this many times the seconds of the whole cell until enough of them was
-compared for a verdict (`runfile.asked`), if it is going to be enough by then."""
+MOST_OVERTIME, MOST_SECONDS = 15.0, 10.0
+"""Any kind of cases may take this many times the seconds of the whole cell, and no more than these
+seconds, until enough of them was compared for a verdict (`runfile.asked`), if it is going to be
+enough by then."""
 
 _ALMOST = 1.001
 """What sums are multiplied by that are rounded otherwise."""
@@ -375,7 +376,9 @@ class CellJudge:
         counts = asked.of_series(self.cell.paid_for, kind)
         if budget.spent < _NEARLY or asked.enough(counts):
             return 1.0
-        most = max(1.0, MOST_OVERTIME * self.plan.seconds / budget.seconds)
+        whole = self.plan.seconds
+        seconds = min(MOST_OVERTIME * whole, max(MOST_SECONDS, whole))
+        most = max(1.0, seconds / budget.seconds)
         return most if most * asked.progress(counts) >= budget.spent else 1.0
 
     def pause(self, budget: Budget, seconds: float) -> None:
