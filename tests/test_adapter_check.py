@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from conformance import KnownDifference
+from conformance.calling import CRASH
 from conformance.case import Case
+from conformance.judging import CONFORMS, CRASHED, Prepared, Verdict
 from conformance.reports import load as load_report
 from conformance.reports.as_json import as_json
 from conformance.reports.headline import headline
@@ -19,7 +21,7 @@ from conformance.reports.markdown import markdown
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Violation
 from conformance.runfile.words import ADAPTER_WRONG
-from conformance.running.adapter_check import dtype_of, simplest
+from conformance.running.adapter_check import dtype_of, first_sign_of_wrong_adapter, simplest
 from conformance.running.citing import deviations
 from conformance.running.run import Run, run
 from conformance.signatures import SIGNATURES
@@ -184,3 +186,14 @@ def test_adapters_are_proven_in_float32_where_they_have_it(
     one = unregistered("mine", {"conv": kernels.conv}, {"dtypes": dtypes})
 
     assert expected == dtype_of(one)
+
+
+@pytest.mark.parametrize(("crashes", "wrong"), [(1, False), (2, True)])
+def test_a_crash_that_does_not_come_again_is_not_the_adapters(crashes: int, wrong: bool) -> None:
+    prepared = Prepared.of(Case.parse("conv1d:float32:x=1,1,2:w=1,1,1:integers@0"))
+    crashed = Verdict("one", prepared.case, CRASHED, "PROCESS-1", "ended", outcome=CRASH)
+    verdicts = [crashed] * crashes + [Verdict("one", prepared.case, CONFORMS)] * 2
+
+    found = first_sign_of_wrong_adapter([prepared], lambda _: verdicts.pop(0))
+
+    assert wrong == (found is not None)

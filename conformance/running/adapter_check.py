@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from conformance.calling import CRASH
 from conformance.case import Case
 from conformance.dtypes import FLOATS
 from conformance.judging import CRASHED, Prepared, Verdict, judge_prepared
@@ -98,10 +99,13 @@ def first_sign_of_wrong_adapter(
     """Return the verdict on the first of the simplest cases that shows the adapter wrong, if any.
 
     ``prepared`` are those cases in the adapter's dtype, and ``judge`` judges them. A failure that
-    one of the ``known`` differences covers says nothing about the adapter.
+    one of the ``known`` differences covers says nothing about the adapter, nor does a crash that
+    does not come again.
     """
     for p in prepared:
         verdict = judge(p)
+        if verdict.outcome == CRASH:  # earlier calls may have spoilt the process
+            verdict = judge(p)
         if not verdict.failed or matching_entry(known, verdict) is not None:
             continue
         if verdict.status != CRASHED or not deviations(p.case):
