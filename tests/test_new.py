@@ -24,7 +24,8 @@ from conformance.registration.registry import Registry
 from conformance.signatures import SIGNATURES
 from conformance.templates import KINDS, files
 
-SMALL = ("--tier", "smoke", "-n", "20", "--dims", "2", "--check", "result,reject,layout,special")
+SMALL = ("--tier", "smoke", "-n", "20", "--seconds", "3", "--dims", "2")
+SMALL += ("--check", "result,reject,layout,special")
 NUMBA = """
 def njit(**options):
     return lambda function: function
