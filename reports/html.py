@@ -1,14 +1,19 @@
-"""A report as one HTML page that needs nothing else: no network, no script, no other file.
+"""A report as one HTML page that needs nothing else: no network, no other file.
 
-A content security policy of the page forbids everything but its own style. Jinja2 escapes every
-value (autoescape is on), and an undefined name is an error.
+All of it can be read without its script, which adds search, filters, copying and other runs' files.
+A content security policy of the page forbids everything but its own style and that very script, and
+that the script writes markup. Jinja2 escapes every value (autoescape is on), and an undefined name
+is an error.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,6 +24,7 @@ from conformance.reports.alike import MANY
 from conformance.reports.calls import sentences as sentences_of_models
 from conformance.reports.calls import table
 from conformance.reports.differences import choices
+from conformance.reports.explorer import card, embedded, place
 from conformance.reports.findings import advice, reach, title, where
 from conformance.reports.gaps import ranged
 from conformance.reports.headline import (
@@ -38,6 +44,7 @@ from conformance.runfile import words
 from conformance.runfile.tables import Cell, Implementation, Pair, Timing
 
 _LONGEST_MESSAGE = 20_000
+_SCRIPTS = ("query.js", "explorer.js", "page.js")
 _CLASSES = {words.CONFORMS: "good", words.INCONCLUSIVE: "unsure", words.KNOWN_DIFFERENCE: "unsure"}
 _CLASSES |= dict.fromkeys((words.ADAPTER_WRONG, *words.FAILED, words.STALE), "bad")
 _SYMBOLS = {"good": "✓", "bad": "✗", "unsure": "?", "none": "-"}
@@ -50,6 +57,9 @@ def html(report: Report) -> str:
         .get_template("report.html.j2")
         .render(
             report=report,
+            policy=policy(_script()),
+            rows=embedded(report) if report.cells or report.violations or report.known else None,
+            script=Markup(_script()),
             headline=headline(report),
             not_asked=not_asked(report),
             overall=overall(report),
@@ -74,6 +84,22 @@ def html(report: Report) -> str:
             environment=environment(report),
             settings=[i for i in report.implementations if i.settings],
         )
+    )
+
+
+@cache
+def _script() -> str:
+    folder = resources.files("conformance.reports") / "templates"
+    parts = ((folder / name).read_text("utf-8") for name in _SCRIPTS)
+    return '"use strict";\n{\n' + "".join(parts) + "}\n"
+
+
+def policy(script: str) -> str:
+    """Return a content security policy that allows inline styles and this script, nothing else."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        f"script-src 'sha256-{digest}'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
 
 
@@ -210,6 +236,8 @@ def environment_of_templates() -> Environment:
         "percentage": text.percentage,
         "plural": text.plural,
         "title": title,
+        "place": place,
+        "card": card,
         "where": where,
         "reach": reach,
         "sentence": text.sentence,

@@ -76,7 +76,7 @@ class Cell(Row):
         "The largest error as a fraction of the bound: 0 where the result is exact, or where "
         "nothing was compared.",
     ]
-    worst_case: Annotated[str | None, NOT_IN_JSON]
+    worst_case: str | None
     seconds: Annotated[float, NOT_IN_JSON]
     verdict: str
     classes: Annotated[
