@@ -233,6 +233,11 @@ def layers(report: Report) -> RenderableType | None:
             for t in timings
             if not t.is_verified
         ]
+        blocks += [
+            Text(shorten(f"not believable: {t.implementation}: {t.doubt}", 400), style="red")
+            for t in timings
+            if t.doubt
+        ]
     note = f"ratio: median over {baseline(report)}\npeak: share of the measured matrix-product rate"
     return Group(*blocks, Text(note, style="dim")) if blocks else None
 

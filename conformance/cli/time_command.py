@@ -16,7 +16,18 @@ from conformance.timing import threads as thread_pools
 @click.argument("layers", nargs=-1, metavar="[LAYER]...")
 @options.implementations
 @click.option("--baseline", metavar="NAME", help="What ratios are to; default: the fastest.")
-@click.option("--rounds", type=options.whole(*LIMITS["rounds"]), default=20, show_default=True)
+@click.option(
+    "--rounds",
+    type=options.whole(*LIMITS["rounds"]),
+    help="Calls, or batches of short ones; default: as many as the precision needs.",
+)
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.02,
+    show_default=True,
+    help="Half of the width of ratios' 95 % confidence intervals, as a share of them.",
+)
 @click.option("--warmup", type=options.whole(*LIMITS["warmup"]), default=2, show_default=True)
 @click.option("--threads", type=options.whole(*LIMITS["threads"]), default=1, show_default=True)
 @click.option(

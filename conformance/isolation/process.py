@@ -202,6 +202,11 @@ class Process:
         return int.from_bytes(self._page[8:16], sys.byteorder) != 0
 
     @property
+    def guardian(self) -> int:
+        """The process of which the worker, and all that it starts, descend; 0 once it is gone."""
+        return 0 if self._guardian is None else self._guardian.pid
+
+    @property
     def begun(self) -> int:
         """How many calls the worker has begun."""
         return int.from_bytes(self._page[:8], sys.byteorder)

@@ -30,6 +30,7 @@ from conformance.calling.guards import Arena, Guard, Guards
 from conformance.calling.history import Answer, HistoryCall, perform
 from conformance.calling.measuring import Watch
 from conformance.calling.observing import Observation, one_line
+from conformance.calling.timed import Form, TimedCall, TimedCalls
 from conformance.case import Case
 from conformance.errors import ConformanceError, RegistrationError
 from conformance.isolation import PROTOCOL
@@ -52,6 +53,7 @@ _STDOUT, _STDERR = 1, 2
 _BEGUN, _SERVING, _PIPE_LOST = 0, 2, 3
 """Indices into the page that is shared with the run: calls begun, requests taken up, and whether a
 call has closed the pipe."""
+_WRONG = [field.name for field in fields(TimedCall)].index("wrong")
 _KEPT, _KEPT_SECONDS = 1 << 15, 0.005
 """Bytes and seconds of answers that are sent as one piece, while there are requests left."""
 
@@ -247,6 +249,7 @@ class _Server:
         self.pid = os.getpid()
         self.arena = Arena()
         self.watch = Watch()
+        self.timed: TimedCalls | None = None
         self.may_print = False
         """Whether what is printed is a log, and none of the calls' business."""
 
@@ -255,6 +258,7 @@ class _Server:
         kind, name, *details = plain
         answers = {"call": self._call, "history": self._history, "gaps": self._gaps}
         answers |= {"measure": self._measure, "measured": self._measured}
+        answers |= {"timing": self._timing, "time": self._time}
         return answers[kind](self.implementations[name], details, payload)
 
     def _call(
@@ -309,6 +313,40 @@ class _Server:
     ) -> bytes:
         found = self.watch.measured()
         return Frame().packed("measured", found.calls, list(found.seen), found.partial)
+
+    def _timing(
+        self, implementation: Implementation, details: list[Any], payload: bytearray
+    ) -> bytes:
+        """Prepare the timed calls of one function, whose data lie in the file ``path``."""
+        operator, parameters, arguments, result, slots, path = details
+        form = Form(tuple(arguments), result)
+        try:
+            with open(path, "r+b") as file:
+                buffer = mmap.mmap(file.fileno(), slots * form.size)
+            placed = [form.slot(buffer, number) for number in range(slots)]
+        except ConformanceError as problem:  # a dtype that needs a package
+            return Frame().packed("declined", str(problem))
+        function = implementation.in_form(operator, implementation.functions[operator])
+        if self.timed is not None:
+            self.timed.close()
+        self.timed = TimedCalls(function, parameters, placed)
+        return Frame().packed("ready")
+
+    def _time(
+        self, implementation: Implementation, details: list[Any], payload: bytearray
+    ) -> bytes:
+        """Make the calls of these slots, and answer when their outputs lie there."""
+        assert self.timed is not None
+        self.page[_BEGUN] += 1
+        frame, rows = Frame(), []
+        for call in self.timed.make(details[0]):
+            wrong = frame.put_output(call.wrong, 0)
+            rows.append([getattr(call, each.name) for each in fields(call)])
+            rows[-1][_WRONG] = wrong
+        self._look_around()
+        if _printed():
+            _said()
+        return frame.packed("timed", rows)
 
     def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, wrapped so that the run can count the calls that began."""

@@ -209,6 +209,12 @@ class Declarations:
         convert=lambda given: (given,) if isinstance(given, int) else given and tuple(given),
         default=None,
     )
+    algorithm: str | None = declares(
+        'How it computes, for the rates of timings: "direct" sums all products, "winograd" and '
+        '"fft" need fewer, "any" chooses among them (default: "direct", "any" with a package).',
+        _among("direct", "winograd", "fft", "any", None),
+        default=None,
+    )
     rounding: str = declares(
         'How it rounds: "toward_zero" doubles the unit roundoffs, as truncating adders need.',
         _among("nearest", "toward_zero"),

@@ -341,7 +341,7 @@ class Timing(Row):
     implementation: str
     layer: str
     case: str
-    calls: Annotated[int, "Timed calls, the warm-up left out."]
+    calls: Annotated[int, "Timed calls, or batches of short ones, the warm-up left out."]
     median: float | None
     lower: Annotated[float | None, "The first quartile."]
     upper: Annotated[float | None, "The third quartile."]
@@ -359,10 +359,47 @@ class Timing(Row):
     ]
     threads: int
     verified: Annotated[Lines, "conforms, or what is wrong with the outputs of its calls."]
+    batch: Annotated[int, "The calls whose mean is one of the times."] = 1
+    doubt: Annotated[Lines, "Why the times are not believable; empty where they are."] = ""
+    wrong_case: Annotated[str, "The case of the first wrong output, with its data, or nothing."] = (
+        ""
+    )
+    median_low: Annotated[
+        float | None, "The 95 % confidence interval of the median begins here; None for few calls."
+    ] = None
+    median_high: Annotated[float | None, "It ends here."] = None
+    ratio_low: Annotated[float | None, "The 95 % confidence interval of the ratio begins here."] = (
+        None
+    )
+    ratio_high: Annotated[float | None, "It ends here."] = None
+    cold: Annotated[float | None, "Seconds of the first call of the layer."] = None
+    memory: Annotated[
+        int | None, "Bytes that the process held during that call, beyond those before it."
+    ] = None
+    moved: Annotated[int, "Bytes of the arguments and the result of a call."] = 0
+    bandwidth: Annotated[
+        float | None, "moved / median, as a share of the copy bandwidth measured for as many bytes."
+    ] = None
+    roof: Annotated[
+        float | None,
+        "The least time of a call by the rates of matrix products and of copies, as a share of the "
+        "median.",
+    ] = None
+    cpu: Annotated[
+        float | None, "Processor seconds a second of the calls, of all threads together."
+    ] = None
+    waited: Annotated[
+        float | None, "The share of the time in which other processes had the processor."
+    ] = None
 
     @property
     def is_verified(self) -> bool:
         return self.verified == CONFORMS
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether its outputs are right, and its times can be believed."""
+        return self.is_verified and not self.doubt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from conformance.registration.implementation import Implementation
 from conformance.runfile.tables import Timing
 from conformance.runfile.words import CONFORMS
 from conformance.spec.layers import Layer
+from conformance.timing.believing import Machine, cores, doubt
+from conformance.timing.callers import Batch
+from conformance.timing.operations import moved
 from conformance.timing.rounds import Contender
+from conformance.timing.statistics import interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,61 +32,101 @@ class Skipped:
 def figures(
     layer: Layer,
     called: Sequence[Contender],
-    verified: Mapping[Implementation, str],
+    overheads: Mapping[int, Sequence[Batch]],
     baseline: Implementation | None,
-    threads: int,
+    machine: Machine,
 ) -> list[Timing]:
-    """Return the figures of every contender that was called, without their ``peak``.
+    """Return the figures of every contender that was called.
 
-    ``verified`` has the verdict on each one's outputs. Ratios are to ``baseline``, or else to the
-    fastest implementation that conforms.
+    Ratios are to ``baseline``, or else to the fastest implementation that conforms and is believed.
     """
-    reference = _reference(baseline, called, verified)
-    return [_figures(layer, c, reference, verified[c.implementation], threads) for c in called]
+    doubts = {id(c): doubt(layer.case, c, overheads, machine) for c in called}
+    believed = [c for c in called if not doubts[id(c)] and verdict(c) == CONFORMS]
+    reference = _reference(baseline, called, believed)
+    return [
+        _figures(layer, c, reference, doubts[id(c)], cores(c, overheads), machine) for c in called
+    ]
 
 
-def with_peak(timing: Timing, rate: float) -> Timing:
-    """Return ``timing`` with its share of a matrix-product rate, in 10**9 operations a second."""
-    return timing if timing.gflops is None else replace(timing, peak=timing.gflops / rate)
+def verdict(c: Contender) -> str:
+    """Return ``conforms``, or the requirement that a contender's calls violate, and how."""
+    problem, when = c.problem, ""
+    if problem is not None and problem.requirement != "PURE-1":
+        when = (
+            f"timed call {c.problem_at} of {c.calls}: " if c.problem_at else "before the timing: "
+        )
+    elif problem is None and c.ended is not None:
+        problem = c.ended
+    elif problem is None and c.skipped is not None:
+        text = f"computed the case, and later declined it: {c.skipped}"
+        return f"DECLARE-7: {text}"
+    return CONFORMS if problem is None else f"{problem.requirement}: {when}{problem.message}"
 
 
 def _reference(
-    baseline: Implementation | None,
-    called: Sequence[Contender],
-    verified: Mapping[Implementation, str],
+    baseline: Implementation | None, called: Sequence[Contender], believed: Sequence[Contender]
 ) -> Contender | None:
-    timed = [c for c in called if c.seconds]
     if baseline is not None:
-        return next((c for c in timed if c.implementation is baseline), None)
-    conforming = [c for c in timed if verified[c.implementation] == CONFORMS]
-    return min(conforming, key=lambda c: float(np.median([*c.seconds.values()])), default=None)
+        named = (c for c in called if c.samples and c.implementation.name == baseline.name)
+        return next(named, None)
+    timed = [c for c in believed if c.samples]
+    return min(timed, key=lambda c: float(np.median([*c.seconds.values()])), default=None)
 
 
 def _figures(
-    layer: Layer, c: Contender, reference: Contender | None, verified: str, threads: int
+    layer: Layer,
+    c: Contender,
+    reference: Contender | None,
+    doubted: str,
+    used: Sequence[float],
+    machine: Machine,
 ) -> Timing:
-    operator = OPERATORS[layer.case.operator]
+    operator, seconds, nbytes = OPERATORS[layer.case.operator], c.seconds, moved(layer.case)
     macs = operator.work(layer.case)
-    lower = median = upper = ratio = gflops = None
-    if c.seconds:
-        quartiles = np.percentile([*c.seconds.values()], (25, 50, 75))
+    lower = median = upper = ratio = gflops = bandwidth = roof = None
+    around = around_ratio = None
+    if seconds:
+        quartiles = np.percentile([*seconds.values()], (25, 50, 75))
         lower, median, upper = (float(value) for value in quartiles)
         gflops = 2e-9 * macs / median if operator.has_weight else None
+        bandwidth = nbytes / median / machine.bandwidth
+        of_products = 2e-9 * macs / machine.gflops if gflops and machine.gflops else 0.0
+        roof = max(of_products, nbytes / machine.bandwidth) / median
+        around = interval([*seconds.values()])
     if reference is not None:
-        shared = [t / reference.seconds[n] for n, t in c.seconds.items() if n in reference.seconds]
+        own = reference.seconds
+        shared = [t / own[number] for number, t in seconds.items() if number in own]
         ratio = float(np.median(shared)) if shared else None
+        around_ratio = interval(shared) if c is not reference else None
+    low, high = around or (None, None)
+    ratio_low, ratio_high = around_ratio or (None, None)
+    waited = [s.waited / s.outer for s in c.samples.values() if s.outer]
     return Timing(
         implementation=c.implementation.name,
         layer=layer.name,
         case=layer.case.id,
-        calls=len(c.seconds),
+        calls=len(c.samples),
+        batch=len(c.timed),
         median=median,
         lower=lower,
         upper=upper,
         ratio=ratio,
         macs=macs,
         gflops=gflops,
-        peak=None,
-        threads=threads,
-        verified=verified,
+        peak=gflops / machine.gflops if gflops is not None and machine.gflops else None,
+        threads=machine.threads,
+        verified=verdict(c),
+        doubt=doubted,
+        wrong_case=c.wrong_case if c.problem is not None else "",
+        median_low=low,
+        median_high=high,
+        ratio_low=ratio_low,
+        ratio_high=ratio_high,
+        cold=c.cold,
+        memory=c.memory,
+        moved=nbytes,
+        bandwidth=bandwidth,
+        roof=roof,
+        cpu=float(np.median(used)) if used else None,
+        waited=float(np.median(waited)) if waited else None,
     )

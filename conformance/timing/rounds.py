@@ -1,53 +1,63 @@
 """Timing implementations on one layer in interleaved rounds, with nothing but the call timed.
 
-Every round times one call of each implementation, in random order: if the machine slows down, all
-are affected, and the ratio of two is taken within a round. The arguments have the same address in
-every call, and other data than in the call before.
+Every round times each implementation, in random order: if the machine slows down, all are affected,
+and the ratio of two is taken within a round. The arguments have the same address in every call, and
+every call has data of its own, which are drawn after the call before has ended. Every output is
+verified in full.
 """
 
 from __future__ import annotations
 
-import gc
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import Any
 
 import numpy as np
 
-from conformance.arrays.library import InForm
-from conformance.calling import Array, Inputs, one_line, to_layout
 from conformance.case import Case
 from conformance.cases.data import make_inputs
-from conformance.errors import Unsupported
-from conformance.operators import OPERATORS, work
+from conformance.isolation.process import Ended
+from conformance.judging import Accuracy, Problem
+from conformance.operators import work
 from conformance.registration.implementation import Implementation
-from conformance.signatures import SIGNATURES
 from conformance.spec.layers import smaller
-
-SETS = 3
-"""The number of different inputs, which calls take turns with."""
+from conformance.timing import processes
+from conformance.timing.callers import Batch, Caller, InWorker
+from conformance.timing.data import Data, Source
+from conformance.timing.statistics import half_width
+from conformance.timing.verifying import call_problem, ending, output_problem
 
 _SHARES = (1 / 64, 1 / 16, 1 / 4)
 """The shares of a layer that are called first, to predict whether the whole is affordable."""
 _SHORT = 5e-3
 """Calls shorter than this depend on the CPU caches, which other implementations have filled."""
-_TICK = 1e-9
-"""The least seconds of a call, in case the clock is too coarse."""
-_KEPT_BYTES = 1 << 30
-"""Memory for the outputs of all implementations that are kept to be verified."""
-_KEPT = 8
+_BATCH = 1e-3
+"""Seconds of the timed calls between two looks at the run's own clock, at least."""
+_MOST_CALLS, _MOST_ELEMENTS = 32, 1 << 21
+"""The calls of a batch, and the elements that are drawn for them, at most."""
+_LEAST_ROUNDS, _MOST_ROUNDS = 10, 200
+"""The rounds, where a precision decides how many there are."""
+_HELD = 3
+"""The sets of data that are kept."""
+_SETTLING = 8
+"""Further calls of the warm-up, at most, while each is a tenth faster than all before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """The output of one call as it was returned; call 0 is the last call of the warm-up."""
+class Sample:
+    """The timed calls of one round."""
 
-    call: int
-    data: int
-    value: Any
+    seconds: float
+    """Of one call: the mean of those of a batch."""
+    inner: float = 0.0
+    """Of all calls of the batch, by the clock of the process that made them."""
+    outer: float | None = None
+    cpu: float | None = None
+    waited: float = 0.0
+    size: int = 1
+    """The calls of the batch, an untimed one before the timed ones included."""
 
 
 @dataclass(slots=True)
@@ -55,58 +65,44 @@ class Contender:
     """One implementation on one layer: the times of its calls, and what it did wrong."""
 
     implementation: Implementation
-    seconds: dict[int, float] = field(default_factory=dict)
-    """The seconds of its call in each round."""
-    outputs: list[Output] = field(default_factory=list)
-    """Those that are kept to be verified, in the order of the calls."""
+    caller: Caller | None = None
+    samples: dict[int, Sample] = field(default_factory=dict)
+    """Of each round."""
+    cold: float | None = None
+    """Seconds of the first call of the layer."""
+    memory: int | None = None
+    """Bytes that the process held during that call, beyond those that it held before."""
+    calls: int = 0
+    """Timed calls so far."""
+    size: int = 1
+    """The calls of a batch: where there are several, the first one is not timed."""
     skipped: str | None = None
     """The reason why it was not timed."""
-    raised: str | None = None
-    changed: str | None = None
-    """The names of the inputs that a call changed."""
+    ended: Problem | None = None
+    """Why no more calls are made, where one raised, or ended its process."""
+    problem: Problem | None = None
+    """What was wrong first."""
+    problem_at: int = 0
+    """The number of that timed call; 0 stands for the warm-up."""
+    wrong_case: str = ""
+    """Its case, with the data that it had."""
+    held: tuple[Data, ...] = ()
+    """The data of the last calls, to tell whose result a wrong one is."""
 
     @property
     def finished(self) -> bool:
         """Whether no more calls are made."""
-        return bool(self.skipped or self.raised)
+        return bool(self.skipped or self.ended)
 
+    @property
+    def seconds(self) -> dict[int, float]:
+        """The seconds of a call in each round."""
+        return {number: sample.seconds for number, sample in self.samples.items()}
 
-class Bench:
-    """The inputs of one layer: several sets of data, and the arguments of calls in each layout."""
-
-    def __init__(self, case: Case, layouts: Sequence[str]) -> None:
-        self.case = case
-        self.sets = [make_inputs(case.replace(seed=case.seed + k)) for k in range(SETS)]
-        roles = SIGNATURES[case.operator].roles
-        self._pristine = {
-            layout: [to_layout(inputs, layout, roles) for inputs in self.sets] for layout in layouts
-        }
-        self._arguments = {
-            layout: tuple(None if v is None else v.copy() for v in sets[0])
-            for layout, sets in self._pristine.items()
-        }
-
-    def call_observed(self, layout: str, data: int) -> Inputs:
-        """Write one set of data into the arrays of ``layout`` and return these."""
-        arguments = self._arguments[layout]
-        for target, source in zip(arguments, self._pristine[layout][data], strict=True):
-            if target is not None:
-                np.copyto(target, source)
-        return arguments
-
-    def changed(self, layout: str, data: int) -> str | None:
-        """Return the names of the arguments that no longer hold set ``data``, None if all do."""
-        pairs = zip(self._arguments[layout], self._pristine[layout][data], strict=True)
-        return self._names(a is not None and not np.array_equal(a, b) for a, b in pairs)
-
-    def shares(self, layout: str, output: Array) -> str | None:
-        """Return the names of the arguments that share memory with ``output``, None if none do."""
-        arguments = self._arguments[layout]
-        return self._names(a is not None and np.may_share_memory(a, output) for a in arguments)
-
-    def _names(self, chosen: Iterable[bool]) -> str | None:
-        names = OPERATORS[self.case.operator].arguments
-        return " and ".join(itertools.compress(names, chosen)) or None
+    @property
+    def timed(self) -> range:
+        """The calls of a batch that are timed."""
+        return range(min(1, self.size - 1), self.size)
 
 
 def admit(contender: Contender, case: Case, seconds: float) -> None:
@@ -116,15 +112,14 @@ def admit(contender: Contender, case: Case, seconds: float) -> None:
     the engine. If a call takes t for the work w, the next one is expected to take t * w'/w for its
     work w'; even a quadratic cost is noticed in time.
     """
-    implementation = contender.implementation
-    contender.skipped = implementation.gap(case)
+    contender.skipped = contender.implementation.gap(case)
     if contender.skipped is not None:
         return
     steps = [smaller(case, share) for share in _SHARES]
     steps = [a for a, b in itertools.pairwise([*steps, case]) if work(a) < work(b)]
     for step, following in itertools.pairwise([*steps, case]):
         enough = seconds * work(step) / work(following)
-        elapsed = _try(implementation, step, enough)
+        elapsed = _try(contender, step, enough)
         if elapsed is not None and elapsed > enough:
             expected = elapsed * work(case) / work(step)
             contender.skipped = (
@@ -138,113 +133,195 @@ def _rough(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def _try(implementation: Implementation, case: Case, enough: float) -> float | None:
+def _try(contender: Contender, case: Case, enough: float) -> float | None:
     """Return the seconds of a call of ``case``, None if the implementation does not compute it.
 
     After more than ``enough``, perhaps for an import or a compilation, a second call decides.
     """
-    inputs = to_layout(make_inputs(case), implementation.layout, SIGNATURES[case.operator].roles)
-    function = implementation.in_form(case.operator, implementation.functions[case.operator])
+    caller = contender.caller
+    assert caller is not None
     elapsed = math.inf
-    for _ in range(2):
-        try:
-            started = perf_counter()
-            function(*inputs, **case.parameters)
-            elapsed = min(elapsed, perf_counter() - started)
-        except (Exception, SystemExit):  # only the layer itself decides, and not a smaller version
+    try:
+        if caller.open(case, 1) is not None:
             return None
-        if elapsed <= enough:
-            break
+        caller.write(0, make_inputs(case))
+        for _ in range(2):
+            (call,) = caller.make([0]).calls
+            if not call.returned:  # only the layer itself decides, and not a smaller version
+                return None
+            elapsed = min(elapsed, call.seconds)
+            if elapsed <= enough:
+                break
+    except Ended as ended:
+        contender.ended = ending(ended)
+        return None
     return elapsed
 
 
-def measure(
-    bench: Bench,
-    contenders: Sequence[Contender],
-    *,
-    rounds: int,
-    warmup: int,
-    seconds: float,
-    rng: np.random.Generator,
-    tick: Callable[[int], None],
-) -> None:
-    """Warm up, then call every contender once in each round until its ``seconds`` are used up.
+class Measurement:
+    """The rounds of one layer."""
 
-    The results are stored in the contenders. Garbage collection is off during the rounds.
-    """
-    out = math.prod(OPERATORS[bench.case.operator].output_shape(bench.case))
-    room = _KEPT_BYTES // max(1, out * bench.sets[0][0].itemsize * len(contenders))
-    extra = int(np.clip(room - 3, 0, min(_KEPT, rounds)))
-    sample = {0, *rng.choice(rounds, extra, replace=False).tolist()}
-    typical = {id(c): _warm_up(bench, c, warmup, seconds) for c in contenders if not c.finished}
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        for number in range(rounds):
-            tick(number)
-            for index in rng.permutation(len(contenders)):
-                c = contenders[index]
-                spent = sum(c.seconds.values())
-                if c.finished or (c.seconds and spent + typical[id(c)] > seconds):
+    def __init__(
+        self,
+        case: Case,
+        contenders: Sequence[Contender],
+        control: InWorker | None,
+        *,
+        entropy: int,
+        seconds: float,
+    ) -> None:
+        self.case = case
+        self.contenders = contenders
+        self.control = control
+        self.seconds = seconds
+        self.source = Source(case, entropy)
+        self.rng = np.random.default_rng(entropy + 1)
+        self.overheads: dict[int, list[Batch]] = {}
+        """What the control took for a batch of so many calls, round by round."""
+        self._elements = sum(a.size for a in self.source.draw().inputs if a is not None)
+
+    def measure(
+        self,
+        *,
+        rounds: int | None,
+        warmup: int,
+        precision: float,
+        tick: Callable[[float], None],
+    ) -> None:
+        """Warm up, then call every contender in each round until its ``seconds`` are used up.
+
+        Without ``rounds`` they go on until the ratios of all to the fastest are known to within
+        ``precision``. The results are stored in the contenders.
+        """
+        for c in self.contenders:
+            if not c.finished:
+                self._warm_up(c, warmup)
+        sizes = {c.size for c in self.contenders if not c.finished}
+        if self.control is not None and sizes:
+            self.control.open(self.case, max(sizes))
+        spent = dict.fromkeys(range(len(self.contenders)), 0.0)
+        for number in range(rounds or _MOST_ROUNDS):
+            if rounds is None and number >= _LEAST_ROUNDS and self._precise(precision):
+                break
+            tick(number / (rounds or _MOST_ROUNDS))
+            called = False
+            for index in self.rng.permutation(len(self.contenders)):
+                c = self.contenders[index]
+                share = spent[index] / max(1, len(c.samples))
+                if c.finished or (c.samples and spent[index] + share > self.seconds):
                     continue
-                if typical[id(c)] < _SHORT:  # an untimed call on other data warms the caches
-                    _call(bench, c, 0, (number + 1) % SETS)
-                if c.finished:
-                    continue
-                elapsed, output = _call(bench, c, number + 1, number % SETS)
-                if output is None:
-                    continue
-                c.seconds[number] = elapsed
-                if len(c.outputs) > 1 and c.outputs[-1].call - 1 not in sample:
-                    c.outputs.pop()  # only the last output and those of the sample are kept
-                c.outputs.append(output)
-    finally:
-        if collecting:
-            gc.enable()
+                began = time.monotonic()
+                called = self._time(c, number) or called
+                if rounds is None:  # drawing and verifying take time as well
+                    spent[index] += time.monotonic() - began
+                elif number in c.samples:
+                    spent[index] += c.samples[number].seconds * len(c.timed)
+            if not called:
+                break
+            if self.control is not None:
+                for size in sizes:
+                    batch = self.control.make(range(size))
+                    self.overheads.setdefault(size, []).append(batch)
 
+    def _precise(self, precision: float) -> bool:
+        """Whether every ratio to the fastest is known well enough."""
+        timed = [c.seconds for c in self.contenders if c.samples]
+        fastest = min(timed, key=lambda times: float(np.median([*times.values()])), default={})
+        for times in timed:
+            shared = [times[n] / fastest[n] for n in times if n in fastest]
+            if times is fastest:
+                shared = [*times.values()]
+            if len(shared) >= _LEAST_ROUNDS and half_width(shared) > precision:
+                return False
+        return True
 
-def _warm_up(bench: Bench, c: Contender, warmup: int, seconds: float) -> float:
-    """Make the first calls of the layer itself, and return the seconds of the fastest."""
-    fastest = math.inf
-    for number in range(max(warmup, 2)):
-        # The rounds begin with set 0, so the output kept from the warm-up is of another set.
-        elapsed, output = _call(bench, c, 0, 1 + number % (SETS - 1))
-        if output is None:
-            return fastest
-        c.outputs = [output]
-        fastest = min(fastest, elapsed)
-        # A first call that takes long may have compiled something, so the second one decides.
-        if number + 1 >= (warmup if fastest <= seconds else 2):
-            break
-    if fastest > seconds:
-        c.skipped = f"one call takes {_rough(fastest)}; the time budget is {seconds:g} s"
-    return fastest
+    def _warm_up(self, c: Contender, warmup: int) -> None:
+        """Make the first calls of the layer itself."""
+        assert c.caller is not None
+        try:
+            reason = c.caller.open(self.case, 1)
+        except Ended as ended:
+            c.ended = ending(ended)
+            return
+        if reason is not None:
+            c.skipped = reason
+            return
+        fastest, least = math.inf, max(warmup, 2)
+        for number in range(least + _SETTLING):
+            before = processes.resident(c.caller.pid) if number == 0 else None
+            sample = self._call(c)
+            if sample is None:
+                return
+            if number == 0:
+                most = processes.peak(c.caller.pid)
+                c.cold = sample.seconds
+                c.memory = None if most is None or before is None else max(0, most - before)
+            settled = sample.seconds > 0.9 * fastest
+            fastest = min(fastest, sample.seconds)
+            # A first call that takes long may have compiled something, so the second one decides.
+            if number + 1 >= (least if fastest <= self.seconds else 2) and settled:
+                break
+        if fastest > self.seconds:
+            c.skipped = f"one call takes {_rough(fastest)}; the time budget is {self.seconds:g} s"
+        elif fastest < _SHORT:
+            self._open_batches(c, fastest)
 
+    def _open_batches(self, c: Contender, fastest: float) -> None:
+        """Prepare batches of an untimed call, and so many that the run's clock can tell them."""
+        assert c.caller is not None
+        most = min(_MOST_CALLS, _MOST_ELEMENTS // max(1, self._elements))
+        timed = int(np.clip(math.ceil(_BATCH / fastest), 1, max(1, most)))
+        c.size = 1 + (timed if c.caller.is_watched else 1)
+        c.caller.open(self.case, c.size)
+        c.caller.write(0, self.source.draw().inputs)
 
-def _call(bench: Bench, c: Contender, number: int, data: int) -> tuple[float, Output | None]:
-    """Make one call, and return its seconds, and its output unless it raised."""
-    implementation = c.implementation
-    function, parameters = implementation.functions[bench.case.operator], bench.case.parameters
-    function = implementation.in_form(bench.case.operator, function)
-    inputs = bench.call_observed(implementation.layout, data)
-    placed = [(value, value if isinstance(value, np.ndarray) else None) for value in inputs]
-    try:
-        if isinstance(function, InForm):
-            call = function.bind(placed, parameters, watched=False)
-            started = perf_counter()
-            returned = call()
-            elapsed = max(perf_counter() - started, _TICK)
-            value = call.result(returned)
-        else:
-            started = perf_counter()
-            value = function(*inputs, **parameters)
-            elapsed = max(perf_counter() - started, _TICK)
-    except (Unsupported, NotImplementedError) as gap:
-        c.skipped = one_line(gap) or "no reason given"
-        return 0.0, None
-    except (Exception, SystemExit) as problem:  # any exception is a finding
-        c.raised = f"{type(problem).__name__}: {one_line(problem)}"
-        return 0.0, None
-    c.changed = c.changed or bench.changed(implementation.layout, data)
-    return elapsed, Output(number, data, value)
+    def _time(self, c: Contender, number: int) -> bool:
+        """Time a contender in a round; return whether it made the calls."""
+        first = c.calls + 1
+        c.calls += len(c.timed)
+        sample = self._call(c, first)
+        if sample is None:
+            c.calls -= len(c.timed)
+            return False
+        c.samples[number] = sample
+        return True
+
+    def _call(self, c: Contender, first: int = 0) -> Sample | None:
+        """Make the calls of one batch, with new data, and verify what those that are timed return.
+
+        ``first`` is the number of the first timed call, 0 in the warm-up. None stands for a call
+        that did not return.
+        """
+        assert c.caller is not None
+        data = {slot: self.source.draw() for slot in c.timed}
+        for slot, new in data.items():
+            c.caller.write(slot, new.inputs)
+        try:
+            batch = c.caller.make(range(c.size))
+        except Ended as ended:
+            c.ended = ending(ended)
+            return None
+        last = batch.calls[-1]
+        if not last.returned:
+            c.skipped = last.unsupported
+            if last.raised is not None:
+                c.ended = Problem("DECLARE-1", f"raised on a valid case: {last.raised}")
+            return None
+        for slot, new in data.items():
+            if c.problem is None:
+                call, accuracy = batch.calls[slot], Accuracy.of(c.implementation)
+                output = c.caller.result(slot)
+                c.problem = call_problem(
+                    c.implementation, new.case, call, in_timing=first > 0
+                ) or output_problem(new, c.held, output, accuracy, in_timing=first > 0)
+                c.problem_at, c.wrong_case = first and first + slot - c.timed[0], new.case.id
+            c.held = (*c.held, new)[-_HELD:]
+        timed = [batch.calls[slot] for slot in c.timed]
+        return Sample(
+            seconds=sum(map(batch.seconds, timed)) / len(timed),
+            inner=batch.inner,
+            outer=batch.outer,
+            cpu=batch.cpu,
+            waited=batch.waited,
+            size=c.size,
+        )

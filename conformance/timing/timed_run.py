@@ -1,23 +1,23 @@
 """Timing implementations on layers of real networks, and verifying what was timed.
 
-Each layer is warmed up, and then timed in interleaved rounds (`conformance.timing.rounds`). Then
-every element of the outputs of timed calls is verified (`conformance.large.projection`). The data
-changes from call to call: a kernel that drifts, caches, or skips work while it is timed is found.
+Each layer is warmed up, and then timed in interleaved rounds (`conformance.timing.rounds`). Every
+element of the output of every timed call is verified (`conformance.large.projection`), and whether
+the times can be believed is looked at from outside (`conformance.timing.believing`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
-
-import numpy as np
 
 from conformance.arrays import interpreters
-from conformance.large.projection import verifier
+from conformance.isolation.process import Ended, StartError
 from conformance.registration.implementation import Implementation
+from conformance.registration.place import Limits, Place
 from conformance.runfile.file import RunFile
 from conformance.runfile.tables import Gap, Timing
 from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
@@ -25,14 +25,19 @@ from conformance.running.rows import machine, now, of_implementation
 from conformance.running.selection import options_of
 from conformance.spec.layers import Layer
 from conformance.timing import threads as thread_pools
-from conformance.timing.figures import Skipped, figures, with_peak
-from conformance.timing.rounds import Bench, Contender, admit, measure
+from conformance.timing.believing import Machine
+from conformance.timing.callers import Caller, InWorker, caller_of
+from conformance.timing.figures import Skipped, figures
+from conformance.timing.operations import moved
+from conformance.timing.rates import copy_bandwidth, matmul_gflops
+from conformance.timing.rounds import Contender, Measurement, admit
 from conformance.timing.timing_plan import TimingPlan, TimingSelection, resolve
-from conformance.timing.verifying import verify
 
 FASTEST = "the fastest of each layer"
 """The name of the baseline if none is chosen."""
 
+_CONTROL = "conformance.timing.control"
+"""The module whose calls do nothing; only its worker loads it."""
 _STEPS = 1000
 """The number of progress steps in a layer."""
 
@@ -53,9 +58,17 @@ class Timings:
         return all(timing.is_verified for timing in self.timings)
 
     @property
+    def believed(self) -> bool:
+        """Whether every time can be believed, and every output is correct."""
+        return all(timing.is_believed for timing in self.timings)
+
+    @property
     def exit_status(self) -> int:
-        """The exit status of the command: 1 if an output is wrong, 3 if no call was timed."""
-        if not self.conforms:
+        """The exit status of the command: 1 if an output is wrong or a time not believable.
+
+        It is 3 if no call was timed.
+        """
+        if not self.believed:
             return 1
         return 0 if any(timing.calls for timing in self.timings) else 3
 
@@ -65,39 +78,21 @@ def time(selection: TimingSelection) -> Timings:
     """Time implementations on layers, write ``output``/run.sqlite, and return the timings.
 
     The arguments are the fields of `TimingSelection`, implementations and layers first. Each
-    implementation makes ``warmup`` calls of a layer, then one a round, in random order, until
-    ``rounds`` are done or its ``seconds`` are used up; one whose single call would exceed these is
-    skipped. Layout conversion, garbage collection and verification are not timed. An engine that
-    was imported before and has threads of its own does not heed ``threads``: start a new process.
-    Raises `ConformanceError` for a selection that names nothing.
+    implementation makes ``warmup`` calls of a layer, then some a round, in random order, until
+    ``rounds`` are done, or else ``precision`` is reached, or its ``seconds`` are used up; one whose
+    single call would exceed these is skipped. The calls are made in workers, but for functions that
+    this process alone knows. Layout conversion and verification are not timed. Raises
+    `ConformanceError` for a selection that names nothing.
     """
     return time_selection(selection)
 
 
 def time_selection(selection: TimingSelection) -> Timings:
     """Do what `time` does, for a given selection."""
-    plan = resolve(selection)
-    with (
-        contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file,
-        thread_pools.environment(selection.threads),
-    ):
-        return _execute(plan, file)
-
-
-def matmul_gflops(dtype: str, size: int = 1024, seconds: float = 0.2) -> float:
-    """Return the rate of NumPy's product of two square matrices, in 10**9 operations a second.
-
-    A product has 2 * size**3 operations. The fastest product within ``seconds`` decides.
-    """
-    a = np.ones((size, size), dtype)
-    fastest, until = np.inf, perf_counter() + seconds
-    while True:
-        started = perf_counter()
-        a @ a
-        ended = perf_counter()
-        fastest = min(fastest, ended - started)
-        if ended > until:
-            return float(2e-9 * size**3 / fastest)
+    with thread_pools.environment(selection.threads):  # before any worker starts
+        plan = resolve(selection)
+        with contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file:
+            return _execute(plan, file)
 
 
 def _execute(plan: TimingPlan, file: RunFile) -> Timings:
@@ -120,22 +115,25 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
     rates: dict[str, float] = {}
     timings: list[Timing] = []
     skipped: list[Skipped] = []
-    for index, layer in enumerate(plan.layers):
+    with contextlib.ExitStack() as opened:
+        callers = _callers(plan, opened)
+        control = _control(callers, opened)
+        for index, layer in enumerate(plan.layers):
 
-        def tick(done: int, activity: str, index: int = index) -> None:
-            progress(_STEPS * index + done, total, activity)
+            def tick(done: float, activity: str, index: int = index) -> None:
+                progress(_STEPS * index + int(_STEPS * done), total, activity)
 
-        with thread_pools.limited(selection.threads):  # measured before each layer, the best counts
-            dtype = _matmul_dtype(layer)
-            rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
-        rows, gaps = _time_layer(plan, index, layer, tick)
-        reasons = [Gap.of(gap, reason=f"{gap.layer}: {gap.reason}", count=1) for gap in gaps]
-        file.add((*rows, *reasons))
-        timings += rows
-        skipped += gaps
-    layer_rates = {layer.name: rates[_matmul_dtype(layer)] for layer in plan.layers}
-    timings = [with_peak(timing, layer_rates[timing.layer]) for timing in timings]
-    file.add(timings)
+            with thread_pools.limited(selection.threads):  # before each layer, the best counts
+                dtype = _matmul_dtype(layer)
+                rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
+                machine_rates = Machine(
+                    rates[dtype], copy_bandwidth(moved(layer.case)), selection.threads
+                )
+            rows, gaps = _time_layer(plan, layer, callers, control, machine_rates, tick)
+            reasons = [Gap.of(gap, reason=f"{gap.layer}: {gap.reason}", count=1) for gap in gaps]
+            file.add((*rows, *reasons))
+            timings += rows
+            skipped += gaps
     with thread_pools.limited(selection.threads):  # now that every engine is loaded
         file.record(machine=machine(plan.implementations))
     file.add(
@@ -147,34 +145,68 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
     return Timings(file.path, tuple(timings), tuple(skipped), rates)
 
 
+def _callers(plan: TimingPlan, opened: contextlib.ExitStack) -> dict[str, Caller | str]:
+    """Return who makes the calls of each implementation, or why nobody can."""
+    callers: dict[str, Caller | str] = {}
+    for implementation in plan.implementations:
+        if implementation.installed:
+            try:
+                caller = caller_of(implementation)
+            except StartError as problem:
+                callers[implementation.name] = f"cannot be loaded: {problem}"
+            except Ended as ended:
+                callers[implementation.name] = f"loading it ended its worker: {ended.how}"
+            else:
+                opened.callback(caller.close)
+                callers[implementation.name] = caller
+    return callers
+
+
+def _control(callers: Mapping[str, Caller | str], opened: contextlib.ExitStack) -> InWorker | None:
+    """Return what the timed calls in workers are compared with, None where there are no workers."""
+    if not any(isinstance(caller, InWorker) for caller in callers.values()):
+        return None
+    place = Place(sys.executable, ("module", _CONTROL), "control", Limits())
+    made = InWorker(place, "NCHW")
+    opened.callback(made.close)
+    return made
+
+
 def _time_layer(
-    plan: TimingPlan, index: int, layer: Layer, tick: Callable[[int, str], None]
+    plan: TimingPlan,
+    layer: Layer,
+    callers: Mapping[str, Caller | str],
+    control: InWorker | None,
+    machine_rates: Machine,
+    tick: Callable[[float, str], None],
 ) -> tuple[list[Timing], list[Skipped]]:
     """Time and verify every implementation on one layer."""
     selection = plan.selection
-    every = [Contender(implementation) for implementation in plan.implementations]
-    contenders = [c for c in every if c.implementation.installed]
+    contenders = [Contender(i) for i in plan.implementations if i.installed]
     for number, c in enumerate(contenders):
-        tick(200 * number // len(contenders), f"{layer.name}: trying {c.implementation.name}")
-        admit(c, layer.case, selection.seconds)
-    bench = Bench(layer.case, [c.implementation.layout for c in contenders])
+        tick(0.2 * number / len(contenders), f"{layer.name}: trying {c.implementation.name}")
+        found = callers[c.implementation.name]
+        if isinstance(found, str):
+            c.skipped = found
+        else:
+            c.caller = found
+            admit(c, layer.case, selection.seconds)
+    measurement = Measurement(
+        layer.case,
+        contenders,
+        control,
+        entropy=secrets.randbits(64),
+        seconds=selection.seconds,
+    )
     with thread_pools.limited(selection.threads):  # an engine may just have been loaded
-        measure(
-            bench,
-            contenders,
+        measurement.measure(
             rounds=selection.rounds,
             warmup=selection.warmup,
-            seconds=selection.seconds,
-            rng=np.random.default_rng((selection.seed, index)),
-            tick=lambda done: tick(200 + 600 * done // selection.rounds, f"{layer.name}: timing"),
+            precision=selection.precision,
+            tick=lambda done: tick(0.2 + 0.8 * done, f"{layer.name}: timing"),
         )
-        tick(800, f"{layer.name}: verifying")
-        verifiers = [
-            verifier(bench.case, inputs, selection.seed + k) for k, inputs in enumerate(bench.sets)
-        ]
-        called = [c for c in contenders if c.seconds or c.raised]
-        verified = {c.implementation: verify(bench, c, verifiers) for c in called}
-    rows = figures(layer, called, verified, plan.baseline, selection.threads)
+    called = [c for c in contenders if c.samples or c.ended]
+    rows = figures(layer, called, measurement.overheads, plan.baseline, machine_rates)
     gaps = [
         Skipped(c.implementation.name, layer.case.operator, layer.name, c.skipped or "")
         for c in contenders
@@ -188,7 +220,7 @@ def _verdict(implementation: Implementation, timings: Sequence[Timing]) -> str:
     own = [timing for timing in timings if timing.implementation == implementation.name]
     if not own:
         return UNSUPPORTED
-    return CONFORMS if all(timing.is_verified for timing in own) else VIOLATES
+    return CONFORMS if all(timing.is_believed for timing in own) else VIOLATES
 
 
 def _matmul_dtype(layer: Layer) -> str:

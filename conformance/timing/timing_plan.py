@@ -8,9 +8,11 @@ from pathlib import Path
 from conformance.arrays import interpreters
 from conformance.dtypes import FLOATS, meant_dtype, numpy_dtype
 from conformance.errors import ConformanceError, did_you_mean
+from conformance.isolation import AVAILABLE
 from conformance.isolation.dispatch import isolated
 from conformance.isolation.remote_plugins import load_for, load_forms
 from conformance.registration.implementation import Implementation
+from conformance.registration.options import split
 from conformance.registration.place import Limits
 from conformance.registration.registry import find, in_use
 from conformance.running.selection import (
@@ -38,7 +40,10 @@ class TimingSelection:
     _: KW_ONLY
     baseline: object | None = None
     """The implementation that ratios are to. None means the fastest that conforms on a layer."""
-    rounds: int = 20
+    rounds: int | None = None
+    """None means as many as the precision needs, 10 at least."""
+    precision: float = 0.02
+    """Half of the width of ratios' 95 % confidence intervals, as a share of them."""
     warmup: int = 2
     """The number of calls of a layer before it is timed."""
     seconds: float = 1.0
@@ -93,7 +98,7 @@ def resolve(selection: TimingSelection) -> TimingPlan:
     loaded = [
         implementation
         for plugin in several(selection.plugins)
-        for implementation in load_for(plugin, False, Limits())
+        for implementation in load_for(plugin, None, Limits())
     ]
     loaded += load_forms(
         several(selection.programs),
@@ -102,7 +107,10 @@ def resolve(selection: TimingSelection) -> TimingPlan:
         Limits(),
     )
     for name, (least, most) in LIMITS.items():
-        check_whole(name, getattr(selection, name), least, most)
+        if getattr(selection, name) is not None:
+            check_whole(name, getattr(selection, name), least, most)
+    if not 0 < selection.precision < 1:
+        raise ConformanceError(f"precision={selection.precision!r}; a share above 0 and below 1")
     check_whole("seed", selection.seed, 0)
     check_seconds(selection.seconds)
     dtype = selection.dtype
@@ -129,9 +137,20 @@ def resolve(selection: TimingSelection) -> TimingPlan:
 def _surrounded(
     selection: TimingSelection, implementations: tuple[Implementation, ...]
 ) -> tuple[Implementation, ...]:
-    """Return the implementations, all of them in workers if one changes its process."""
+    """Return the implementations, in workers where these can load them."""
     imports, around = several(selection.imports), several(selection.around)
-    chosen = [in_use().surrounded(one, imports, around) for one in implementations]
-    if any(one.setup is not None and one.setup.changes_process for one in chosen):
-        return tuple(isolated(one, True, Limits()) for one in chosen)
-    return tuple(chosen)
+    return tuple(_elsewhere(in_use().surrounded(one, imports, around)) for one in implementations)
+
+
+def _elsewhere(implementation: Implementation) -> Implementation:
+    """Return an implementation whose calls a worker makes, unless this process alone knows it."""
+    changes = implementation.setup is not None and implementation.setup.changes_process
+    known = in_use().implementations().get(split(implementation.name)[0])
+    if not AVAILABLE or (known is None and not changes):
+        return implementation
+    try:
+        return isolated(implementation, True, Limits())
+    except ConformanceError:
+        if changes:
+            raise
+        return implementation
