@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import conformance
+from conformance.calling import gcov
 from conformance.cli import main
 from conformance.errors import PluginError, Unsupported
 from conformance.forms.header import header
@@ -386,3 +388,38 @@ def test_the_program_in_c_makes_the_call(case: str, capsys: Any) -> None:
 
     assert "status 0" == status.strip()
     assert np.allclose(due, got, rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+GIANTS = """static int is_giant(int64_t size)
+{
+    if (size > 2000000000)
+        return 1;
+    return 0;
+}
+
+static int is_float32("""
+
+
+@needs_cc
+@pytest.mark.skipif(shutil.which("gcov") is None, reason="no gcov")
+def test_lines_of_c_that_no_call_reaches_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    source = SOURCE.replace("static int is_float32(", GIANTS)
+    source = source.replace("!is_float32(w)", "is_giant(w->shape[0]) || !is_float32(w)")
+    source = source.replace('"{', '"{\\"source\\": \\"mine.c\\", ', 1)
+    path = built(source, "mine", "-O0", *gcov.OPTIONS.split())
+    never = 1 + source.splitlines().index("        return 1;")
+    few = ("--tier", "smoke", "--dims", "1", "--operator", "conv", "--check", "result")
+
+    assert 0 == main(["run", "--library", path, *few])
+
+    (sentence,) = re.findall(r"mine\.c ([^a-z]*) (?:was|were)\s+never", capsys.readouterr().out)
+    assert str(never) in re.split(r"[,\s]+", sentence)
+    assert str(never + 1) not in re.split(r"[,\s]+", sentence)
+
+
+@needs_cc
+def test_a_library_without_counters_names_no_lines() -> None:
+    path = built()
+
+    assert None is gcov.Counters.of(ctypes.CDLL(path))
+    assert {} == gcov.lines_of([])

@@ -3,7 +3,7 @@
 Python 3.12 and later tell so at nearly no cost (`sys.monitoring`): each place is asked about until
 it was seen. Before, a trace function is called for each line of a function that has lines left, and
 no more once an allowance of events is used up, which is counted and not timed: two runs measure the
-same. Needs nothing but the standard library.
+same. A C library counts its own lines (`conformance.calling.gcov`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
+from conformance.calling.gcov import Counters
+
 Condition: TypeAlias = tuple[int, int, int, int, int, int]
 """An ``if`` without an ``else``: first and last line of its head, columns where its test begins and
 ends on these, first and last line of its body."""
 Files: TypeAlias = Mapping[str, Sequence[Condition]]
 """The files that are measured, with the conditions that are to be seen false."""
 Seen: TypeAlias = tuple[int, str, int, int]
-"""The number of the call, the file, the line, and what was seen there: `LINE`, `FALSE`, `RAISED`
-(the line, in a call that raised), or another number for each way that a branch took."""
+"""The number of the call (0 if it is not known), the file, the line, and what was seen there:
+`LINE`, `FALSE`, `RAISED` (the line, in a call that raised), or another number for each way that a
+branch took."""
 
 LINE, FALSE, RAISED = 0, 1, 2
 _WAYS = 10
@@ -156,6 +159,7 @@ class Watch:
     """Measures the calls of one implementation in this process, as long as no other one begins."""
 
     _measuring: Measuring | None = None
+    _counters: Counters | None = None
 
     def begin(self, files: Files) -> None:
         """Measure these files, and what no other watch was told to."""
@@ -175,11 +179,18 @@ class Watch:
         if self._measuring is None:
             return Measured()
         seen = self._measuring.take()
+        if self._counters is not None:  # they do not tell one call from another
+            seen += [(0, *place, LINE) for place in sorted(self._counters.executed())]
         return Measured(self._measuring.calls, seen, self._measuring.partial)
 
     def over(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, whose calls are measured if any are."""
-        return function if self._measuring is None else self._measuring.wrapped(function)
+        self._counters = getattr(function, "counters", None)
+        if self._measuring is None:
+            return function
+        if self._counters is not None:  # nothing of it is Python
+            self._measuring.stop()
+        return self._measuring.wrapped(function)
 
 
 _watching: Watch | None = None

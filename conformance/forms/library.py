@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from conformance.calling.filling import ToFill
+from conformance.calling.gcov import Counters
 from conformance.calling.guards import Arena
 from conformance.calling.memory import Array
 from conformance.calling.observing import one_line
@@ -63,8 +64,8 @@ def load(path: str) -> Implementation:
         raise PluginError(
             f'{where}: exports none of {names}; in C++ they stand inside of extern "C"'
         )
-    arena = Arena()
-    functions = {o: _Operator(o, getattr(library, PREFIX + o), arena) for o in listed}
+    arena, counters = Arena(), Counters.of(library)
+    functions = {o: _Operator(o, getattr(library, PREFIX + o), arena, counters) for o in listed}
     return implementation_of(declared, functions, file.resolve(), where)
 
 
@@ -88,8 +89,11 @@ def _declared(library: ctypes.CDLL, where: str) -> dict[str, Any]:
 class _Operator:
     """A function of a library, as one of Python."""
 
-    def __init__(self, operator: str, function: Any, arena: Arena) -> None:
+    def __init__(
+        self, operator: str, function: Any, arena: Arena, counters: Counters | None
+    ) -> None:
         signature = SIGNATURES[operator]
+        self.counters = counters
         self.operator, self.function, self.arena = operator, function, arena
         self.arrays = len(signature.arrays)
         self.has_parameters = bool(signature.parameters)

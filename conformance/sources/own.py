@@ -8,12 +8,14 @@ what comes with this suite.
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from conformance.calling.gcov import lines_of
 from conformance.calling.measuring import Condition
 from conformance.registration.implementation import Implementation, source_line
 from conformance.sources.modules import reached
@@ -31,6 +33,8 @@ from conformance.sources.statements import Statement, statements_of
 
 _OWN_PACKAGE = __name__.partition(".")[0]
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
+_ENTRY = "convformance_"
+"""With it the names of a C library's functions begin that are called."""
 _LARGEST_FILE = 2_000_000
 """Bytes of a file that is read."""
 
@@ -50,8 +54,9 @@ class Source:
 
     @property
     def conditions(self) -> dict[str, list[Condition]]:
-        """The conditions of each Python file, as they are measured."""
+        """The conditions of each file, as they are measured."""
         found: dict[str, list[Condition]] = {file: [] for file in self.files}
+        found |= {statement.file: [] for statement in self.statements}
         for statement in self.statements:
             if statement.condition is not None:
                 found[statement.file].append(statement.condition)
@@ -75,7 +80,9 @@ def source_of(implementation: Implementation, operator: str) -> Source | None:
     others = tuple(place for name, place in places.items() if place and name != operator)
     folder = Path(implementation.origin).parent
     declared = tuple(str(folder / name) for name in implementation.source)
-    found = _read(start, others, declared, tuple(map(_state, (start[0], *declared))))
+    notes = tuple(map(str, folder.glob("*.gcno"))) if declared else ()
+    states = tuple(map(_state, (start[0], *declared, *notes)))
+    found = _read(start, others, declared, notes, states)
     return found or None
 
 
@@ -93,6 +100,7 @@ def _read(
     start: tuple[str, int],
     others: Sequence[tuple[str, int]],
     declared: Sequence[str],
+    notes: Sequence[str],
     states: Sequence[tuple[int, int]],
 ) -> Source:
     numbers: list[Number] = []
@@ -111,6 +119,7 @@ def _read(
         further, asked = numbers_of_c(_text_of(file))
         numbers += further
         demands += asked
+    statements += _counted(declared, notes)
     ranked = sorted(numbers, key=lambda number: number.rank)
     return Source(
         files=tuple(str(module.file) for module in modules),
@@ -119,6 +128,17 @@ def _read(
         blocks=tuple(dict.fromkeys(blocks)),
         statements=tuple(statements),
     )
+
+
+def _counted(declared: Sequence[str], notes: Sequence[str]) -> Iterator[Statement]:
+    """Yield the lines of C that gcov counts; a call enters the functions of one operator alone."""
+    lines = lines_of(map(Path, notes))
+    for file in map(os.path.realpath, declared):
+        functions: dict[str, int] = {}
+        for number, line in sorted(lines.get(file, {}).items()):
+            begin = functions.setdefault(line.function, number)
+            entry = line.function.startswith(_ENTRY)
+            yield Statement(file, number, number, function=begin, unwatched=entry)
 
 
 def _tests_of(
