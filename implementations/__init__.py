@@ -4,7 +4,7 @@ Nothing is imported from here by name. The distribution lists every file under t
 group ``conformance.implementations``, as any other package would, and the suite loads whatever that
 group names. An implementation's engine is imported when it first runs.
 
-The five NumPy files are a course, best read in this order:
+Five NumPy files are a course, best read in this order:
 
 ========================  =======================================================================
 ``naive.py``              the definition: a loop over outputs, one window each
@@ -47,6 +47,12 @@ kernel matrix   N*O*P * C/G*S     2 * O*P * C/G*S      O*P * C/G*S              
 stride trick    N*O*P * C/G*K     2 * N*C*P*K          N*C*P*K; none in a pool         43
 shifted matmul  N*O*P * C/G*K     K * N*P * (C + 4*O)  N*P*O                           42
 ==============  ================  ===================  ==============================  =======
+
+Beside them stand faster ones, each again one idea, with what was gained and why:
+
+====================  ===========================================================================
+``im2col_tiled.py``   a block of windows at a time, gathered into memory that the caches hold
+====================  ===========================================================================
 
 ``_frame.py`` makes operators of the chapters' ideas, ``_operators.py`` has the work around an idea,
 and ``_call.py`` the `Call` that an idea takes. The course and the adapters in ``engines/`` share
