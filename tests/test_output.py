@@ -124,7 +124,7 @@ def test_a_journal_of_a_killed_run_does_no_harm_to_the_next(folder: Path) -> Non
     code += "rows = [(str(i), '\"' + 'x' * 999 + '\"') for i in range(999)]\n"
     code += "database.executemany('INSERT INTO run VALUES (?, ?)', rows); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=False)
-    assert (folder / "run.sqlite-journal").stat().st_size > 0
+    assert (folder / "run.sqlite-wal").stat().st_size > 0
 
     file = RunFile(folder / "run.sqlite")
     file.add([GAP])

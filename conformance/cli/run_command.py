@@ -92,6 +92,16 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     show_default=True,
     help="Processes to judge in; each gives the engines an equal share of the cores.",
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the run in the output folder where it stopped; begin one if there is none.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Judge the I-th of N parts; 'convformance merge' joins them.",
+)
 @options.isolation
 @click.option(
     "--no-cache",

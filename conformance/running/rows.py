@@ -75,9 +75,16 @@ def of_implementations(
 ) -> Iterator[tables.Implementation]:
     """Yield a row for each implementation, with its declarations, verdict and note."""
     for implementation in implementations:
-        own = [cell for cell in cells if cell.implementation == implementation.name]
-        note = notes.get(implementation.name) or _stopped(own) or _few(implementation, own)
+        note = note_on(implementation.name, implementation.shape_seconds, cells, notes)
         yield of_implementation(implementation, overall(implementation, cells), note)
+
+
+def note_on(
+    name: str, shape_seconds: float, cells: Sequence[Cell], notes: Mapping[str, str]
+) -> str:
+    """Return the note on an implementation, which is empty if there is nothing to say."""
+    own = [cell for cell in cells if cell.implementation == name]
+    return notes.get(name) or _stopped(own) or _few(shape_seconds, own)
 
 
 def of_implementation(
@@ -106,13 +113,13 @@ def _stopped(cells: Sequence[Cell]) -> str:
     )
 
 
-def _few(implementation: Implementation, cells: Sequence[Cell]) -> str:
+def _few(shape_seconds: float, cells: Sequence[Cell]) -> str:
     """Return a note on an engine that compiles for more shapes than its budget pays for."""
     reached, planned = sum(c.reached for c in cells), sum(c.planned for c in cells)
-    if not implementation.shape_seconds or reached == planned:
+    if not shape_seconds or reached == planned:
         return ""
     return (
-        f"compiles for each shape, about {implementation.shape_seconds:g} s: judged on {reached:,} "
+        f"compiles for each shape, about {shape_seconds:g} s: judged on {reached:,} "
         f"of {planned:,} cases, of the shapes that its budget pays for; --seconds gives it more"
     )
 

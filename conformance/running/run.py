@@ -9,7 +9,7 @@ keeps what was judged until then.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -25,8 +25,8 @@ from conformance.judging import VIOLATES
 from conformance.registration.implementation import Implementation
 from conformance.requirements import SEVERITIES
 from conformance.runfile.file import RunFile
-from conformance.runfile.reading import read
-from conformance.runfile.tables import Known, Pair, Violation, Witness
+from conformance.runfile.reading import read, read_blocks, read_facts
+from conformance.runfile.tables import Known, Violation, Witness
 from conformance.runfile.words import (
     ADAPTER_WRONG,
     CONFORMS,
@@ -34,16 +34,16 @@ from conformance.runfile.words import (
     KNOWN_DIFFERENCE,
     STALE,
 )
-from conformance.running import calls, coverage, notebook, rows
-from conformance.running.accusations import Accusation, settle
-from conformance.running.block import Block, Told, run_block
+from conformance.running import calls, notebook, rows
+from conformance.running.block import Block, run_block
 from conformance.running.causes import Confirmed
 from conformance.running.cell import Cell
-from conformance.running.coverage import Coverage
+from conformance.running.gathered import Gathered
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
-from conformance.running.known_in_run import Example, Key, known_rows
+from conformance.running.known_in_run import known_rows
 from conformance.running.plan import Plan, fixed, resolve
 from conformance.running.selection import Selection, implementations_of, options_of
+from conformance.running.units import Unit, difference, identity, in_shard, states, units_of
 from conformance.running.witnesses import smallest, witnesses
 
 _STEPS = 1000
@@ -137,7 +137,8 @@ def run_selection(selection: Selection) -> Run:
     try:
         selection = fixed(selection)
         plan = resolve(selection, implementations_of(selection))
-        with contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file:
+        path = Path(selection.output) / "run.sqlite"
+        with contextlib.closing(RunFile(path, resume=selection.resume)) as file:
             return _execute(plan, file, selection)
     finally:
         close_all()
@@ -145,17 +146,25 @@ def run_selection(selection: Selection) -> Run:
 
 def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     progress, executor = selection.progress or (lambda *_: None), selection.executor
-    installed = [
-        implementation for implementation in plan.implementations if implementation.installed
-    ]
-    operators = {operator for implementation in installed for operator in implementation.functions}
-    blocks = [(name, dims) for name in plan.operators if name in operators for dims in plan.dims]
+    blocks = in_shard(units_of(plan), selection.shard)
 
     def tell(done: float, activity: str) -> None:
         """Report how many blocks are done; asking for witnesses after them counts as one more."""
         progress(int(_STEPS * done), _STEPS * (len(blocks) + 1), activity)
 
+    now = {"shard": selection.shard, **identity(plan), "seconds": plan.seconds}
+    now |= {"implementations": states(plan.implementations)}
+    gathered = Gathered(file)
+    cells, done = gathered.cells, set[str]()
+    if file.resumed:
+        try:
+            with undisturbed():
+                done = _restore(gathered, file, now)
+        except ConformanceError:
+            file.leave()
+            raise
     file.record(
+        identity=now,
         seed=plan.seed,
         tier=plan.tier,
         examples=plan.examples,
@@ -167,54 +176,28 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         dims=plan.dims,
         dtypes=plan.dtypes,
         checks=plan.checks,
+        blocks=[unit.name for unit in units_of(plan)],
+        shape_seconds={i.name: i.shape_seconds for i in plan.implementations if i.shape_seconds},
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
         command=selection.command,
+        **({"shard": selection.shard} if selection.shard else {}),
         **({"kernels": "in their interpreters"} if interpreters.is_on() else {}),
-        started=rows.now(),
         machine=rows.machine(plan.implementations),
     )
-    cells: list[Cell] = []
-    pairs: dict[tuple[str, str, str], Pair] = {}
-    spent: Counter[str] = Counter()
-    notes: dict[str, str] = {}
-    covered: Counter[Key] = Counter()
-    examples: dict[Key, Example] = {}
-
-    accusations: list[Accusation] = []
-    told: list[Told] = []
-    sources: dict[str, list[Coverage]] = {}
-
-    def take(block: Block) -> None:
-        """Take a block, and write it with what calls of its functions did to those of others."""
-        cells.extend(block.cells)
-        accusations.extend(block.accusations)
-        accused = list(settle(cells, accusations, unwritten=block.cells))
-        spent.update(block.spent)
-        examples.update(block.examples)
-        notes.update(block.notes)
-        told.extend(block.told)
-        for cell in block.cells:
-            for index, count in cell.covered.items():
-                covered[cell.implementation, index] += count
-        for name, part in block.covered.items():
-            sources.setdefault(name, []).append(part)
-        for pair in block.pairs:
-            key = (pair.first, pair.second, pair.operator)
-            pairs[key] = pairs[key].plus(pair) if key in pairs else pair
-        with undisturbed():
-            file.add((*rows.of_block(block), *accused, *pairs.values()))
+    if not file.resumed:
+        file.record(started=rows.now())
 
     def conclude() -> list[Known]:
-        file.add(settle(cells, accusations, last=True))
-        file.add(rows.of_implementations(plan.implementations, cells, notes))
-        file.add(calls.rows(plan, told, cells))
-        entries = list(known_rows(plan.implementations, plan.known, covered, examples))
+        file.add(gathered.conclusion())
+        file.add(rows.of_implementations(plan.implementations, cells, gathered.notes))
+        file.add(calls.rows(plan, gathered.told, cells))
+        counts, examples = gathered.covered, gathered.examples
+        entries = list(known_rows(plan.implementations, plan.known, counts, examples))
         file.add(entries)
-        file.add(row for name, parts in sources.items() for row in coverage.rows(name, parts))
         return entries
 
     try:
-        _judge_blocks(plan, blocks, tell, executor, take)
+        _judge_blocks(plan, [b for b in blocks if b.name not in done], tell, executor, gathered)
     except BaseException:  # an interrupt leaves what was judged so far
         if cells:  # else the run file that was there before stays
             conclude()
@@ -230,7 +213,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     if failures and len(plan.implementations) > 1:
         tell(len(blocks), "asking every implementation about each difference")
         file.add(_ask_all(plan, smallest(failures), executor))
-    seconds = {activity: microseconds / 1e6 for activity, microseconds in spent.items()}
+    seconds = {activity: microseconds / 1e6 for activity, microseconds in gathered.spent.items()}
     file.record(spent=seconds, finished=rows.now())
     tell(len(blocks) + 1, "done")
     stale = tuple(
@@ -241,35 +224,56 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     return Run(file.path, plan.seed, verdicts, tuple(cells), stale, violations)
 
 
+def _restore(gathered: Gathered, file: RunFile, now: Mapping[str, Any]) -> set[str]:
+    """Take the blocks that were judged before; raise `ConformanceError` for those of other cases.
+
+    Return their names.
+    """
+    facts = read_facts(file.written)
+    if other := difference(facts.get("identity", {}), json.loads(json.dumps(now))):
+        raise ConformanceError(
+            f"run file {file.written}: cannot be resumed: {other}; choose what was chosen then, or "
+            f"leave out --resume"
+        )
+    return gathered.restore(read_blocks(file.written))
+
+
 def _judge_blocks(
     plan: Plan,
-    blocks: Sequence[tuple[str, int]],
+    blocks: Sequence[Unit],
     tell: Callable[[float, str], None],
     executor: Executor | None,
-    take: Callable[[Block], None],
+    gathered: Gathered,
 ) -> None:
-    """Judge the blocks, here or by an executor, and ``take`` each of them when it is finished.
+    """Judge the blocks, here or by an executor, and take each of them when it is finished.
 
     An interrupt is raised after every block that was begun has been taken, as far as it was judged.
     """
+    numbers = {(unit.operator, unit.dims): unit for unit in blocks}
+
+    def take(block: Block) -> None:
+        unit = numbers[block.operator, block.dims]
+        gathered.take(block, unit.name, unit.number)
+
     if executor is None:
         confirmed: Confirmed = set()
-        for index, (operator, dims) in enumerate(blocks):
+        for index, unit in enumerate(blocks):
 
             def tell_share(share: float, activity: str, index: int = index) -> None:
                 tell(index + share, activity)
 
-            take(block := run_block(plan, operator, dims, tell_share, confirmed))
+            take(block := run_block(plan, unit.operator, unit.dims, tell_share, confirmed))
             if block.interrupted:
                 raise KeyboardInterrupt
         return
     references = [to_pool(implementation) for implementation in plan.implementations]
     general = replace(plan, implementations=())
     futures: list[Future[Block]] = [
-        executor.submit(_judge_in_pool, references, general, *block) for block in blocks
+        executor.submit(_judge_in_pool, references, general, unit.operator, unit.dims)
+        for unit in blocks
     ]
-    for operator, dims in blocks[:1]:
-        tell(0, f"{operator} {dims}-D and others")
+    for unit in blocks[:1]:
+        tell(0, f"{unit.name} and others")
     try:
         for index, future in enumerate(as_completed(tuple(futures)), 1):
             block = future.result()

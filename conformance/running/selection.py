@@ -107,6 +107,12 @@ class Selection:
     """Whether prepared cases are kept from run to run."""
     output: str | Path = "convformance-run"
     """The folder that run.sqlite is written into."""
+    resume: bool = False
+    """Whether the run in that folder goes on, if it was stopped: it keeps the blocks that it has.
+    A run that was finished is concluded once more, and without a run one is begun."""
+    shard: str | None = None
+    """Which part of the blocks is judged: ``3/8`` is the third of eight. ``convformance merge``
+    joins the parts."""
     progress: Progress | None = None
     """Called as judging goes on."""
     executor: Executor | None = None

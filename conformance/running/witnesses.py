@@ -90,7 +90,7 @@ def smallest(failures: Iterable[Violation | Known]) -> dict[tuple[str, str], Cas
     cases: dict[tuple[str, str], Case] = {}
     for row in failures:
         key, case = (row.requirement, row.operator), Case.parse(row.case)
-        if key not in cases or _size(case) < _size(cases[key]):
+        if key not in cases or size_of(case) < size_of(cases[key]):
             cases[key] = case
     return cases
 
@@ -134,6 +134,7 @@ def _witness(
     )
 
 
-def _size(case: Case) -> tuple[int, int, str]:
+def size_of(case: Case) -> tuple[int, int, str]:
+    """Return what orders cases by their size."""
     elements = int(np.prod(case.x)) + int(np.prod(case.w or case.window))
     return elements + work(case), len(case.id), case.id

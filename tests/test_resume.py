@@ -1,0 +1,292 @@
+"""Runs that were stopped, cut into shards or made on machines: no block is lost or twice."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conformance.cli import main
+from conformance.errors import ConformanceError, RunFileError
+from conformance.implementations.im2col import conv
+from conformance.registration.implementation import Implementation
+from conformance.runfile.reading import read, read_blocks, read_facts
+from conformance.runfile.tables import TABLES, Cell, Violation
+from conformance.runfile.tables import Implementation as ImplementationRow
+from conformance.running import run as running
+from conformance.running.block import Block
+from conformance.running.merging import merge
+from conformance.running.stored import packed, unpacked
+from conformance.running.units import Unit, in_shard
+
+BLOCKS = ["conv 1-D", "conv 2-D", "conv 3-D"]
+
+
+def without_padding(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+    """Compute a convolution that is wrong in the first element of a padded result."""
+    out = np.array(conv(x, w, bias, **parameters))
+    if any(map(any, parameters["padding"])):
+        out.flat[0] += 1
+    return out
+
+
+WRONG = Implementation(
+    name="without-padding",
+    origin=__file__,
+    module=__name__,
+    dtypes=("float32",),
+    functions={"conv": without_padding},
+)
+
+
+def judge(output: Path, **chosen: Any) -> running.Run:
+    """Judge a right implementation and a wrong one on few cases in one to three dimensions."""
+    usual: dict[str, Any] = {"operators": "conv", "dtypes": "float32", "checks": "result"}
+    usual |= {"suites": (), "examples": 8, "tier": "smoke", "isolate": False, "seconds": 5.0}
+    return running.run(["im2col", WRONG], output=output, **(usual | chosen))
+
+
+def judge_and_die(output: str, after: int) -> None:
+    """Judge, and kill this process when so many blocks are written."""
+    whole, done = running.run_block, []
+
+    def run_block(*arguments: Any) -> Any:
+        if len(done) == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done.append(whole(*arguments))
+        return done[-1]
+
+    running.run_block = run_block
+    judge(Path(output))
+
+
+def rows(path: Path) -> dict[str, set[Any]]:
+    """Return what a run file says, but for times and commands."""
+    contents = read(path)
+    return {
+        table.table: {
+            tuple(getattr(row, f.name) for f in fields(row) if f.name != "seconds")
+            for row in contents.rows(table)
+        }
+        for table in TABLES
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a run that nothing stopped."""
+    return judge(tmp_path_factory.mktemp("whole")).path
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return the files of the two halves of that run."""
+    return [judge(tmp_path_factory.mktemp("shard"), shard=f"{index}/2").path for index in (1, 2)]
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"from test_resume import judge_and_die; judge_and_die({str(tmp_path)!r}, 2)"
+    surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    ended = subprocess.run([sys.executable, "-c", code], env=surroundings, check=False)
+    assert -signal.SIGKILL == ended.returncode
+    path = tmp_path / "run.sqlite"
+    assert BLOCKS[:2] == [name for name, _, _ in read_blocks(path)]
+    assert "finished" not in read_facts(path)
+
+    judged, usual = [], running.run_block
+
+    def run_block(plan: Any, operator: str, dims: int, *others: Any) -> Any:
+        judged.append(f"{operator} {dims}-D")
+        return usual(plan, operator, dims, *others)
+
+    monkeypatch.setattr(running, "run_block", run_block)
+    result = judge(tmp_path, resume=True)
+
+    assert BLOCKS[2:] == judged
+    assert rows(whole) == rows(path)
+    assert {"im2col": "conforms", "without-padding": "violates"} == result.verdicts
+    assert ["run.sqlite"] == os.listdir(tmp_path)
+    again = judge(tmp_path, resume=True)
+    assert BLOCKS[2:] == judged, "a run that is finished judges nothing again"
+    assert (result.verdicts, rows(whole)) == (again.verdicts, rows(path))
+
+
+def test_a_run_of_other_cases_is_not_gone_on_with(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    path.write_bytes(whole.read_bytes())
+
+    with pytest.raises(ConformanceError, match=r"cannot be resumed: seed was 0, and is 3; choose"):
+        judge(tmp_path, resume=True, seed=3)
+    assert rows(whole) == rows(path)
+    assert read_facts(whole) == read_facts(path)
+
+
+def test_a_run_that_was_not_begun_is_begun(tmp_path: Path) -> None:
+    assert "violates" == judge(tmp_path, resume=True, dims=1).verdicts["without-padding"]
+
+
+# --- shards and merging ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 27])
+def test_shards_are_all_blocks_each_once(count: int) -> None:
+    units = [Unit(number, f"operator{number // 3}", number % 3 + 1) for number in range(27)]
+    dealt = [in_shard(units, f"{index}/{count}") for index in range(1, count + 1)]
+
+    assert units == sorted((unit for shard in dealt for unit in shard), key=lambda u: u.number)
+    assert 1 >= max(map(len, dealt)) - min(map(len, dealt))
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "x", "1", "1/2/3", "-1/2", "5/5"])
+def test_what_is_no_shard_is_told_what_is(shard: str) -> None:
+    units = [Unit(number, "conv", number + 1) for number in range(3)]
+    with pytest.raises(ConformanceError, match=r"shard '?\S+'?[;:] (name one|there are 3 blocks)"):
+        in_shard(units, shard)
+
+
+def test_all_shards_together_are_the_whole_run(
+    whole: Path, shards: list[Path], tmp_path: Path
+) -> None:
+    assert 2 == sum(len(read_blocks(path)) == 1 for path in shards) + (
+        len(read_blocks(shards[0])) == 2
+    )
+    merged = merge(list(map(str, reversed(shards))), tmp_path)
+
+    assert rows(whole) == rows(merged.path)
+    assert (1, ()) == (merged.exit_status, merged.missing)
+    assert "finished" in read_facts(merged.path)
+
+
+def test_a_merged_run_that_lacks_a_shard_says_so_and_goes_on(
+    whole: Path, shards: list[Path], tmp_path: Path
+) -> None:
+    merged = merge([str(shards[0])], tmp_path)
+    lacking = [name for name, _, _ in read_blocks(shards[1])]
+
+    assert tuple(lacking) == merged.missing
+    assert "finished" not in read_facts(merged.path)
+    judge(tmp_path, resume=True)
+    assert rows(whole) == rows(merged.path)
+
+
+def test_labels_keep_machines_apart(shards: list[Path], tmp_path: Path) -> None:
+    one = str(shards[0])
+    with pytest.raises(ConformanceError, match=r"cannot be merged|has no label"):
+        merge([one, f"gpu={one}"], tmp_path / "mixed")
+    merged = merge([f"gpu={one}", f"cpu={one}"], tmp_path)
+
+    names = {row.name for row in read(merged.path).rows(ImplementationRow)}
+    both = ("im2col", "without-padding")
+    assert {f"{name}@{label}" for name in both for label in ("gpu", "cpu")} == names
+    cells = read(merged.path).rows(Cell)
+    assert {row.implementation for row in cells} == names
+    assert {row.implementation for row in read(merged.path).rows(Violation)} < names
+
+
+def test_the_same_block_of_two_files_needs_labels(
+    whole: Path, shards: list[Path], tmp_path: Path
+) -> None:
+    other = judge(tmp_path / "other", shard="1/2").path
+
+    with pytest.raises(ConformanceError, match=r"both judged im2col on conv .-D; keep them apart"):
+        merge([str(shards[0]), str(other)], tmp_path)
+    assert () == merge([str(whole), str(whole)], tmp_path).missing  # it is one run, given twice
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_what_is_no_run_file_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    for content in (b"precious", b"SQLite format 3\0" + bytes(200)):
+        path.write_bytes(content)
+        for resume in (False, True):
+            with pytest.raises(RunFileError, match=r"no run file, or a damaged one.* not replaced"):
+                judge(tmp_path, resume=resume)
+        assert content == path.read_bytes()
+
+
+def test_a_file_that_was_cut_off_is_one_line(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    path.write_bytes(whole.read_bytes()[:-20_000])
+
+    with pytest.raises(RunFileError, match=r"\A.*damaged, or was cut off.*\Z"):
+        read(path)
+
+
+def test_a_locked_file_is_one_line(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.sqlite"
+    path.write_bytes(whole.read_bytes())
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, timeout=0))
+    with closing(connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RunFileError, match=r"\A.*another program has locked it; wait.*\Z"):
+            read(path)
+
+
+@pytest.mark.parametrize("act", [read, lambda path: judge(path.parent, resume=True)])
+def test_a_file_of_a_newer_version_is_one_line_and_stays(
+    whole: Path, tmp_path: Path, act: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "run.sqlite"
+    path.write_bytes(whole.read_bytes())
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE run SET value = '99' WHERE key = 'format'")
+    content = path.read_bytes()
+
+    with pytest.raises(RunFileError, match=r"\A.*its format is 99; this version .* format 2.*\Z"):
+        act(path)
+    assert content == path.read_bytes()
+
+
+def test_a_block_is_the_same_after_it_was_kept(whole: Path) -> None:
+    for _, _, content in read_blocks(whole):
+        block = unpacked(content, Block)
+
+        assert block == unpacked(packed(block), Block)
+        assert {"im2col", "without-padding"} == {cell.implementation for cell in block.cells}
+
+
+@pytest.mark.parametrize("value", [os.system, Path("x"), np.arange(3), 3])
+def test_a_run_file_from_elsewhere_runs_no_code(value: object) -> None:
+    with pytest.raises(RunFileError):
+        unpacked(zlib.compress(pickle.dumps(value)), Block)
+    with pytest.raises(RunFileError, match="cannot be read"):
+        unpacked(b"nonsense", Block)
+
+
+# --- the commands ---------------------------------------------------------------------------------
+
+
+def test_merge_prints_the_report_and_what_is_missing(
+    shards: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(("merge", str(shards[0]), "--output", str(tmp_path)))
+    out, err = capsys.readouterr()
+
+    assert 1 == status
+    assert "without-padding" in out
+    assert "blocks are missing, so that the run is not complete: conv" in err
+    assert {"run.sqlite", "report.md", "report.html"} == set(os.listdir(tmp_path))
+    assert 2 == main(("merge", "nowhere.sqlite"))
+    assert "nowhere.sqlite: no such file" in capsys.readouterr().err
