@@ -22,6 +22,8 @@ from conformance.cli import main
 from conformance.errors import ConformanceError, RunFileError
 from conformance.implementations.im2col import conv
 from conformance.registration.implementation import Implementation
+from conformance.reports import load
+from conformance.reports.markdown import markdown
 from conformance.runfile.reading import read, read_blocks, read_facts
 from conformance.runfile.tables import TABLES, Cell, Violation
 from conformance.runfile.tables import Implementation as ImplementationRow
@@ -257,6 +259,22 @@ def test_a_file_of_a_newer_version_is_one_line_and_stays(
     with pytest.raises(RunFileError, match=r"\A.*its format is 99; this version .* format 2.*\Z"):
         act(path)
     assert content == path.read_bytes()
+
+
+def test_a_run_file_of_the_first_version_with_blocks_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript((Path(__file__).parent / "data/run_format_2_blocks.sql").read_text())
+    before = rows(path)
+
+    assert {"im2col": "conforms", "naive": "conforms"} == {
+        row.name: row.verdict for row in read(path).rows(ImplementationRow)
+    }
+    assert "2 implementations" in markdown(load(path))
+    assert ["conv 1-D"] == [name for name, _, _ in read_blocks(path)]
+    with pytest.raises(ConformanceError, match=r"cannot be resumed: .* differ; choose"):
+        judge(tmp_path, resume=True)
+    assert before == rows(path)
 
 
 def test_a_block_is_the_same_after_it_was_kept(whole: Path) -> None:

@@ -229,13 +229,15 @@ def _restore(gathered: Gathered, file: RunFile, now: Mapping[str, Any]) -> set[s
 
     Return their names.
     """
-    facts = read_facts(file.written)
+    facts, blocks = read_facts(file.written), read_blocks(file.written)
+    if not blocks and "finished" not in facts:  # it was stopped before its first block
+        return set()
     if other := difference(facts.get("identity", {}), json.loads(json.dumps(now))):
         raise ConformanceError(
             f"run file {file.written}: cannot be resumed: {other}; choose what was chosen then, or "
             f"leave out --resume"
         )
-    return gathered.restore(read_blocks(file.written))
+    return gathered.restore(blocks)
 
 
 def _judge_blocks(
