@@ -104,19 +104,9 @@ class _Convolution(Operator):
     def special(self, case: Case, inputs: Inputs) -> Special:
         """Return the special elements; padding may meet a weight that is not finite."""
         x, w, bias = inputs
-        # Padding reads 2, which is neither zero nor special; `meets` leaves it out.
-        flat = with_padding_slot(x.astype(np.float64), 2.0)
+        flat = with_padding_slot(x.astype(np.float64), 0)
         weight = self.grouped(case, w).astype(np.float64)
-        inside = np.ones_like(flat)
-        inside[..., -1] = 0.0
-
-        def meets(a: Array, b: Array) -> Array:
-            return self.products(case, a.astype(np.float64), b * inside) > 0
-
-        wild = (~np.isfinite(weight)).astype(np.float64)
-        everywhere = np.ones_like(flat)
-        padded = self.products(case, wild, everywhere) > self.products(case, wild, inside)
-        special = special_of_products(meets, weight, flat, padded)
+        special = special_of_products(partial(self.products, case), weight, flat)
         if bias is None:
             return special
         column = bias.astype(np.float64).reshape(-1, *(1,) * case.dims)
@@ -124,7 +114,7 @@ class _Convolution(Operator):
             special.nan | np.isnan(column),
             special.positive | (column == np.inf),
             special.negative | (column == -np.inf),
-            padded,
+            special.unspecified,
         )
 
     def squares(self, case: Case, inputs: Inputs) -> Array:

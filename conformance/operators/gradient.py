@@ -62,7 +62,8 @@ class Gradient(Operator):
 
     def special(self, case: Case, inputs: Inputs) -> Special:
         """Return the special elements of a gradient that adds up elements of ``grad``."""
-        return special_of_sum(self, case, inputs)
+        grad, *others = inputs
+        return special_of_sum(lambda mask: self.squares(case, (mask, *others)), grad)
 
 
 class ConvInputGrad(Gradient):
@@ -164,17 +165,10 @@ class ConvWeightGrad(Gradient):
 
     def special(self, case: Case, inputs: Inputs) -> Special:
         """Return the special elements; padding may meet a ``grad`` that is not finite."""
-        grad, x, shape = inputs
-        plain = case.replace(dtype="float32", data="integers")
-
-        def count(a: Array, b: Array) -> Array:
-            masks = a.astype(np.float32), b.astype(np.float32)
-            return self.reference(plain, (*masks, shape)).exact
-
-        wild = ~np.isfinite(grad)
-        taps = wild.sum(axis=(0, *range(2, grad.ndim))).reshape(-1, *(1,) * (grad.ndim - 1))
-        padded = taps > count(wild, np.ones(x.shape, bool))
-        return special_of_products(lambda a, b: count(a, b) > 0, grad, x, padded)
+        grad, x, _ = inputs
+        flat = grad.reshape(*grad.shape[:2], -1).astype(np.float64)
+        padded = with_padding_slot(x.astype(np.float64), 0)
+        return special_of_products(partial(self.products, case), flat, padded)
 
 
 class ConvBiasGrad(Gradient):

@@ -46,36 +46,34 @@ def reference(operator: Operator, case: Case, inputs: Inputs) -> Reference:
     )
 
 
-def special_of_sum(operator: Operator, case: Case, inputs: Inputs) -> Special:
-    """Return the special elements of sums of the first argument with positive weights.
+def special_of_sum(add: Callable[[Array], Array], array: Array) -> Special:
+    """Return the special elements of sums of the elements of ``array`` with positive weights.
 
-    On a mask such a sum is positive if an element of the mask's kind is added.
+    ``add`` returns the sums of such an array of zeros and ones, or of their squares.
     """
-    first, *others = inputs
-    plain = case.replace(dtype="float32", data="integers")
-    nan, positive, negative = (
-        operator.reference(plain, (mask.astype(np.float32), *others)).exact > 0
-        for mask in (np.isnan(first), first == np.inf, first == -np.inf)
-    )
-    return Special(nan, positive, negative)
+    masks = np.isnan(array), array == np.inf, array == -np.inf
+    return Special(*(add(mask.astype(np.float32)) > 0 for mask in masks))
 
 
-def special_of_products(
-    meets: Callable[[Array, Array], Array], a: Array, b: Array, unspecified: Array
-) -> Special:
+def special_of_products(multiply: Callable[[Array, Array], Array], a: Array, b: Array) -> Special:
     """Return the special elements of sums of products of ``a`` and ``b``.
 
-    ``meets`` returns where the product of an element in a mask of ``a`` and one in a mask of ``b``
-    is added. ``unspecified`` is that of the result.
+    ``b`` has the place of padding last (`with_padding_slot`). ``multiply`` returns the sums of such
+    arrays of zeros and ones, which have one more axis before all others.
     """
-    nan = meets(np.isnan(a), np.ones(b.shape, bool)) | meets(np.ones(a.shape, bool), np.isnan(b))
-    nan |= meets(np.isinf(a), b == 0) | meets(a == 0, np.isinf(b))
-    # A product is infinite where one factor is and the other is neither zero nor NaN.
-    positive, negative = (
-        meets(a > 0, b == infinity)
-        | meets(a < 0, b == -infinity)
-        | meets(a == infinity, b > 0)
-        | meets(a == -infinity, b < 0)
-        for infinity in (np.inf, -np.inf)
+    (a_nan, a_wild, a_most, a_least), (b_nan, b_wild, b_most, b_least) = (
+        [find(array) for find in (np.isnan, np.isinf, np.isposinf, np.isneginf)] for array in (a, b)
     )
-    return Special(nan, positive, negative, unspecified)
+    every_a, every_b = np.ones(a.shape, bool), np.ones(b.shape, bool)
+    nan = (a_nan, every_b), (every_a, b_nan), (a_wild, b == 0), (a == 0, b_wild)
+    # A product is infinite where one factor is and the other is neither zero nor NaN.
+    positive = (a > 0, b_most), (a < 0, b_least), (a_most, b > 0), (a_least, b < 0)
+    negative = (a > 0, b_least), (a < 0, b_most), (a_least, b > 0), (a_most, b < 0)
+    padded = (a_nan | a_wild, every_b)
+    pairs = (*nan, *positive, *negative, padded)
+    left, right = (np.stack(masks).astype(np.float32) for masks in zip(*pairs, strict=True))
+    right[:-1, ..., -1] = 0
+    right[-1, ..., :-1] = 0
+    meets = multiply(left, right) > 0
+    parts = np.split(meets, np.cumsum([len(nan), len(positive), len(negative)]))
+    return Special(*(part.any(axis=0) for part in parts))

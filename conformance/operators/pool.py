@@ -139,4 +139,4 @@ class AvgPool(_Pool):
         return sums / self.divisor(case) ** 2
 
     def special(self, case: Case, inputs: Inputs) -> Special:
-        return special_of_sum(self, case, inputs)
+        return special_of_sum(lambda mask: self.squares(case, (mask,)), inputs[0])

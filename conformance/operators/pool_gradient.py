@@ -75,12 +75,22 @@ class MaxPoolGrad(Gradient):
         hits: Array = (windows == windows.max(axis=3, keepdims=True)) & (taps >= 0)
         return hits
 
+    def first(self, case: Case, x: Array) -> Array:
+        """Return which real element of each window is its first maximum, (N, C, P, K)."""
+        hits = self.hits(case, x)
+        first: Array = hits & (np.cumsum(hits, axis=3) == 1)
+        return first
+
     def reference(self, case: Case, inputs: Inputs) -> Reference:
         """Return the gradient if the first maximum gets it, which is the default of ``tie``."""
         grad, x = inputs
-        hits = self.hits(case, x)
-        first = hits & (np.cumsum(hits, axis=3) == 1)
+        first = self.first(case, x)
         return scatter_quotients(case, grad, first * 1, self.forward.taps(case), None, 0)
+
+    def squares(self, case: Case, inputs: Inputs) -> Array:
+        grad, x = inputs
+        squares = grad.astype(np.float64).reshape(*grad.shape[:2], -1, 1) ** 2
+        return added_at(case, self.forward.taps(case), squares * self.first(case, x))
 
     def split(self, case: Case, inputs: Inputs) -> Reference:
         """Return the gradient if tied maxima get equal shares of it."""
