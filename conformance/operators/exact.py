@@ -28,6 +28,9 @@ _LEVEL_SLACK = 8
 SMALLEST_EXPONENT = -1074
 """Whole multiples of 2**-1074 are exact in float64, subnormal or not."""
 
+_LARGE = 970
+"""Whole numbers of 53 bits times a smaller power of two do not overflow in float64."""
+
 _SMALLEST = math.ldexp(1.0, SMALLEST_EXPONENT)
 
 
@@ -155,6 +158,8 @@ def rounded_sum(terms: Sequence[Term], divisor: Float64 | None = None) -> Rounde
     """
     values = [np.ldexp(value, exponent) for value, exponent in terms]
     high = values[0]
+    if len(terms) == 1 and divisor is None and SMALLEST_EXPONENT <= terms[0].exponent < _LARGE:
+        return Rounded(high, np.zeros_like(high), np.zeros_like(high))  # it is exact
     low, error = np.zeros_like(high), np.zeros_like(high)
     for value in values[1:]:
         high, slip = two_sum(high, value)

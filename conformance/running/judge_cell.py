@@ -373,8 +373,10 @@ class CellJudge:
         """Return the factor by which the cases of a ``kind`` may exceed their budget."""
         if self.cell.nonzero < MIN_COMPARED:
             return OVERTIME_FACTOR
+        if budget.spent < _NEARLY:
+            return 1.0
         counts = asked.of_series(self.cell.paid_for, kind)
-        if budget.spent < _NEARLY or asked.enough(counts):
+        if asked.enough(counts):
             return 1.0
         whole = self.plan.seconds
         seconds = min(MOST_OVERTIME * whole, max(MOST_SECONDS, whole))
