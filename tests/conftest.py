@@ -37,11 +37,16 @@ def _no_plugin_left() -> Iterator[None]:
             del sys.modules[name]
 
 
+@pytest.fixture(scope="session")
+def banks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which tests of this process find the banks that others of them have made."""
+    return tmp_path_factory.mktemp("cache") / "banks"
+
+
 @pytest.fixture
-def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of cached banks, which is the test's own and not there yet."""
+def cache_folder(banks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of cached banks, which is not the user's."""
     from conformance.running import cache
 
-    folder = tmp_path / "cache" / "banks"
-    monkeypatch.setattr(cache, "cache_folder", lambda: folder)
-    return folder
+    monkeypatch.setattr(cache, "cache_folder", lambda: banks)
+    return banks

@@ -38,6 +38,14 @@ TEXTS = (
 )
 
 
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of cached banks, which is the test's own and not there yet."""
+    folder = tmp_path / "cache" / "banks"
+    monkeypatch.setattr(cache, "cache_folder", lambda: folder)
+    return folder
+
+
 def of(*texts: str) -> list[Case]:
     return [Case.parse(text) for text in texts]
 

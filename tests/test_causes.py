@@ -58,7 +58,7 @@ def folder(
 def found(capsys: Any, code: str, *options: str) -> list[dict[str, Any]]:
     """Return the violations that a run of a plugin with this code finds, with their cells'."""
     Path("mine.py").write_text(HEAD + code)
-    main(["run", "--plugin", "mine.py", "--seconds", "60", *(options or SMALL), "--json"])
+    main(["run", "--plugin", "mine.py", "--seconds", "5", *(options or SMALL), "--json"])
     (told,) = json.loads(capsys.readouterr().out)["implementations"]
     return [
         violation | {"operator": cell["operator"]}

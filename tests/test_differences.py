@@ -163,6 +163,7 @@ def test_every_engine_script_of_a_run_shows_what_it_claims(tmp_path: Path) -> No
         checks=["result", "special"],
         suites=["edge"],
         examples=60,
+        seconds=0.5,
         output=tmp_path,
     )
     contents = read(found.path)

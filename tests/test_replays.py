@@ -199,7 +199,7 @@ def test_each_printed_command_shows_its_violation(call: Any, folder: Path, kind:
 
     status, _ = call(
         *("run", "--plugin", "mine.py", "--operator", operator, "--dims", "1"),
-        *("--dtype", "float32,float64", "--examples", "40", "--suite", "none", "--seconds", "5"),
+        *("--dtype", "float32,float64", "--examples", "40", "--suite", "none", "--seconds", "1"),
         *(() if kind in IN_WORKERS else ("--isolate",)),
     )
 

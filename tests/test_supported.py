@@ -78,7 +78,7 @@ Judge = Callable[..., Run]
 @pytest.fixture
 def judge(tmp_path: Path) -> Judge:
     def judged(implementation: Implementation, **chosen: Any) -> Run:
-        options: dict[str, Any] = {"dims": [2], "dtypes": ["float32"], "suites": []}
+        options: dict[str, Any] = {"dims": [2], "dtypes": ["float32"], "suites": [], "seconds": 1.0}
         return run([implementation], **options | chosen, output=tmp_path / "run")
 
     return judged

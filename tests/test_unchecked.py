@@ -34,7 +34,7 @@ def conv(x, w, bias, **parameters):
 """
 ACCEPTS, CRASHES = "return np.zeros(3, np.float32)", "os.abort()"
 UNCHECKED = ', arguments="unchecked"'
-SMALL = ("--examples", "8", "--suite", "none", "--dims", "1")
+SMALL = ("--examples", "8", "--suite", "none", "--dims", "1", "--seconds", "0.5")
 
 
 @pytest.fixture
