@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ def check_reach(case: Case, axis: int, field: str, noun: str) -> None:
 def with_padding_slot(x: Array, fill: Any) -> Array:
     """Return x (N, C, *S) as (N, C, L + 1), where the last position has ``fill``, for tap -1."""
     n, c = x.shape[:2]
-    length = int(np.prod(x.shape[2:]))
+    length = math.prod(x.shape[2:])
     flat = np.empty((n, c, length + 1), x.dtype)
     flat[..., :length] = x.reshape(n, c, length)
     flat[..., length] = fill

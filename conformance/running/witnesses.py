@@ -8,6 +8,7 @@ witness: it is judged on the smallest case.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -136,5 +137,5 @@ def _witness(
 
 def size_of(case: Case) -> tuple[int, int, str]:
     """Return what orders cases by their size."""
-    elements = int(np.prod(case.x)) + int(np.prod(case.w or case.window))
+    elements = math.prod(case.x) + math.prod(case.w or case.window)
     return elements + work(case), len(case.id), case.id
