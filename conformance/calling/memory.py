@@ -145,7 +145,7 @@ def _ordered(
     """The axes lie in memory in another order."""
     axes = order(array.ndim) if array.ndim > 1 else (0,) * array.ndim
     buffer, _ = _copied(array.transpose(axes), empty)
-    return buffer.transpose(np.argsort(axes)), buffer
+    return buffer.transpose(sorted(range(len(axes)), key=axes.__getitem__)), buffer
 
 
 def _strided(array: Array, empty: Empty) -> tuple[Array, Array]:

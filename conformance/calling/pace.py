@@ -50,7 +50,10 @@ class Pace:
         """Note that a call of ``work`` multiply-accumulates took so many seconds."""
         self.total += seconds
         amount = work.bit_length()
-        self._times.setdefault(operator, {}).setdefault(amount, _Times()).add(seconds)
+        times = self._times.setdefault(operator, {})
+        if amount not in times:
+            times[amount] = _Times()
+        times[amount].add(seconds)
         if seconds > SHORT:
             self._slow.append((operator, amount, seconds))
 

@@ -186,7 +186,7 @@ def _narrow(prepared: Prepared) -> Reference:
 
 def _wide(values: tuple[Any, ...], arrays: memoryview) -> Reference:
     """Return the reference that `_narrow` was given, with magnitudes that are no smaller."""
-    narrow = Reference(*[_array(value, arrays) for value in values])
+    narrow = Reference(*[_array(v, arrays) if type(v) is tuple else v for v in values])
     if narrow.magnitude is None or narrow.magnitude.shape == narrow.exact.shape:
         return narrow
     magnitude = np.full(narrow.exact.shape, narrow.magnitude)
@@ -195,7 +195,7 @@ def _wide(values: tuple[Any, ...], arrays: memoryview) -> Reference:
 
 def _wide_inputs(case: Case, narrow: Inputs, arrays: memoryview) -> Inputs:
     dtype = numpy_dtype(case.dtype)
-    values = [_array(value, arrays) for value in narrow]
+    values = [_array(v, arrays) if type(v) is tuple else v for v in narrow]
     return tuple([v.astype(dtype) if isinstance(v, np.ndarray) else v for v in values])
 
 
