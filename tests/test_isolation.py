@@ -201,10 +201,11 @@ def test_arguments_and_results_cross_over_unchanged(make: Make) -> None:
 def test_a_worker_of_another_protocol_is_refused(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "PROTOCOL", 7)
+    spoken = process.PROTOCOL
+    monkeypatch.setattr(process, "PROTOCOL", spoken + 1)
     (found,) = judged(make("exits"), GOOD)
 
-    assert "it speaks protocol 5 of workers, the run 7" in found.message
+    assert f"it speaks protocol {spoken} of workers, the run {spoken + 1}" in found.message
 
 
 def test_threads_of_a_worker_wait_asleep_unless_the_user_has_said_how(

@@ -145,7 +145,7 @@ def _ordered(
     """The axes lie in memory in another order."""
     axes = order(array.ndim) if array.ndim > 1 else (0,) * array.ndim
     buffer, _ = _copied(array.transpose(axes), empty)
-    return buffer.transpose(sorted(range(len(axes)), key=axes.__getitem__)), buffer
+    return buffer.transpose([axes.index(axis) for axis in range(len(axes))]), buffer
 
 
 def _strided(array: Array, empty: Empty) -> tuple[Array, Array]:

@@ -76,4 +76,4 @@ def special_of_products(multiply: Callable[[Array, Array], Array], a: Array, b: 
     right[-1, ..., :-1] = 0
     meets = multiply(left, right) > 0
     parts = np.split(meets, np.cumsum([len(nan), len(positive), len(negative)]))
-    return Special(*(part.any(axis=0) for part in parts))
+    return Special(*[np.asarray(part.any(axis=0)) for part in parts])
