@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container
+from dataclasses import asdict
 from typing import Any
 
 from conformance.reports.calls import sentences
+from conformance.reports.growth import growth
 from conformance.reports.model import Report
 from conformance.reports.order import grouped
 from conformance.reports.spaces import of_cell
@@ -43,6 +45,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "pairs": [as_data(pair) for pair in report.pairs],
         "timings": [as_data(timing) for timing in report.timings],
     }
+    if exponents := [asdict(each) for each in growth(report)]:
+        data["growth"] = exponents
     if report.calls:
         data["calls"] = [as_data(row) for row in report.calls]
         data["models"] = sentences(report)

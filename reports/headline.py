@@ -87,7 +87,7 @@ def overall(report: Report) -> str:
 
 
 def failed_timings(report: Report) -> int:
-    """Return how many timed layers gave outputs that did not conform."""
+    """Return how many timings have outputs that do not conform, or are not believable."""
     return sum(not timing.is_believed for timing in report.timings)
 
 
@@ -97,7 +97,11 @@ def _without_cells(report: Report) -> str:
         layers = {timing.layer for timing in report.timings}
         text = f"{plural(len(names), 'implementation')} timed on {plural(len(layers), 'layer')}"
         wrong = failed_timings(report)
-        return f"{text}; {plural(wrong, 'timing')} with wrong outputs." if wrong else f"{text}."
+        doubted = sum(timing.is_verified and bool(timing.doubt) for timing in report.timings)
+        parts = [text]
+        parts += [f"{plural(wrong - doubted, 'timing')} with wrong outputs"] * (wrong > doubted)
+        parts += [f"{plural(doubted, 'timing')} not believable"] * bool(doubted)
+        return f"{'; '.join(parts)}."
     if report.not_installed:
         count = len(report.not_installed)
         names_ = "the implementation is" if count == 1 else f"all {count} implementations are"

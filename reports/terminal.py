@@ -15,12 +15,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from conformance.reports import calls, tables
+from conformance.reports import calls, tables, timing_terminal
 from conformance.reports.alike import MANY, identical_groups
 from conformance.reports.gaps import ranged
 from conformance.reports.headline import (
     INCOMPLETE,
-    baseline,
     environment,
     headline,
     not_asked,
@@ -35,11 +34,8 @@ from conformance.reports.spaces import spaces
 from conformance.reports.text import (
     NONE,
     multiple,
-    number,
-    percentage,
     plural,
     requirement_title,
-    seconds,
     share,
     shorten,
 )
@@ -54,6 +50,9 @@ _PAIR_COLUMNS = 7
 def show(report: Report, console: Console | None = None) -> None:
     """Print the whole report. Failures come last, where the reader looks when the run ends."""
     console = console or stdout()
+    if report.timings and not report.cells:
+        timing_terminal.show(report, console)
+        return
     for title, part in (
         ("Agreement with the reference", agreement(report)),
         ("Agreement with one another", pairwise(report)),
@@ -211,35 +210,8 @@ def _most_and_least_alike(report: Report) -> RenderableType:
 
 
 def layers(report: Report) -> RenderableType | None:
-    """Return the timing table: a block for each layer, with the fastest implementation first."""
-    blocks: list[RenderableType] = []
-    widest = max((len(report.label(timing.implementation)) for timing in report.timings), default=0)
-    widths = {"median": 8, "quartiles": 18, "ratio": 6, "GFLOP/s": 7, "peak": 5}
-    for layer, timings in report.layers():
-        table = _table("", width=max(16, widest))
-        table.show_header = not blocks
-        for title, width in widths.items():
-            table.add_column(title, justify="right", no_wrap=True, min_width=width)
-        for t in timings:
-            measured = t.lower is not None and t.upper is not None
-            quartiles = f"{seconds(t.lower)}..{seconds(t.upper)}" if measured else NONE
-            rates = (number(t.ratio), number(t.gflops), percentage(t.peak))
-            name = report.label(t.implementation)
-            table.add_row(*map(Text, (name, seconds(t.median), quartiles, *rates)))
-        heading = f"{layer}, {plural(timings[0].threads, 'thread')}"
-        blocks += [Text(heading, style="bold"), table]
-        blocks += [
-            Text(shorten(f"wrong output: {t.implementation}: {t.verified}", 400), style="red")
-            for t in timings
-            if not t.is_verified
-        ]
-        blocks += [
-            Text(shorten(f"not believable: {t.implementation}: {t.doubt}", 400), style="red")
-            for t in timings
-            if t.doubt
-        ]
-    note = f"ratio: median over {baseline(report)}\npeak: share of the measured matrix-product rate"
-    return Group(*blocks, Text(note, style="dim")) if blocks else None
+    """Return the matrix of timings, None where nothing was timed."""
+    return timing_terminal.matrix(report, stdout().width) if report.timings else None
 
 
 def calls_of_models(report: Report) -> RenderableType | None:

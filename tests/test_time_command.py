@@ -71,6 +71,40 @@ def test_a_wrong_layer_is_one_line_on_stderr(command: Any) -> None:
     assert 1 == err.count("\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--threads", "0"), "threads=0; a whole number, 1 to 1024"),
+        (("--threads", "some"), "'some' is not a whole number"),
+        (("--batch", "0"), "batch=0; a whole number, 1 or more"),
+        (("--batch", "all"), "batch='all'; a whole number, 1 or more"),
+        (("--sweep", "depth=1..2"), "dimension 'depth' is unknown"),
+        (("--dtype", "float32,int8"), "dtype 'int8' cannot be timed"),
+        (("--precision", "0"), "0"),
+    ],
+)
+def test_a_wrong_option_is_one_line_on_stderr(
+    command: Any, options: tuple[str, ...], message: str
+) -> None:
+    status, out, err = command(ONE_BY_ONE, "-i", "im2col", *options)
+
+    assert (2, "") == (status, out)
+    assert message in err
+    assert 1 == err.count("\n")
+
+
+def test_what_is_printed_is_what_was_timed(command: Any, tmp_path: Path) -> None:
+    plugin = tmp_path / "printed.py"
+    plugin.write_text(PLUGIN.format(name="printed", error=0))
+    few = ("--rounds", "3", "--batch", "1,2")
+    _, out, _ = command("--plugin", str(plugin), *few, ONE_BY_ONE)
+
+    assert out.startswith("Time of one call")
+    assert 2 == out.count("w=2,3,1,1")
+    assert "Agreement" not in out
+    assert "not installed" not in out
+
+
 def test_layers_can_be_listed(command: Any) -> None:
     status, out, _ = command("--list-layers", "dcgan/D*")
 

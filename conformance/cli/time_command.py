@@ -10,6 +10,16 @@ import click
 from conformance.cli import options, progress
 from conformance.timing import LIMITS
 from conformance.timing import threads as thread_pools
+from conformance.timing.threads import ALL
+
+
+def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int | str, ...]:
+    """Return whole numbers that are given by commas; ``all`` stays as it is."""
+    parts = [part.strip() for part in value.split(",")] if value else []
+    for part in parts:
+        if part != ALL and not (part.isascii() and part.isdigit()):
+            raise click.BadParameter(f"'{part}' is not a whole number", ctx, option)
+    return tuple(part if part == ALL else int(part) for part in parts)
 
 
 @click.command("time")
@@ -29,7 +39,22 @@ from conformance.timing import threads as thread_pools
     help="Half of the width of ratios' 95 % confidence intervals, as a share of them.",
 )
 @click.option("--warmup", type=options.whole(*LIMITS["warmup"]), default=2, show_default=True)
-@click.option("--threads", type=options.whole(*LIMITS["threads"]), default=1, show_default=True)
+@click.option(
+    "--threads",
+    callback=_numbers,
+    default="1",
+    metavar="N,...",
+    show_default=True,
+    help="How many each library may use: numbers by commas, or 'all'.",
+)
+@click.option(
+    "--batch", callback=_numbers, default="", metavar="N,...", help="Batch sizes, by commas."
+)
+@click.option(
+    "--sweep",
+    metavar="DIM=A..B",
+    help="Vary batch, channels, size or kernel, and fit the exponent: channels=16..512.",
+)
 @click.option(
     "--seconds",
     type=options.seconds(),
@@ -37,7 +62,7 @@ from conformance.timing import threads as thread_pools
     show_default=True,
     help="Time budget of an implementation and layer.",
 )
-@click.option("--dtype", default="float32", show_default=True)
+@click.option("--dtype", default="float32", show_default=True, help="One or several, by commas.")
 @options.seed
 @options.plugins
 @options.programs
@@ -60,10 +85,12 @@ def command(layers: tuple[str, ...], as_json: bool, list_layers: bool, **chosen:
     outputs of timed calls are verified; the exit status is 1 if one is wrong, and 3 if none was
     timed.
     """
-    thread_pools.set_environment(chosen["threads"])  # before NumPy and any engine are loaded
+    first = next((n for n in chosen["threads"] if n != ALL), thread_pools.available_cores())
+    thread_pools.set_environment(first)  # before NumPy and any engine are loaded
+    chosen["dtype"] = tuple(chosen["dtype"].split(","))
     if list_layers:
         return _list_layers(layers, chosen["spec"], as_json)
-    from conformance.reports import load
+    from conformance.reports import load, timing_terminal
     from conformance.timing.timed_run import time_selection
     from conformance.timing.timing_plan import TimingSelection
 
@@ -72,9 +99,11 @@ def command(layers: tuple[str, ...], as_json: bool, list_layers: bool, **chosen:
             TimingSelection(layers=layers or None, progress=tell, command=options.typed(), **chosen)
         )
     report = load(timings.path)
-    options.print_report(report, as_json=as_json, verbose=True)
-    if not as_json:
-        click.echo(f"\nwritten: {timings.path}")
+    if as_json:
+        options.print_report(report, as_json=True, verbose=True)
+    else:
+        timing_terminal.show(report)
+        click.echo(f"written: {timings.path}")
     return timings.exit_status
 
 

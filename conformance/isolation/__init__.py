@@ -11,5 +11,5 @@ import os
 AVAILABLE = os.name == "posix"
 """Whether this system has what guards workers: process groups, signals and pipes to poll."""
 
-PROTOCOL = 6
+PROTOCOL = 5
 """Version of the protocol of a run and its workers; a worker of another version is refused."""

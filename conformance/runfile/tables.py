@@ -360,6 +360,9 @@ class Timing(Row):
     threads: int
     verified: Annotated[Lines, "conforms, or what is wrong with the outputs of its calls."]
     batch: Annotated[int, "The calls whose mean is one of the times."] = 1
+    base: Annotated[str, "The layer that varies, in a sweep over one dimension."] = ""
+    swept: Annotated[str, "The dimension: batch, channels, size or kernel."] = ""
+    value: Annotated[int, "Its value here."] = 0
     doubt: Annotated[Lines, "Why the times are not believable; empty where they are."] = ""
     wrong_case: Annotated[str, "The case of the first wrong output, with its data, or nothing."] = (
         ""

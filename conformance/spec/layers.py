@@ -38,6 +38,11 @@ class Layer:
 
     name: str
     case: Case
+    base: str = ""
+    """The layer of which it is a variant, in a sweep."""
+    swept: str = ""
+    """The dimension that differs, and its value here."""
+    value: int = 0
 
 
 def known(spec: Spec) -> tuple[Layer, ...]:

@@ -100,13 +100,16 @@ def _figures(
         around_ratio = interval(shared) if c is not reference else None
     low, high = around or (None, None)
     ratio_low, ratio_high = around_ratio or (None, None)
-    waited = [s.waited / s.outer for s in c.samples.values() if s.outer]
+    waited = [s.waited / (s.waited + s.inner) for s in c.samples.values() if s.outer]
     return Timing(
         implementation=c.implementation.name,
         layer=layer.name,
         case=layer.case.id,
         calls=len(c.samples),
         batch=len(c.timed),
+        base=layer.base,
+        swept=layer.swept,
+        value=layer.value,
         median=median,
         lower=lower,
         upper=upper,

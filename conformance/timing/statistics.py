@@ -34,11 +34,3 @@ def half_width(values: Sequence[float]) -> float:
     if found is None:
         return math.inf
     return (found[1] - found[0]) / 2 / float(np.median(values))
-
-
-def exponent(sizes: Sequence[float], times: Sequence[float]) -> float | None:
-    """Return the slope of log(time) over log(size), by least squares; None for one size."""
-    x, y = np.log(np.asarray(sizes)), np.log(np.asarray(times))
-    x = x - x.mean()
-    square = float(x @ x)
-    return float(x @ (y - y.mean())) / square if square > 0 else None

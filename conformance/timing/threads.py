@@ -1,7 +1,7 @@
-"""One thread count for every engine, set by environment variables and by threadpoolctl.
+"""One thread count for every engine: by environment variables, by cores, and by threadpoolctl.
 
-A library reads its variable once, when it is loaded. For BLAS and OpenMP runtimes that are loaded
-already, threadpoolctl sets the count; that of an engine with threads of its own cannot be changed.
+A library reads its variable once, when it is loaded. One that reads none counts the cores that its
+process may use. For BLAS and OpenMP runtimes of this process threadpoolctl sets the count.
 """
 
 from __future__ import annotations
@@ -22,6 +22,35 @@ VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
 )
 """The variables that thread pools of numerical libraries read when they start."""
+
+
+ALL = "all"
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not every system knows
+        return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def on_cores(threads: int) -> Iterator[None]:
+    """Let the processes that are started meanwhile use so many cores, where the system can do it.
+
+    They are the last ones of this process: what else runs begins with the first.
+    """
+    try:
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, sorted(allowed)[-threads:])
+    except (AttributeError, OSError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def set_environment(threads: int) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.arrays import interpreters
@@ -24,6 +24,7 @@ from conformance.runfile.words import CONFORMS, UNSUPPORTED, VIOLATES
 from conformance.running.rows import machine, now, of_implementation
 from conformance.running.selection import options_of
 from conformance.spec.layers import Layer
+from conformance.timing import processes
 from conformance.timing import threads as thread_pools
 from conformance.timing.believing import Machine
 from conformance.timing.callers import Caller, InWorker, caller_of
@@ -31,7 +32,7 @@ from conformance.timing.figures import Skipped, figures
 from conformance.timing.operations import moved
 from conformance.timing.rates import copy_bandwidth, matmul_gflops
 from conformance.timing.rounds import Contender, Measurement, admit
-from conformance.timing.timing_plan import TimingPlan, TimingSelection, resolve
+from conformance.timing.timing_plan import TimingPlan, TimingSelection, resolve, thread_counts
 
 FASTEST = "the fastest of each layer"
 """The name of the baseline if none is chosen."""
@@ -89,7 +90,7 @@ def time(selection: TimingSelection) -> Timings:
 
 def time_selection(selection: TimingSelection) -> Timings:
     """Do what `time` does, for a given selection."""
-    with thread_pools.environment(selection.threads):  # before any worker starts
+    with thread_pools.environment(thread_counts(selection.threads)[0]):  # before a worker starts
         plan = resolve(selection)
         with contextlib.closing(RunFile(Path(selection.output) / "run.sqlite")) as file:
             return _execute(plan, file)
@@ -105,36 +106,28 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
         rounds=selection.rounds,
         warmup=selection.warmup,
         seconds=selection.seconds,
-        threads=selection.threads,
+        threads=plan.threads[0] if len(plan.threads) == 1 else list(plan.threads),
+        load=processes.load(),
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
         command=selection.command,
         **({"kernels": "in their interpreters"} if interpreters.is_on() else {}),
         started=now(),
     )
-    total = _STEPS * len(plan.layers)
+    total = _STEPS * len(plan.layers) * len(plan.threads)
     rates: dict[str, float] = {}
     timings: list[Timing] = []
     skipped: list[Skipped] = []
-    with contextlib.ExitStack() as opened:
-        callers = _callers(plan, opened)
-        control = _control(callers, opened)
-        for index, layer in enumerate(plan.layers):
+    for number, threads in enumerate(plan.threads):
 
-            def tick(done: float, activity: str, index: int = index) -> None:
-                progress(_STEPS * index + int(_STEPS * done), total, activity)
+        def tick(done: float, activity: str, number: int = number) -> None:
+            progress(int(_STEPS * (number * len(plan.layers) + done)), total, activity)
 
-            with thread_pools.limited(selection.threads):  # before each layer, the best counts
-                dtype = _matmul_dtype(layer)
-                rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
-                machine_rates = Machine(
-                    rates[dtype], copy_bandwidth(moved(layer.case)), selection.threads
-                )
-            rows, gaps = _time_layer(plan, layer, callers, control, machine_rates, tick)
-            reasons = [Gap.of(gap, reason=f"{gap.layer}: {gap.reason}", count=1) for gap in gaps]
-            file.add((*rows, *reasons))
-            timings += rows
-            skipped += gaps
-    with thread_pools.limited(selection.threads):  # now that every engine is loaded
+        found, gaps, measured = _on_threads(plan, threads, file, tick)
+        timings += found
+        skipped += gaps
+        several = len(plan.threads) > 1
+        rates |= {f"{d}, {threads} threads" if several else d: r for d, r in measured.items()}
+    with thread_pools.limited(plan.threads[0]):
         file.record(machine=machine(plan.implementations))
     file.add(
         of_implementation(implementation, _verdict(implementation, timings))
@@ -143,6 +136,39 @@ def _execute(plan: TimingPlan, file: RunFile) -> Timings:
     file.record(matmul_gflops=rates, finished=now())
     progress(total, total, "done")
     return Timings(file.path, tuple(timings), tuple(skipped), rates)
+
+
+def _on_threads(
+    plan: TimingPlan, threads: int, file: RunFile, tick: Callable[[float, str], None]
+) -> tuple[list[Timing], list[Skipped], dict[str, float]]:
+    """Time all layers on so many threads; return the timings, the gaps, and matrix products."""
+    rates: dict[str, float] = {}
+    timings: list[Timing] = []
+    skipped: list[Skipped] = []
+    with (
+        thread_pools.environment(threads),
+        thread_pools.limited(threads),
+        contextlib.ExitStack() as opened,
+    ):
+        with thread_pools.on_cores(threads):
+            callers = _callers(plan, opened)
+            control = _control(callers, opened)
+        for index, each in enumerate(plan.layers):
+            name = f"{each.name}, {threads} threads" if len(plan.threads) > 1 else each.name
+            layer = replace(each, name=name)
+            dtype = _matmul_dtype(layer)  # measured before each layer, the best counts
+            rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
+            machine_rates = Machine(rates[dtype], copy_bandwidth(moved(layer.case)), threads)
+
+            def ticking(done: float, activity: str, index: int = index) -> None:
+                tick(index + done, activity)
+
+            rows, gaps = _time_layer(plan, layer, callers, control, machine_rates, ticking)
+            reasons = [Gap.of(gap, reason=f"{gap.layer}: {gap.reason}", count=1) for gap in gaps]
+            file.add((*rows, *reasons))
+            timings += rows
+            skipped += gaps
+    return timings, skipped, rates
 
 
 def _callers(plan: TimingPlan, opened: contextlib.ExitStack) -> dict[str, Caller | str]:
@@ -198,7 +224,7 @@ def _time_layer(
         entropy=secrets.randbits(64),
         seconds=selection.seconds,
     )
-    with thread_pools.limited(selection.threads):  # an engine may just have been loaded
+    with thread_pools.limited(machine_rates.threads):  # an engine may just have been loaded
         measurement.measure(
             rounds=selection.rounds,
             warmup=selection.warmup,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from conformance.arrays import interpreters
@@ -26,6 +27,8 @@ from conformance.running.selection import (
 from conformance.spec import Spec, load
 from conformance.spec.layers import Layer, choose
 from conformance.timing import LIMITS
+from conformance.timing.threads import ALL, available_cores
+from conformance.timing.variants import Sweep, varied
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,15 @@ class TimingSelection:
     """The number of calls of a layer before it is timed."""
     seconds: float = 1.0
     """Time budget of an implementation and layer."""
-    threads: int = 1
+    threads: OneOrMore[int | str] = 1
+    """How many threads each library may use, or several numbers; ``"all"`` is all cores."""
+    batch: OneOrMore[int] = ()
+    """Batch sizes, in the place of the layers' own."""
+    sweep: str | None = None
+    """A dimension and its values, such as ``"channels=16..512"``: batch, channels, size, kernel."""
     seed: int = 0
-    dtype: str = "float32"
-    """The dtype of layers that are chosen by name."""
+    dtype: OneOrMore[str] = "float32"
+    """The dtype of layers that are chosen by name, or several."""
     spec: Spec | str | Path | None = None
     """A spec, or a file that overrides parts of the packaged one."""
     plugins: OneOrMore[str | Path] = ()
@@ -87,6 +95,18 @@ class TimingPlan:
     implementations: tuple[Implementation, ...]
     layers: tuple[Layer, ...]
     baseline: Implementation | None
+    threads: tuple[int, ...]
+
+
+def thread_counts(chosen: OneOrMore[int | str]) -> tuple[int, ...]:
+    """Return numbers of threads; raise `ConformanceError` where one is out of range."""
+    cores = available_cores()
+    counts = [cores if each == ALL else each for each in several(chosen)]
+    for count in counts:
+        check_whole("threads", count, *LIMITS["threads"])
+    if not counts:
+        raise ConformanceError(f"threads={chosen!r}; one number of threads at least")
+    return tuple(dict.fromkeys(int(count) for count in counts))
 
 
 def resolve(selection: TimingSelection) -> TimingPlan:
@@ -107,23 +127,31 @@ def resolve(selection: TimingSelection) -> TimingPlan:
         Limits(),
     )
     for name, (least, most) in LIMITS.items():
-        if getattr(selection, name) is not None:
+        if name != "threads" and getattr(selection, name) is not None:
             check_whole(name, getattr(selection, name), least, most)
     if not 0 < selection.precision < 1:
         raise ConformanceError(f"precision={selection.precision!r}; a share above 0 and below 1")
     check_whole("seed", selection.seed, 0)
     check_seconds(selection.seconds)
-    dtype = selection.dtype
-    if dtype not in FLOATS:
-        hint = did_you_mean(dtype, FLOATS, meant_dtype(dtype))
-        raise ConformanceError(f"dtype '{dtype}' cannot be timed; {hint}choose {', '.join(FLOATS)}")
-    numpy_dtype(dtype)  # raises where its package is missing
+    threads = thread_counts(selection.threads)
+    dtypes = tuple(several(selection.dtype))
+    for dtype in dtypes:
+        if dtype not in FLOATS:
+            hint = did_you_mean(dtype, FLOATS, meant_dtype(dtype))
+            raise ConformanceError(
+                f"dtype '{dtype}' cannot be timed; {hint}choose {', '.join(FLOATS)}"
+            )
+        numpy_dtype(dtype)  # raises where its package is missing
+    batches = tuple(several(selection.batch))
+    for size in batches:
+        check_whole("batch", size, 1)
+    sweep = None if selection.sweep is None else Sweep.parse(selection.sweep)
     spec = selection.spec if isinstance(selection.spec, Spec) else load(selection.spec)
     implementations = _surrounded(
         selection, choose_implementations(selection.implementations, loaded)
     )
     chosen = None if selection.layers is None else several(selection.layers)
-    layers = choose(chosen, spec, dtype=dtype, seed=selection.seed)
+    layers = varied(_in_dtypes(chosen, spec, dtypes, selection.seed), batches, sweep)
     timed = [implementation for implementation in implementations if implementation.installed]
     named = None if selection.baseline is None else find(selection.baseline).name
     same = {selection.baseline, named}
@@ -131,7 +159,20 @@ def resolve(selection: TimingSelection) -> TimingPlan:
     if named is not None and baseline is None:
         names = ", ".join(implementation.name for implementation in timed)
         raise ConformanceError(f"baseline '{named}' is not timed; choose one of {names}")
-    return TimingPlan(selection, spec, implementations, layers, baseline)
+    return TimingPlan(selection, spec, implementations, layers, baseline, threads)
+
+
+def _in_dtypes(
+    chosen: Sequence[str] | None, spec: Spec, dtypes: Sequence[str], seed: int
+) -> list[Layer]:
+    """Return the layers in each dtype, which their names tell where there are several."""
+    layers: dict[str, Layer] = {}
+    for dtype in dtypes:
+        for layer in choose(chosen, spec, dtype=dtype, seed=seed):
+            named = len(dtypes) > 1 and layer.name != layer.case.id
+            name = f"{layer.name}, {dtype}" if named else layer.name
+            layers[name] = replace(layer, name=name)
+    return [*layers.values()]
 
 
 def _surrounded(
