@@ -105,7 +105,7 @@ def cells(
                     yield cell, partial(_listed, operator, dims, dtype, own)
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=256)
 def _listed(operator: str, dims: int, dtype: str, dtypes: frozenset[str]) -> list[Prepared]:
     """Return the cases that are listed completely, which are the same for every seed."""
     found = [p for p in _enumerated(operator, dims, dtypes) if p.case.dtype == dtype]
@@ -114,7 +114,7 @@ def _listed(operator: str, dims: int, dtype: str, dtypes: frozenset[str]) -> lis
     return found + [p for _, listed in spaces.values() for p in listed]
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=64)
 def _enumerated(operator: str, dims: int, dtypes: frozenset[str]) -> list[Prepared]:
     enumerated = prepare_enumerated(default_plan(), operator, dims, dtypes)
     return [p for found in enumerated.values() for p in found]
