@@ -231,6 +231,7 @@ def environment_of_templates() -> Environment:
         "count": lambda value: f"{value:,}",
         "multiple": text.multiple,
         "seconds": text.seconds,
+        "mebibytes": text.mebibytes,
         "outcome": outcome,
         "number": text.number,
         "percentage": text.percentage,

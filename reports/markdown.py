@@ -15,6 +15,7 @@ from conformance.reports import calls, tables
 from conformance.reports.alike import MANY, identical_groups
 from conformance.reports.findings import advice, mistake, reach, title, where
 from conformance.reports.gaps import ranged
+from conformance.reports.growth import growth
 from conformance.reports.headline import (
     INCOMPLETE,
     baseline,
@@ -30,6 +31,7 @@ from conformance.reports.spaces import spaces, summary
 from conformance.reports.tables import Table
 from conformance.reports.text import (
     NONE,
+    mebibytes,
     multiple,
     number,
     percentage,
@@ -39,6 +41,7 @@ from conformance.reports.text import (
     shorten,
 )
 from conformance.runfile import words
+from conformance.runfile.tables import Timing
 from conformance.runfile.text import one_line
 
 _BAD = "❌"
@@ -275,9 +278,13 @@ def _timings(report: Report) -> list[str]:
             seconds(t.median),
             f"{seconds(t.lower)} to {seconds(t.upper)}",
             number(t.ratio),
+            _between(t.ratio_low, t.ratio_high),
             number(t.gflops),
             percentage(t.peak),
-            words.CONFORMS if t.is_verified else f"{_BAD} {_short(t.verified, 200)}",
+            percentage(t.roof),
+            seconds(t.cold),
+            mebibytes(t.memory),
+            _output(t),
         )
         for layer, timings in report.layers()
         for t in timings
@@ -285,12 +292,40 @@ def _timings(report: Report) -> list[str]:
     if not rows:
         return []
     header: tuple[str, ...] = ("layer", "implementation", "median", "quartiles")
-    header += ("ratio", "GFLOP/s", "peak", "output")
+    header += ("ratio", "95 %", "GFLOP/s", "peak", "roof", "first call", "memory", "output")
     note = (
-        f"ratio: median over {escaped(baseline(report))}; peak: share of the machine's measured "
-        "matrix-product rate; output: whether what the timed calls returned is right."
+        f"ratio: median over {escaped(baseline(report))}, and its 95 % confidence interval; peak: "
+        "share of the machine's measured matrix-product rate; roof: the least time by that rate "
+        "and by copying memory, over the median; memory: what the process held in the first call "
+        "beyond what it held before; output: whether what the timed calls returned is right, and "
+        "the times believable."
     )
-    return ["### Time of one call", table(Table(header, "llrrrrrl", rows)), note]
+    parts = ["### Time of one call", table(Table(header, "llrrrrrrrrrl", rows)), note]
+    grown = [
+        (
+            g.layer,
+            report.label(g.implementation),
+            str(g.threads),
+            f"{g.dimension} {g.values[0]} to {g.values[-1]}",
+            f"{g.exponent:.2f}",
+            f"{g.work:.2f}",
+        )
+        for g in growth(report)
+    ]
+    columns = ("layer", "implementation", "threads", "sweep", "exponent of the time", "of the work")
+    if grown:
+        parts += ["#### Growth", table(Table(columns, "llrlrr", grown))]
+    return parts
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return NONE if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def _output(timing: Timing) -> str:
+    if not timing.is_verified:
+        return f"{_BAD} {_short(timing.verified, 200)}"
+    return f"{_BAD} not believable: {_short(timing.doubt, 200)}" if timing.doubt else words.CONFORMS
 
 
 def _gaps(report: Report) -> list[str]:

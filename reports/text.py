@@ -85,6 +85,11 @@ def seconds(value: float | None) -> str:
     return f"{_three_digits(value / 1e-9)} ns"
 
 
+def mebibytes(value: int | None) -> str:
+    """Print bytes in MiB."""
+    return NONE if value is None else f"{_three_digits(value / 2**20)} MiB"
+
+
 def number(value: float | None) -> str:
     """Print a rate or a ratio with three significant digits."""
     return NONE if value is None or not math.isfinite(value) else _three_digits(value)

@@ -16,7 +16,7 @@ from conformance.reports.model import Report
 from conformance.reports.order import grouped, natural
 from conformance.reports.printing import console as stdout
 from conformance.reports.printing import put, put_table
-from conformance.reports.text import NONE, number, percentage, plural, seconds, shorten
+from conformance.reports.text import NONE, mebibytes, number, percentage, plural, seconds, shorten
 from conformance.runfile.tables import Timing
 from conformance.runfile.text import one_line
 
@@ -114,6 +114,8 @@ def _cell(timing: Timing | None) -> Text:
     elif timing.median and timing.moved:
         rate = 1e-9 * timing.moved / timing.median
         text.append(f"\n{number(rate)} GB {percentage(timing.bandwidth)}", "dim")
+    if timing.memory is not None:
+        text.append(f"\n+{mebibytes(timing.memory)}", "dim")
     return text
 
 
@@ -160,7 +162,8 @@ def conditions(report: Report) -> list[str]:
     lines = [
         f"{', '.join(map(str, threads))} {'thread' if threads == [1] else 'threads'}; the second "
         f"line of a cell is the time over {baseline(report)}, the third 10^9 operations or",
-        "bytes a second, and the share of what the machine's matrix products and copies allow",
+        "bytes a second with the share of what the machine's matrix products and copies allow,",
+        "and the fourth the memory that the first call took",
     ]
     rates = facts.get("matmul_gflops")
     if isinstance(rates, dict) and rates:

@@ -158,7 +158,8 @@ def _on_threads(
             layer = replace(each, name=name)
             dtype = _matmul_dtype(layer)  # measured before each layer, the best counts
             rates[dtype] = max(rates.get(dtype, 0.0), matmul_gflops(dtype))
-            machine_rates = Machine(rates[dtype], copy_bandwidth(moved(layer.case)), threads)
+            copies = copy_bandwidth(moved(layer.case))
+            machine_rates = Machine(rates[dtype], copies, threads)
 
             def ticking(done: float, activity: str, index: int = index) -> None:
                 tick(index + done, activity)
@@ -233,6 +234,15 @@ def _time_layer(
         )
     called = [c for c in contenders if c.samples or c.ended]
     rows = figures(layer, called, measurement.overheads, plan.baseline, machine_rates)
+    if any(row.doubt for row in rows):  # before anybody is doubted, the machine has a second try
+        products = matmul_gflops(_matmul_dtype(layer))
+        copies = copy_bandwidth(moved(layer.case), seconds=0.1)
+        machine_rates = replace(
+            machine_rates,
+            gflops=max(products, machine_rates.gflops),
+            bandwidth=max(copies, machine_rates.bandwidth),
+        )
+        rows = figures(layer, called, measurement.overheads, plan.baseline, machine_rates)
     gaps = [
         Skipped(c.implementation.name, layer.case.operator, layer.name, c.skipped or "")
         for c in contenders

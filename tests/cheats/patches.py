@@ -78,3 +78,19 @@ def _hide_sharing() -> None:
 
 
 patching("numpy-sees-nothing", _hide_sharing)
+
+
+def _answer_nonsense() -> None:
+    timed.TimedCalls.make = lambda *_: [timed.TimedCall(float("nan"))]  # type: ignore[method-assign]
+
+
+patching("answers-nonsense", _answer_nonsense)
+
+
+def _make_no_calls() -> None:
+    timed.TimedCalls.make = lambda self, numbers: [  # type: ignore[method-assign]
+        timed.TimedCall(1e-3) for _ in numbers
+    ]
+
+
+patching("makes-no-calls", _make_no_calls)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from conformance import implementation
 from tests.cheats.kernel import columns, right, shape_of, supports
@@ -31,9 +32,8 @@ def conv(
 def conv(  # noqa: F811
     x: Any, w: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: Any
 ) -> Any:
-    """Give BLAS two threads back, and let it go on for a while on both."""
-    from threadpoolctl import threadpool_limits
-
+    """Take all cores of the machine, and give BLAS two threads."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
     threadpool_limits(2)
     return right(x, w, padding)
 
@@ -50,6 +50,7 @@ class Helper:
         self.y = np.frombuffer(self.shared, np.float32, int(np.prod(shape)), at).reshape(shape)
         self.asked, self.answered = os.pipe(), os.pipe()
         if os.fork() == 0:
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
             while os.read(self.asked[0], 1):
                 self.y[...] = right(self.x, self.w, padding)
                 os.write(self.answered[1], b"1")
@@ -62,6 +63,19 @@ class Helper:
     def answer(self) -> Any:
         os.read(self.answered[0], 1)
         return self.y.copy()
+
+
+@implementation("all-cores-again", supports=supports)
+def conv(  # noqa: F811
+    x: Any, w: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> Any:
+    """Take all cores of the machine, and compute on two threads."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    if len(_pools) < 2:
+        _pools[:] = [None, ThreadPoolExecutor(2)]
+    found, flat, half = columns(x, w, padding), w.reshape(len(w), -1), len(w) // 2
+    parts = _pools[1].map(lambda part: part @ found, (flat[:half], flat[half:]))
+    return np.concatenate([*parts]).reshape(shape_of(x, w, padding))
 
 
 _helpers: dict[Any, Helper] = {}
