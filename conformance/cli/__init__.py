@@ -22,6 +22,7 @@ _COMMANDS = {
     "list": "list every implementation, whether it is installed, and what it has",
     "new": "write a file to start from: every operator, an example that works, tests",
     "run": "judge implementations on generated and curated cases",
+    "fuzz": "judge ever new cases until it is stopped, and keep what is found",
     "merge": "join run files: the shards of a run, or runs of several machines",
     "replay": "show one case: inputs, exact result, outputs, verdicts",
     "time": "time implementations on layers of real networks, and verify what is timed",

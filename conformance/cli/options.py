@@ -68,6 +68,14 @@ def seconds() -> click.FloatRange:
     return _Seconds(0, min_open=True)
 
 
+def dims(texts: tuple[str, ...]) -> tuple[int, ...]:
+    """Return numbers of spatial dimensions as numbers."""
+    for text in texts:
+        if text not in ("1", "2", "3"):
+            raise click.BadParameter(f"'{text}'; allowed: 1, 2, 3", param_hint="--dims")
+    return tuple(map(int, texts))
+
+
 def output(default: str, help: str) -> Callable[[Any], Any]:
     """Return the option that names a folder; it is an error if that cannot be one."""
 

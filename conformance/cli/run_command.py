@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
+import json
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from conformance.cases.ranges import MOST_EXAMPLES
-from conformance.cli import options, progress
+from conformance.cli import executors, options, progress
 from conformance.dtypes import DTYPES
 from conformance.operators import OPERATORS
 from conformance.requirements import CHECKS, SEVERITIES
-from conformance.timing import threads
 from conformance.toml import plural
 
 if TYPE_CHECKING:
     from conformance.running.run import Run
     from conformance.running.selection import Selection
-
-
-def _dims(texts: tuple[str, ...]) -> tuple[int, ...]:
-    for text in texts:
-        if text not in ("1", "2", "3"):
-            raise click.BadParameter(f"'{text}'; allowed: 1, 2, 3", param_hint="--dims")
-    return tuple(map(int, texts))
 
 
 def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,7 +37,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @options.libraries
 @options.modules
 @options.many("--operator", "-o", "operators", help=f"{', '.join(OPERATORS)}.")
-@options.many("--dims", read=_dims, help="Spatial dimensions: 1, 2, 3.")
+@options.many("--dims", read=options.dims, help="Spatial dimensions: 1, 2, 3.")
 @options.many("--dtype", "dtypes", help=f"{', '.join(DTYPES)}.")
 @options.many("--check", "checks", help=f"{', '.join(CHECKS)}.")
 @options.many(
@@ -84,14 +72,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     help="Write the failures as a file for --known; takes a second run.",
 )
 @options.output("convformance-run", "Where run.sqlite, report.md and report.html are written.")
-@click.option(
-    "--jobs",
-    "-j",
-    type=options.whole(1),
-    default=1,
-    show_default=True,
-    help="Processes to judge in; each gives the engines an equal share of the cores.",
-)
+@executors.both
 @click.option(
     "--resume",
     is_flag=True,
@@ -101,6 +82,11 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     "--shard",
     metavar="I/N",
     help="Judge the I-th of N parts; 'convformance merge' joins them.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Judge nothing: say how many cases there are, and how long and how much memory it takes.",
 )
 @options.isolation
 @click.option(
@@ -129,10 +115,12 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @options.as_json
 def command(
     jobs: int,
+    dask: str | None,
     fail_on: str,
     verbose: bool,
     as_json: bool,
     write_known: Path | None,
+    dry_run: bool,
     **chosen: Any,
 ) -> int:
     """Judge implementations on generated and curated cases.
@@ -141,9 +129,17 @@ def command(
     compared to say that all conform.
     """
     folder: Path = chosen["output"]
+    jobs = min(jobs, 3 * len(OPERATORS))  # there are no more blocks to judge
+    if dry_run:
+        _forecast(jobs, chosen, as_json=as_json)
+        return 0
     before = _state(folder / "run.sqlite")
     try:
-        with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
+        with (
+            progress.shown() as tell,
+            executors.started(jobs, dask) as executor,
+            options.keep_stdout(),
+        ):
             selection = options.selection(
                 progress=tell, executor=executor, command=options.typed(), **chosen
             )
@@ -173,12 +169,36 @@ def command(
     if not as_json:
         click.echo(f"written: {', '.join(map(str, written))}")
     if write_known is not None:
-        with progress.shown() as tell, _executor(jobs) as executor, options.keep_stdout():
+        with (
+            progress.shown() as tell,
+            executors.started(jobs, dask) as executor,
+            options.keep_stdout(),
+        ):
             again = replace(selection, progress=tell, executor=executor)
             lines = _write_known(write_known, again, result)
         for line in lines:
             click.echo(line, err=as_json)
     return result.status_from(fail_on)
+
+
+def _forecast(jobs: int, chosen: dict[str, Any], *, as_json: bool) -> None:
+    """Print what the run is going to be."""
+    with progress.shown() as tell, options.keep_stdout():
+        selection = options.selection(command=options.typed(), **chosen)
+        from conformance.running.forecast import forecast
+
+        found = forecast(selection, jobs, tell)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+        return
+    unit, size = ("min", found.seconds / 60) if found.seconds >= 90 else ("s", found.seconds)
+    click.echo(
+        f"{plural(found.blocks, 'block')}, {found.cells} cells, {found.cases:,} cases, "
+        f"{found.judgments:,} judgments\n"
+        f"about {size:.0f} {unit} on {jobs} process{'es' * (jobs > 1)}, "
+        f"about {found.memory >> 20:,} MiB of memory\n"
+        f"nothing is judged; the cases are prepared, and the run finds them in the cache"
+    )
 
 
 def _state(path: Path) -> tuple[int, int] | None:
@@ -206,25 +226,3 @@ def _write_known(file: Path, selection: Selection, result: Run) -> list[str]:
     options.write(file, as_toml(today.entries, comment))
     count = plural(len(today.entries), "known difference")
     return [*left, f"written: {file}, {count} to be explained; judge with --known {file}"]
-
-
-@contextlib.contextmanager
-def _executor(jobs: int) -> Iterator[Executor | None]:
-    """Start ``jobs`` processes whose engines share the cores, instead of taking all cores each."""
-    jobs = min(jobs, 3 * len(OPERATORS))  # there are no more blocks to judge
-    if jobs == 1:
-        yield None
-        return
-    share = max(1, (os.cpu_count() or 1) // jobs)
-    spawn = multiprocessing.get_context("spawn")
-    from conformance.running.interruption import end_pool, start_pool_process
-
-    with (
-        threads.environment(share),
-        ProcessPoolExecutor(jobs, spawn, initializer=start_pool_process) as pool,
-    ):
-        try:
-            yield pool
-        except BaseException:
-            end_pool()
-            raise

@@ -42,7 +42,7 @@ class Gathered:
     def take(self, block: Block, name: str, number: int) -> None:
         """Take a block, and write it with what calls of its functions did to those of others.
 
-        What was interrupted is written, but is judged again by a run that goes on.
+        What was interrupted or lost is written, but is judged again by a run that goes on.
         """
         content = packed(block)
         self.cells.extend(block.cells)
@@ -60,7 +60,7 @@ class Gathered:
         for pair in block.pairs:
             key = (pair.first, pair.second, pair.operator)
             self.pairs[key] = self.pairs[key].plus(pair) if key in self.pairs else pair
-        kept = [] if block.interrupted else [(name, number, content)]
+        kept = [] if block.interrupted or not block.spent else [(name, number, content)]
         with undisturbed():
             self.file.add((*rows.of_block(block), *accused, *self.pairs.values()), blocks=kept)
 

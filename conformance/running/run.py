@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from typing import Any
 from conformance.arrays import interpreters
 from conformance.case import Case
 from conformance.errors import ConformanceError
-from conformance.isolation.dispatch import Reference, close_all, in_pool, to_pool
+from conformance.isolation.dispatch import close_all
 from conformance.judging import VIOLATES
-from conformance.registration.implementation import Implementation
 from conformance.requirements import SEVERITIES
 from conformance.runfile.file import RunFile
 from conformance.runfile.reading import read, read_blocks, read_facts
@@ -38,11 +36,19 @@ from conformance.running import calls, notebook, rows
 from conformance.running.block import Block, run_block
 from conformance.running.causes import Confirmed
 from conformance.running.cell import Cell
+from conformance.running.executors import (
+    ONE_AT_A_TIME,
+    Placing,
+    Spread,
+    lost_block,
+    sent_by,
+)
 from conformance.running.gathered import Gathered
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.known_in_run import known_rows
 from conformance.running.plan import Plan, fixed, resolve
 from conformance.running.selection import Selection, implementations_of, options_of
+from conformance.running.travelling import Sent, arrived
 from conformance.running.units import Unit, difference, identity, in_shard, states, units_of
 from conformance.running.witnesses import smallest, witnesses
 
@@ -146,7 +152,8 @@ def run_selection(selection: Selection) -> Run:
 
 def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     progress, executor = selection.progress or (lambda *_: None), selection.executor
-    blocks = in_shard(units_of(plan), selection.shard)
+    placed = _placed(plan, in_shard(units_of(plan), selection.shard), executor)
+    blocks = list(placed)
 
     def tell(done: float, activity: str) -> None:
         """Report how many blocks are done; asking for witnesses after them counts as one more."""
@@ -159,7 +166,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     if file.resumed:
         try:
             with undisturbed():
-                done = _restore(gathered, file, now)
+                done = _restore(gathered, file, now, {unit.name for unit in blocks})
         except ConformanceError:
             file.leave()
             raise
@@ -197,7 +204,8 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         return entries
 
     try:
-        _judge_blocks(plan, [b for b in blocks if b.name not in done], tell, executor, gathered)
+        left = {unit: place for unit, place in placed.items() if unit.name not in done}
+        _judge_blocks(plan, left, tell, executor, gathered)
     except BaseException:  # an interrupt leaves what was judged so far
         if cells:  # else the run file that was there before stays
             conclude()
@@ -224,10 +232,34 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
     return Run(file.path, plan.seed, verdicts, tuple(cells), stale, violations)
 
 
-def _restore(gathered: Gathered, file: RunFile, now: Mapping[str, Any]) -> set[str]:
-    """Take the blocks that were judged before; raise `ConformanceError` for those of other cases.
+def _placed(
+    plan: Plan, blocks: Sequence[Unit], executor: Executor | None
+) -> dict[Unit, Executor | None]:
+    """Return each block with the executor that judges it.
 
-    Return their names.
+    Where no worker of a cluster has all implementations, a block is judged in parts.
+    """
+    if not isinstance(executor, Placing):
+        return dict.fromkeys(blocks, executor)
+    installed = [i for i in plan.implementations if i.installed]
+    groups = executor.places(installed)
+    if len(groups) == 1:
+        return dict.fromkeys(blocks, groups[0][1])
+    functions = {i.name: i.functions for i in installed}
+    return {
+        replace(unit, names=own): place
+        for unit in blocks
+        for names, place in groups
+        if (own := tuple(name for name in names if unit.operator in functions[name]))
+    }
+
+
+def _restore(
+    gathered: Gathered, file: RunFile, now: Mapping[str, Any], names: Collection[str]
+) -> set[str]:
+    """Take the blocks of these names that were judged before, and return which they are.
+
+    Raises `ConformanceError` where they were judged on other cases.
     """
     facts, blocks = read_facts(file.written), read_blocks(file.written)
     if not blocks and "finished" not in facts:  # it was stopped before its first block
@@ -237,26 +269,20 @@ def _restore(gathered: Gathered, file: RunFile, now: Mapping[str, Any]) -> set[s
             f"run file {file.written}: cannot be resumed: {other}; choose what was chosen then, or "
             f"leave out --resume"
         )
-    return gathered.restore(blocks)
+    return gathered.restore(block for block in blocks if block[0] in names)
 
 
 def _judge_blocks(
     plan: Plan,
-    blocks: Sequence[Unit],
+    blocks: Mapping[Unit, Executor | None],
     tell: Callable[[float, str], None],
     executor: Executor | None,
     gathered: Gathered,
 ) -> None:
-    """Judge the blocks, here or by an executor, and take each of them when it is finished.
+    """Judge the blocks, here or by executors, and take each of them when it is finished.
 
     An interrupt is raised after every block that was begun has been taken, as far as it was judged.
     """
-    numbers = {(unit.operator, unit.dims): unit for unit in blocks}
-
-    def take(block: Block) -> None:
-        unit = numbers[block.operator, block.dims]
-        gathered.take(block, unit.name, unit.number)
-
     if executor is None:
         confirmed: Confirmed = set()
         for index, unit in enumerate(blocks):
@@ -264,47 +290,49 @@ def _judge_blocks(
             def tell_share(share: float, activity: str, index: int = index) -> None:
                 tell(index + share, activity)
 
-            take(block := run_block(plan, unit.operator, unit.dims, tell_share, confirmed))
+            block = run_block(plan, unit.operator, unit.dims, tell_share, confirmed)
+            gathered.take(block, unit.name, unit.number)
             if block.interrupted:
                 raise KeyboardInterrupt
         return
-    references = [to_pool(implementation) for implementation in plan.implementations]
+    references = {i.name: sent_by(i, executor) for i in plan.implementations}
     general = replace(plan, implementations=())
-    futures: list[Future[Block]] = [
-        executor.submit(_judge_in_pool, references, general, unit.operator, unit.dims)
-        for unit in blocks
-    ]
-    for unit in blocks[:1]:
+
+    def begin(unit: Unit) -> Future[tuple[Unit, Block]]:
+        own = [references[i.name] for i in plan.implementations if unit.judges(i)]
+        return (blocks[unit] or executor).submit(_judge_in_pool, own, general, unit)
+
+    def take(done: tuple[Unit, Block]) -> None:
+        unit, block = done
+        gathered.take(block, unit.name, unit.number)
+
+    spread = Spread[Unit, tuple[Unit, Block]](
+        executor, begin, lambda unit: (unit, lost_block(plan, unit))
+    )
+    for unit in blocks:
         tell(0, f"{unit.name} and others")
+        break
     try:
-        for index, future in enumerate(as_completed(tuple(futures)), 1):
-            block = future.result()
-            tell(index, f"{block.operator} {block.dims}-D is done")
-            futures.remove(future)
-            take(block)
-            if block.interrupted:
-                raise KeyboardInterrupt
+        for unit in blocks:
+            spread.add(unit)
+        while spread.pending:
+            for done in spread.done():
+                take(done)
+                tell(len(blocks) - spread.pending, f"{done[0].name} is done")
+                if done[1].interrupted:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
-        interrupt_pool(futures, take)
+        spread.interrupt(take)
         raise
-    except BrokenProcessPool:
-        text = f"{len(blocks) - len(futures)} of {len(blocks)} operators and dimensions are judged"
-        raise ConformanceError(
-            f"a process that judged was killed, and {text}; where memory was short, take fewer "
-            "--jobs; a call that ends its process is named by --isolate"
-        ) from None
     finally:
-        for future in futures:
-            future.cancel()
+        spread.cancel()
 
 
-def _judge_in_pool(
-    references: Sequence[Implementation | Reference], general: Plan, operator: str, dims: int
-) -> Block:
+def _judge_in_pool(references: Sequence[Sent], general: Plan, unit: Unit) -> tuple[Unit, Block]:
     """Judge a block in a process of the pool; the plan's implementations are sent separately."""
-    with interruptible():
-        plan = replace(general, implementations=tuple(map(in_pool, references)))
-        return run_block(plan, operator, dims)
+    with ONE_AT_A_TIME, interruptible():
+        plan = replace(general, implementations=tuple(map(arrived, references)))
+        return unit, run_block(plan, unit.operator, unit.dims)
 
 
 def _ask_all(
@@ -316,18 +344,23 @@ def _ask_all(
     """
     if executor is None:
         return list(witnesses(plan.implementations, cases))
-    references = map(to_pool, plan.implementations)
-    futures = [executor.submit(_ask_in_pool, reference, cases) for reference in references]
+    installed = [i for i in plan.implementations if i.installed]
+    futures = []
+    for implementation in installed:
+        place = executor
+        if isinstance(executor, Placing):
+            ((_, place),) = executor.places([implementation])
+        futures.append(place.submit(_ask_in_pool, sent_by(implementation, executor), cases))
     try:
         return [row for future in futures for row in future.result()]
     except KeyboardInterrupt:
         interrupt_pool(futures, lambda rows: None)
         raise
+    except BrokenExecutor:
+        return []  # what others make of a case is no part of a verdict
 
 
-def _ask_in_pool(
-    reference: Implementation | Reference, cases: Mapping[tuple[str, str], Case]
-) -> list[Witness]:
-    with interruptible(), contextlib.suppress(KeyboardInterrupt):
-        return list(witnesses([in_pool(reference)], cases))
+def _ask_in_pool(reference: Sent, cases: Mapping[tuple[str, str], Case]) -> list[Witness]:
+    with ONE_AT_A_TIME, interruptible(), contextlib.suppress(KeyboardInterrupt):
+        return list(witnesses([arrived(reference)], cases))
     return []

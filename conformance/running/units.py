@@ -26,10 +26,17 @@ class Unit:
     """Its position among the blocks of the whole run."""
     operator: str
     dims: int
+    names: tuple[str, ...] = ()
+    """The implementations that it judges; empty for all."""
 
     @property
     def name(self) -> str:
-        return f"{self.operator} {self.dims}-D"
+        own = f" of {', '.join(self.names)}" if self.names else ""
+        return f"{self.operator} {self.dims}-D{own}"
+
+    def judges(self, implementation: Implementation) -> bool:
+        """Whether an implementation is judged in this block."""
+        return not self.names or implementation.name in self.names
 
 
 def units_of(plan: Plan) -> list[Unit]:
