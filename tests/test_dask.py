@@ -149,17 +149,15 @@ def test_a_worker_of_another_version_takes_no_block(
         cluster.Cluster(address)
 
 
-def test_a_worker_without_an_engine_takes_no_block_of_it(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_without_an_engine_takes_no_block_of_it(address: str) -> None:
     from conformance.registration.registry import get
     from conformance.running.cluster import Cluster
 
     both = [get("im2col"), get("naive")]
     with contextlib.closing(Cluster(address)) as cluster:
-        first, second = cluster._installed
+        first, second = "tcp://10.0.0.1:1", "tcp://10.0.0.2:1"
         one, all_ = frozenset({"im2col"}), frozenset({"im2col", "naive"})
-        assert [("im2col", "naive")] == [names for names, _ in cluster.places(both)]
+        assert [("im2col", "naive")] == [names for names, _ in groups(cluster, both)]
         cluster._installed = {first: one, second: all_}
         assert [(("im2col", "naive"), (second,))] == groups(cluster, both)
         cluster._installed = {first: one, second: all_ - one}

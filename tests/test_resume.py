@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -163,6 +164,12 @@ def test_what_is_no_shard_is_told_what_is(shard: str) -> None:
         in_shard(units, shard)
 
 
+def test_a_shard_that_is_none_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConformanceError, match="there are 3 blocks"):
+        judge(tmp_path, shard="4/4")
+    assert [] == os.listdir(tmp_path)
+
+
 def test_all_shards_together_are_the_whole_run(
     whole: Path, shards: list[Path], tmp_path: Path
 ) -> None:
@@ -308,3 +315,23 @@ def test_merge_prints_the_report_and_what_is_missing(
     assert {"run.sqlite", "report.md", "report.html"} == set(os.listdir(tmp_path))
     assert 2 == main(("merge", "nowhere.sqlite"))
     assert "nowhere.sqlite: no such file" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_the_run_then_judges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ("-i", "im2col", "-o", "conv", "--dims", "1,2", "--dtype", "float32")
+    few += ("--suite", "none", "--examples", "8", "--check", "result")
+    assert 0 == main(("run", *few, "--dry-run", "--json"))
+    forecast = json.loads(capsys.readouterr().out)
+    assert [] == os.listdir(tmp_path)
+    main(("run", *few))
+    cells = read(tmp_path / "convformance-run" / "run.sqlite").rows(Cell)
+
+    assert (2, 2) == (forecast["blocks"], forecast["cells"])
+    assert sum(cell.reached for cell in cells) == forecast["judgments"] >= forecast["cases"] > 0
+    assert 0 < forecast["seconds"] < 60
+    assert 1 << 24 < forecast["memory"] < 1 << 34
+    assert 0 == main(("run", *few, "--dry-run"))
+    assert "about 0 s on 1 process, about " in capsys.readouterr().out

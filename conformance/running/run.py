@@ -143,17 +143,19 @@ def run_selection(selection: Selection) -> Run:
     try:
         selection = fixed(selection)
         plan = resolve(selection, implementations_of(selection))
+        units = in_shard(units_of(plan), selection.shard)
+        blocks = _placed(plan, units, selection.executor)
         path = Path(selection.output) / "run.sqlite"
         with contextlib.closing(RunFile(path, resume=selection.resume)) as file:
-            return _execute(plan, file, selection)
+            return _execute(plan, blocks, file, selection)
     finally:
         close_all()
 
 
-def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
+def _execute(
+    plan: Plan, blocks: Mapping[Unit, Executor | None], file: RunFile, selection: Selection
+) -> Run:
     progress, executor = selection.progress or (lambda *_: None), selection.executor
-    placed = _placed(plan, in_shard(units_of(plan), selection.shard), executor)
-    blocks = list(placed)
 
     def tell(done: float, activity: str) -> None:
         """Report how many blocks are done; asking for witnesses after them counts as one more."""
@@ -204,7 +206,7 @@ def _execute(plan: Plan, file: RunFile, selection: Selection) -> Run:
         return entries
 
     try:
-        left = {unit: place for unit, place in placed.items() if unit.name not in done}
+        left = {unit: place for unit, place in blocks.items() if unit.name not in done}
         _judge_blocks(plan, left, tell, executor, gathered)
     except BaseException:  # an interrupt leaves what was judged so far
         if cells:  # else the run file that was there before stays
