@@ -28,9 +28,11 @@ from conformance.reports.markdown import markdown
 from conformance.runfile.reading import read, read_blocks, read_facts
 from conformance.runfile.tables import TABLES, Cell, Violation
 from conformance.runfile.tables import Implementation as ImplementationRow
+from conformance.running import causes
 from conformance.running import run as running
 from conformance.running.block import Block
 from conformance.running.merging import merge
+from conformance.running.shrink import shrink
 from conformance.running.stored import packed, unpacked
 from conformance.running.units import Unit, in_shard
 
@@ -58,7 +60,10 @@ def judge(output: Path, **chosen: Any) -> running.Run:
     """Judge a right implementation and a wrong one on few cases in one to three dimensions."""
     usual: dict[str, Any] = {"operators": "conv", "dtypes": "float32", "checks": "result"}
     usual |= {"suites": (), "examples": 8, "tier": "smoke", "isolate": False, "seconds": 5.0}
-    return running.run(["im2col", WRONG], output=output, **(usual | chosen))
+    with pytest.MonkeyPatch.context() as patched:  # on a busy machine all is shrunk, too
+        patched.setattr(causes, "EACH_SECONDS", 1000.0)
+        patched.setattr(causes, "shrink", lambda *given, seconds: shrink(*given, seconds=1000.0))
+        return running.run(["im2col", WRONG], output=output, **(usual | chosen))
 
 
 def judge_and_die(output: str, after: int) -> None:
