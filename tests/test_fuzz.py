@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from conformance.cli import main
 from conformance.fuzzing import fuzz as fuzzing
 from conformance.fuzzing.drawing import Request, draw, pairs_of
 from conformance.fuzzing.fuzz import Fuzzed, fuzz
+from conformance.fuzzing.judged import judge_block
 from conformance.fuzzing.tables import TABLES, Drawn, Finding
 from conformance.implementations.im2col import conv
 from conformance.known.difference import KnownDifference
 from conformance.registration.implementation import Implementation
+from conformance.runfile.file import RunFile
 from conformance.runfile.reading import read
+from conformance.running.plan import Plan, fixed, resolve
 from conformance.running.selection import Selection
 
 RARE = Case.parse("conv1d:float32:x=1,1,7:w=1,1,1:stride=3:padding=0/2:integers@0")
@@ -183,6 +187,35 @@ def test_rare_classes_are_drawn_first() -> None:
     new = {pair for case in others for pair in pairs_of(case)} - {*met}
     old = {*met} - {pair for case in others for pair in pairs_of(case)}
     assert len(new) > len(old) > 0 or len(new) > 50
+
+
+def planned(*implementations: Implementation, **chosen: Any) -> Plan:
+    usual: dict[str, Any] = {"operators": "conv", "dims": 1, "dtypes": "float32", "suites": ()}
+    selection = fixed(Selection(implementations, isolate=False, **(usual | chosen)))
+    return resolve(selection, implementations)
+
+
+def test_a_cell_where_something_was_found_is_drawn_more_often(tmp_path: Path) -> None:
+    plan = planned(named("right"), dims=(1, 2, 3))
+    with closing(RunFile(tmp_path / "fuzz.sqlite", TABLES, resume=True)) as file:
+        loop = fuzzing._Fuzz(plan, file, None)
+        for known in loop.cells.values():
+            known.blocks = 5
+        loop.cells["conv", 2, "float32"].found = 3
+        drawn = Counter(loop.next().dims for _ in range(60))
+
+    assert {1, 2, 3} == {*drawn}
+    assert drawn[2] > drawn[1] + drawn[3]
+
+
+def test_a_case_that_reaches_new_lines_is_worth_changing() -> None:
+    plan = planned(named("wrong", wrong), source=True)
+    judged = judge_block(plan, Request(2, "conv", 1, "float32", seed=0, cases=60))
+
+    entered = [case for case in judged.worth if case.stride == (3,)]
+    assert any(after > before for case in entered for before, after in case.padding)
+    changed = draw(Request(2, "conv", 1, "float32", 0, cases=8, parents=judged.worth), Ranges())
+    assert {3} & {case.stride[0] for case in changed}
 
 
 def test_the_command_says_what_it_found_and_exits_with_one(

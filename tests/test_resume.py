@@ -25,6 +25,7 @@ from conformance.implementations.im2col import conv
 from conformance.registration.implementation import Implementation
 from conformance.reports import load
 from conformance.reports.markdown import markdown
+from conformance.runfile.file import RunFile
 from conformance.runfile.reading import read, read_blocks, read_facts
 from conformance.runfile.tables import TABLES, Cell, Violation
 from conformance.runfile.tables import Implementation as ImplementationRow
@@ -222,6 +223,17 @@ def test_the_same_block_of_two_files_needs_labels(
     with pytest.raises(ConformanceError, match=r"both judged im2col on conv .-D; keep them apart"):
         merge([str(shards[0]), str(other)], tmp_path)
     assert () == merge([str(whole), str(whole)], tmp_path).missing  # it is one run, given twice
+
+
+def test_what_is_no_run_is_not_merged(whole: Path, tmp_path: Path) -> None:
+    other = RunFile(tmp_path / "other.sqlite")
+    other.record(seed=0, finished="then")
+    other.close()
+
+    with pytest.raises(ConformanceError, match=r"other.sqlite: it has no blocks"):
+        merge([str(other.path)], tmp_path / "merged")
+    with pytest.raises(ConformanceError, match=r"label 'a/b' of x; letters, digits"):
+        merge(["a/b=x"], tmp_path / "merged")
 
 
 # --- files ----------------------------------------------------------------------------------------

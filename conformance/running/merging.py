@@ -226,7 +226,14 @@ def _give_labels(one: _Part, other: _Part) -> str:
 
 def _blocks(parts: Sequence[_Part]) -> list[tuple[int, str, bytes, _Part]]:
     """Return the number, name, content and file of each block, in the order of the whole run."""
-    found = [(n, name, c, part) for part in parts for name, n, c in read_blocks(part.path)]
+    found = []
+    for part in parts:
+        if "blocks" not in part.facts:
+            raise ConformanceError(
+                f"{part.path}: it has no blocks, being of an older version, or of another command "
+                f"than run; judge once more"
+            )
+        found += [(n, name, content, part) for name, n, content in read_blocks(part.path)]
     return sorted(found, key=lambda block: block[:2])
 
 
