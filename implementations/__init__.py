@@ -48,10 +48,14 @@ stride trick    N*O*P * C/G*K     2 * N*C*P*K          N*C*P*K; none in a pool  
 shifted matmul  N*O*P * C/G*K     K * N*P * (C + 4*O)  N*P*O                           42
 ==============  ================  ===================  ==============================  =======
 
-Beside them stand faster ones, each again one idea, with what was gained and why:
+Beside them stand faster ones, each again one idea, with what is gained by it and what it costs:
 
 ====================  ===========================================================================
 ``im2col_tiled.py``   a block of windows at a time, gathered into memory that the caches hold
+``winograd.py``       kernels of 3: tiles of outputs from fewer products, error bounded by tile
+``fft.py``            large kernels: a product of spectra, error bounded by plane
+``depthwise.py``      a group for each channel: planes that are shifted, scaled and added
+``separable.py``      pools: one axis after the other, in runs that double
 ====================  ===========================================================================
 
 ``_frame.py`` makes operators of the chapters' ideas, ``_operators.py`` has the work around an idea,
