@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeAlias
 
 from conformance.dtypes import DTYPES, meant_dtype
@@ -150,28 +151,37 @@ class Case:
         return str(self)
 
     def __str__(self) -> str:
-        dims = self.dims
-        ones, zeros = (1,) * dims, (0,) * dims
-        parts = (
-            f"{self.operator}{dims}d",
-            self.dtype,
-            f"x={_ints(self.x)}",
-            f"w={_ints(self.w)}" if self.w is not None else "",
-            f"kernel={_ints(self.kernel)}" if self.kernel is not None else "",
-            "bias" if self.bias else "",
-            f"stride={_ints(self.stride)}" if self.stride != ones else "",
-            f"padding={_pairs(self.padding)}" if self.padding != ((0, 0),) * dims else "",
-            f"output_padding={_ints(self.output_padding)}" if self.output_padding != zeros else "",
-            f"dilation={_ints(self.dilation)}" if self.dilation != ones else "",
-            f"groups={self.groups}" if self.groups != 1 else "",
-            "ceil_mode" if self.ceil_mode else "",
-            "" if self.count_include_pad else "exclude_pad",
-            f"memory={self.memory}" if self.memory != "contiguous" else "",
-            f"invalid={self.invalid}" if self.invalid else "",
-            f"ranges={_measured(self.ranges)}" if self.ranges else "",
-            f"{self.data}@{self.seed}",
-        )
-        return ":".join(filter(None, parts))
+        # A run asks for many ids: a field that has its default costs no more than the comparison.
+        ones, zeros, unpadded = _defaults(self.dims)
+        parts = [f"{self.operator}{self.dims}d", self.dtype, f"x={_ints(self.x)}"]
+        if self.w is not None:
+            parts.append(f"w={_ints(self.w)}")
+        if self.kernel is not None:
+            parts.append(f"kernel={_ints(self.kernel)}")
+        if self.bias:
+            parts.append("bias")
+        if self.stride != ones:
+            parts.append(f"stride={_ints(self.stride)}")
+        if self.padding != unpadded:
+            parts.append(f"padding={_pairs(self.padding)}")
+        if self.output_padding != zeros:
+            parts.append(f"output_padding={_ints(self.output_padding)}")
+        if self.dilation != ones:
+            parts.append(f"dilation={_ints(self.dilation)}")
+        if self.groups != 1:
+            parts.append(f"groups={self.groups}")
+        if self.ceil_mode:
+            parts.append("ceil_mode")
+        if not self.count_include_pad:
+            parts.append("exclude_pad")
+        if self.memory != "contiguous":
+            parts.append(f"memory={self.memory}")
+        if self.invalid:
+            parts.append(f"invalid={self.invalid}")
+        if self.ranges:
+            parts.append(f"ranges={_measured(self.ranges)}")
+        parts.append(f"{self.data}@{self.seed}")
+        return ":".join(parts)
 
     @property
     def check(self) -> str:
@@ -203,6 +213,12 @@ class Case:
     def replace(self, **changes: Any) -> Case:
         """Return a copy with some fields changed (not validated)."""
         return replace(self, **changes)
+
+
+@cache
+def _defaults(dims: int) -> tuple[Shape, Shape, Padding]:
+    """Return what strides, output padding and padding are where nothing is said of them."""
+    return (1,) * dims, (0,) * dims, ((0, 0),) * dims
 
 
 def _ints(values: Shape) -> str:

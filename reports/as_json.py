@@ -15,6 +15,9 @@ from conformance.reports.spaces import of_cell
 from conformance.runfile.row import Row, columns
 from conformance.runfile.tables import Cell, Violation
 
+OPTIONAL = ("cause", "needs", "not_called", "times_called", "times_failed", "after", "before")
+"""Columns that are left out where they say nothing of a violation."""
+
 
 def as_json(report: Report) -> dict[str, Any]:
     """Return the report as a dict that ``json.dumps(..., allow_nan=False)`` accepts.
@@ -52,7 +55,7 @@ def as_json(report: Report) -> dict[str, Any]:
         data["models"] = sentences(report)
     if report.sources:
         data["sources"] = [as_data(row) for row in report.sources]
-    return {key: _plain(value) for key, value in data.items()}
+    return {key: plain(value) for key, value in data.items()}
 
 
 def _cell(cell: Cell, violations: list[Violation]) -> dict[str, Any]:
@@ -71,17 +74,14 @@ def _cell(cell: Cell, violations: list[Violation]) -> dict[str, Any]:
             }
             for space in of_cell(cell)
         ],
-        "violations": [_violation(violation) for violation in violations],
+        "violations": [violation_data(violation, Cell.key) for violation in violations],
     }
 
 
-_CAUSE = ("cause", "needs", "not_called", "times_called", "times_failed", "after", "before")
-"""Columns that are left out where they say nothing of a violation."""
-
-
-def _violation(violation: Violation) -> dict[str, Any]:
-    data = as_data(violation, given=Cell.key)
-    return {name: value for name, value in data.items() if value or name not in _CAUSE}
+def violation_data(violation: Violation, given: Container[str]) -> dict[str, Any]:
+    """Return a violation without the columns that are ``given``, or say nothing of it."""
+    data = as_data(violation, given=given)
+    return {name: value for name, value in data.items() if value or name not in OPTIONAL}
 
 
 def as_data(row: Row, given: Container[str] = ()) -> dict[str, Any]:
@@ -96,10 +96,10 @@ def as_data(row: Row, given: Container[str] = ()) -> dict[str, Any]:
     return {name: int(v) if isinstance(v, bool) else v for name, v in values.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return ``value`` with NaN and infinities replaced, which JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value

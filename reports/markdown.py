@@ -59,8 +59,7 @@ _ACTIVE = re.compile(r"[&<>|`*\[\]~\\#@$!]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=
 
 def markdown(report: Report) -> str:
     """Return the report; the first line is the outcome in one sentence."""
-    symbol = _SYMBOLS[overall(report)]
-    parts = [f"{symbol} **{escaped(headline(report))}**"]
+    parts = [f"{symbol(overall(report))} **{escaped(headline(report))}**"]
     if sentence := not_asked(report):
         parts.append(escaped(sentence))
     if not report.complete:
@@ -404,4 +403,9 @@ def escaped(text: str) -> str:
 
 def verdict_of(verdict: str) -> str:
     """Return a verdict with its symbol."""
-    return f"{_SYMBOLS.get(verdict, '')} {escaped(verdict)}".strip()
+    return f"{symbol(verdict)} {escaped(verdict)}".strip()
+
+
+def symbol(verdict: str) -> str:
+    """Return the symbol of a verdict, or nothing."""
+    return _SYMBOLS.get(verdict, "")

@@ -14,6 +14,7 @@ from conformance.runfile import asked
 from conformance.runfile.reading import read
 from conformance.runfile.tables import (
     Call,
+    Cases,
     Cell,
     Convention,
     Gap,
@@ -57,7 +58,7 @@ class Finding:
     """What an implementation violates: a requirement in one operator, or any of invalid calls.
 
     All invalid calls that an implementation does not reject are one finding. The violations come
-    in the order of `_order`, the one to show first.
+    in the order of `order_of_violations`, the one to show first.
     """
 
     violations: tuple[Violation, ...]
@@ -110,6 +111,7 @@ class Report:
     conventions: tuple[Convention, ...] = ()
     sources: tuple[Source, ...] = ()
     calls: tuple[Call, ...] = ()
+    cases: tuple[Cases, ...] = ()
 
     def twins(self, name: str) -> tuple[Implementation, ...]:
         """Return the implementation, and what it is in other interpreters: torch, torch@old."""
@@ -214,7 +216,7 @@ class Report:
             )
 
         found = map(_finding, grouped(self.violations, key).values())
-        return _sorted(found, lambda finding: _order(finding.smallest))
+        return _sorted(found, lambda finding: order_of_violations(finding.smallest))
 
     def invalid_calls(self, implementation: str) -> tuple[int, int]:
         """Return how many invalid calls an implementation did not reject, and how many it got."""
@@ -253,7 +255,7 @@ def _cause(violation: Violation) -> tuple[str, str]:
 def load(path: str | Path) -> Report:
     """Read a run file; raise `RunFileError`, in one line, if it is missing or not one."""
     contents = read(path)
-    violations = _sorted(map(_with_severity, contents.rows(Violation)), _order)
+    violations = _sorted(map(_with_severity, contents.rows(Violation)), order_of_violations)
     cells = tuple(c if c.compared else replace(c, worst=None) for c in contents.rows(Cell))
     cells = _with_missing_cells(cells, violations)
     large, pairs, timings = contents.rows(Layer), contents.rows(Pair), contents.rows(Timing)
@@ -281,6 +283,7 @@ def load(path: str | Path) -> Report:
         ),
         witnesses=contents.rows(Witness),
         calls=contents.rows(Call),
+        cases=contents.rows(Cases),
         sources=_sorted(contents.rows(Source), lambda s: (s.implementation, s.file)),
         conventions=_sorted(
             contents.rows(Convention),
@@ -290,10 +293,10 @@ def load(path: str | Path) -> Report:
 
 
 def _finding(violations: Iterable[Violation]) -> Finding:
-    return Finding(_sorted(violations, _order))
+    return Finding(_sorted(violations, order_of_violations))
 
 
-def _order(violation: Violation) -> tuple[Any, ...]:
+def order_of_violations(violation: Violation) -> tuple[Any, ...]:
     """Sort key of violations: by severity and requirement, the smallest case first."""
     v = violation
     key = by_severity(v.severity, v.status, v.requirement, v.dims, v.case)
@@ -349,7 +352,14 @@ def _with_missing_cells(
     zeros = dict.fromkeys((*counts, "accepted", "elements", "nonzero", "seconds"), 0)
     return cells + tuple(
         Cell.of(
-            v, **zeros, worst=None, worst_case=None, verdict=v.status, classes="{}", spaces="{}"
+            v,
+            **zeros,
+            worst=None,
+            worst_case=None,
+            verdict=v.status,
+            classes="{}",
+            spaces="{}",
+            cases="",
         )
         for key, v in missing.items()
         if key not in present

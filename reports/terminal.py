@@ -101,7 +101,7 @@ def agreement(report: Report) -> RenderableType | None:
     partly = any(s.reached < s.planned for s in summaries)
     with_gaps = any(s.unsupported for s in summaries)
     hidden = {"gaps": not with_gaps, "reached": not partly}
-    table = _printed(
+    table = printed(
         content,
         hidden=[title for title, is_hidden in hidden.items() if is_hidden],
         gap=1 if partly and with_gaps else 2,
@@ -200,7 +200,7 @@ def pairwise(report: Report) -> RenderableType | None:
 
 
 def _most_and_least_alike(report: Report) -> RenderableType:
-    table = _printed(tables.most_and_least_alike(report), hidden=["at"], wraps=True)
+    table = printed(tables.most_and_least_alike(report), hidden=["at"], wraps=True)
     notes = [
         "most like: of another family where there is one, by the share of identical elements",
         "apart: the largest difference as a multiple of the bound; two that conform stay below 2",
@@ -216,14 +216,14 @@ def layers(report: Report) -> RenderableType | None:
 
 def calls_of_models(report: Report) -> RenderableType | None:
     """Return what came of each call of a model."""
-    return _printed(calls.table(report)) if report.calls else None
+    return printed(calls.table(report)) if report.calls else None
 
 
 def large(report: Report) -> RenderableType | None:
     """Return the numbers of large cases on which each implementation was judged and failed."""
     if not report.large:
         return None
-    return Group(_printed(tables.large(report, zero=NONE)), Text(NOTE, style="dim"))
+    return Group(printed(tables.large(report, zero=NONE)), Text(NOTE, style="dim"))
 
 
 def gaps(report: Report) -> RenderableType | None:
@@ -266,7 +266,7 @@ def followed(report: Report) -> RenderableType | None:
     the default.
     """
     content = tables.conventions(report, declares=" [{}]")
-    return _printed(content, hidden=["requirement"], wraps=True) if content.rows else None
+    return printed(content, hidden=["requirement"], wraps=True) if content.rows else None
 
 
 def print_violations(report: Report, console: Console) -> None:
@@ -300,7 +300,7 @@ def _table(label: str, *, width: int | None = None, gap: int = 2) -> Table:
     return table
 
 
-def _printed(
+def printed(
     content: tables.Table, *, hidden: Container[str] = (), gap: int = 2, wraps: bool = False
 ) -> Table:
     """Return a table without the ``hidden`` columns; a name is not repeated in the next row.

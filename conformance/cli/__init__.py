@@ -27,6 +27,8 @@ _COMMANDS = {
     "replay": "show one case: inputs, exact result, outputs, verdicts",
     "time": "time implementations on layers of real networks, and verify what is timed",
     "report": "print a run file again, or write its reports",
+    "compare": "say what changed between two runs, or two implementations of one",
+    "history": "show how implementations did in several runs, in the order of time",
     "spec": "show what generation draws from, and how well it covers it",
 }
 

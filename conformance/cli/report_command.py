@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     metavar="FILE|FOLDER",
     help="Write where implementations differ, as .md or .html, or both into a FOLDER.",
 )
+@click.option(
+    "--summary",
+    metavar="FILE",
+    help="Write Markdown of less than 64 KiB, for the summary of a CI job, to FILE ('-': stdout).",
+)
+@click.option("--junit", metavar="FILE", help="Write JUnit XML to FILE ('-': stdout).")
+@click.option("--badge", metavar="FILE", help="Write the JSON of a badge to FILE ('-': stdout).")
 @options.verbose
 @options.as_json
 def command(
@@ -29,23 +38,36 @@ def command(
     markdown: str | None,
     html: str | None,
     differences: str | None,
+    summary: str | None,
+    junit: str | None,
+    badge: str | None,
     verbose: bool,
     as_json: bool,
 ) -> int:
     """Print the outcome of RUN_FILE (default: convformance-run/run.sqlite)."""
     from conformance.reports import load
+    from conformance.reports.badge import badge as to_badge
     from conformance.reports.html import html as to_html
+    from conformance.reports.junit import junit as to_junit
     from conformance.reports.markdown import markdown as to_markdown
+    from conformance.reports.summary import summary as to_summary
 
     report = load(run_file)
-    for target, render in ((markdown, to_markdown), (html, to_html)):
+    forms: tuple[tuple[str | None, Callable[[Report], str]], ...] = (
+        (markdown, to_markdown),
+        (html, to_html),
+        (summary, to_summary),
+        (junit, to_junit),
+        (badge, lambda report: f"{json.dumps(to_badge(report), indent=2)}\n"),
+    )
+    for target, render in forms:
         if target == "-":
             click.echo(render(report), nl=False)
         elif target is not None:
             options.write(Path(target), render(report))
     if differences is not None:
         _write_differences(report, differences)
-    if as_json or (markdown, html, differences) == (None, None, None):
+    if as_json or not any((markdown, html, differences, summary, junit, badge)):
         options.print_report(report, as_json=as_json, verbose=verbose)
     return 0
 

@@ -91,6 +91,13 @@ class Cell(Row):
         NOT_IN_JSON,
     ] = "{}"
 
+    cases: Annotated[
+        str,
+        "Which cases were compared, and which of them violate: a key of the table cases, then two "
+        "masks of its list, as base64 of zlib of a bit each. Empty in older files.",
+        NOT_IN_JSON,
+    ] = ""
+
     @property
     def by_class(self) -> dict[str, tuple[int, int]]:
         """The cases due and the cases compared, by class (`conformance.runfile.asked`)."""
@@ -100,6 +107,20 @@ class Cell(Row):
     def by_space(self) -> dict[str, tuple[str, int]]:
         """Which cases are listed completely, in words, and how many, by their class."""
         return asked.read_spaces(self.spaces)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cases(Row):
+    """The cases of all implementations of an operator, a number of dimensions and a dtype."""
+
+    table = "cases"
+    key = ("digest",)
+    later = True
+
+    digest: str
+    fingerprints: Annotated[
+        str, "CRC-32 of each case id, sorted: four bytes, the lowest first, all as base64."
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -394,6 +415,11 @@ class Timing(Row):
     waited: Annotated[
         float | None, "The share of the time in which other processes had the processor."
     ] = None
+    samples: Annotated[
+        str,
+        "JSON: the seconds of each timed call, in the order of the rounds. Empty in older files.",
+        NOT_IN_JSON,
+    ] = ""
 
     @property
     def is_verified(self) -> bool:
@@ -430,6 +456,7 @@ class Source(Row):
 TABLES: tuple[type[Row], ...] = (
     Implementation,
     Cell,
+    Cases,
     Violation,
     Known,
     Witness,

@@ -21,6 +21,7 @@ from conformance.judging import UNSUPPORTED, Prepared, Verdict
 from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.runfile.asked import LARGE
+from conformance.runfile.judged import Judged, as_list, fingerprint, write_cell, write_list
 from conformance.runfile.tables import Pair
 from conformance.runfile.words import KNOWN_DIFFERENCE
 from conformance.running import adapter_check, layers, pairwise
@@ -89,6 +90,21 @@ class Block:
     """What came of the cases that stand for calls of models."""
     interrupted: bool = False
     """Whether the user ended the run before the whole block was judged."""
+    cases: dict[str, str] = field(default_factory=dict)
+    """The cases of its cells, a list for each dtype, by its digest (`runfile.judged`)."""
+
+    def list_cases(self) -> None:
+        """Write down which cases its cells have judged, in the least room."""
+        for dtype in dict.fromkeys(cell.dtype for cell in self.cells):
+            own = [cell for cell in self.cells if cell.dtype == dtype]
+            cases = as_list(number for cell in own for number in cell.judged)
+            digest, text = write_list(cases)
+            self.cases[digest] = text
+            for cell in own:
+                failed = (fingerprint(verdict.case.id) for verdict in cell.uncovered)
+                violating = as_list(failed if cell.violating else ())
+                cell.cases = write_cell(digest, cases, Judged(as_list(cell.judged), violating))
+                cell.judged = []
 
 
 def run_block(
@@ -110,6 +126,7 @@ def run_block(
     except KeyboardInterrupt:
         judge.block.interrupted = True
     finally:
+        judge.block.list_cases()
         gc.unfreeze()  # the banks (`running.cache`)
     return judge.block
 

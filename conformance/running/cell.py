@@ -10,6 +10,7 @@ from conformance.case import EVERY, Case
 from conformance.checks.conventions import Probe
 from conformance.judging import Verdict
 from conformance.runfile import asked, tables
+from conformance.runfile.judged import fingerprint
 from conformance.runfile.words import (
     ADAPTER_WRONG,
     CONFORMS,
@@ -113,6 +114,10 @@ class Cell:
     """Which cases are listed completely, in words, and how many, by their class."""
     adapter_wrong: bool = False
     """Whether nothing was judged, because the adapter fails the simplest cases."""
+    judged: list[int] = field(default_factory=list)
+    """The fingerprints of the cases that were compared, until the whole block is judged."""
+    cases: str = ""
+    """Then these, and those that violate, as the run file has them (`runfile.judged`)."""
 
     @property
     def known(self) -> int:
@@ -162,7 +167,9 @@ class Cell:
 
     def row(self) -> tables.Cell:
         """Return the cell as a row of the run file."""
-        return tables.Cell.of(self, worst_case=self.worst_case.id if self.worst_case else None)
+        worst_case = self.worst_case.id if self.worst_case else None
+        # A block that an older version kept does not say which cases were compared.
+        return tables.Cell.of(self, worst_case=worst_case, cases=getattr(self, "cases", ""))
 
     def plan(self, cases: Iterable[Case], kind: str | None = None) -> None:
         """Plan ``cases``, of the class ``kind``, as far as they turn out to be supported."""
@@ -189,6 +196,7 @@ class Cell:
             self.due[kind] -= 1
             return
         self.compared += 1
+        self.judged.append(fingerprint(verdict.case.id))
         self.invalid += bool(verdict.case.invalid)
         self.accepted += bool(verdict.case.invalid) and verdict.failed
         self.asked[kind] += 1

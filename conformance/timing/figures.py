@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -132,4 +133,5 @@ def _figures(
         roof=roof,
         cpu=float(np.median(used)) if used else None,
         waited=float(np.median(waited)) if waited else None,
+        samples=json.dumps([float(f"{s:.4g}") for s in seconds.values()]),
     )
