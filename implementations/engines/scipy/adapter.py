@@ -74,6 +74,7 @@ scipy = implementation(
     work_seconds=2e-8,
     supports=_supports,
     snippet=snippet.direct,
+    known="known.toml",
 )
 
 
