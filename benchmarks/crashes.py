@@ -27,7 +27,8 @@ from conformance.runfile.tables import Cell, Gap, Implementation, Pair, Violatio
 
 RUN = (
     *(sys.executable, "-m", "conformance", "run", "-i", "im2col,naive", "--tier", "smoke"),
-    *("--operator", "conv,max_pool,conv_bias_grad", "--dtype", "float32", "--jobs", "2"),
+    *("--operator", "conv,max_pool,conv_bias_grad", "--dims", "1,2", "--dtype", "float32"),
+    *("--check", "result", "--suite", "none", "--examples", "20", "--jobs", "2"),
 )
 
 
