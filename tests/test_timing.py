@@ -5,6 +5,7 @@ A clock of the tests' own, which implementations set forward, stands in for the 
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import os
@@ -23,6 +24,7 @@ from conformance.runfile import tables
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Timing
 from conformance.spec import Spec, load
+from conformance.timing import callers
 from conformance.timing import timed_run as timing
 from conformance.timing.threads import VARIABLES
 from conformance.timing.timed_run import Timings, matmul_gflops, time
@@ -554,6 +556,28 @@ def test_who_declines_a_layer_after_some_calls_is_found_out(run: Any, clock: Clo
 def test_a_wrong_output_makes_the_run_fail(run: Any, clock: Clock) -> None:
     assert run(steady(clock)).conforms
     assert not run(cheat(clock, lambda k, x, w, right: right + 1)).conforms
+
+
+# --- data that lie in a file ----------------------------------------------------------------------
+
+
+def test_data_lie_on_the_disk_where_memory_has_no_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(callers, "_SHARED", tmp_path / "missing")
+
+    with callers._file(1000) as file:
+        assert 1000 == os.fstat(file.fileno()).st_size
+
+
+def test_no_room_for_the_data_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+
+    with pytest.raises(ConformanceError, match=r"no room for 1 MiB .*set TMPDIR"):
+        callers._file(1 << 20)
 
 
 # --- the run file ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -157,14 +157,16 @@ class TimedCalls:
         for target, source in zip(arguments, slot.arguments, strict=True):
             if target is not None and source is not None:
                 np.copyto(target, source)
-        before = self._waited()
+        before, busy = self._waited(), thread_time()
         try:
             seconds, value = _call(self.function, arguments, self.parameters)
         except (Unsupported, NotImplementedError) as gap:
             return TimedCall(unsupported=one_line(gap) or "no reason given")
         except BaseException as problem:  # whatever is raised is a finding
             return TimedCall(raised=f"{type(problem).__name__}: {one_line(problem)}")
-        waited = self._waited() - before
+        # What it waited just before the call is no part of that, nor what it used of a processor.
+        busy = thread_time() - busy
+        waited = min(self._waited() - before, max(0.0, seconds - busy))
         result = slot.result
         right = (type(value), getattr(value, "dtype", None), getattr(value, "shape", None)) == (
             np.ndarray,
@@ -178,7 +180,7 @@ class TimedCalls:
         pairs = [(n, a) for n, a in enumerate(arguments) if a is not None]
         return TimedCall(
             seconds,
-            min(waited, seconds),
+            waited,
             garbage,
             wrong=None if right else _described(value),
             changed=tuple(n for n, a in pairs if not _same(a, slot.arguments[n])),

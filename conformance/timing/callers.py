@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
 from conformance.calling import CRASH, Array, Inputs, from_layout, to_layout
 from conformance.calling.timed import Form, Slot, TimedCall, TimedCalls
 from conformance.case import Case
+from conformance.errors import ConformanceError
 from conformance.isolation.process import Ended, Process
 from conformance.isolation.wire import Frame, take
 from conformance.operators import OPERATORS, work
@@ -168,9 +169,7 @@ class InWorker(_Slots):
     def open(self, case: Case, slots: int) -> str | None:
         form = self.form(case)
         self._limit = place_limit = self.place.limits.of_call(work(case), first=True)
-        folder = _SHARED if os.access(_SHARED, os.W_OK) else None
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="convformance-") as file:
-            file.truncate(max(1, slots * form.size))
+        with _file(slots * form.size) as file:
             self._buffer = mmap.mmap(file.fileno(), slots * form.size)
             self.slots = [form.slot(self._buffer, number) for number in range(slots)]
             details = dict(case.parameters), form.arguments, form.result, slots, file.name
@@ -213,6 +212,34 @@ class InWorker(_Slots):
                 self._buffer.close()
         self._buffer = None
         self._process.stop()
+
+
+def _file(size: int) -> IO[bytes]:
+    """Return a new file of ``size`` bytes, in memory where there is room for it.
+
+    It loses its name when it is closed. Raises `ConformanceError` where there is no room at all.
+    """
+    problem: OSError | None = None
+    for folder in (_SHARED, None):
+        try:
+            file = tempfile.NamedTemporaryFile(dir=folder, prefix="convformance-")  # noqa: SIM115
+        except OSError as found:
+            problem = found
+            continue
+        try:
+            if hasattr(os, "posix_fallocate"):  # else writing ends the process where there is none
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+        except OSError as found:
+            file.close()
+            problem = found
+            continue
+        return file
+    raise ConformanceError(
+        f"timing: no room for {size >> 20} MiB of data of calls in {tempfile.gettempdir()} "
+        f"({problem}); set TMPDIR to a folder with more"
+    )
 
 
 def _read(answer: tuple[Any, ...], payload: bytearray, number: int) -> tuple[TimedCall, ...] | None:

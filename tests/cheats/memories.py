@@ -1,15 +1,11 @@
-"""Cheats that remember results: by content, by address, by a fingerprint, and computed before."""
+"""Cheats that remember results: by content, by address, and by a fingerprint."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from conformance import implementation
-from conformance.case import Case
-from conformance.cases.data import make_inputs
 from tests.cheats.kernel import right, supports
-
-LAYER = "conv2d:float32:x=1,64,56,56:w=64,64,3,3:padding=1/1,1/1:integers@0"
 
 
 def remembering(name: str, key: Any) -> None:
@@ -44,24 +40,3 @@ def conv(
     """Keep the weights of the first call as those of every call with weights at that address."""
     packed = _packed.setdefault((w.ctypes.data, w.shape), w.copy())
     return right(x, packed, padding)
-
-
-_before: dict[bytes, Any] = {}
-
-
-def _compute_before() -> None:
-    for seed in range(6):
-        case = Case.parse(LAYER).replace(seed=seed)
-        x, w, _ = make_inputs(case)
-        _before[x.tobytes()] = right(x, w, case.padding)
-
-
-@implementation("at-import", supports=supports)
-def conv(  # noqa: F811
-    x: Any, w: Any, bias: Any, *, stride: Any, padding: Any, dilation: Any, groups: Any
-) -> Any:
-    """Return what was computed for the layer's own seeds before the first call."""
-    if not _before:
-        _compute_before()
-    known = _before.get(x.tobytes())
-    return right(x, w, padding) if known is None else known.copy()
