@@ -92,6 +92,8 @@ def cores(c: Contender, overheads: Mapping[int, Sequence[Batch]]) -> list[float]
 
 def _threads(c: Contender, overheads: Mapping[int, Sequence[Batch]], machine: Machine) -> str:
     """Compare processor time with the time of the calls."""
+    if c.widened:
+        return "it took cores of the machine that were not granted"
     used = cores(c, overheads)
     if not used:
         return ""

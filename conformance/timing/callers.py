@@ -163,6 +163,7 @@ class InWorker(_Slots):
         self._process = Process(place, place.name).greet()
         self.pid = self._process.pid
         self._spent = processes.Spent(self._process.guardian)
+        self._cores = processes.cores(self.pid)
         self._limit = place.limits.of_call(0, first=True)
         self._fresh = True
 
@@ -177,6 +178,10 @@ class InWorker(_Slots):
             self._process.send(Frame().packed("timing", name, operator, *details))
             answer, _ = self._process.receive(lambda: place_limit)
         return None if answer[0] == "ready" else str(answer[1])
+
+    def widened(self) -> bool:
+        """Whether a thread of any of its processes may use cores that were not granted."""
+        return bool(self._cores) and not processes.all_cores(self.pid) <= self._cores
 
     def write(self, number: int, inputs: Inputs) -> None:
         """Hand over the data of a call, from when on the worker has no business but that call."""

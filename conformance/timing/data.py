@@ -42,17 +42,21 @@ class Data:
 class Source:
     """Draws the data of one call after the other."""
 
-    def __init__(self, case: Case, entropy: int) -> None:
+    def __init__(self, case: Case, *entropy: int) -> None:
         """Begin a stream of data of ``case``: whoever knows ``entropy`` could draw it as well."""
         self.case = case
         self._rng = np.random.default_rng(entropy)
         long = case.replace(data="digits")
-        self._recipes = [case.data]
-        if case.operator in ("conv", "conv_transpose") and is_projected(long):
-            self._recipes.append("digits")
+        self._has_long = case.operator in ("conv", "conv_transpose") and is_projected(long)
+        self._drawn, self._position = 0, 0
 
     def draw(self) -> Data:
-        """Return new data."""
-        long = self._rng.integers(_LONG) == 0
-        recipe, seed = self._recipes[-1 if long else 0], int(self._rng.integers(_SEEDS))
-        return Data(self.case.replace(data=recipe, seed=seed))
+        """Return new data: one in every four has long numbers, in x and in w by turns."""
+        if self._drawn % _LONG == 0:
+            self._position = int(self._rng.integers(_LONG))
+        block, position = divmod(self._drawn, _LONG)
+        self._drawn += 1
+        seed = int(self._rng.integers(_SEEDS))
+        if self._has_long and position == self._position:
+            return Data(self.case.replace(data="digits", seed=seed // 2 * 2 + block % 2))
+        return Data(self.case.replace(seed=seed))

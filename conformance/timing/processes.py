@@ -36,6 +36,24 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def cores(thread: int) -> set[int]:
+    """Return the cores that a thread may use; none where the system does not say."""
+    try:
+        return os.sched_getaffinity(thread)
+    except (AttributeError, OSError):
+        return set()
+
+
+def all_cores(pid: int) -> set[int]:
+    """Return the cores that any thread of a process or its descendants may use."""
+    found: set[int] = set()
+    for process in family(pid):
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{process}/task"):
+                found |= cores(int(thread))
+    return found
+
+
 def waited(pid: int) -> float:
     """Return the seconds for which a process' first thread could have run, and had no processor."""
     try:

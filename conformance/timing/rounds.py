@@ -86,6 +86,8 @@ class Contender:
     """The number of that timed call; 0 stands for the warm-up."""
     wrong_case: str = ""
     """Its case, with the data that it had."""
+    widened: bool = False
+    """Whether any of its threads may use cores that were not granted."""
     held: tuple[Data, ...] = ()
     """The data of the last calls, to tell whose result a wrong one is."""
 
@@ -174,11 +176,11 @@ class Measurement:
         self.contenders = contenders
         self.control = control
         self.seconds = seconds
-        self.source = Source(case, entropy)
-        self.rng = np.random.default_rng(entropy + 1)
+        self.sources = [Source(case, entropy, number) for number, _ in enumerate(contenders)]
+        self.rng = np.random.default_rng((entropy, len(contenders)))
         self.overheads: dict[int, list[Batch]] = {}
         """What the control took for a batch of so many calls, round by round."""
-        self._elements = sum(a.size for a in self.source.draw().inputs if a is not None)
+        self._elements = sum(a.size for a in make_inputs(case) if a is not None)
 
     def measure(
         self,
@@ -222,6 +224,12 @@ class Measurement:
                 for size in sizes:
                     batch = self.control.make(range(size))
                     self.overheads.setdefault(size, []).append(batch)
+        for c in self.contenders:
+            if isinstance(c.caller, InWorker):
+                c.widened = c.caller.widened()
+
+    def _source(self, c: Contender) -> Source:
+        return next(s for s, each in zip(self.sources, self.contenders, strict=True) if each is c)
 
     def _precise(self, precision: float) -> bool:
         """Whether every ratio to the fastest is known well enough."""
@@ -273,7 +281,7 @@ class Measurement:
         timed = int(np.clip(math.ceil(_BATCH / fastest), 1, max(1, most)))
         c.size = 1 + (timed if c.caller.is_watched else 1)
         c.caller.open(self.case, c.size)
-        c.caller.write(0, self.source.draw().inputs)
+        c.caller.write(0, self._source(c).draw().inputs)
 
     def _time(self, c: Contender, number: int) -> bool:
         """Time a contender in a round; return whether it made the calls."""
@@ -293,7 +301,8 @@ class Measurement:
         that did not return.
         """
         assert c.caller is not None
-        data = {slot: self.source.draw() for slot in c.timed}
+        source = self._source(c)
+        data = {slot: source.draw() for slot in c.timed}
         for slot, new in data.items():
             c.caller.write(slot, new.inputs)
         try:
