@@ -4,7 +4,8 @@ The operators are CONV_2D, DEPTHWISE_CONV_2D where each group has one channel, C
 TRANSPOSE_CONV, CONV_3D_TRANSPOSE, MAX_POOL_2D and AVERAGE_POOL_2D, in float32. One dimension is
 computed as two with a height of 1, as TensorFlow's converter does; pools of three dimensions do not
 exist. Weights are constants of the model: an interpreter, of one thread, is built for parameters
-and weights that are new, and the last of them are kept.
+and weights that are new, and the last of them are kept. Models have the shape of their result
+written, which a first interpreter finds: XNNPACK is given no convolution without.
 
 Padding is "SAME" where that places the windows as the case does, and "VALID" otherwise, after
 padding with zeros, or for max_pool with -inf, as far as the last window of ceil_mode reaches. The
@@ -95,14 +96,19 @@ class Litert(Adapter):
 
 @lru_cache(maxsize=128)
 def _interpreter(node: Node, x: Shape, dtype: str, resolver: str) -> Any:
-    """Return an interpreter of a model of ``node``, ready to be invoked."""
-    module = _litert()
-    interpreter = module.Interpreter(
-        model_content=one_node(node, x, dtype),
-        experimental_op_resolver_type=module.OpResolverType[resolver],
-        num_threads=1,
-    )
-    interpreter.allocate_tensors()
+    """Return an interpreter of a model of ``node``, ready to be invoked.
+
+    A first one finds the shape of the result, which the model of the second has written.
+    """
+    y: Shape = ()
+    for _ in range(1 + (resolver == "AUTO")):
+        interpreter = _litert().Interpreter(
+            model_content=one_node(node, x, dtype, y),
+            experimental_op_resolver_type=_litert().OpResolverType[resolver],
+            num_threads=1,
+        )
+        interpreter.allocate_tensors()
+        y = tuple(map(int, interpreter.get_output_details()[0]["shape"]))
     return interpreter
 
 

@@ -30,8 +30,11 @@ class Node:
     """Its inputs in order; None is the model's own input."""
 
 
-def one_node(node: Node, x: Shape, dtype: str) -> bytes:
-    """Return a serialized model of ``node``, from shape ``x`` to a shape that the engine finds."""
+def one_node(node: Node, x: Shape, dtype: str, y: Shape = ()) -> bytes:
+    """Return a serialized model of ``node``, from shape ``x`` to ``y``.
+
+    Without ``y`` the engine finds the shape; XNNPACK is given only what has it written.
+    """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
@@ -44,7 +47,7 @@ def one_node(node: Node, x: Shape, dtype: str) -> bytes:
         if data is not None:
             buffers.append(schema.BufferT(data=np.frombuffer(data, np.uint8)))
     last = len(tensors)
-    tensors.append(schema.TensorT(shape=[], type=_kind(schema, dtype), name="y"))
+    tensors.append(schema.TensorT(shape=list(y), type=_kind(schema, dtype), name="y"))
     operator = schema.OperatorT(
         inputs=list(range(last)),
         outputs=[last],

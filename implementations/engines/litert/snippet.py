@@ -35,11 +35,13 @@ def snippet(resolver: str, call: SnippetCall) -> list[str]:
         "getattr(s.TensorType, v.dtype.name.upper()), i) for i, v in enumerate(t)] "
         f"+ [s.TensorT([])], [0], [{last}], [s.OperatorT(0, {order}, [{last}], "
         f"s.BuiltinOptions.{node.options}, s.{node.options}T({fields}))])",
-        f"b = flatbuffers.Builder(); b.Finish(s.ModelT(3, [s.OperatorCodeT(min({code}, 127), None, "
-        f"1, {code})], [g], None, [s.BufferT(), *(s.BufferT(np.frombuffer(v.tobytes(), np.uint8)) "
-        "for v in t[1:])]).Pack(b), b'TFL3'); r = li.Interpreter(model_content=bytes(b.Output()), "
-        f"num_threads=1, {option}); r.allocate_tensors(); r.set_tensor(0, t[0]); r.invoke(); "
-        f"got = r.get_tensor({last}){_crop(call)}",
+        f"for _ in range({1 + (resolver == 'AUTO')}): b = flatbuffers.Builder(); "
+        f"b.Finish(s.ModelT(3, [s.OperatorCodeT(min({code}, 127), None, 1, {code})], [g], None, "
+        "[s.BufferT(), *(s.BufferT(np.frombuffer(v.tobytes(), np.uint8)) for v in t[1:])])"
+        ".Pack(b), b'TFL3'); r = li.Interpreter(model_content=bytes(b.Output()), num_threads=1, "
+        f"{option}); r.allocate_tensors(); "
+        f"g.tensors[{last}].shape = r.get_output_details()[0]['shape']",
+        f"r.set_tensor(0, t[0]); r.invoke(); got = r.get_tensor({last}){_crop(call)}",
     ]
 
 

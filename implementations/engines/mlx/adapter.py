@@ -8,9 +8,9 @@ suite's (*K, C/groups, O). Its kernels are its own: family `mlx`.
   `mlx.nn.Conv2d`: in half formats that would round a second time and is Unsupported. The padding
   of conv_transpose crops both ends alike, a slice the rest; its documented limit to one group is
   not enforced, and groups work.
-- max_pool, avg_pool: they pad both ends alike. Otherwise, or where `ceil_mode` reaches further,
-  `mlx.core.pad` pads first, and with the smallest value of an integer dtype, which the pools would
-  pad with -inf too. No dilation, no padding out of the divisor.
+- max_pool, avg_pool: they pad both ends alike, integers with -inf too, which is cast. Otherwise, or
+  where `ceil_mode` reaches further, `mlx.core.pad` pads first. No dilation, no padding out of the
+  divisor.
 - gradients: `mlx.core.vjp`. The gradient of a maximum is split among equal elements (`tie`).
 
 float64 exists on the CPU alone, and some convolutions decline it. Every call runs in a stream of
@@ -138,13 +138,10 @@ class Mlx(Differentiable):
 
     def maximum(self, t: Tensor, p: Pool, reach: Padding, fill: float) -> Tensor:
         """Call mlx.nn.MaxPool1d, MaxPool2d or MaxPool3d."""
-        import mlx.core as mx
-
         check_axes(t.ndim - 2, dilation=p.dilation)
         if max(p.dilation) > 1:
             raise Unsupported("pools have no dilation")
-        integer = not mx.issubdtype(t.dtype, mx.floating)
-        return _pooled("MaxPool", t, p, reach, fill, integer and any_padding(reach))
+        return _pooled("MaxPool", t, p, reach, fill)
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """Call mlx.nn.AvgPool1d, AvgPool2d or AvgPool3d."""
@@ -152,7 +149,7 @@ class Mlx(Differentiable):
             raise Unsupported("padding always counts")
         if reach != tuple(map(tuple, p.padding)):
             raise Unsupported("no windows that reach beyond the padding")
-        return _pooled("AvgPool", t, p, p.padding, 0, False)
+        return _pooled("AvgPool", t, p, p.padding, 0)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
@@ -165,16 +162,14 @@ class Mlx(Differentiable):
         return result
 
 
-def _pooled(
-    name: str, t: Tensor, p: Pool, padding: Padding, fill: float, pad_first: bool
-) -> Tensor:
-    """Call a pool of mlx.nn; pad first where it cannot pad itself, or with ``pad_first``."""
+def _pooled(name: str, t: Tensor, p: Pool, padding: Padding, fill: float) -> Tensor:
+    """Call a pool of mlx.nn; pad first where it cannot pad itself."""
     import mlx.core as mx
     import mlx.nn as nn
 
     pool = getattr(nn, f"{name}{(1, 2, 3)[t.ndim - 3]}d")
     with mx.stream(mx.cpu):
-        if pad_first or is_asymmetric(padding):
+        if is_asymmetric(padding):
             check_padded(t.shape[1:-1], p.padding)
             pads, value = [(0, 0), *padding, (0, 0)], mx.array(fill, t.dtype)
             t, padding = mx.pad(t, pads, constant_values=value), no_padding(padding)

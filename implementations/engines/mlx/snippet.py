@@ -56,11 +56,11 @@ def _conv_transpose(call: SnippetCall, t: str, w: str, bias: str) -> str:
 
 
 def _max_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
-    (_, reach), integer = checked_windows(call, channels_last=True), "int" in call.dtype
+    _, reach = checked_windows(call, channels_last=True)
     if max(call.parameters["dilation"]) > 1:
         raise NotImplementedError("no dilation")
-    fill = plain(lowest(np.dtype(call.dtype))) if integer else "-float('inf')"
-    return _pool(call, "MaxPool", t, reach, fill, integer and any_padding(reach))
+    fill = plain(lowest(np.dtype(call.dtype))) if "int" in call.dtype else "-float('inf')"
+    return _pool(call, "MaxPool", t, reach, fill)
 
 
 def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
@@ -69,13 +69,11 @@ def _avg_pool(call: SnippetCall, t: str, _w: str, _bias: str) -> str:
         raise NotImplementedError("padding always counts")
     if checked_windows(call, channels_last=True)[1] != padding:
         raise NotImplementedError("no windows beyond the padding")
-    return _pool(call, "AvgPool", t, padding, "0", False)
+    return _pool(call, "AvgPool", t, padding, "0")
 
 
-def _pool(
-    call: SnippetCall, name: str, t: str, padding: Padding, fill: str, pad_first: bool
-) -> str:
-    if pad_first or is_asymmetric(padding):
+def _pool(call: SnippetCall, name: str, t: str, padding: Padding, fill: str) -> str:
+    if is_asymmetric(padding):
         value = f"constant_values=mx.array({fill}, mx.{call.dtype})"
         t = f"mx.pad({t}, {[(0, 0), *padding, (0, 0)]}, {value})"
         padding = no_padding(padding)
