@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -35,13 +36,52 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("convformance")) / "banks"
 
 
+_LEVELS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("SSE41", ()),
+    ("AVX", ("avx",)),
+    ("AVX2", ("avx2", "fma")),
+    ("AVX2_VNNI", ("avx_vnni",)),
+    ("AVX2_VNNI_2", ("avx_ne_convert", "avx_vnni_int8")),
+    ("AVX512_CORE", ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")),
+    ("AVX512_CORE_VNNI", ("avx512_vnni",)),
+    ("AVX512_CORE_BF16", ("avx512_bf16",)),
+    ("AVX512_CORE_FP16", ("avx512_fp16",)),
+    ("AVX512_CORE_AMX", ("amx_tile", "amx_int8", "amx_bf16")),
+    ("AVX512_CORE_AMX_FP16", ("amx_fp16",)),
+)
+"""The values of ONEDNN_MAX_CPU_ISA in their order, and the features that each adds."""
+
+
+def cpu_limit() -> str:
+    """Return what ONEDNN_MAX_CPU_ISA holds back of the CPU; empty where it is not set.
+
+    The convolutions of PyTorch, TensorFlow and OpenVINO follow it, so that one machine may be
+    judged as another.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    return limit if limit in (name for name, _ in _LEVELS) else ""
+
+
+def within(limit: str, features: Iterable[str]) -> tuple[str, ...]:
+    """Return the ``features`` that a limit leaves, a value of ONEDNN_MAX_CPU_ISA or nothing."""
+    names = [name for name, _ in _LEVELS]
+    above = _LEVELS[names.index(limit) + 1 :] if limit else ()
+    held = {feature for _, added in above for feature in added}
+    return tuple(feature for feature in features if feature not in held)
+
+
 @cache
 def cpu_features() -> tuple[str, ...]:
     """Return the CPU's features, sorted, by the operating system's names in small letters.
 
     They are the flags of ``/proc/cpuinfo`` on Linux (on ARM its Features), and what ``sysctl`` says
-    on macOS: ``avx512_bf16``, ``bf16``. On other systems the tuple is empty.
+    on macOS: ``avx512_bf16``, ``bf16``. On other systems the tuple is empty. What `cpu_limit` holds
+    back is left out.
     """
+    return within(cpu_limit(), _features())
+
+
+def _features() -> tuple[str, ...]:
     if system() == "Linux":
         return linux_features(_read(Path("/proc/cpuinfo")))
     if system() == "Darwin":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.reports.model import Report
 from conformance.reports.order import T, by_operator, grouped, largest
@@ -153,18 +154,24 @@ def _parties(
             count = plural(sum(v.count for v in failures), "case")
             yield _failing(base, failures[0].status, f"{count}: {where}", failures[0])
         elif entries:
-            entry = entries[0]
-            text = f"{plural(entry.count, 'case')} where {entry.covers}: {entry.reason}"
-            yield _failing(base, KNOWN_DIFFERENCE, one_line(f"{text} {entry.link}"), entry)
+            for entry in entries:
+                text = f"{plural(entry.count, 'case')} where {entry.covers}: {entry.why}"
+                yield _failing(base, KNOWN_DIFFERENCE, one_line(f"{text} {entry.link}"), entry)
+            shown = {Case.parse(entry.case).dtype for entry in entries}
+            if witness and witness.status in FAILED and Case.parse(witness.case).dtype not in shown:
+                yield _failing(base, witness.status, _cited(witness), witness)
         elif not cells:
             yield replace(base, does="not implemented")
         elif witness is None:
             yield replace(base, does="not asked", detail="the time ended before it was")
         elif witness.status in FAILED:
-            cited = f"cited as {witness.cited}" if witness.cited else ""
-            yield _failing(base, witness.status, cited, witness)
+            yield _failing(base, witness.status, _cited(witness), witness)
         else:
             yield replace(base, does=witness.status, detail=one_line(witness.message))
+
+
+def _cited(witness: Witness) -> str:
+    return f"cited as {witness.cited}" if witness.cited else ""
 
 
 def _failing(base: Stance, does: str, detail: str, shown: Violation | Known | Witness) -> Stance:

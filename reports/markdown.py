@@ -163,7 +163,7 @@ def _known(report: Report) -> list[str]:
             entry.operator,
             entry.requirement,
             f"{_BAD} stale" if entry.status == words.STALE else f"{entry.count:,}",
-            _short(f"{entry.covers}: {entry.reason} {entry.link}", 400),
+            _short(f"{entry.covers}: {entry.why} {entry.link}", 400),
         )
         for entry in report.known
         if entry.status in (words.KNOWN_DIFFERENCE, words.STALE)

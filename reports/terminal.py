@@ -255,7 +255,7 @@ def known(report: Report) -> RenderableType | None:
             continue
         reach = f"{plural(entry.count, 'case')} where {entry.covers}"
         text = f"{entry.implementation}, {entry.operator}: {entry.requirement}: {reach}: "
-        lines.append(Text(text) + Text(one_line(f"{entry.reason} {entry.link}"), style="dim"))
+        lines.append(Text(text) + Text(one_line(f"{entry.why} {entry.link}"), style="dim"))
     return Group(*lines) if lines else None
 
 

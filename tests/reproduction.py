@@ -6,6 +6,7 @@ A violation that its engine script does not show is the adapter's mistake, or th
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,41 @@ def reproduces(
     seen = Observation(output=output)
     verdict, _ = judge_observation(one.name, Accuracy.of(one), prepared, seen)
     return verdict.message if verdict.failed else ""
+
+
+def shows(script: str, *, seconds: float = SECONDS) -> str:
+    """Run a ``script`` of several calls, and return what it says is wrong; empty if nothing.
+
+    It is one of `conformance.scripts.standalone`, which may use the suite.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"did not end within {seconds:g} s"
+    lines = done.stdout.splitlines()
+    if done.returncode:
+        last = (done.stderr.splitlines() or [""])[-1]
+        return f"ended the process with {done.returncode}: {last}"
+    if "print(check(case" in script:  # None where a large result is right
+        return "\n".join(line for line in lines[-1:] if line != "None")
+    states = [line.partition(": ")[2].strip() for line in lines if _STATE.match(line)]
+    if len(set(states)) > 1:
+        return " -> ".join(states)
+    return next((line for line in lines if _WRONG.search(line)), "")
+
+
+_STATE = re.compile("before: |after: ")
+_WRONG = re.compile(
+    r": (violates|crashed|timed out) |^accepted: |^call \d+ differs|^where one thread gets"
+    r"|^differs by (?!0(\.0*)?$)"
+)
+"""What such a script prints where something is wrong: a verdict, or what it has compared."""
 
 
 def _element(got: float, exact: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from conformance.runfile.tables import Known, Violation
 from conformance.runfile.words import KNOWN_DIFFERENCE
 from conformance.running.run import run
 from conformance.scripts.engine import engine_script
+from conformance.scripts.standalone import script_of
 from tests.defects import kernels, unregistered
-from tests.reproduction import reproduces
+from tests.reproduction import reproduces, shows
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -105,6 +107,18 @@ def test_a_known_difference_says_why(report: Report) -> None:
     expected = next(party for party in difference.failing if party.implementation == "expected")
 
     assert "adds one where there is dilation https://example.org/7" in expected.detail
+
+
+def test_an_entry_of_another_dtype_hides_nothing(report: Report) -> None:
+    (entry,) = report.known
+    wide = replace(entry, case=entry.case.replace("float32", "float64"))
+
+    stances = [
+        [party.does for party in found.parties if party.implementation == "expected"]
+        for known in ((entry, wide), (wide,))
+        for found in differences(replace(report, known=known))
+    ]
+    assert [[KNOWN_DIFFERENCE] * 2, ["violates", KNOWN_DIFFERENCE]] == stances
 
 
 @pytest.mark.parametrize("render", [differences_markdown, differences_html])
@@ -244,3 +258,31 @@ def test_a_script_that_hangs_is_ended() -> None:
     one = unregistered("mine", {"conv": kernels.conv}, {})
 
     assert "did not end within 0.5 s" == reproduces(one, CASE, "while True: pass", seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("print('mine: violates REPEAT-2: other bits')", "mine: violates REPEAT-2: other bits"),
+        ("print('mine: conforms')", ""),
+        ("print('got\\n[1.]\\nexact\\n[1.]\\ndiffers by 0.0')", ""),
+        ("print('differs by 0.5')", "differs by 0.5"),
+        ("print('before: 1\\nafter:  2')", "1 -> 2"),
+        ("print('before: 1\\nafter:  1')", ""),
+        ("print('call 7 differs from the first')", "call 7 differs from the first"),
+        ("print('accepted:', [])", "accepted: []"),
+        ("import os; os._exit(3)", "ended the process with 3: "),
+        ("check = max; case = ''\nprint(check(case, 'so wrong'))", "so wrong"),
+    ],
+)
+def test_what_a_script_of_several_calls_says_is_wrong_is_read(script: str, expected: str) -> None:
+    assert expected == shows(script)
+
+
+def test_the_script_of_a_convention_makes_its_probes() -> None:
+    one = get("naive")
+    case = Case.parse("max_pool1d:float32:x=1,1,2:kernel=2:nan@0")
+    made = script_of(one, case, Verdict("naive", case, VIOLATES, "DECLARE-5"))
+
+    assert "mismatches(one, probes)" in made
+    assert "" == shows(made)

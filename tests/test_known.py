@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from conformance import KnownDifference
+from conformance.calling import CRASH, HANG
 from conformance.case import Case
 from conformance.checks.repeat import judge_named_history
 from conformance.cli import main
@@ -26,7 +28,13 @@ from conformance.registration import registry
 from conformance.registration.registry import Registry, implementation
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Known
-from conformance.running.known_in_run import matching_entry
+from conformance.running.known_in_run import (
+    Example,
+    kind_of,
+    kinds_of,
+    known_rows,
+    matching_entry,
+)
 from conformance.running.run import Run, run
 from conformance.running.selection import Selection
 from conformance.testing import checks
@@ -216,6 +224,47 @@ def test_an_entry_covers_a_call_in_a_composition_that_is_as_wrong_by_itself(
     assert ("RESULT-1", "compositions") == (verdict.requirement, verdict.history)
     expected = 1 if covered else None
     assert expected == matching_entry([of_the_first_call, of_the_call], verdict)
+
+
+@pytest.mark.parametrize("how", [CRASH, HANG])
+def test_an_entry_covers_no_call_that_ends_unless_it_says_so(how: str) -> None:
+    case = Case.parse("conv1d:float32:x=1,1,1:w=1,1,1:invalid=stride-zero:integers@0")
+    known: dict[str, Any] = {"case": case.id, "where": {"invalid": "stride-zero"}}
+    ended = Verdict("mine", case, "crashed", "REJECT-3", outcome=how)
+    returned = replace(ended, status=VIOLATES, outcome=None)
+    plain, fatal, either = (
+        entry(requirement="REJECT-3", **known, **flag)
+        for flag in ({}, {"fatal": True}, {"may_end": True})
+    )
+
+    assert [None, 0, 0] == [matching_entry([one], ended) for one in (plain, fatal, either)]
+    assert 0 == matching_entry([plain], returned)
+
+    ends = replace(ended, requirement="PROCESS-1")
+    assert 0 == matching_entry([entry(requirement="PROCESS-1", **known)], ends)
+
+
+def test_an_entry_that_covers_failures_of_another_kind_than_its_case_shows_is_flagged() -> None:
+    returned = Verdict("mine", Case.parse(DILATED), VIOLATES, "CONV-5")
+    ended = replace(returned, status="crashed", outcome=CRASH)
+    one = unregistered("mine", {"conv": undilated}, {"known": (entry(may_end=True),)})
+    key, kinds = ("mine", 0), kinds_of([returned, ended, returned])
+    example = Example(judged=True, occurs=True, kind=kind_of(returned))
+
+    (row,) = known_rows([one], {}, {key: 3}, {key: kinds}, {key: example})
+    (narrow,) = known_rows([one], {}, {key: 2}, {key: kinds_of([returned] * 2)}, {key: example})
+
+    shown = f"1 with the end of the process where its own case has a result: {DILATED}"
+    assert ("", shown) == (narrow.beyond, row.beyond)
+    assert f"no dilation; covers more than its case shows, {shown}" == row.why
+    assert "no dilation" == narrow.why
+
+
+def test_a_run_flags_no_entry_that_shows_what_it_covers(judged: Judged) -> None:
+    found = judged(undilated, entry())
+
+    assert {0: {"a result"}} == {index: {*kinds} for index, kinds in found.cells[0].kinds.items()}
+    assert "" == rows(found)[0].beyond
 
 
 def test_an_entry_that_no_longer_occurs_is_stale(judged: Judged) -> None:

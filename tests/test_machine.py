@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import platform
 
-from conformance.machine import cpu_features, darwin_features, linux_features, system
+import pytest
+
+from conformance.machine import (
+    cpu_features,
+    cpu_limit,
+    darwin_features,
+    linux_features,
+    system,
+    within,
+)
 
 
 def test_flags_of_intel_are_read_from_cpuinfo() -> None:
@@ -32,3 +41,26 @@ def test_features_of_a_mac_have_the_names_of_linux() -> None:
 def test_this_machine_has_sorted_features_and_a_system() -> None:
     assert sorted(cpu_features()) == [*cpu_features()]
     assert platform.system() == system()
+
+
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [
+        ("", ("amx_bf16", "avx2", "avx512_bf16", "avx512bw", "sse4_2")),
+        ("AVX512_CORE_BF16", ("avx2", "avx512_bf16", "avx512bw", "sse4_2")),
+        ("AVX512_CORE_VNNI", ("avx2", "avx512bw", "sse4_2")),
+        ("AVX2", ("avx2", "sse4_2")),
+        ("SSE41", ("sse4_2",)),
+    ],
+)
+def test_what_onednn_is_told_to_leave_out_is_no_feature(limit: str, left: tuple[str, ...]) -> None:
+    features = ("amx_bf16", "avx2", "avx512_bf16", "avx512bw", "sse4_2")
+
+    assert left == within(limit, features)
+
+
+def test_a_limit_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx512_core")
+    assert "AVX512_CORE" == cpu_limit()
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
+    assert "" == cpu_limit()

@@ -10,7 +10,7 @@ import pytest
 from conformance.case import Case
 from conformance.judging import Accuracy, Prepared
 from conformance.runfile.tables import Pair
-from conformance.running.pairwise import compare
+from conformance.running.pairwise import compare, notes_on_identical
 
 Array = np.ndarray[Any, Any]
 
@@ -144,3 +144,41 @@ def test_large_whole_numbers_are_told_apart() -> None:
     y = np.full((1, 1, 3), 2**60, np.int64)
 
     assert 0 == pair(prepared, [y], [y + 1]).identical
+
+
+def noted(*names: str, family: str = "", **changed: int) -> dict[str, str]:
+    numbers: dict[str, Any] = {"cases": 9, "elements": 999, "identical": 999, "missed": 300}
+    both = Pair(
+        first=names[0],
+        second=names[1],
+        operator="conv",
+        largest=0.0,
+        largest_case=None,
+        **numbers | changed,
+    )
+    return notes_on_identical({name: family or name for name in names}, [both, both])
+
+
+def test_two_that_claim_to_compute_otherwise_and_share_every_bit_are_told() -> None:
+    note = "every bit is that of engine in all 1,998 numbers of both, 600 of them not the nearest"
+
+    for names in (("engine", "engine[fast=off]"), ("engine", "other")):
+        assert noted(*names)[names[1]].startswith(note)
+
+
+def test_one_element_that_differs_or_few_that_were_rounded_are_no_note() -> None:
+    assert {} == noted("engine", "other", identical=998)
+    assert {} == noted("wide", "exact", missed=49)
+
+
+def test_what_is_of_one_family_and_no_variant_may_share_its_bits() -> None:
+    assert {} == noted("engine", "other", family="shared")
+
+
+def test_identical_elements_that_are_not_the_nearest_number_are_counted() -> None:
+    prepared = of(SUM, LONGER)
+    outputs = [right(p) for p in prepared]
+    beside = [np.nextafter(outputs[0], np.float32(9)), outputs[1]]
+
+    assert 3 == pair(prepared, beside, beside).missed
+    assert 0 == pair(prepared, beside, outputs).missed

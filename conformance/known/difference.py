@@ -20,6 +20,9 @@ from conformance.requirements import requirements
 
 Where: TypeAlias = Mapping[str, Any] | Callable[[Case], bool]
 
+_ENDING = ("PROCESS-", "MEMORY-")
+"""The requirements on calls that end their process, or reach the page beside an array."""
+
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -94,6 +97,12 @@ class KnownDifference:
     from the same call (REPEAT-1 to REPEAT-3, REJECT-2) belong to this difference.
     """
 
+    may_end: bool = False
+    """Whether some of the calls end their process, or never return, while others do return. All of
+    them are made. Without this, and if it is not ``fatal``, an entry covers no call that ends so,
+    unless that is what its requirement is about.
+    """
+
     def __post_init__(self) -> None:
         for problem in self._problems():
             raise RegistrationError(f"known difference {self.requirement!r}: {problem}")
@@ -135,6 +144,11 @@ class KnownDifference:
         ) and system() in _several(self.machine.get("system", system()))
 
     @property
+    def is_of_endings(self) -> bool:
+        """Whether it covers calls that end their process, or never return."""
+        return self.fatal or self.may_end or self.requirement.startswith(_ENDING)
+
+    @property
     def covers(self) -> str:
         """Which cases it may show in, and on which machines, as one line of text."""
         parts = [conditions.text(name) for name in self.condition]
@@ -156,7 +170,7 @@ class KnownDifference:
         for name in ("requirement", "case", "reason", "link", "versions"):
             if not isinstance(getattr(self, name), str):
                 yield f"{name}={getattr(self, name)!r}; a text"
-        for name in ("fatal", "unsteady"):
+        for name in ("fatal", "unsteady", "may_end"):
             if not isinstance(getattr(self, name), bool):
                 yield f"{name}={getattr(self, name)!r}; True or False"
         if self.requirement not in requirements():

@@ -19,7 +19,7 @@ from conformance.toml import Table, parse, read, show
 _TEXTS = ("requirement", "case", "reason")
 _WHOSE = ("implementation", "implementations")
 _CASES = ("where", "condition", "mistakes")
-_FLAGS = ("fatal", "unsteady")
+_FLAGS = ("fatal", "unsteady", "may_end")
 _FIELDS = (*_WHOSE, *_TEXTS, *_CASES, "link", "versions", "machine", *_FLAGS)
 
 Entries = dict[str, tuple[KnownDifference, ...]]

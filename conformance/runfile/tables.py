@@ -39,7 +39,8 @@ class Implementation(Row):
     note: Annotated[
         Lines,
         "Why it was not called (any more), that the clock ended some of its cells, or on how few "
-        "cases it was judged since it compiles for each shape.",
+        "cases it was judged since it compiles for each shape; and whose bits it has, if another "
+        "is said to compute otherwise.",
         NOT_IN_JSON,
     ]
 
@@ -209,6 +210,16 @@ class Known(Row):
     script: Lines
     engine_script: Lines
     replay: str
+    beyond: Annotated[
+        str,
+        "Failures it covers that fail otherwise than its case: how many, how, and one of them.",
+    ] = ""
+
+    @property
+    def why(self) -> str:
+        """The reason, and what else is covered than was shown."""
+        beyond = f"covers more than its case shows, {self.beyond}" if self.beyond else ""
+        return "; ".join(filter(None, (self.reason, beyond)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +349,11 @@ class Pair(Row):
         "The largest difference as a multiple of the bound of correct arithmetic in the dtype.",
     ]
     largest_case: Annotated[str | None, "The case that has it."]
+    missed: Annotated[
+        int,
+        "Identical elements that are not the number nearest to the exact result: another order of "
+        "a sum rarely misses it by the same bits.",
+    ] = 0
 
     def plus(self, other: Pair) -> Pair:
         """Return the numbers of both together; the case is that of the larger difference."""
@@ -347,6 +363,7 @@ class Pair(Row):
             cases=self.cases + other.cases,
             elements=self.elements + other.elements,
             identical=self.identical + other.identical,
+            missed=self.missed + other.missed,
             largest=self.largest if larger.largest is None else larger.largest,
             largest_case=larger.largest_case,
         )

@@ -20,7 +20,7 @@ from conformance.runfile.words import (
     VIOLATES,
 )
 from conformance.running.causes import Causes
-from conformance.running.known_in_run import Subject
+from conformance.running.known_in_run import Kinds, Subject, add_kinds, kinds_of
 from conformance.running.violation import Violation
 
 MIN_COMPARED = 10
@@ -97,6 +97,8 @@ class Cell:
     covered: Counter[int] = field(default_factory=Counter)
     """How many failures each known difference covers, by its index in the implementation's list.
     They are not counted as violating."""
+    kinds: dict[int, Kinds] = field(default_factory=dict)
+    """How these failed."""
     uncovered: list[Verdict] = field(default_factory=list)
     """The failures that no known difference covers."""
     conventions: list[Probe] = field(default_factory=list)
@@ -207,8 +209,10 @@ class Cell:
 
     def explain(self, subject: Subject, failures: Sequence[Verdict], causes: Causes) -> None:
         """Count failures, and add a violation for each cause that no known difference covers."""
-        new, covered = subject.separate_known(failures)
-        self.covered += covered
+        new, covered = subject.covered_by(failures)
+        for index, verdicts in covered.items():
+            self.covered[index] += len(verdicts)
+            add_kinds(self.kinds.setdefault(index, {}), kinds_of(verdicts))
         self.violating += len(new)
         self.uncovered += new
         try:

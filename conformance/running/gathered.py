@@ -19,7 +19,7 @@ from conformance.running.block import Block, Told
 from conformance.running.cell import Cell
 from conformance.running.coverage import Coverage
 from conformance.running.interruption import undisturbed
-from conformance.running.known_in_run import Example, Key
+from conformance.running.known_in_run import Example, Key, Kinds, add_kinds
 from conformance.running.stored import packed, unpacked
 
 
@@ -34,6 +34,7 @@ class Gathered:
     """Microseconds, by activity."""
     notes: dict[str, str] = field(default_factory=dict)
     covered: Counter[Key] = field(default_factory=Counter)
+    kinds: dict[Key, Kinds] = field(default_factory=dict)
     examples: dict[Key, Example] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
     sources: dict[str, list[Coverage]] = field(default_factory=dict)
@@ -55,6 +56,8 @@ class Gathered:
         for cell in block.cells:
             for index, count in cell.covered.items():
                 self.covered[cell.implementation, index] += count
+            for index, found in cell.kinds.items():
+                add_kinds(self.kinds.setdefault((cell.implementation, index), {}), found)
         for implementation, part in block.covered.items():
             self.sources.setdefault(implementation, []).append(part)
         for pair in block.pairs:

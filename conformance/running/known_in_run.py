@@ -6,13 +6,15 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+from conformance.calling import CRASH
 from conformance.case import Case
 from conformance.cases.only import Only
 from conformance.cases.validity import parse_valid
 from conformance.errors import CaseError, RegistrationError
 from conformance.isolation.remote_plugins import Supports
-from conformance.judging import Verdict
+from conformance.judging import RAISED, Verdict
 from conformance.judging.attribution import WRONG_RESULT, citable
 from conformance.known.difference import KnownDifference
 from conformance.large.judge import check_judgeable
@@ -42,6 +44,35 @@ class Example:
     message: str = ""
     script: str = ""
     engine_script: str = ""
+    kind: str = ""
+    """How it failed (`kind_of`)."""
+
+
+Kinds: TypeAlias = dict[str, tuple[int, Case]]
+"""How the failures that an entry covers failed: how many did so, and the first case."""
+
+
+def kind_of(verdict: Verdict) -> str:
+    """Return how a call failed, in words: by its result, by raising, or by not returning."""
+    return {None: "a result", RAISED: "an exception", CRASH: "the end of the process"}.get(
+        verdict.outcome, "a call that never returns"
+    )
+
+
+def kinds_of(verdicts: Iterable[Verdict]) -> Kinds:
+    """Return how failures of calls by themselves failed."""
+    kinds: Kinds = {}
+    for verdict in verdicts:
+        if not verdict.history:
+            add_kinds(kinds, {kind_of(verdict): (1, verdict.case)})
+    return kinds
+
+
+def add_kinds(kinds: Kinds, others: Kinds) -> None:
+    """Add how ``others`` failed to ``kinds``."""
+    for kind, (count, case) in others.items():
+        before, first = kinds.get(kind, (0, case))
+        kinds[kind] = (before + count, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +152,22 @@ class Subject:
 
     def separate_known(self, failures: Iterable[Verdict]) -> tuple[list[Verdict], Counter[int]]:
         """Return the failures that no entry covers, and how many each entry covers, by index."""
+        new, covered = self.covered_by(failures)
+        return new, Counter({index: len(verdicts) for index, verdicts in covered.items()})
+
+    def covered_by(
+        self, failures: Iterable[Verdict]
+    ) -> tuple[list[Verdict], dict[int, list[Verdict]]]:
+        """Return the failures that no entry covers, and those that each entry covers, by index."""
         indices, entries = list(self.known), self.entries
-        new, covered = [], Counter[int]()
+        new: list[Verdict] = []
+        covered: dict[int, list[Verdict]] = {}
         for verdict in failures:
             position = matching_entry(entries, verdict)
             if position is None:
                 new.append(verdict)
             else:
-                covered[indices[position]] += 1
+                covered.setdefault(indices[position], []).append(verdict)
         return new, covered
 
 
@@ -184,6 +223,8 @@ def matching_entry(known: Sequence[KnownDifference], verdict: Verdict) -> int | 
     cited = citable(requirement, case)
     other_bits = bool(verdict.history) and requirement in _OTHER_BITS
     for index, entry in enumerate(known):
+        if verdict.ended and not entry.is_of_endings:
+            continue
         same = entry.requirement in cited or (other_bits and entry.unsteady)
         if same and entry.holds(case) and shared(entry, verdict):
             return index
@@ -198,6 +239,7 @@ def known_rows(
     implementations: Iterable[Implementation],
     further: Mapping[str, tuple[KnownDifference, ...]],
     counts: Mapping[Key, int],
+    kinds: Mapping[Key, Kinds],
     examples: Mapping[Key, Example],
 ) -> Iterator[Known]:
     """Yield the entries of the implementations as rows of the run file."""
@@ -222,5 +264,15 @@ def known_rows(
                 operator=entry.parsed.operator,
                 status=status,
                 count=count,
+                beyond=_beyond(kinds.get((implementation.name, index), {}), example),
                 replay=replay_command(implementation, entry.parsed),
             )
+
+
+def _beyond(kinds: Kinds, example: Example) -> str:
+    """Return which failures an entry covers that fail otherwise than its smallest case does."""
+    return ", ".join(
+        f"{count} with {kind} where its own case has {example.kind}: {case.id}"
+        for kind, (count, case) in kinds.items()
+        if example.kind not in ("", kind)
+    )

@@ -108,6 +108,7 @@ def _entries(cells: Sequence[Cell]) -> tuple[list[Entry], list[str]]:
             index = matching_entry(differences, verdict)
             if index is None:
                 further = _entry(name, verdict.requirement or "", verdict.case, cell)
+                further |= {"may_end": True} if verdict.ended else {}
                 if matching_entry([_difference(further)], verdict) is None:
                     uncovered.append(_line(verdict))
                     continue
@@ -186,7 +187,8 @@ def _merged(entries: Iterable[Entry]) -> list[Entry]:
         groups: dict[Any, Entry] = {}
         for entry in merged:
             where = entry["where"]
-            rest = repr([entry["requirement"], [item for item in where.items() if item[0] != name]])
+            others = [item for item in where.items() if item[0] != name]
+            rest = repr([entry["requirement"], "may_end" in entry, others])
             if rest in groups and name in where:
                 values = (groups[rest]["where"][name], where[name])
                 groups[rest]["where"][name] = _all(*values)

@@ -35,6 +35,7 @@ from conformance.runfile.words import (
 from conformance.running import rows
 from conformance.running.block import Block
 from conformance.running.gathered import Gathered
+from conformance.running.pairwise import notes_on_identical
 from conformance.running.stored import unpacked
 from conformance.running.units import difference
 from conformance.running.witnesses import size_of
@@ -245,12 +246,15 @@ def _implementations(parts: Sequence[_Part], gathered: Gathered) -> Iterator[Imp
         for row in part.contents.rows(Implementation):
             if row.name not in found or found[row.name].verdict == NOT_INSTALLED:
                 found[row.name] = row
+    families = {row.name: row.family for row in found.values()}
+    alike = notes_on_identical(families, gathered.pairs.values())
     for name, row in found.items():
         if row.verdict == NOT_INSTALLED:
             yield row
             continue
         verdict = rows.worst(c.verdict for c in gathered.cells if c.implementation == name)
-        note = rows.note_on(name, seconds.get(name, 0.0), gathered.cells, gathered.notes)
+        ended = seconds.get(name, 0.0), gathered.cells, gathered.notes
+        note = rows.note_on(name, *ended, alike)
         yield replace(row, verdict=verdict, note=note)
 
 

@@ -1,17 +1,58 @@
-"""Comparing implementations in pairs: how often their bits agree, and how far they differ."""
+"""Comparing implementations in pairs: how often their bits agree, and how far they differ.
+
+Two that share every bit, rounding included, are computed by one code path, or add up in one order.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from conformance.calling import Array
-from conformance.dtypes import INTEGERS
+from conformance.dtypes import INTEGERS, numpy_dtype
 from conformance.judging import Accuracy, Prepared
 from conformance.runfile.tables import Pair
+
+FEW = 100
+"""So many elements must be rounded alike, and not to the nearest number, to be worth a word."""
+
+
+def notes_on_identical(families: Mapping[str, str], pairs: Iterable[Pair]) -> dict[str, str]:
+    """Return a note on each implementation that has all bits of one said to compute otherwise.
+
+    That is one of another family, or the same engine with other options; ``families`` has the
+    family of each by its name.
+    """
+    totals: dict[tuple[str, str], Pair] = {}
+    for pair in pairs:
+        names = (pair.first, pair.second)
+        totals[names] = totals[names].plus(pair) if names in totals else pair
+    found: dict[str, list[tuple[str, Pair]]] = {}
+    for (first, second), pair in totals.items():
+        options = _engine(first) == _engine(second)
+        claimed = options or families[first] != families[second]
+        if claimed and pair.elements == pair.identical and pair.missed >= FEW:
+            found.setdefault(second, []).append((first, pair))
+    return {name: _identical(others) for name, others in found.items()}
+
+
+def _engine(name: str) -> str:
+    """Return the name without the options in brackets."""
+    return name.partition("[")[0]
+
+
+def _identical(others: Sequence[tuple[str, Pair]]) -> str:
+    names = [
+        f"{name} in all {pair.elements:,} numbers of both, {pair.missed:,} of them not the nearest"
+        for name, pair in others
+    ]
+    return (
+        f"every bit is that of {', of '.join(names)}: one code path computes them, or one order of "
+        "sums"
+    )
 
 
 def compare(
@@ -28,6 +69,7 @@ def compare(
         rows = [i for i, p in enumerate(prepared) if p.case.dtype == dtype]
         flat = {name: _Flat.of(prepared, rows, values) for name, values in outputs.items()}
         allowed = np.concatenate([_allowed(prepared[i]) for i in rows] or [np.empty(0)])
+        nearest = _nearest(dtype, [prepared[i] for i in rows])
         ends = np.cumsum([prepared[i].reference.exact.size for i in rows])
         for names in itertools.combinations(outputs, 2):
             first, second = (flat[name] for name in names)
@@ -41,6 +83,7 @@ def compare(
                     at = int(differing[np.argmax(apart)])
                     row = rows[int(np.searchsorted(ends, at, side="right"))]
                     largest, largest_case = worst, prepared[row].case.id
+            missed = 0 if nearest is None else np.count_nonzero(equal & (first.bits != nearest))
             pair = Pair(
                 first=names[0],
                 second=names[1],
@@ -50,6 +93,7 @@ def compare(
                 identical=int(np.count_nonzero(equal)),
                 largest=largest,
                 largest_case=largest_case,
+                missed=int(missed),
             )
             pairs[names] = pairs[names].plus(pair) if names in pairs else pair
     return [pair for pair in pairs.values() if pair.cases]
@@ -62,6 +106,20 @@ def _allowed(prepared: Prepared) -> Array:
     bound, _ = prepared.bound(Accuracy())
     allowed: Array = np.maximum(np.broadcast_to(bound, exact.shape), 5e-324)
     return allowed.reshape(-1)
+
+
+def _nearest(dtype: str, prepared: Sequence[Prepared]) -> Array | None:
+    """Return the numbers of ``dtype`` nearest to the exact results, as `_Flat.bits` has them.
+
+    None stands for integers, whose results are exact.
+    """
+    if dtype in INTEGERS:
+        return None
+    exact = np.concatenate([p.reference.exact.reshape(-1) for p in prepared] or [np.empty(0)])
+    with np.errstate(all="ignore"):
+        rounded = exact.astype(np.float64).astype(numpy_dtype(dtype)).astype(np.float64)
+    bits: Array = rounded.view(np.int64)
+    return bits
 
 
 @dataclass(frozen=True, slots=True)

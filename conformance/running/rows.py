@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from conformance.machine import cpu_features, system
+from conformance.machine import cpu_features, cpu_limit, system
 from conformance.registration.implementation import Implementation
 from conformance.requirements import by_severity
 from conformance.runfile import tables
@@ -73,20 +73,32 @@ def worst(verdicts: Iterable[str]) -> str:
 
 
 def of_implementations(
-    implementations: Iterable[Implementation], cells: Sequence[Cell], notes: Mapping[str, str]
+    implementations: Iterable[Implementation],
+    cells: Sequence[Cell],
+    notes: Mapping[str, str],
+    alike: Mapping[str, str],
 ) -> Iterator[tables.Implementation]:
-    """Yield a row for each implementation, with its declarations, verdict and note."""
+    """Yield a row for each implementation, with its declarations, verdict and note (`note_on`)."""
     for implementation in implementations:
-        note = note_on(implementation.name, implementation.shape_seconds, cells, notes)
+        name, seconds = implementation.name, implementation.shape_seconds
+        note = note_on(name, seconds, cells, notes, alike)
         yield of_implementation(implementation, overall(implementation, cells), note)
 
 
 def note_on(
-    name: str, shape_seconds: float, cells: Sequence[Cell], notes: Mapping[str, str]
+    name: str,
+    shape_seconds: float,
+    cells: Sequence[Cell],
+    notes: Mapping[str, str],
+    alike: Mapping[str, str],
 ) -> str:
-    """Return the note on an implementation, which is empty if there is nothing to say."""
+    """Return the note on an implementation, which is empty if there is nothing to say.
+
+    ``notes`` say why it was not called to the end, and ``alike`` whose bits it has.
+    """
     own = [cell for cell in cells if cell.implementation == name]
-    return notes.get(name) or _stopped(own) or _few(shape_seconds, own)
+    ended = notes.get(name) or _stopped(own) or _few(shape_seconds, own)
+    return "; ".join(filter(None, (ended, alike.get(name))))
 
 
 def of_implementation(
@@ -148,6 +160,7 @@ def machine(implementations: Sequence[Implementation]) -> dict[str, Any]:
         "threads": pools,
         "packages": {name: ", ".join(versions) for name, versions in packages.items()},
         "cpu_features": list(cpu_features()),
+        **({"cpu_limit": limit} if (limit := cpu_limit()) else {}),
         **({"references": references} if references else {}),
     }
 

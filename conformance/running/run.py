@@ -46,6 +46,7 @@ from conformance.running.executors import (
 from conformance.running.gathered import Gathered
 from conformance.running.interruption import interrupt_pool, interruptible, undisturbed
 from conformance.running.known_in_run import known_rows
+from conformance.running.pairwise import notes_on_identical
 from conformance.running.plan import Plan, fixed, resolve
 from conformance.running.selection import Selection, implementations_of, options_of
 from conformance.running.travelling import Sent, arrived
@@ -198,10 +199,12 @@ def _execute(
 
     def conclude() -> list[Known]:
         file.add(gathered.conclusion())
-        file.add(rows.of_implementations(plan.implementations, cells, gathered.notes))
+        families = {one.name: one.family for one in plan.implementations}
+        alike = notes_on_identical(families, gathered.pairs.values())
+        file.add(rows.of_implementations(plan.implementations, cells, gathered.notes, alike))
         file.add(calls.rows(plan, gathered.told, cells))
-        counts, examples = gathered.covered, gathered.examples
-        entries = list(known_rows(plan.implementations, plan.known, counts, examples))
+        shown = gathered.covered, gathered.kinds, gathered.examples
+        entries = list(known_rows(plan.implementations, plan.known, *shown))
         file.add(entries)
         return entries
 

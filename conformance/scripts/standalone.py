@@ -46,6 +46,8 @@ _LITERAL = 2000
 
 def script_of(implementation: Implementation, case: Case, failure: Verdict) -> str:
     """Return a script that shows a failure in ``case`` in the way in which it was first shown."""
+    if failure.requirement == "DECLARE-5":
+        return probe_script(implementation, case)
     if failure.history == HISTORY_OF_RELATIONS:
         return relation_script(implementation, case, failure.requirement or "")
     if is_large(case):
@@ -221,6 +223,21 @@ def relation_script(implementation: Implementation, case: Case, requirement: str
         "",
         f"case = Case.parse({case.id!r})",
         f"for verdict in relate(get({_name_there(implementation)!r}), case, {requirement!r}):",
+        "    print(verdict)\n",
+    ]
+    return "\n".join(lines)
+
+
+def probe_script(implementation: Implementation, case: Case) -> str:
+    """Return a Python script that asks which conventions are followed in calls like ``case``."""
+    lines = [
+        *_interpreter(implementation),
+        "from conformance.checks.conventions import mismatches, probe",
+        *_loading(implementation),
+        "",
+        f"one = get({_name_there(implementation)!r})",
+        f"probes = probe(one, {case.operator!r}, {case.dims}, {case.dtype!r})",
+        "for verdict in mismatches(one, probes):",
         "    print(verdict)\n",
     ]
     return "\n".join(lines)
