@@ -16,7 +16,9 @@ Arguments are ncnn's to judge, but for what its formats do not say: that x has a
 and bias are float32, how many numbers a bias has, and that parameters are whole numbers.
 
 3x3 convolutions with stride 1 and more than 8 channels go through Winograd by default;
-`ncnn[winograd=off]` is the same engine without.
+`ncnn[winograd=off]` is the same engine without. `ncnn[bf16=on]` stores weights, and what passes
+between layers, in bfloat16, and sums in float32: so it is judged in bfloat16. Numbers go in and
+come out as float32.
 
 The bound of Winograd F(6x6, 3x3), the largest tile: Y = A'((G w G') o (B' x B))A. With g the
 roundings on the path of a term, the error of an element is at most gamma(g, u) times
@@ -37,6 +39,7 @@ from typing import Any
 import numpy as np
 
 from conformance import implementation
+from conformance.dtypes import numpy_dtype
 from conformance.implementations._arguments import Array, native
 from conformance.implementations.engines.adapter import Adapter
 from conformance.implementations.engines.ncnn import layers, snippet
@@ -49,10 +52,11 @@ WINOGRAD_AMPLIFICATION, WINOGRAD_TILE = 2356.0, 6
 
 
 class Ncnn(Adapter):
-    """ncnn's layers, with or without Winograd."""
+    """ncnn's layers, with or without Winograd, with numbers stored in bfloat16 or in float32."""
 
-    def __init__(self, use_winograd: bool) -> None:
-        self._use_winograd = use_winograd
+    def __init__(self, use_winograd: bool, store_bf16: bool) -> None:
+        self._use_winograd, self._store_bf16 = use_winograd, store_bf16
+        self._dtype = "bfloat16" if store_bf16 else "float32"
 
     def conv(self, x: Array, w: Array, bias: Array | None, p: Conv) -> Array:
         """Run Convolution or ConvolutionDepthWise."""
@@ -80,9 +84,11 @@ class Ncnn(Adapter):
             raise ValueError(f"x: shape {x.shape}; must be (N, C, *S) with {dims} spatial axes")
         weights = b""
         if arrays:  # a weight begins with 0, which says that float32 follows
-            weights = b"\0\0\0\0" + b"".join(a.tobytes() for a in map(_float32, arrays))
-        net = _net(layer.name, layer.values, weights, self._use_winograd)
-        x = np.array(x, native(x.dtype), order="C")
+            weights = b"\0\0\0\0" + b"".join(self._float32(a).tobytes() for a in arrays)
+        net = _net(layer.name, layer.values, weights, self._use_winograd, self._store_bf16)
+        dtype = native(x.dtype)
+        kept = np.dtype(np.float32) if dtype.name == self._dtype else dtype
+        x = np.array(x, kept, order="C")
         results = []
         for sample in x if len(x) else np.zeros((1, *x.shape[1:]), x.dtype):
             extractor = net.create_extractor()
@@ -92,16 +98,25 @@ class Ncnn(Adapter):
                 text = f"{layer.kind} {layer.parameters}"
                 raise RuntimeError(f"ncnn: {text}: extract returned {status}")
             results.append(np.array(y))
-        return np.stack(results)[: len(x)]
+        return np.stack(results)[: len(x)].astype(numpy_dtype(self._dtype), copy=False)
+
+    def _float32(self, array: Array | None) -> Array:
+        """Return ``array`` as the model stores it, without its dtype; None is an empty one."""
+        if array is None:
+            return np.empty(0, np.float32)
+        if native(array.dtype).name != self._dtype:
+            raise TypeError(f"{array.dtype} weights; a model's are {self._dtype}")
+        return array.astype(np.float32, copy=False)
 
 
 @lru_cache(maxsize=128)
-def _net(layer: str, values: str, weights: bytes, use_winograd: bool) -> Any:
+def _net(layer: str, values: str, weights: bytes, use_winograd: bool, store_bf16: bool) -> Any:
     """Return a net of one layer from blob x to blob y."""
     import ncnn
 
     net = ncnn.Net()
     net.opt.use_winograd_convolution = use_winograd
+    net.opt.use_bf16_storage = store_bf16
     net.opt.num_threads = 1  # its own threads cost milliseconds a call
     text = f"7767517\n2 2\nInput input 0 1 x\n{layer} layer 1 1 x y {values}\n"
     if net.load_param_mem(text) != 0:
@@ -110,21 +125,15 @@ def _net(layer: str, values: str, weights: bytes, use_winograd: bool) -> Any:
     return net
 
 
-def _float32(array: Array | None) -> Array:
-    """Return ``array`` as the model stores it, without its dtype; None is an empty one."""
-    if array is None:
-        return np.empty(0, np.float32)
-    if native(array.dtype) != np.float32:
-        raise TypeError(f"{array.dtype} weights; a model's are float32")
-    return array.astype(np.float32, copy=False)
-
-
-OPTIONS = (Option("winograd", "Whether Winograd is used where it can be.", ("on", "off"), "on"),)
+OPTIONS = (
+    Option("winograd", "Whether Winograd is used where it can be.", ("on", "off"), "on"),
+    Option("bf16", "Whether numbers are stored in bfloat16.", ("on", "off"), "off", "on"),
+)
 
 
 def _made(chosen: Chosen) -> Variant:
-    use_winograd = chosen["winograd"] == "on"
-    declared: dict[str, Any] = {"snippet": partial(snippet.snippet, use_winograd)}
+    use_winograd, store_bf16 = chosen["winograd"] == "on", chosen["bf16"] == "on"
+    declared: dict[str, Any] = {"snippet": partial(snippet.snippet, use_winograd, store_bf16)}
     if use_winograd:
         declared["settings"] = "one thread; Winograd where ncnn chooses it, as by default"
         declared |= {"error": "normwise", "amplification": WINOGRAD_AMPLIFICATION}
@@ -132,10 +141,13 @@ def _made(chosen: Chosen) -> Variant:
     else:
         declared["settings"] = "one thread; without Winograd"
         declared |= {"error": "componentwise", "amplification": 1.0, "tile": None}
-    return Variant(Ncnn(use_winograd).register, declared)
+    if store_bf16:
+        declared["settings"] += "; use_bf16_storage"
+        declared["dtypes"] = ("bfloat16",)
+    return Variant(Ncnn(use_winograd, store_bf16).register, declared)
 
 
-_standard = _made({"winograd": "on"})
+_standard = _made({"winograd": "on", "bf16": "off"})
 winograd = implementation(
     "ncnn",
     family="ncnn",

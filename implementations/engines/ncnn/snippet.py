@@ -11,13 +11,14 @@ from conformance.implementations.engines.snippets import spatial_size
 from conformance.registration.snippets import SnippetCall
 
 
-def snippet(use_winograd: bool, call: SnippetCall) -> list[str] | None:
-    """Return the lines that make a call with a net of one layer, with Winograd or without."""
+def snippet(use_winograd: bool, store_bf16: bool, call: SnippetCall) -> list[str] | None:
+    """Return the lines that make a call with a net of one layer."""
     if not len(call.arguments["x"]):
         return None
     w, bias = (call.arguments.get(name) for name in ("w", "bias"))
     layer = _layer(call, w, bias)
     switch = "" if use_winograd else "; net.opt.use_winograd_convolution = False"
+    switch += "; net.opt.use_bf16_storage = True" if store_bf16 else ""
     weights = "b''" if w is None else f"bytes(4) + {_weight(call)}.tobytes()"
     weights += "" if bias is None else f" + {_copy('bias')}.tobytes()"
     return [

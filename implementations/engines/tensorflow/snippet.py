@@ -24,7 +24,8 @@ def snippet(call: SnippetCall) -> list[str] | None:
 
 def varied(chosen: Mapping[str, str], call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with the options chosen (``xla.py``)."""
-    lines = compiled(call) if chosen["xla"] == "on" else snippet(call)
+    traced = "on" in (chosen["xla"], chosen["function"])
+    lines = compiled(call, by_xla=chosen["xla"] == "on") if traced else snippet(call)
     if lines and chosen["device"]:
         lines[0] += f"; device = tf.device({chosen['device']!r}); device.__enter__()"
     if lines and chosen["tf32"]:
@@ -36,8 +37,8 @@ def varied(chosen: Mapping[str, str], call: SnippetCall) -> list[str] | None:
     return lines
 
 
-def compiled(call: SnippetCall) -> list[str] | None:
-    """Return the lines of `snippet` in a function that XLA compiles; None for a gradient."""
+def compiled(call: SnippetCall, *, by_xla: bool) -> list[str] | None:
+    """Return the lines of `snippet` in a tf.function, compiled ``by_xla``; None for a gradient."""
     lines = snippet(call)
     last = re.fullmatch(r"got = (.*?)\.numpy\(\)(.*)", lines[-1]) if lines else None
     if lines is None or last is None or call.operator.endswith("_grad"):
@@ -45,7 +46,8 @@ def compiled(call: SnippetCall) -> list[str] | None:
     # Tensors are arguments: the compiler would take captured ones for constants, and fold them.
     tensors = {tensor[1] or tensor[2]: tensor[0] for tensor in _TENSOR.finditer(last[1])}
     y = _TENSOR.sub(lambda tensor: tensor[1] or tensor[2], last[1])
-    function = f"tf.function(lambda {', '.join(tensors)}: {y}, jit_compile=True)"
+    jit = ", jit_compile=True" if by_xla else ""
+    function = f"tf.function(lambda {', '.join(tensors)}: {y}{jit})"
     return [*lines[:-1], f"got = {function}({', '.join(tensors.values())}).numpy(){last[2]}"]
 
 

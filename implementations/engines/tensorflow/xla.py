@@ -1,7 +1,8 @@
 """TensorFlow's operators by other code paths: the calls of ``eager.py``, made another way.
 
 Its options are `device` (``tensorflow[device=GPU:0]``), `onednn`, which TensorFlow has off on some
-systems, and `tf32`, for GPUs; and `xla`: the calls in a `tf.function` that XLA compiles.
+systems, and `tf32`, for GPUs; `function`: the calls in a `tf.function`, a graph that is rewritten
+before it runs; and `xla`: in one that XLA compiles.
 
 `tf.function(jit_compile=True)` surrounds the whole call, in a gradient with the backward pass. XLA
 compiles it for each combination of shapes and parameters (10 to 60 ms), and the latest functions
@@ -36,6 +37,7 @@ class Varied(TensorFlow):
 
     def __init__(self, chosen: Chosen) -> None:
         self._device, self._xla = chosen["device"], chosen["xla"] == "on"
+        self._traced = self._xla or chosen["function"] == "on"
         self._compiled: LRU[Callable[..., Tensor]] = LRU()
 
     def public(self, operator: str) -> Callable[..., Array]:
@@ -58,19 +60,26 @@ class Varied(TensorFlow):
         return super().conv_weight_grad(grad, x, weight_shape, p)
 
     def run(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        """Call ``function``, compiled for its shapes and parameters if that is chosen."""
-        if not self._xla:
+        """Call ``function``, traced for its shapes and parameters if that is chosen."""
+        if not self._traced:
             return super().run(function, *arguments)
         import tensorflow as tf
 
         tensors = [argument for argument in arguments if tf.is_tensor(argument)]
         parts = tuple(tf.TensorSpec(a.shape, a.dtype) if tf.is_tensor(a) else a for a in arguments)
-        compiled = self._compiled.get((function, parts), lambda: _compile(function, parts))
+        compiled = self._compiled.get(
+            (function, parts), lambda: _trace(function, parts, compiled=self._xla)
+        )
         return compiled(*tensors)
 
 
-def _compile(function: Callable[..., Tensor], parts: tuple[Any, ...]) -> Callable[..., Tensor]:
-    """Return ``function``, traced, as a function of tensors, each a TensorSpec in ``parts``."""
+def _trace(
+    function: Callable[..., Tensor], parts: tuple[Any, ...], *, compiled: bool
+) -> Callable[..., Tensor]:
+    """Return ``function``, traced, as a function of tensors, each a TensorSpec in ``parts``.
+
+    XLA makes it ``compiled``.
+    """
     import tensorflow as tf
 
     def of_tensors(*tensors: Tensor) -> Tensor:
@@ -80,9 +89,9 @@ def _compile(function: Callable[..., Tensor], parts: tuple[Any, ...]) -> Callabl
         )
 
     specs = [part for part in parts if isinstance(part, tf.TensorSpec)]
-    traced = tf.function(of_tensors, jit_compile=True, autograph=False)
-    compiled: Callable[..., Tensor] = traced.get_concrete_function(*specs)
-    return compiled
+    traced = tf.function(of_tensors, jit_compile=compiled or None, autograph=False)
+    concrete: Callable[..., Tensor] = traced.get_concrete_function(*specs)
+    return concrete
 
 
 _ON_OFF = ("on", "off")
@@ -94,6 +103,7 @@ OPTIONS = (
         pattern=r"[A-Z]\w*(:\d+)?",
     ),
     Option("xla", "Whether calls are compiled by XLA.", _ON_OFF, "off", "on"),
+    Option("function", "Whether calls are graphs, of tf.function.", _ON_OFF, "off", "on"),
     Option("onednn", "Whether oneDNN is used; without the option as TensorFlow does.", _ON_OFF),
     Option("tf32", "Whether GPUs multiply in TF32; without the option they do.", _ON_OFF),
 )
@@ -103,12 +113,16 @@ def _made(chosen: Chosen) -> Variant:
     on_gpu = chosen["device"].startswith("GPU")
     if chosen["tf32"] and not on_gpu:
         raise RegistrationError("tf32 needs a GPU: tensorflow[device=GPU:0,tf32=...]")
-    changed = {name for name, value in chosen.items() if value and (name, value) != ("xla", "off")}
+    if chosen["xla"] == chosen["function"] == "on":
+        raise RegistrationError("xla and function are both on; xla compiles a tf.function")
+    plain = {("xla", "off"), ("function", "off")}
+    changed = {name for name, value in chosen.items() if value and (name, value) not in plain}
     said = {
         "device": f"tf.device {chosen['device']}",
         "onednn": f"TF_ENABLE_ONEDNN_OPTS {chosen['onednn']}",
         "tf32": f"tf.config.experimental.enable_tensor_float_32_execution {chosen['tf32']}",
         "xla": "tf.function(jit_compile=True)",
+        "function": "tf.function",
     }
     declared: dict[str, Any] = {
         "settings": ", ".join(text for name, text in said.items() if name in changed),
@@ -117,6 +131,8 @@ def _made(chosen: Chosen) -> Variant:
     if "xla" in changed:
         conventions = {"nan": "ignore", "subnormal": "flush"}
         declared |= {"family": "xla", "shape_seconds": 0.05, "conventions": conventions}
+    if "function" in changed:
+        declared |= {"shape_seconds": 0.02}
     if on_gpu:
         declared |= {"family": "cudnn"} if "xla" not in changed else {}
         declared |= {"multiply": "tf32"} if chosen["tf32"] != "off" else {}
