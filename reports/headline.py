@@ -156,6 +156,8 @@ _FACTS = (
     "suites",
 )
 _MACHINE = ("cpu", "cores", "threads", "system", "platform", "python", "packages", "references")
+_APART = ("format", "machine", "identity", "blocks", "shape_seconds")
+"""The facts of the run file that are not shown one by one: what a run that goes on is held to."""
 _TOO_LONG = ("cpu_features",)
 """The facts of the run file that are too long for a page."""
 _LABELS = {
@@ -176,7 +178,7 @@ def baseline(report: Report) -> str:
 
 def environment(report: Report) -> list[tuple[str, str]]:
     """Return label and value of what the run depended on, in reading order, one line each."""
-    facts = {key: value for key, value in report.facts.items() if key not in ("format", "machine")}
+    facts = {key: value for key, value in report.facts.items() if key not in _APART}
     if not report.complete:
         facts["finished"] = "no: the run is incomplete"
     rows = _ordered(facts, _FACTS)

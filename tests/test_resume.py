@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import sqlite3
 import subprocess
@@ -213,6 +214,9 @@ def test_labels_keep_machines_apart(shards: list[Path], tmp_path: Path) -> None:
     cells = read(merged.path).rows(Cell)
     assert {row.implementation for row in cells} == names
     assert {row.implementation for row in read(merged.path).rows(Violation)} < names
+    page = markdown(load(merged.path))
+    assert re.search(r"machines.*gpu .* cores\), cpu .* cores\)", page)
+    assert not re.search("identity|shape seconds", page)
 
 
 def test_the_same_block_of_two_files_needs_labels(

@@ -88,7 +88,7 @@ def merge(files: Sequence[str], output: Path, command: str | None = None) -> Mer
             facts = first.facts
             file.record(**{name: facts[name] for name in _COPIED if name in facts})
             file.record(machine=first.facts.get("machine", {}))
-            file.record(machines={p.label: p.facts.get("machine", {}) for p in parts})
+            file.record(machines={p.label: _cpu(p) for p in parts})
         ended = max(str(part.facts.get("finished", "")) for part in parts)
         file.record(
             command=command, started=min(str(part.facts.get("started", "")) for part in parts)
@@ -123,6 +123,12 @@ def _part(text: str) -> _Part:
     if path.is_dir():
         path /= "run.sqlite"
     return _Part(label, path, read(path))
+
+
+def _cpu(part: _Part) -> str:
+    """Return what the machine of a run is, in a few words."""
+    machine = part.facts.get("machine") or {}
+    return f"{machine.get('cpu')} ({machine.get('cores')} cores)"
 
 
 def _refuse(one: _Part, other: _Part, why: str) -> None:
@@ -163,7 +169,7 @@ def _join(parts: Sequence[_Part], file: RunFile) -> list[str]:
     file.record(**facts, spent=seconds)
     machines = [part.facts.get("machine") for part in parts]
     if any(machine != machines[0] for machine in machines):
-        file.record(machines={str(part.path): part.facts.get("machine") for part in parts})
+        file.record(machines={str(part.path): _cpu(part) for part in parts})
     return missing
 
 
