@@ -9,6 +9,8 @@ import errno
 import gc
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,14 @@ import pytest
 
 from conformance import Unsupported
 from conformance.calling import timed
+from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.registration.implementation import Implementation
 from conformance.runfile import tables
 from conformance.runfile.reading import read
 from conformance.runfile.tables import Timing
 from conformance.spec import Spec, load
-from conformance.timing import callers
+from conformance.timing import callers, data, processes
 from conformance.timing import timed_run as timing
 from conformance.timing.threads import VARIABLES
 from conformance.timing.timed_run import Timings, matmul_gflops, time
@@ -339,6 +342,65 @@ def test_what_a_call_leaves_in_cycles_is_freed_on_its_time(run: Any, clock: Cloc
     found = only(run(made("littering", function), seconds=100))
 
     assert pytest.approx(1.01) == found.median
+
+
+def test_rounds_go_on_until_the_ratios_are_known(run: Any, clock: Clock) -> None:
+    """On a clock without noise ten rounds are enough; noise of 30 % needs more."""
+    noise = itertools.cycle([1.0, 1.3, 0.7, 1.2, 0.8, 1.1, 0.9])
+
+    def noisy(x: Any, w: Any, bias: Any, **call: Any) -> Any:
+        clock.now += 1e-2 * next(noise)
+        return conv(x, w, bias, **call)
+
+    steadily = run(steady(clock), steady(clock, "other", 2), rounds=None, seconds=60).timings
+    noisily = run(steady(clock), made("noisy", noisy), rounds=None, seconds=60).timings
+
+    assert [10, 10] == [timing.calls for timing in steadily]
+    assert 10 < noisily[1].calls
+
+
+def test_the_interval_of_a_ratio_holds_it(run: Any, clock: Clock) -> None:
+    _, other = run(steady(clock), steady(clock, "other", 2), rounds=8).timings
+
+    assert pytest.approx([2.0, 2.0, 2.0]) == [other.ratio_low, other.ratio, other.ratio_high]
+
+
+def test_the_first_call_is_told_apart(run: Any, clock: Clock) -> None:
+    calls = iter([5.0])
+
+    def function(x: Any, w: Any, bias: Any, **call: Any) -> Any:
+        clock.now += next(calls, 1e-2) if x.shape == (1, 3, 8, 8) else 1e-2
+        return conv(x, w, bias, **call)
+
+    found = only(run(made("cold", function), seconds=10))
+
+    assert pytest.approx([5.0, 1e-2]) == [found.cold, found.median]
+
+
+def test_one_set_of_data_in_four_is_long_in_x_and_in_w_by_turns() -> None:
+    source = data.Source(Case.parse(LAYER), 3)
+    drawn = [source.draw().case for _ in range(16)]
+    long = [case.seed % 2 for case in drawn if case.data == "digits"]
+
+    assert [0, 1, 0, 1] == long
+    assert 16 == len({case.seed for case in drawn})
+
+
+@pytest.mark.skipif(not processes.KNOWN, reason="only Linux tells what others use")
+def test_the_processor_time_of_children_counts() -> None:
+    spent = processes.Spent(os.getpid())
+    spent.begin()
+    busy = "import time\nwhile time.process_time() < 0.2: pass\ninput()"
+    child = subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE)
+    try:
+        while (processes.cpu_seconds(child.pid) or 0.0) < 0.2:
+            os.sched_yield()
+        used = spent.end()
+    finally:
+        child.communicate(b"\n")
+
+    assert used is not None
+    assert used >= 0.2
 
 
 # --- time budgets ---------------------------------------------------------------------------------

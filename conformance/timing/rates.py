@@ -12,7 +12,7 @@ import numpy as np
 _SIZES = (256, 512, 1024)
 """The orders of the matrices: of small ones a product ends before other processes have a turn."""
 
-_LEAST = 10
+_LEAST = 5
 """Repetitions, however long they take: others may have the processor in some of them."""
 
 
