@@ -152,21 +152,33 @@ def make_folder(path: Path) -> None:
         raise click.FileError(str(path), hint=problem.strerror or str(problem)) from None
 
 
-def print_report(report: Report, *, as_json: bool, verbose: bool) -> None:
+def print_report(
+    report: Report, *, as_json: bool, verbose: bool = False, quiet: bool = False
+) -> None:
     """Print a report on one screen, with all its tables if ``verbose``, or as JSON.
 
-    Of a run that only timed, the table is what was asked for.
+    If ``quiet``, the outcome in one sentence. Of a run that only timed, the table is what was asked
+    for.
     """
     from conformance.reports.as_json import as_json as to_json
+    from conformance.reports.headline import headline
     from conformance.reports.screen import show_screen
     from conformance.reports.terminal import show
 
     if as_json:
         click.echo(json.dumps(to_json(report), indent=2, allow_nan=False))
+    elif quiet:
+        click.echo(headline(report))
     elif verbose or not report.cells:
         show(report)
     else:
         show_screen(report)
+
+
+def only_one_of(*, verbose: bool, quiet: bool) -> None:
+    """Raise `click.UsageError` where more and less is asked for at once."""
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet exclude each other; give one of them")
 
 
 def typed() -> str:
@@ -217,6 +229,12 @@ modules = click.option(
     "GPU MODE has (repeatable).",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+quiet = click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    help="Show no progress and no table: the outcome in one sentence.",
+)
 verbose = click.option(
     "--verbose", "-v", is_flag=True, help="Print all tables, reasons and messages in full."
 )

@@ -112,12 +112,14 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     help=f"Exit with 1 for violations of this severity and worse ones: {', '.join(SEVERITIES)}.",
 )
 @options.verbose
+@options.quiet
 @options.as_json
 def command(
     jobs: int,
     dask: str | None,
     fail_on: str,
     verbose: bool,
+    quiet: bool,
     as_json: bool,
     write_known: Path | None,
     dry_run: bool,
@@ -128,6 +130,7 @@ def command(
     Exit status: 0, all conform; 1, one violates; 2, the call itself was wrong; 3, too little was
     compared to say that all conform.
     """
+    options.only_one_of(verbose=verbose, quiet=quiet)
     folder: Path = chosen["output"]
     jobs = min(jobs, 3 * len(OPERATORS))  # there are no more blocks to judge
     if dry_run:
@@ -136,7 +139,7 @@ def command(
     before = _state(folder / "run.sqlite")
     try:
         with (
-            progress.shown() as tell,
+            progress.shown(quiet=quiet) as tell,
             executors.started(jobs, dask) as executor,
             options.keep_stdout(),
         ):
@@ -158,7 +161,7 @@ def command(
     report = load(result.path)
     written: list[Path] = [result.path]
     try:
-        options.print_report(report, as_json=as_json, verbose=verbose)
+        options.print_report(report, as_json=as_json, verbose=verbose, quiet=quiet)
     finally:  # a closed pipe does not keep the reports from being written
         written += options.write_all(
             {
@@ -166,11 +169,11 @@ def command(
                 folder / "report.html": lambda: html(report),
             }
         )
-    if not as_json:
+    if not as_json and not quiet:
         click.echo(f"written: {', '.join(map(str, written))}")
     if write_known is not None:
         with (
-            progress.shown() as tell,
+            progress.shown(quiet=quiet) as tell,
             executors.started(jobs, dask) as executor,
             options.keep_stdout(),
         ):

@@ -72,13 +72,16 @@ def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[i
 @options.interpret
 @options.spec_file
 @options.output("convformance-time", "Where run.sqlite is written.")
+@options.quiet
 @options.as_json
 @click.option(
     "--list-layers",
     is_flag=True,
     help="List the layers that have names, those of --spec first, and exit.",
 )
-def command(layers: tuple[str, ...], as_json: bool, list_layers: bool, **chosen: Any) -> int:
+def command(
+    layers: tuple[str, ...], quiet: bool, as_json: bool, list_layers: bool, **chosen: Any
+) -> int:
     """Time implementations on LAYERs: names, globs such as 'resnet50/*', or case ids.
 
     Without LAYER those of the --spec file are timed, or a handful of small ones if it has none. The
@@ -94,13 +97,13 @@ def command(layers: tuple[str, ...], as_json: bool, list_layers: bool, **chosen:
     from conformance.timing.timed_run import time_selection
     from conformance.timing.timing_plan import TimingSelection
 
-    with progress.shown() as tell, options.keep_stdout():
+    with progress.shown(quiet=quiet) as tell, options.keep_stdout():
         timings = time_selection(
             TimingSelection(layers=layers or None, progress=tell, command=options.typed(), **chosen)
         )
     report = load(timings.path)
-    if as_json:
-        options.print_report(report, as_json=True, verbose=True)
+    if as_json or quiet:
+        options.print_report(report, as_json=as_json, quiet=quiet)
     else:
         timing_terminal.show(report)
         click.echo(f"written: {timings.path}")

@@ -49,6 +49,7 @@ from conformance.running.known_in_run import known_rows
 from conformance.running.pairwise import notes_on_identical
 from conformance.running.plan import Plan, fixed, resolve
 from conformance.running.selection import Selection, implementations_of, options_of
+from conformance.running.so_far import found_so_far
 from conformance.running.travelling import Sent, arrived
 from conformance.running.units import Unit, difference, identity, in_shard, states, units_of
 from conformance.running.witnesses import smallest, witnesses
@@ -160,6 +161,7 @@ def _execute(
 
     def tell(done: float, activity: str) -> None:
         """Report how many blocks are done; asking for witnesses after them counts as one more."""
+        activity += found_so_far(cells)
         progress(int(_STEPS * done), _STEPS * (len(blocks) + 1), activity)
 
     now = {"shard": selection.shard, **identity(plan), "seconds": plan.seconds}
