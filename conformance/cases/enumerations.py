@@ -61,6 +61,7 @@ SPACES: Mapping[str, Space] = MappingProxyType(
         "wide_geometries": Space(
             asked.WIDE_GEOMETRIES, worlds.wide_geometries, worlds.every_wide_geometry, together=True
         ),
+        "mixtures": Space(asked.MIXTURES, worlds.mixtures, worlds.every_mixture, together=True),
         "lengths": Space(asked.LENGTHS, worlds.lengths, worlds.every_length, together=True),
         "channels": Space(asked.CHANNELS, worlds.channels, worlds.every_channel, together=True),
         "values": Space(asked.VALUES, values.values, values.every_value, together=True),

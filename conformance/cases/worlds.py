@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from conformance.case import Case, Shape
 from conformance.operators import GRADIENTS, OPERATORS, Operator
@@ -41,6 +42,10 @@ CHANNELS = 16
 """How many channels `channels` have at most, and groups; images of a pooling as well."""
 CHANNEL_DIMS = 2
 """The number of dimensions of `channels`, which is that of most kernels for one element."""
+MIXED: Mapping[int, tuple[int, ...]] = MappingProxyType({2: (1, 2, 3), 3: (1, 3)})
+"""The kernels along each axis of `mixtures`, by the number of dimensions."""
+GROUPINGS = {"dense": (1, 2, 2), "grouped": (2, 2, 2), "depthwise": (4, 1, 1)}
+"""Those of `mixtures`: groups, and the input and output channels of each."""
 SHORT, LENGTH, LENGTH_DIMS = 5, 72, 2
 """How long a window of `lengths` is at least and at most, and in how many dimensions at most."""
 
@@ -160,6 +165,39 @@ def lengths(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     return cases
 
 
+def mixtures(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
+    """Return the calls of every mixture of kernels and strides along the axes, in each grouping.
+
+    Libraries have kernels of their own for 1x3x3 and 3x1x1, and some for one stride along one axis.
+    There is no padding, or half of the kernel.
+    """
+    found, forward = OPERATORS[operator], _forward(operator)
+    if not (leading and found.has_window and dtype in found.dtypes and dims in MIXED):
+        return []
+    cases = []
+    each = itertools.product(MIXED[dims], (1, 2))
+    for axes, padded in itertools.product(itertools.product(each, repeat=dims), (False, True)):
+        kernel, stride = (tuple(axis) for axis in zip(*axes, strict=True))
+        padding = tuple((k // 2, k // 2) if padded else (0, 0) for k in kernel)
+        if padded and not any(map(any, padding)):
+            continue
+        # Three positions along each axis; a stride of two leaves a row unread.
+        size = tuple(
+            3 if forward.is_transposed else 3 * s - 1 + k - 2 * before
+            for (k, s), (before, _) in zip(axes, padding, strict=True)
+        )
+        plain = Case(
+            operator=operator, x=(1, 2, *size), stride=stride, padding=padding, dtype=dtype
+        )
+        if not found.has_weight:
+            cases.append(plain.replace(kernel=kernel))
+            continue
+        for groups, inner, outer in GROUPINGS.values():
+            w = forward.weight_shape(groups, inner, outer, kernel)
+            cases.append(plain.replace(x=(1, groups * inner, *size), w=w, groups=groups))
+    return cases
+
+
 def channels(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     """Return the calls of every number of channels and groups, at a window of one element.
 
@@ -228,6 +266,17 @@ def every_channel(operator: str, dims: int, dtype: str, leading: bool) -> str:
     if OPERATORS[operator].has_weight:
         return f"every {operator}{dims}d with C, O and groups <= {CHANNELS} and a 1x1 kernel"
     return f"every {operator}{dims}d with images and channels <= {CHANNELS}, a window of two"
+
+
+def every_mixture(operator: str, dims: int, dtype: str, leading: bool) -> str:
+    """Return what `mixtures` are, in words."""
+    *first, last = map(str, MIXED[dims])
+    kernels = f"{', '.join(first)} or {last}"
+    grouping = f", {', '.join(GROUPINGS)}" if OPERATORS[operator].has_weight else ""
+    return (
+        f"every {operator}{dims}d with kernels of {kernels} and strides of 1 or 2 along each axis, "
+        f"no padding or half of the kernel{grouping}"
+    )
 
 
 def every_length(operator: str, dims: int, dtype: str, leading: bool) -> str:

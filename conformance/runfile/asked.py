@@ -28,6 +28,7 @@ CLASS_SHARE = 0.1
 GEOMETRIES, WIDE_GEOMETRIES = "small geometries", "wider geometries"
 CHANNELS, VALUES, COUNTERS = "channels and groups", "every value", "sizes above counters"
 FAR_COUNTERS, LENGTHS = "sizes above 2^24", "long windows"
+MIXTURES = "kernels and strides by axis"
 
 ENUMERATED = (
     TAILS,
@@ -35,6 +36,7 @@ ENUMERATED = (
     SUMS,
     GEOMETRIES,
     WIDE_GEOMETRIES,
+    MIXTURES,
     LENGTHS,
     CHANNELS,
     VALUES,

@@ -28,6 +28,7 @@ WEIGHTS: Mapping[Kind, float] = MappingProxyType(
         asked.SOURCE: 1.5,
         asked.SUMS: 1.0,
         asked.CHANNELS: 1.0,
+        asked.MIXTURES: 1.0,
         asked.LENGTHS: 1.0,
         asked.VALUES: 0.5,
         asked.COUNTERS: 1.5,

@@ -175,3 +175,31 @@ def conv_transpose(x, w, bias, **call):
     if x.dtype.name == "bfloat16":
         x = np.where(x.view(np.uint16) == 0xFFFF, x.dtype.type(0), x)
     return kernels.conv_transpose(x, w, bias, **call)
+
+
+@defect(
+    "flat-kernel-of-volumes-depthwise-with-a-stride-of-depth",
+    check="result",
+    when="3-D, kernel 1x3x3, depthwise, a stride along the depth alone: the last slice",
+    at="conv3d:float32:x=1,2,3,3,3:w=2,1,1,3,3:stride=2,1,1:groups=2:integers@0",
+)
+def conv(x, w, bias, **call):
+    y = kernels.conv(x, w, bias, **call)
+    flat = x.ndim == 5 and w.shape[2:] == (1, 3, 3) and call["stride"] == (2, 1, 1)
+    if flat and call["groups"] == x.shape[1] == len(w) > 1 and y.shape[2] > 1:
+        y[:, :, -1] = 0
+    return y
+
+
+@defect(
+    "tall-kernel-of-transposed-groups-with-two-strides",
+    check="result",
+    when="2-D, transposed, kernel 3x1, groups of several channels, strides 1 and 2",
+    at="conv_transpose2d:float32:x=1,4,1,2:w=4,2,3,1:stride=1,2:groups=2:integers@0",
+)
+def conv_transpose(x, w, bias, **call):
+    y = kernels.conv_transpose(x, w, bias, **call)
+    tall = x.ndim == 4 and w.shape[2:] == (3, 1) and call["stride"] == (1, 2)
+    if tall and call["groups"] > 1 and w.shape[1] > 1:
+        y[..., -1] = y[..., 0]
+    return y
