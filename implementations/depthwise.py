@@ -12,8 +12,10 @@ array([321, 432, 543])
 
 That is the idea of shifted-matmul, whose matrices here would have a single number. Two things make
 it fast. NumPy's loops want long runs, and a few planes at a time, so that all 2 * K operations find
-their operands in the cache. And where planes are small, runs along a plane are short: there the
-channels are put last, and the runs are as long as there are channels::
+their operands in the cache. So planes are copied once for each position of the kernel's last axis,
+which leaves out what lies beside the outputs: then the rows that another position meets are one
+run. And where planes are small, such runs are short: there the channels are put last, and runs are
+as long as there are channels::
 
     large planes    x (B, 1, *padded) shifted by k, times w (B, M, 1)     --add-->  y (B, M, *out)
     small planes    x (*padded, B) shifted by k, times w[k] (B,)          --add-->  y (*out, B)
@@ -50,13 +52,17 @@ def blocks(n: int, count: int, call: Call, itemsize: int) -> list[slice]:
     return [slice(first, first + step) for first in range(0, count, step)]
 
 
+def shift(call: Call, axis: int, tap: int) -> slice:
+    """Return the elements that a position of the kernel meets on an axis, one for each output."""
+    first = tap * call.dilation[axis]
+    last = first + (call.out[axis] - 1) * call.stride[axis]
+    return slice(first, last + 1, call.stride[axis])
+
+
 def shifts(call: Call) -> list[tuple[tuple[int, ...], tuple[slice, ...]]]:
     """Return each kernel position with the slices of the elements that it meets, *out of them."""
-    found = []
-    for k in np.ndindex(*call.kernel):
-        axes = zip(k, call.dilation, call.out, call.stride, strict=True)
-        found.append((k, tuple([slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in axes])))
-    return found
+    positions = np.ndindex(*call.kernel)
+    return [(k, tuple([shift(call, axis, tap) for axis, tap in enumerate(k)])) for k in positions]
 
 
 def taps_first(w: Array, call: Call) -> Array:
@@ -80,10 +86,15 @@ def conv(x: Array, w: Array, call: Call) -> Array:
         planes = surrounded(x[:, part], call.padding, 0, x.dtype, 2)[:, :, None]
         sums = y[:, part]  # (N, B, M, *out)
         product = np.empty_like(sums)
-        for tap, (k, at) in enumerate(shifts(call)):
-            np.multiply(planes[:, :, :, *at], weight[k][part], out=product if tap else sums)
-            if tap:
-                sums += product
+        for last in range(call.kernel[-1]):
+            shifted = np.ascontiguousarray(planes[..., shift(call, -1, last)])
+            for ahead in np.ndindex(*call.kernel[:-1]):
+                rows = [shift(call, axis, tap) for axis, tap in enumerate(ahead)]
+                first = not (last or any(ahead))
+                source, scale = shifted[:, :, :, *rows], weight[*ahead, last][part]
+                np.multiply(source, scale, out=sums if first else product)
+                if not first:
+                    sums += product
     return y.reshape(n, c * multiplier, *call.out)
 
 

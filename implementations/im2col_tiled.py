@@ -131,7 +131,10 @@ def contract(x: Array, weight: Array, y: Array, call: Call) -> None:
     result = np.moveaxis(result, 0, 2)  # a view: (G, O/G, N, *out)
     for block in blocks(len(x), call.out, max(1, room)):
         part = result[:, :, *block]
-        part[...] = (weight @ columns(x, call, block)).reshape(part.shape)
+        if part[0, 0].flags.c_contiguous:  # whole rows of one image: the product goes there
+            np.matmul(weight, columns(x, call, block), out=part.reshape(groups, o, -1))
+        else:
+            part[...] = (weight @ columns(x, call, block)).reshape(part.shape)
 
 
 @im2col_tiled

@@ -49,6 +49,7 @@ Neural Networks, 2016.
 """
 
 import math
+from functools import reduce
 
 import numpy as np
 
@@ -84,6 +85,12 @@ def matrices(m: int) -> tuple[Array, Array, Array]:
 
 
 MATRICES = {m: matrices(m) for m in POINTS}
+KERNELS = {
+    (m, dims): reduce(np.kron, [kernel] * dims)
+    for m, (_, kernel, _) in MATRICES.items()
+    for dims in TILES
+}
+"""G on all axes at once: (n**D, 3**D)."""
 
 
 def amplification(m: int, dims: int) -> float:
@@ -161,11 +168,8 @@ def tiled(x: Array, w: Array, call: Call) -> Array:
         raise Unsupported("only kernels of size 3, with stride 1 and dilation 1")
     (n, c), o, dims, groups = x.shape[:2], len(w), len(call.out), call.groups
     m = tile_of(n, c, o, call)
-    inner, kernel, outer = (matrix.astype(x.dtype) for matrix in MATRICES[m])
-    rows = kernel
-    for _ in range(dims - 1):
-        rows = np.kron(rows, kernel)  # (n**D, 3**D): G on all axes at once
-    u = rows @ w.reshape(-1, 3**dims).T  # (n**D, O * C/G)
+    inner, _, outer = (matrix.astype(x.dtype) for matrix in MATRICES[m])
+    u = KERNELS[m, dims].astype(x.dtype) @ w.reshape(-1, 3**dims).T  # (n**D, O * C/G)
     u = u.reshape(-1, groups, o // groups, c // groups)
 
     tiles = tuple([-(-size // m) for size in call.out])
