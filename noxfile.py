@@ -31,6 +31,7 @@ CONSTRAINTS = ("-c", "constraints.txt")
 RUN_FOLDER = Path("convformance-run")  # where `convformance run` writes by default
 BENCHMARKS: tuple[str, ...] = ("list_cost", "reference_cost", "author_path", "isolation_cost")
 BENCHMARKS += ("throughput", "projection_cost", "weaker_judges", "timing_precision", "chapters")
+BENCHMARKS += ("forms_cost",)
 JUDGED: tuple[str, ...] = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
 JUDGED += ("torch", "tensorflow")
 WEB = Path("implementations/engines/web")  # the engines of npm's registry, and what calls them

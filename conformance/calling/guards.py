@@ -15,6 +15,7 @@ import ctypes
 import math
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from sys import getrefcount
@@ -37,6 +38,10 @@ _NEAR = 64
 """Bytes of canaries on each side of an array in an ordinary call."""
 _VECTOR = 16
 """Bytes that memory from the system's allocator is aligned to, on every system."""
+_CANARY = b"\xfe\xff"
+_NUMBER = int.from_bytes(_CANARY, sys.byteorder)
+_FIRST = _CANARY, _CANARY[::-1]
+"""The canaries from an even position on, and from an odd one."""
 _KEPT = 16 << 20
 """Bytes of pages that are kept for later calls."""
 
@@ -62,10 +67,18 @@ def _mprotect() -> Callable[[int, int, int], int] | None:
     return lambda address, size, access: int(function(address, size, access))
 
 
-class _Pages:
+@cache
+def _memcmp() -> Callable[[int, int, int], int]:
+    """Return the system's function of that name, called without giving up the interpreter."""
+    function = ctypes.PyDLL(None).memcmp
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+    return function
+
+
+class Pages:
     """Pages of memory between two that nobody may touch."""
 
-    __slots__ = ("_unused", "bytes", "content", "mapping", "size")
+    __slots__ = ("_unused", "address", "bytes", "content", "mapping", "size")
 
     def __init__(self, size: int) -> None:
         """Map ``size`` bytes, a multiple of a page; raise `OSError` where the system has none."""
@@ -73,8 +86,10 @@ class _Pages:
         self.size = size
         self.mapping = mmap.mmap(-1, size + 2 * PAGE, flags=flags)
         self.bytes: Array = np.frombuffer(self.mapping, np.uint8)
-        protect, address = _mprotect(), self.bytes.ctypes.data
-        for page in (address, address + PAGE + size):
+        protect, self.address = _mprotect(), self.bytes.ctypes.data
+        self.content: int | None = None
+        """Where the last result has ended that lay there, if all bytes around it are canaries."""
+        for page in (self.address, self.address + PAGE + size):
             if protect is None or protect(page, PAGE, 0):
                 raise OSError(ctypes.get_errno(), "mprotect")
         self._unused = self._references()
@@ -87,12 +102,21 @@ class _Pages:
         """Whether no array refers to them any more."""
         return self._references() == self._unused
 
+    def fill(self) -> None:
+        """Fill them with canaries."""
+        self.bytes[PAGE : PAGE + self.size].view(np.uint16).fill(_NUMBER)
+
+    def has_canaries(self, begin: int, end: int) -> bool:
+        """Whether all bytes there are the canaries of their position; there are two at least."""
+        at, first = self.address + begin, self.mapping[begin : begin + 2]
+        return first == _FIRST[begin % 2] and not _memcmp()(at, at + 2, end - begin - 2)
+
 
 class _Placed(NamedTuple):
     """An argument's array on its pages."""
 
     argument: int
-    pages: _Pages
+    pages: Pages
     begin: int
     end: int
     before: bytes
@@ -105,10 +129,10 @@ class Arena:
     """The pages of a process that its calls share, one call after the other."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, list[_Pages]] = {}
+        self._kept: dict[int, list[Pages]] = {}
         self._size = 0
 
-    def take(self, size: int) -> _Pages:
+    def take(self, size: int) -> Pages:
         """Return pages of ``size`` bytes; raise `OSError` where the system has none."""
         kept = self._kept.get(size)
         while kept:
@@ -116,9 +140,9 @@ class Arena:
             self._size -= size
             if pages.free:
                 return pages
-        return _Pages(size)
+        return Pages(size)
 
-    def give_back(self, pages: _Pages) -> None:
+    def give_back(self, pages: Pages) -> None:
         """Keep pages for a later call, if there are not too many."""
         if self._size + pages.size <= _KEPT:
             self._size += pages.size
@@ -183,14 +207,7 @@ class Guards:
             there = pages.mapping[begin - len(before) : begin]
             beyond = pages.mapping[end : end + len(after)]
             if there != before or beyond != after:
-                first, last = _changed(there, before), _changed(beyond, after)
-                found.append(
-                    (
-                        argument,
-                        len(before) - int(first[0]) if first.size else 0,
-                        int(last[-1]) + 1 if last.size else 0,
-                    )
-                )
+                found.append((argument, *reach((there, before), (beyond, after))))
         return tuple(found)
 
     def release(self) -> None:
@@ -203,7 +220,26 @@ class Guards:
 @cache
 def _canaries(size: int) -> bytes:
     """Return so many bytes of canaries: NaN in each format that has one."""
-    return (b"\xfe\xff" * size)[:size]
+    return (_CANARY * size)[:size]
+
+
+def reach(before: tuple[bytes, bytes], after: tuple[bytes, bytes]) -> tuple[int, int]:
+    """Return how far from an array the farthest changed canary before it, and after it, lies.
+
+    Each side is what is there, and what is due.
+    """
+    first, last = _changed(*before), _changed(*after)
+    far = int(last[-1]) + 1 if last.size else 0
+    return len(before[0]) - int(first[0]) if first.size else 0, far
+
+
+def canaries_at(position: int, size: int) -> bytes:
+    """Return so many bytes of canaries, at most some pages, that begin at a position."""
+    odd = position % 2
+    return _PAGES_OF_THEM[odd : size + odd]
+
+
+_PAGES_OF_THEM = _canaries(3 * PAGE)
 
 
 def _changed(band: bytes, due: bytes) -> Array:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import json
+import marshal
 import struct
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,9 @@ _CPU = 1
 _CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
 """DLPack's code of a dtype, by NumPy's kind."""
 _BFLOAT = 4
+_EXACT = 2
+"""The version of `marshal` in which equal content is equal bytes."""
+_MOST_FORMS = 1024
 
 
 def load(path: str) -> Implementation:
@@ -97,49 +101,79 @@ class _Operator:
         self.operator, self.function, self.arena = operator, function, arena
         self.arrays = len(signature.arrays)
         self.has_parameters = bool(signature.parameters)
+        self._forms: dict[bytes, _Form] = {}
         function.restype = ctypes.c_int
         function.argtypes = [ctypes.c_void_p] * (self.arrays + self.has_parameters + 2)
 
     def __call__(self, *arguments: Any, **parameters: Any) -> Array:
         """Make a call; return its result, or raise what the library has returned."""
         inputs = arguments[: self.arrays]
-        check_types(parameters, "the C interface")
-        if len(arguments) > self.arrays:
-            check_types({"such shape": arguments[-1]}, "the C interface")
-        given = tuple(parameters.items())
-        packed = packed_parameters(given) if given else b""
-        sizes = tuple(v.shape if isinstance(v, np.ndarray) else v for v in arguments)
-        shape = result_shape(self.operator, sizes, given)
-        result = ToFill(self.arena, shape, inputs[0].dtype)
-        tensors = [*(value for value in inputs if value is not None), result.array]
-        layout, begins, message = _room_of(tuple(value.ndim for value in tensors), len(packed))
-        room = ctypes.create_string_buffer(layout.size)
+        sizes = tuple([v.shape if isinstance(v, np.ndarray) else v for v in arguments])
+        form = self._form(sizes, tuple(parameters.items()))
+        result = ToFill(self.arena, form.shape, inputs[0].dtype)
+        room = ctypes.create_string_buffer(form.layout.size)
         at = ctypes.addressof(room)
         content: list[Any] = []
-        for value, begin in zip(tensors, begins, strict=True):
+        present = iter(form.begins)
+        places: list[int | None] = []
+        for value in (*inputs, result.array):
+            if value is None:
+                places.append(None)
+                continue
+            begin = at + next(present)
+            places.append(begin)
             code, item = dlpack_kind(value.dtype)
-            data, ndim, numbers = value.ctypes.data, value.ndim, at + begin + _TENSOR.size
+            data = result.address if value is result.array else value.ctypes.data
+            ndim, numbers = value.ndim, begin + _TENSOR.size
             if data % item:
                 raise Unsupported("the C interface has no unaligned arrays")
             content += (data, _CPU, 0, ndim, code, 8 * item, 1, numbers, numbers + 8 * ndim, 0)
             content += value.shape
             content += [stride // item for stride in value.strides]
-        layout.pack_into(room, 0, *content, packed, b"")
-        present = iter(begins)
-        places: list[int | None] = [
-            None if value is None else at + next(present) for value in inputs
-        ]
-        if packed:
-            places.append(at + message - len(packed))
-        status = self.function(*places, at + begins[-1], at + message)
-        del tensors
+        form.layout.pack_into(room, 0, *content, form.parameters, b"")
+        message = at + form.message
+        if form.parameters:
+            places.insert(-1, message - len(form.parameters))
+        status = self.function(*places, message)
+        del value
         output = result.finished(written=status == 0)
         if output is not None:
             return output
-        said = room.raw[message:].partition(b"\0")[0].decode(errors="replace")
+        said = room.raw[form.message :].partition(b"\0")[0].decode(errors="replace")
         if status == UNSUPPORTED:
             raise Unsupported(one_line(said) or "no reason given")
         raise Rejected(one_line(said) or f"status {status}")
+
+    def _form(self, sizes: tuple[Any, ...], parameters: tuple[tuple[str, Any], ...]) -> _Form:
+        """Return the form of a call; raise `Unsupported` for what the interface cannot hold."""
+        try:
+            key = marshal.dumps((sizes, parameters), _EXACT)  # in which 1, 1.0 and True differ
+        except ValueError:  # there is something else among them than numbers, and is refused
+            key = b""
+        form = self._forms.get(key) if key else None
+        if form is None:
+            check_types(dict(parameters), "the C interface")
+            if len(sizes) > self.arrays:
+                check_types({"such shape": sizes[-1]}, "the C interface")
+            packed = packed_parameters(parameters) if parameters else b""
+            shape = result_shape(self.operator, sizes, parameters)
+            tensors = [*(size for size in sizes[: self.arrays] if size is not None), shape]
+            form = _Form(shape, packed, *_room_of(tuple(map(len, tensors)), len(packed)))
+            if len(self._forms) >= _MOST_FORMS:
+                self._forms.clear()
+            self._forms[key] = form
+        return form
+
+
+class _Form(NamedTuple):
+    """What calls have in common whose arguments have the same shapes and parameters."""
+
+    shape: tuple[int, ...]
+    """The result's."""
+    parameters: bytes
+    layout: struct.Struct
+    begins: tuple[int, ...]
+    message: int
 
 
 @lru_cache(maxsize=1024)
@@ -170,7 +204,7 @@ _TENSOR = struct.Struct("@PiiiBBHPPQ")
 
 
 @lru_cache(maxsize=256)
-def _room_of(ndims: tuple[int, ...], parameters: int) -> tuple[struct.Struct, list[int], int]:
+def _room_of(ndims: tuple[int, ...], parameters: int) -> tuple[struct.Struct, tuple[int, ...], int]:
     """Return the memory of a call, where each tensor of so many axes begins, and the message.
 
     The bytes of the parameters lie before the message.
@@ -180,7 +214,7 @@ def _room_of(ndims: tuple[int, ...], parameters: int) -> tuple[struct.Struct, li
         begins.append(end)
         form += f"{_TENSOR.format[1:]}{2 * ndim}q"
         end += _TENSOR.size + 16 * ndim
-    return struct.Struct(f"{form}{parameters}s{MESSAGE}s"), begins, end + parameters
+    return struct.Struct(f"{form}{parameters}s{MESSAGE}s"), (*begins,), end + parameters
 
 
 @lru_cache(maxsize=32)

@@ -213,10 +213,11 @@ class Implementation(Declarations):
         """Return what allocates the results that a function fills, None if it returns them."""
         if not self.out:
             return None
-        from conformance.calling.filling import ARENA, ToFill
+        from conformance.calling.filling import ToFill
+        from conformance.calling.guards import Arena
         from conformance.calling.observing import shape_from_layout, to_layout
 
-        signature, layout = SIGNATURES[operator], self.layout
+        signature, layout, arena = SIGNATURES[operator], self.layout, Arena()
 
         def allocate(arguments: Sequence[Any], parameters: Mapping[str, Any]) -> ToFill:
             sizes = tuple(
@@ -225,7 +226,7 @@ class Implementation(Declarations):
             )
             shape = result_shape(operator, sizes, tuple(parameters.items()))
             (there,) = to_layout((shape,), layout, (signature.result,))
-            return ToFill(ARENA, there, arguments[0].dtype)
+            return ToFill(arena, there, arguments[0].dtype)
 
         return allocate
 
