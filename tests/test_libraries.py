@@ -319,6 +319,15 @@ def test_a_result_that_cannot_be_right_has_no_elements() -> None:
             kernel("return 0;") + 'const char convformance_declares[] = "{\\"dtype\\": 1}";',
             "did you mean dtypes?",
         ),
+        (
+            kernel("return 0;")
+            + 'const char convformance_declares[] = "{\\"supports\\": {\\"grups\\": false}}";',
+            "supports has 'grups'; did you mean groups?",
+        ),
+        (
+            kernel("return 0;") + 'const char convformance_declares[] = "{\\"supports\\": 2}";',
+            "supports=2; an object with arguments of only, such as",
+        ),
     ],
 )
 def test_a_library_that_cannot_be_loaded_is_one_line_of_error(
@@ -332,6 +341,15 @@ def test_a_library_that_cannot_be_loaded_is_one_line_of_error(
     assert 2 == status
     assert line.startswith(f"convformance: error: library {path}: ")
     assert said in line
+
+
+@needs_cc
+def test_a_library_declares_what_it_supports_as_only_does() -> None:
+    declared = '{\\"dims\\": 2, \\"supports\\": {\\"ceil_mode\\": false, \\"kernel\\": [2, 3]}}'
+    text = f'const char convformance_declares[] = "{declared}";'
+    one = load(built(kernel("return 0;") + text))
+
+    assert conformance.only(dims=2, ceil_mode=False, kernel=(2, 3)) == one.supports
 
 
 def test_what_is_no_library_is_one_line_of_error() -> None:

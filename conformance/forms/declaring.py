@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from conformance.cases.only import only
+from conformance.cases.only import Only, only
 from conformance.errors import ConformanceError, PluginError, did_you_mean
 from conformance.registration.declarations import Arguments
 from conformance.registration.implementation import Function, Implementation
 from conformance.signatures import SIGNATURES
 
 _OF_PYTHON = (
-    *("package", "needs", "extra", "known", "supports", "snippet"),
+    *("package", "needs", "extra", "known", "snippet"),
     *("arrays", "device", "parameters", "gradients", "out"),
 )
 """Declarations that name packages of Python, functions, or arrays of a library."""
@@ -22,6 +23,7 @@ FIELDS = (
     "name",
     "operators",
     "dims",
+    "memory",
     *(
         spec.name
         for spec in fields(Arguments)
@@ -45,7 +47,7 @@ def implementation_of(
     a mistake.
     """
     for field in declared:
-        if field not in (*FIELDS, "memory"):
+        if field not in FIELDS:
             hint = did_you_mean(field, FIELDS)
             raise PluginError(
                 f"{where}: it declares {field!r}, which is no declaration; {hint}known are "
@@ -56,11 +58,12 @@ def implementation_of(
         if not isinstance(values.get(field, ""), str):
             raise PluginError(f"{where}: {field}={values[field]!r}; a text")
     values["settings"] = ", ".join(filter(None, (where, values.get("settings"))))
-    dims, operators = values.pop("dims", None), values.pop("operators", None)
+    operators = values.pop("operators", None)
+    rules = {field: values.pop(field, None) for field in ("dims", "memory")}
+    supports = values.pop("supports", None)
     try:
-        supports = values.pop("supports", None) or only(
-            dims=tuple(dims) if isinstance(dims, list) else dims, memory=values.pop("memory", None)
-        )
+        if not callable(supports):
+            supports = _only(supports, {n: rule for n, rule in rules.items() if rule is not None})
         arguments = Arguments(**values, supports=supports)
         arguments.check(where)
         implementation = Implementation(
@@ -79,6 +82,23 @@ def implementation_of(
         raise PluginError(f"{where}: a declaration cannot be read ({problem})") from None
     assert operators is None or set(operators) == set(functions)
     return implementation
+
+
+def _only(declared: Any, further: Mapping[str, Any]) -> Only:
+    """Return what is supported, of the arguments of `only` in an object, and ``further`` ones."""
+    if not isinstance(declared, dict | None):
+        raise ConformanceError(
+            f'supports={declared!r}; an object with arguments of only, such as {{"groups": false}}'
+        )
+    allowed: dict[str, Any] = {**(declared or {}), **further}
+    known = inspect.signature(only).parameters
+    for name in allowed:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConformanceError(f"supports has {name!r}; {hint}known are {', '.join(known)}")
+    for name, value in allowed.items():
+        allowed[name] = tuple(value) if isinstance(value, list) else value
+    return only(**allowed)
 
 
 def operators_in(declared: Mapping[str, Any], where: str) -> list[str]:
