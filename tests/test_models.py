@@ -757,3 +757,31 @@ def test_an_unknown_kernel_cannot_be_substituted() -> None:
         conformance.substituted("im2cl"),
     ):
         raise AssertionError("nothing is run")
+
+
+def test_a_model_of_onnx_runs_on_a_kernel_in_onnxs_own_evaluator(
+    tmp_path: Path, copied_registry: Any
+) -> None:
+    path = onnx_file(tmp_path / "net.onnx", "N")
+    from onnx.reference import ReferenceEvaluator
+
+    @conformance.implementation("one-off-onnx")
+    def conv(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+        return right_conv()(x, w, bias, **parameters) * np.float32(1.0001)
+
+    x = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype("f")
+    evaluator = ReferenceEvaluator(str(path))
+    (own,) = evaluator.run(None, {"x": x})
+    with conformance.substituted("im2col") as right:
+        (output,) = evaluator.run(None, {"x": x})
+    with conformance.substituted("one-off-onnx") as wrong:
+        (other,) = evaluator.run(None, {"x": x})
+    (after,) = evaluator.run(None, {"x": x})
+
+    assert ["stem", "pool", "up", "head"] == [call.layer for call in right.calls]
+    assert right.conforms
+    assert ["lp"] == [layer for layer, *_ in right.others]
+    assert ["stem"] == [call.layer for call in wrong.failing]
+    assert np.allclose(own, output, rtol=1e-5)
+    assert not np.array_equal(own, other)
+    assert np.array_equal(own, after)

@@ -1,20 +1,28 @@
-"""The calls of an ONNX file: its nodes, with the arrays that ONNX Runtime or ONNX computes."""
+"""The calls of an ONNX file: its nodes, with the arrays that ONNX Runtime or ONNX computes.
+
+Another kernel takes the place of nodes in ONNX's own evaluator (``onnx.reference``) alone: an
+engine has no place for one.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
+from onnx.reference.op_run import OpRun
 
 from conformance.calling import Array
 from conformance.case import Case, Padding, Shape
 from conformance.errors import ConformanceError
-from conformance.models.collecting import Calls, printable
+from conformance.models.collecting import Calls, Listener, printable
 from conformance.signatures import LIKE_ONE, NOT_ONE
 
 _OPERATORS = {
@@ -48,6 +56,29 @@ def collect(calls: Calls, model: Any, inputs: Sequence[Any], named: Mapping[str,
             if LIKE_ONE.search(inner.op_type.casefold()):
                 why = f"inside of a function {function.name}"
                 calls.other(_layer(inner), _function(inner), why)
+
+
+@contextlib.contextmanager
+def hearing(calls: Listener) -> Iterator[None]:
+    """Tell of the nodes that ONNX's own evaluator computes until the end of the context."""
+    run = OpRun.run
+
+    @functools.wraps(run)
+    def heard(self: Any, *inputs: Any, **named: Any) -> Any:
+        outputs, node = run(self, *inputs, **named), self.onnx_node
+        if not LIKE_ONE.search(node.op_type.casefold()):
+            return outputs
+        if not (_of_onnx(node) and node.op_type in _OPERATORS):
+            calls.other(_layer(node), _function(node), NOT_ONE)
+            return outputs
+        if self.has_linked_attribute:
+            calls.other(_layer(node), _function(node), "its attributes are those of a function")
+            return outputs
+        made = _add(calls, node, _Given(node, inputs, outputs))
+        return outputs if made is None else (made, *outputs[1:])
+
+    with mock.patch.object(OpRun, "run", heard):
+        yield
 
 
 def _of_onnx(node: Any) -> bool:
@@ -171,14 +202,33 @@ class _Window:
     padding: Padding
 
 
-def _add(calls: Calls, node: Any, values: _Values) -> None:
+class _Given:
+    """The same of a node that has been computed."""
+
+    def __init__(self, node: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        self.name = "of onnx.reference"
+        names = (*node.input, *node.output)
+        values = zip(names, (*inputs, *outputs), strict=False)
+        self.arrays = {name: np.asarray(value) for name, value in values if value is not None}
+
+    def shape(self, value: str) -> Shape:
+        """Return the shape of a value."""
+        return tuple(self.arrays[value].shape)
+
+    def dtype(self, value: str) -> str:
+        """Return the dtype of a value."""
+        return str(self.arrays[value].dtype.name)
+
+
+def _add(calls: Listener, node: Any, values: _Values | _Given) -> Array | None:
+    """Tell of the call that a node is, and return what is to be its result, None for its own."""
     operator = _OPERATORS[node.op_type]
     attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
     names = [*node.input, "", ""][: 3 if "conv" in operator else 1]
     x = values.shape(names[0])
     if len(x) - 2 not in (1, 2, 3):
         calls.other(_layer(node), node.op_type, f"{len(x) - 2} spatial axes")
-        return
+        return None
     w = values.shape(names[1]) if "conv" in operator else None
     out = values.shape(node.output[0])
     window = _window(node, attributes, x[2:], w, out[2:])
@@ -195,12 +245,12 @@ def _add(calls: Calls, node: Any, values: _Values) -> None:
     elif operator == "avg_pool":
         if set(window.dilation) != {1}:
             calls.other(_layer(node), node.op_type, "dilations")
-            return
+            return None
         included = bool(attributes.get("count_include_pad", 0))
         fields["count_include_pad"] = included or node.op_type.startswith("Global")
     case = Case(operator=operator, dtype=values.dtype(names[0]), **fields)
     arrays = [values.arrays.get(name) if name else None for name in names]
-    calls.add(_layer(node), case, arrays, values.arrays.get(node.output[0]))
+    return calls.add(_layer(node), case, arrays, values.arrays.get(node.output[0]))
 
 
 def _window(

@@ -31,7 +31,7 @@ from conformance.signatures import SIGNATURES
 
 _GATHERED = 1 << 22
 """The most window elements that are gathered at once; a larger call is judged in parts."""
-_LIBRARIES = ("torch", "keras")
+_LIBRARIES = ("torch", "keras", "onnx.reference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,11 @@ class Substitution:
 def substituted(implementation: object) -> Iterator[Substitution]:
     """Let an implementation make the calls of models, and yield the report on them.
 
-    Models of PyTorch, and of Keras on any backend, make their convolutions and pools by the
-    implementation until the end of the context; those that it does not compute are left to the
-    library. Each result is held against the exact one of the numbers that the layer was given, by
-    the same bound as in a run, and handed on. Results have no derivative.
+    Models of PyTorch, of Keras on any backend, and of ONNX in ``onnx.reference`` make their
+    convolutions and pools by the implementation until the end of the context; those that it does
+    not compute are left to the library. Each result is held against the exact one of the numbers
+    that the layer was given, by the same bound as in a run, and handed on. Results have no
+    derivative.
 
     The library of the model has to be imported before. Raises `ConformanceError` for an unknown
     implementation, and where there is no library.
@@ -113,7 +114,8 @@ def substituted(implementation: object) -> Iterator[Substitution]:
     there = [name for name in _LIBRARIES if name in sys.modules]
     if not there:
         raise ConformanceError(
-            "substituted: neither torch nor keras is imported; import the model's library first"
+            f"substituted: none of {', '.join(_LIBRARIES)} is imported; import the model's library "
+            f"first"
         )
     with contextlib.ExitStack() as stack:
         # Keras calls functions of its backend, and these those of PyTorch, where that is it.
@@ -125,6 +127,10 @@ def substituted(implementation: object) -> Iterator[Substitution]:
             from conformance.models.torch import hearing
 
             stack.enter_context(hearing(calls))
+        if "onnx.reference" in there:
+            from conformance.models import onnx
+
+            stack.enter_context(onnx.hearing(calls))
         yield report
 
 
