@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,29 +33,34 @@ from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.isolation.dispatch import caller_of, isolated
 from conformance.judging import UNSUPPORTED, Prepared, judge_each
+from conformance.large.judge import is_large
 from conformance.registration.implementation import Implementation
 from conformance.registration.place import Limits
 from conformance.registration.registry import find
 from conformance.requirements import CHECKS, SEVERITIES, by_severity, requirement
-from conformance.runfile.asked import too_few
+from conformance.runfile.asked import LARGE, too_few
 from conformance.runfile.words import INCONCLUSIVE
 from conformance.running.causes import shrink_to_violations
 from conformance.running.cell import Cell
 from conformance.running.from_source import FromSource, Judged
 from conformance.running.known_in_run import Subject
+from conformance.running.layers import LayerVerdict, chosen, judge_layers
 from conformance.running.plan import Plan, resolve
-from conformance.running.preparing import names_of_cases, plainly, prepare_block
-from conformance.running.selection import OneOrMore, Selection
+from conformance.running.preparing import names_of_cases, own_names, plainly, prepare_block
+from conformance.running.selection import OneOrMore, Selection, several
 from conformance.running.supported import for_cell
 from conformance.running.violation import Violation
 from conformance.sources.own import source_of
-from conformance.spec import Spec
+from conformance.spec import Spec, is_file
+from conformance.spec.suite import Suite
 
 ExpectedFailures: TypeAlias = (
     Mapping[str, str] | Callable[[Implementation], Mapping[str, str] | None] | None
 )
 """The reasons of the requirements that are expected to fail, or a function that returns them."""
 
+EXAMPLES = 100
+"""The cases that are generated, unless another number is asked for."""
 _FROM_SOURCE = 200
 """The most cases that an item judges because the implementation's source asks for them."""
 _SHOWN = 8
@@ -102,7 +107,7 @@ class Check:
         prepared = _block(self.plan, self.operator, self.dims)
         cases = [p for p in prepared if p.case.dtype == self.dtype]
         shared = [p.case for p in cases]
-        if shared:
+        if shared and not self.plan.only_suites:
             implementation, own = for_cell(implementation, shared, cached=self.plan.cache)
             cases += own
         # If a test suite makes warnings errors, the call must not fail because of a warning.
@@ -110,12 +115,16 @@ class Check:
             warnings.simplefilter("ignore")
             verdicts = [verdict for verdict, _ in judge_each(implementation, cases)]
             verdicts += [verdict for _, verdict in self._from_source(implementation, shared)]
+            large = list(self._large(implementation))
         subject = Subject.of(implementation, {})
-        new, known = subject.separate_known(verdict for verdict in verdicts if verdict.failed)
+        judged = [*verdicts, *(one.verdict for one in large)]
+        new, known = subject.separate_known(verdict for verdict in judged if verdict.failed)
         expected = self.expected or Expected(implementation.name, {})
         expected.left.discard(self.name)
         if new:  # `convformance run` reports the known ones
             names = names_of_cases(self.plan, self.operator, self.dims)
+            titles = own_names(self.plan)
+            names |= {plainly(one.verdict.case): titles[one.layer] for one in large}
             violations = list(
                 shrink_to_violations(
                     implementation,
@@ -126,13 +135,13 @@ class Check:
             )
             failed = expected.failing(violations)
             unexpected = [v for v in violations if v.requirement not in failed]
-            head = f"{implementation.name} fails {len(new)} of {len(verdicts)} cases"
+            head = f"{implementation.name} fails {len(new)} of {len(judged)} cases"
             if not unexpected and not expected.stale:
                 _xfail("; ".join(f"{number}: {reason}" for number, reason in failed.items()))
             return "\n".join((head, *_explain(unexpected or violations, failed), *expected.stale))
         if expected.stale:
             return "\n".join(expected.stale)
-        valid = [verdict for verdict in verdicts if not verdict.case.invalid]
+        valid = [verdict for verdict in judged if not verdict.case.invalid]
         if all(verdict.status == UNSUPPORTED for verdict in valid):
             reason = caller_of(implementation).given_up_because or "no case to judge"
             _skip(f"{implementation.name}: {valid[0].message if valid else reason}")
@@ -141,6 +150,9 @@ class Check:
         for p, verdict in zip(cases, verdicts, strict=False):
             exact = p.reference.exact
             cell.count(verdict, elements=exact.size, nonzero=bool(np.any(exact)))
+        cell.plan((one.verdict.case for one in large), LARGE)
+        for one in large:
+            cell.count(one.verdict, elements=1, nonzero=True, kind=LARGE)
         return _too_little(cell) if cell.verdict == INCONCLUSIVE else ""
 
     def _from_source(
@@ -153,6 +165,19 @@ class Check:
         steering = FromSource(source, self.operator, self.dims, (self.dtype,))
         steering.begin(self.dtype, shared)
         yield from steering.judged(implementation, _FROM_SOURCE)
+
+    def _large(self, implementation: Implementation) -> Iterator[LayerVerdict]:
+        """Yield what came of the large cases among the user's own."""
+        if caller_of(implementation).given_up_because is not None:
+            return
+        own = own_names(self.plan)
+        plan = replace(self.plan, layers=(), shapes=0)
+        layers = [
+            layer
+            for layer in chosen(plan, self.operator, self.dims)
+            if layer.name in own and layer.case.dtype == self.dtype
+        ]
+        yield from judge_layers([implementation], layers, self.plan.seconds, self.plan.clock)
 
     def __repr__(self) -> str:
         return f"<Check {self.name}>"
@@ -189,9 +214,9 @@ class Expected:
 def checks(
     implementation: object,
     *,
-    examples: int = 100,
+    examples: int | None = None,
     seed: int = 0,
-    suites: OneOrMore[str] = ("edge",),
+    suites: OneOrMore[str | Path | Suite] = ("edge",),
     dtypes: OneOrMore[str] | None = None,
     isolate: bool = False,
     spec: Spec | str | Path | None = None,
@@ -201,8 +226,9 @@ def checks(
 ) -> tuple[Check, ...]:
     """Return the checks of the operators that ``implementation`` has.
 
-    For each operator and dimension, ``examples`` cases are generated from ``seed``, in addition to
-    ``suites``, which may be those of a file ``spec``. With ``isolate`` calls are made in a worker
+    For each operator and dimension, ``examples`` cases (100 if None) are generated from ``seed``,
+    in addition to ``suites``, which may be those of a file ``spec``. A suite that is a file itself,
+    such as that of a model, is all that is judged. With ``isolate`` calls are made in a worker
     process, which imports the implementation's module. ``expected_failed_checks`` are requirements
     that are expected to fail, each with its reason, or a function that returns them for an
     implementation: one that fails in no item is told by the last item. With ``source`` its source
@@ -219,6 +245,9 @@ def checks(
     expected = Expected(implementation.name, dict(reasons or {}))
     for number in expected.reasons:
         requirement(number)  # raises if it is unknown
+    is_all = any(map(is_file, several(suites)))
+    if examples is None:
+        examples = 0 if is_all else EXAMPLES
     selection = Selection(
         operators=implementation.operators,
         dtypes=implementation.dtypes if dtypes is None else dtypes,
@@ -237,7 +266,13 @@ def checks(
         for dims in plan.dims
         for dtype in implementation.dtypes
         if dtype in plan.dtypes
+        if not is_all or _has_calls(plan, operator, dims, dtype)
     )
+    if not made and is_all:
+        raise ConformanceError(
+            f"{implementation.name}: no call of {' or '.join(plan.suites)} is one of its operators "
+            f"({', '.join(implementation.operators)}) and dtypes ({', '.join(plan.dtypes)})"
+        )
     expected.left |= {check.name for check in made}
     return made
 
@@ -245,9 +280,9 @@ def checks(
 def parametrize_with_checks(
     implementations: Iterable[object],
     *,
-    examples: int = 100,
+    examples: int | None = None,
     seed: int = 0,
-    suites: OneOrMore[str] = ("edge",),
+    suites: OneOrMore[str | Path | Suite] = ("edge",),
     dtypes: OneOrMore[str] | None = None,
     isolate: bool = False,
     spec: Spec | str | Path | None = None,
@@ -283,6 +318,16 @@ def parametrize_with_checks(
         )
     ]
     return pytest.mark.parametrize(("implementation", "check"), items)
+
+
+def _has_calls(plan: Plan, operator: str, dims: int, dtype: str) -> bool:
+    """Whether the suites of a plan have a case of an operator in a number of dimensions."""
+    return any(
+        (entry.case.operator, entry.case.dims) == (operator, dims)
+        and dtype in ((entry.case.dtype,) if entry.dtype or is_large(entry.case) else plan.dtypes)
+        for name in plan.suites
+        for entry in plan.spec.suite(name).cases
+    )
 
 
 _blocks: dict[tuple[Any, ...], list[Prepared]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -339,3 +340,77 @@ dilation = [2]\n"""
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-k", "conv1d")
 
     result.stdout.fnmatch_lines(["*CONV-5*found by case 'first-layer' of suite 'spec':*"])
+
+
+OWN = """
+[[case]]
+name = "small"
+operator = "conv"
+x = [1, 1, 9]
+w = [1, 1, 3]
+
+[[case]]
+name = "large"
+operator = "conv"
+x = [1, 32, 56, 56]
+w = [32, 32, 3, 3]
+dilation = [2, 1]
+"""
+
+
+def items_of_a_suite(pytester: pytest.Pytester, body: str) -> pytest.RunResult:
+    pytester.makefile(".toml", mine=OWN)
+    text = SUITE.format(name="own", body=body).replace(
+        "examples=5, suites=()", 'suites="mine.toml"'
+    )
+    pytester.makepyfile(text)
+    return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-v")
+
+
+def test_a_suite_that_is_a_file_is_all_that_is_judged(pytester: pytest.Pytester) -> None:
+    result = items_of_a_suite(pytester, RIGHT)
+
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*own-conv1d-float32*PASSED*", "*own-conv2d-float32*PASSED*"])
+
+
+def test_a_large_call_of_such_a_suite_is_judged_and_named(pytester: pytest.Pytester) -> None:
+    result = items_of_a_suite(pytester, BROKEN)
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*found by case 'large' of suite 'mine':*"])
+
+
+def test_a_suite_without_a_call_of_the_implementation_is_a_clear_error(
+    tmp_path: Path, mine: object
+) -> None:
+    file = tmp_path / "pools.toml"
+    file.write_text('[[case]]\nname = "a"\noperator = "max_pool"\nx = [1, 1, 9]\nkernel = [2]\n')
+
+    with pytest.raises(ConformanceError, match=r"no call of pools is one of its .* \(conv\)"):
+        checks(mine, suites=file)
+
+
+def test_examples_and_a_suite_that_is_a_file_are_refused(tmp_path: Path, mine: object) -> None:
+    (tmp_path / "mine.toml").write_text(OWN)
+
+    with pytest.raises(ConformanceError, match="examples=5, and a file of a suite"):
+        checks(mine, suites=str(tmp_path / "mine.toml"), examples=5)
+
+
+@pytest.mark.parametrize(
+    ("written", "outcomes"),
+    [("out[...] = ", {"passed": 3}), ("out[..., :-1] = ", {"failed": 3})],
+    ids=["all", "but the last column"],
+)
+def test_kernels_that_fill_their_result_are_items(
+    pytester: pytest.Pytester, written: str, outcomes: dict[str, int]
+) -> None:
+    column = "[..., :-1]" if outcomes.get("failed") else ""
+    body = f"{RIGHT.replace('return ', written)}{column}"
+    text = SUITE.format(name="filling", body=body)
+    text = text.replace('dtypes=("float32",)', 'dtypes="float32", out=True')
+    pytester.makepyfile(text.replace("dilation, groups):", "dilation, groups, out):"))
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+
+    result.assert_outcomes(**outcomes)
