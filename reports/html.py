@@ -24,7 +24,9 @@ from conformance.reports.alike import MANY
 from conformance.reports.calls import sentences as sentences_of_models
 from conformance.reports.calls import table
 from conformance.reports.differences import choices
+from conformance.reports.distribution import HEIGHT, WIDTH, distributions
 from conformance.reports.explorer import card, embedded, place
+from conformance.reports.features_table import feature_matrix
 from conformance.reports.findings import advice, reach, title, where
 from conformance.reports.gaps import ranged
 from conformance.reports.headline import (
@@ -38,20 +40,23 @@ from conformance.reports.headline import (
 from conformance.reports.large import NOTE, counts, outcome
 from conformance.reports.model import Report, Summary
 from conformance.reports.order import by_dtype
+from conformance.reports.picture import drawn, in_words
 from conformance.reports.sources import sentences
 from conformance.reports.spaces import spaces, summary
-from conformance.runfile import words
+from conformance.runfile import shares, words
 from conformance.runfile.tables import Cell, Implementation, Pair, Timing
 
 _LONGEST_MESSAGE = 20_000
 _SCRIPTS = ("query.js", "explorer.js", "page.js")
 _CLASSES = {words.CONFORMS: "good", words.INCONCLUSIVE: "unsure", words.KNOWN_DIFFERENCE: "unsure"}
+_CLASSES["partly"] = "good"
 _CLASSES |= dict.fromkeys((words.ADAPTER_WRONG, *words.FAILED, words.STALE), "bad")
 _SYMBOLS = {"good": "✓", "bad": "✗", "unsure": "?", "none": "-"}
 
 
 def html(report: Report) -> str:
     """Return the page."""
+    dtypes, histograms = distributions(report)
     return (
         environment_of_templates()
         .get_template("report.html.j2")
@@ -71,6 +76,12 @@ def html(report: Report) -> str:
             gaps=list(ranged(report.unsupported)),
             sources=[(one, sentences(one)) for one in report.sources],
             choices=choices(report),
+            features=feature_matrix(report),
+            dtypes=dtypes,
+            distributions=histograms,
+            ranges=shares.LABELS,
+            chart_width=WIDTH,
+            chart_height=HEIGHT,
             many=MANY,
             heat_maps=list(_heat_maps(report)),
             calls=table(report),
@@ -238,6 +249,8 @@ def environment_of_templates() -> Environment:
         "plural": text.plural,
         "title": title,
         "place": place,
+        "drawn": drawn,
+        "in_words": in_words,
         "card": card,
         "where": where,
         "reach": reach,

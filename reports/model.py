@@ -360,6 +360,8 @@ def _with_missing_cells(
             classes="{}",
             spaces="{}",
             cases="",
+            features="{}",
+            errors="[]",
         )
         for key, v in missing.items()
         if key not in present

@@ -585,7 +585,8 @@ class TestHtml:
             pair=[pair("naive", "torch")],
             timing=[timing("naive")],
         )
-        sections = {"verdicts", "violations", "pairs", "gaps", "timing", "environment", "explore"}
+        sections = {"verdicts", "violations", "pairs", "gaps", "timing", "environment"}
+        sections |= {"explore", "features"}
 
         def shown(report: Report) -> set[str]:
             return set(re.findall(r'<section id="(\w+)"', html(report)))

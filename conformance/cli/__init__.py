@@ -25,6 +25,7 @@ _COMMANDS = {
     "fuzz": "judge ever new cases until it is stopped, and keep what is found",
     "merge": "join run files: the shards of a run, or runs of several machines",
     "replay": "show one case: inputs, exact result, outputs, verdicts",
+    "explain": "show what implementations do on one small case, array by array",
     "time": "time implementations on layers of real networks, and verify what is timed",
     "report": "print a run file again, or write its reports",
     "compare": "say what changed between two runs, or two implementations of one",

@@ -91,6 +91,18 @@ class Cell(Row):
         "JSON: of each class of cases that are listed completely, which in words, and how many.",
         NOT_IN_JSON,
     ] = "{}"
+    features: Annotated[
+        str,
+        "JSON: of the cases with each feature how many were compared, unsupported, violating and "
+        "known differences.",
+        NOT_IN_JSON,
+    ] = "{}"
+    errors: Annotated[
+        str,
+        "JSON: how many cases have a largest error of 0, up to 0.001, 0.01, 0.1, 0.25, 0.5, 0.75 "
+        "and 1 of the bound, and beyond.",
+        NOT_IN_JSON,
+    ] = "[]"
 
     cases: Annotated[
         str,
@@ -175,6 +187,13 @@ class Violation(Row):
         Lines,
         "The last calls that came before it in the process, where it did not fail again; a line "
         "each.",
+    ] = ""
+
+    picture: Annotated[
+        str,
+        "JSON: the arrays of the smallest case, exact and got, and which elements are wrong; empty "
+        "where they are too large to be drawn.",
+        NOT_IN_JSON,
     ] = ""
 
     @property

@@ -23,6 +23,7 @@ from conformance.running.again import judge_again, kind_of, way_of
 from conformance.running.citing import cite
 from conformance.running.known_in_run import matching_entry
 from conformance.running.needs import needs_of, needs_of_kind
+from conformance.running.picture import picture
 from conformance.running.repetition import CALLS, SHOWN, Fails, Repetition, repeated, repeated_here
 from conformance.running.shrink import shrink
 from conformance.running.violation import Cause, Violation
@@ -367,7 +368,16 @@ class Causes:
             times_failed=repetition.times_failed,
             after="\n".join(call.name for call in repetition.after[:SHOWN]),
             before="\n".join(call.name for call in repetition.before),
+            picture=self._picture(trial, smallest, repetition),
         )
+
+    def _picture(self, trial: _Trial, smallest: Case, repetition: Repetition) -> str:
+        """Return the arrays of what fails whenever it is called by itself, and comes back."""
+        alone = repetition.alone and repetition.times_called and smallest == trial.smallest
+        if not alone or trial.verdict.outcome or trial.verdict.history or trial.verdict.at is None:
+            return ""
+        with caller_of(self.implementation).while_shrinking():
+            return picture(self.implementation, smallest)
 
     def _start(self, kind: str, case: Case, fails: Fails) -> Case:
         """Return where shrinking starts: at a smallest case of another cell, if it fails here."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from conformance.case import EVERY, Case
 from conformance.checks.conventions import Probe
+from conformance.features import Count, features_of
+from conformance.features import written as features_written
 from conformance.judging import Verdict
-from conformance.runfile import asked, tables
+from conformance.runfile import asked, shares, tables
 from conformance.runfile.judged import fingerprint
 from conformance.runfile.words import (
     ADAPTER_WRONG,
@@ -114,6 +116,10 @@ class Cell:
     is declared (`running.affordable`): a verdict does without them."""
     listed: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Which cases are listed completely, in words, and how many, by their class."""
+    by_feature: dict[str, Count] = field(default_factory=dict)
+    """What came of the cases that have a feature (`conformance.features`)."""
+    in_ranges: list[int] = field(default_factory=lambda: [0] * shares.RANGES)
+    """How many cases have a largest error in each range (`conformance.runfile.shares`)."""
     adapter_wrong: bool = False
     """Whether nothing was judged, because the adapter fails the simplest cases."""
     judged: list[int] = field(default_factory=list)
@@ -167,6 +173,16 @@ class Cell:
         """What is listed completely, as the run file has it."""
         return asked.written(self.listed)
 
+    @property
+    def features(self) -> str:
+        """The counts by feature as the run file has them."""
+        return features_written(self.by_feature)
+
+    @property
+    def errors(self) -> str:
+        """The distribution of errors as the run file has it."""
+        return shares.written(self.in_ranges)
+
     def row(self) -> tables.Cell:
         """Return the cell as a row of the run file."""
         worst_case = self.worst_case.id if self.worst_case else None
@@ -193,12 +209,20 @@ class Cell:
         """
         self.reached += 1
         kind = kind or class_of(verdict.case)
+        counts = [self.by_feature.setdefault(name, Count()) for name in features_of(verdict.case)]
         if verdict.status == UNSUPPORTED:
             self.unsupported += 1
             self.due[kind] -= 1
+            for count in counts:
+                count.unsupported += 1
             return
         self.compared += 1
         self.judged.append(fingerprint(verdict.case.id))
+        for count in counts:
+            count.compared += 1
+            count.known += verdict.failed  # until it is found that no known difference covers it
+        if not verdict.case.invalid:
+            self.in_ranges[shares.range_of(verdict.worst)] += 1
         self.invalid += bool(verdict.case.invalid)
         self.accepted += bool(verdict.case.invalid) and verdict.failed
         self.asked[kind] += 1
@@ -215,6 +239,7 @@ class Cell:
             add_kinds(self.kinds.setdefault(index, {}), kinds_of(verdicts))
         self.violating += len(new)
         self.uncovered += new
+        self._count_violating(new)
         try:
             for violation in causes.explain(new):
                 self.show(violation)
@@ -226,6 +251,14 @@ class Cell:
         finally:
             self.violating -= causes.innocent
             causes.innocent = 0
+
+    def _count_violating(self, failures: Iterable[Verdict]) -> None:
+        """Count failures by feature which are no known differences, each case once."""
+        for case in {failure.case for failure in failures}:
+            for name in features_of(case):
+                count = self.by_feature.setdefault(name, Count())
+                count.violating += 1
+                count.known -= min(count.known, 1)
 
     def show(self, violation: Violation) -> None:
         """Add a violation, or put it in the place of what was known of its cause before."""

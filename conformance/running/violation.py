@@ -41,6 +41,8 @@ class Violation:
     """The calls that must come before, by case id, a line each."""
     before: str = ""
     """The last calls that came before where it failed, if it did not fail again."""
+    picture: str = ""
+    """The arrays of the smallest case, for a report to draw (`conformance.running.picture`)."""
 
 
 @dataclass(slots=True)
