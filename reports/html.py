@@ -41,6 +41,7 @@ from conformance.reports.large import NOTE, counts, outcome
 from conformance.reports.model import Report, Summary
 from conformance.reports.order import by_dtype
 from conformance.reports.picture import drawn, in_words
+from conformance.reports.roster import fastest, roster, what_was_run
 from conformance.reports.sources import sentences
 from conformance.reports.spaces import spaces, summary
 from conformance.runfile import shares, words
@@ -70,6 +71,9 @@ def html(report: Report) -> str:
             overall=overall(report),
             incomplete=None if report.complete else INCOMPLETE,
             tiles=list(_tiles(report)),
+            roster=roster(report),
+            fastest=fastest(report),
+            what_was_run=what_was_run(report),
             matrix=[] if _only_timed(report) else list(_matrix(report)),
             findings=report.findings(),
             advice=advice,

@@ -21,10 +21,11 @@ from conformance.reports.features_table import feature_matrix
 from conformance.reports.grids import Grid, svg
 from conformance.reports.html import html
 from conformance.reports.picture import drawn, in_words, window
+from conformance.reports.roster import fastest, roster, what_was_run
 from conformance.runfile import shares
 from conformance.runfile.tables import Known
 from tests.defects import kernels, unregistered
-from tests.test_reports import HOSTILE, Page, Write, cell, implementation, violation, write
+from tests.test_reports import HOSTILE, Page, Write, cell, implementation, timing, violation, write
 
 __all__ = ["write"]  # a fixture
 
@@ -224,3 +225,30 @@ def test_each_share_of_the_bound_has_its_range() -> None:
 
     assert found == [0, 1, 1, 4, 7, 8, 8]
     assert shares.read("") == shares.read("[1, 2]") == (0,) * shares.RANGES
+
+
+class TestFirstScreen:
+    """Who conforms, who does not and where, how fast, and what was run."""
+
+    def test_the_worst_come_first_with_where_they_fail(self, write: Write) -> None:
+        report = write(
+            implementation=[implementation("good"), implementation("bad", "violates")],
+            cell=[cell("good"), cell("bad", verdict="violates"), cell("bad", "max_pool")],
+        )
+
+        found = [(word, [(m.name, m.where) for m in members]) for word, members in roster(report)]
+        assert found == [("violates", [("bad", ("conv",))]), ("conforms", [("good", ())])]
+        assert what_was_run(report) == (
+            "tier default · 2 operators · 1 dtype · seed 17 · A CPU · 2025-03-14T09:26:53+00:00"
+        )
+
+    def test_the_fastest_is_one_whose_outputs_are_right(self, write: Write) -> None:
+        rows = [
+            timing("wrong", median=1e-6, verified="element 3 is off"),
+            timing("torch", median=1e-3),
+            timing("naive"),
+            timing("naive", layer="vgg/conv1"),
+        ]
+
+        assert fastest(write(timing=rows)) == "torch on 1, naive on 1 of 2 timed layers"
+        assert fastest(write(cell=[cell("a")])) == ""

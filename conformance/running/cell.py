@@ -176,12 +176,12 @@ class Cell:
     @property
     def features(self) -> str:
         """The counts by feature as the run file has them."""
-        return features_written(self.by_feature)
+        return features_written(getattr(self, "by_feature", {}))
 
     @property
     def errors(self) -> str:
         """The distribution of errors as the run file has it."""
-        return shares.written(self.in_ranges)
+        return shares.written(getattr(self, "in_ranges", ()))
 
     def row(self) -> tables.Cell:
         """Return the cell as a row of the run file."""

@@ -55,7 +55,9 @@ def violations(cells: Iterable[Cell]) -> list[tables.Violation]:
 
 def violation(violation: Violation, cell: Cell) -> tables.Violation:
     """Return the row of a violation in its cell."""
-    return tables.Violation.of(violation, cell, case=violation.case.id, found=violation.found.id)
+    picture = getattr(violation, "picture", "")  # which an older version did not keep
+    ids = {"case": violation.case.id, "found": violation.found.id}
+    return tables.Violation.of(violation, cell, **ids, picture=picture)
 
 
 def overall(implementation: Implementation, cells: Sequence[Cell]) -> str:
