@@ -8,7 +8,7 @@ fill it. Nothing needs the whole matrix. With three windows in a block instead o
                                        b c d                  e f g
         kernel size 3                  c d e                  f g h
 
-A block is gathered in two steps, since NumPy copies long runs at ten times the rate of short ones.
+A block is gathered in two steps, since NumPy copies long runs far faster than short ones.
 Step 1 copies the rows that the block reads once for each position of the kernel's *last* axis,
 shifted, with zeros where padding lies. It has the runs of one row, and all of a stride's skipping.
 Step 2 is a view: in what step 1 made, the other axes of the kernel begin whole rows further, and
