@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from conformance.case import Case, Shape
+from conformance.dtypes import INTEGERS
 from conformance.operators import GRADIENTS, OPERATORS, Operator
 from conformance.sizes import span, transpose_size
 
@@ -47,6 +48,8 @@ MIXED: Mapping[int, tuple[int, ...]] = MappingProxyType({2: (1, 2, 3), 3: (1, 3)
 GROUPINGS = {"dense": (1, 2, 2), "grouped": (2, 2, 2), "depthwise": (4, 1, 1)}
 """Those of `mixtures`: groups, and the input and output channels of each."""
 SHORT, LENGTH, LENGTH_DIMS = 5, 72, 2
+SPECIAL_LENGTHS = tuple(block + more for block in (8, 16, 24, 32, 48, 64) for more in (-1, 0, 1))
+"""The lengths of windows that are handed NaN and infinities, too."""
 """How long a window of `lengths` is at least and at most, and in how many dimensions at most."""
 
 
@@ -150,7 +153,8 @@ def lengths(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     """Return the calls of every length of a window along one axis, at stride 1 and 2.
 
     A loop over a window is unrolled by some number of elements, and what is left over is code of
-    its own.
+    its own. What it does of NaN and infinities is asked at lengths near those numbers, with one of
+    them at the beginning, in the middle and at the end of the first window.
     """
     found, forward = OPERATORS[operator], _forward(operator)
     there = found.has_window and dtype in found.dtypes
@@ -161,7 +165,12 @@ def lengths(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
         axes = [_Axis(3, 1, 1, 1, (0, 0), 0)] * dims
         size = 3 if forward.is_transposed else kernel + 4
         axes[axis] = _Axis(size, kernel, stride, 1, (0, 0), 0)
-        cases.append(_case(operator, tuple(axes), dtype, ceil_mode=False, count_include_pad=True))
+        case = _case(operator, tuple(axes), dtype, ceil_mode=False, count_include_pad=True)
+        cases.append(case)
+        if stride == 1 and kernel in SPECIAL_LENGTHS and dtype not in INTEGERS:
+            apart = math.prod(case.x[3 + axis :])  # elements from one of the axis to the next
+            places = (0, "nan"), (kernel // 2, "nan"), (kernel - 1, "nan"), (kernel - 1, "inf")
+            cases += [case.replace(data=data, seed=place * apart) for place, data in places]
     return cases
 
 
@@ -282,4 +291,7 @@ def every_mixture(operator: str, dims: int, dtype: str, leading: bool) -> str:
 def every_length(operator: str, dims: int, dtype: str, leading: bool) -> str:
     """Return what `lengths` are, in words."""
     along = "" if dims == 1 else " along one axis"
-    return f"every {operator}{dims}d with a window of {SHORT} to {LENGTH}{along} and stride 1 or 2"
+    return (
+        f"every {operator}{dims}d with a window of {SHORT} to {LENGTH}{along} and stride 1 or 2, "
+        "some of them with NaN and infinities"
+    )
