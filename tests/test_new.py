@@ -8,21 +8,27 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+import conformance
+from conformance.arrays import interpreters
 from conformance.cases.only import only
 from conformance.cli import main
+from conformance.isolation.dispatch import close_all
+from conformance.isolation.remote_plugins import declare_plugin
 from conformance.registration import registry
 from conformance.registration.declarations import Arguments
+from conformance.registration.place import Limits
 from conformance.registration.plugins import load_plugin
 from conformance.registration.registry import Registry
+from conformance.runfile.words import CONFORMS
 from conformance.signatures import SIGNATURES
-from conformance.templates import KINDS, files
+from conformance.templates import INTERPRETED, KINDS, files
 
 SMALL = ("--tier", "smoke", "-n", "20", "--seconds", "3", "--dims", "2")
 SMALL += ("--check", "result,reject,layout,special")
@@ -73,10 +79,22 @@ def numba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "numba", raising=False)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_example_conforms_as_it_is_written(call: Any, kind: str, numba: None) -> None:
+def skip_without_its_language(kind: str) -> None:
     if kind == "c" and shutil.which("cc") is None:
         pytest.skip("no C compiler")
+    if kind in INTERPRETED:
+        pytest.importorskip(kind)
+
+
+@pytest.fixture(autouse=True)
+def without_interpreters() -> Iterator[None]:
+    yield
+    interpreters.switch(False)
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {*INTERPRETED}))
+def test_the_example_conforms_as_it_is_written(call: Any, kind: str, numba: None) -> None:
+    skip_without_its_language(kind)
     assert 0 == call("new", "mine.py", "--for", kind).status
 
     status, out, _ = call("run", "--plugin", "mine.py", "-o", "conv", *SMALL, "--json")
@@ -84,6 +102,25 @@ def test_the_example_conforms_as_it_is_written(call: Any, kind: str, numba: None
 
     assert (0, "conforms") == (status, one["verdict"])
     assert 100 < min(cell["compared"] for cell in one["cells"] if cell["dtype"] == "float32")
+
+
+@pytest.mark.parametrize("kind", INTERPRETED)
+def test_an_example_for_gpus_conforms_in_its_interpreter(call: Any, kind: str) -> None:
+    skip_without_its_language(kind)
+    status, out, _ = call("new", "mine.py", "--for", kind)
+    interpreters.switch(True)
+    (mine,) = declare_plugin(Path("mine.py").resolve(), Limits(loading=300.0))
+    cases = (
+        "conv2d:float32:x=2,4,5,6:w=6,2,3,2:bias:stride=1,2:padding=1/1,0/1:groups=2:digits@0",
+        "conv2d:float32:x=1,3,9,8:w=2,3,2,2:dilation=2,1:memory=channels_last:normal@1",
+        "conv2d:float32:x=0,1,3,3:w=1,1,1,1:integers@0",
+        "conv2d:float32:x=1,1,3,3:w=1,1,1,1:invalid=stride-zero:integers@0",
+    )
+
+    assert 0 == status
+    assert "without a GPU: convformance run --interpret --plugin mine.py\n" in out
+    assert [CONFORMS] * len(cases) == [conformance.judge(mine, case).status for case in cases]
+    close_all()
 
 
 def test_what_is_not_written_yet_is_a_gap(call: Any) -> None:
@@ -97,6 +134,7 @@ def test_what_is_not_written_yet_is_a_gap(call: Any) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_template_has_every_operator(kind: str, numba: None) -> None:
+    skip_without_its_language(kind)
     path = Path("mine.py").resolve()
     for file, text in files(path, kind).items():
         file.write_text(text)

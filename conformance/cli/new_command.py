@@ -8,7 +8,7 @@ import click
 
 from conformance.cli import options
 from conformance.errors import ConformanceError
-from conformance.templates import KINDS, files, library_files
+from conformance.templates import INTERPRETED, KINDS, files, library_files
 
 
 @click.command("new")
@@ -26,7 +26,7 @@ def command(path: Path, kind: str) -> None:
 
     FILE has every operator, gradients among them, and an example that works. With '--for numba' it
     is a loop that Numba compiles; with '--for c' it is in a C file beside, which FILE compiles;
-    with '--for torch' it is over tensors of PyTorch.
+    with '--for torch' it is over tensors of PyTorch, with '--for triton' a kernel in Triton.
     With '--for library' FILE is in C, and convformance.h is written beside it.
     """
     written = library_files(path) if kind == "library" else files(path, kind)
@@ -42,4 +42,6 @@ def command(path: Path, kind: str) -> None:
         click.echo(f"build it: cc -O2 -shared -fPIC {path} -o {built}")
         click.echo(f"judge it: convformance run --library {built}")
         return
+    if kind in INTERPRETED:
+        click.echo(f"judge it without a GPU: convformance run --interpret --plugin {path}")
     click.echo(f"judge it: convformance run --plugin {path}")

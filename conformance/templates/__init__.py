@@ -29,9 +29,11 @@ from conformance.registration.declarations import Arguments
 from conformance.registration.registry import implementations
 from conformance.signatures import SIGNATURES
 
-KINDS = ("numpy", "numba", "c", "torch")
-"""What the example is written in: NumPy, loops that Numba compiles, C that ctypes calls, or tensors
-of PyTorch."""
+KINDS = ("numpy", "numba", "c", "torch", "triton")
+"""What the example is written in: NumPy, loops that Numba compiles, C that ctypes calls, tensors of
+PyTorch, or Triton."""
+INTERPRETED = ("triton",)
+"""Those whose kernels need a GPU, or an interpreter."""
 
 _WIDTH = 100
 _ABOUT_A_CASE = ("operator", "dims", "dtype", "x", "w", "bias", "window")
@@ -49,6 +51,7 @@ def files(path: Path, kind: str) -> dict[Path, str]:
         "stem": path.stem,
         "name": _name(path.stem),
         "example": "conv",
+        "interpreted": kind in INTERPRETED,
         "about_only": list(_about_only()),
         "about_a_case": list(_about_a_case()),
         "declarations": list(_declarations()),
