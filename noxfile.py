@@ -182,6 +182,18 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Make the documentation in dist/docs; a link that leads nowhere is an error.
+
+    `nox -s docs -- linkcheck` asks for the pages elsewhere that it links to, too.
+    """
+    session.install("-e", ".[docs]", *CONSTRAINTS)
+    for builder in session.posargs or ["html"]:
+        output = Path("dist", "docs" if builder == "html" else builder)
+        session.run("sphinx-build", "-W", "--keep-going", "-b", builder, "docs", str(output))
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel into dist/, check what the wheel holds, and use it elsewhere."""
     session.install("build", *CONSTRAINTS)

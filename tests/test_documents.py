@@ -8,8 +8,10 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 
+from conformance.cli import cli
 from conformance.known.difference import KnownDifference
 from conformance.known.reading import read_known
 from conformance.registration.declarations import Declarations
@@ -18,6 +20,7 @@ from conformance.signatures import SIGNATURES
 ROOT = Path(__file__).parents[1]
 
 
+COMMANDS_IN = ("README.md", *(f"docs/{name}.md" for name in ("ci", "comparing", "own_cases")))
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "conformance" / "SPEC.md"]
 
 
@@ -93,3 +96,20 @@ def test_the_files_that_the_map_names_exist() -> None:
     places = (ROOT, ROOT / "conformance")
 
     assert [] == [name for name in sorted(named) if not any((p / name).is_file() for p in places)]
+
+
+@pytest.mark.parametrize(
+    "file", [".pre-commit-hooks.yaml", "docs/action/action.yml", *COMMANDS_IN], ids=str
+)
+def test_commands_that_are_shown_have_the_options_that_they_name(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(
+        r"convformance (run|report|compare|history|time|new|spec) ([^\n`]*)", text
+    )
+
+    assert commands
+    for name, arguments in commands:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert set() == {*re.findall(r"(?<![\w-])--[a-z-]+", arguments)} - known
