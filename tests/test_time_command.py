@@ -74,9 +74,9 @@ def test_a_wrong_layer_is_one_line_on_stderr(command: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--threads", "0"), "threads=0; a whole number, 1 to 1024"),
+        (("--threads", "0"), "0 is out of range; allowed: from 1 to 1024"),
         (("--threads", "some"), "'some' is not a whole number"),
-        (("--batch", "0"), "batch=0; a whole number, 1 or more"),
+        (("--batch", "0"), "0 is out of range; allowed: from 1"),
         (("--batch", "all"), "batch='all'; a whole number, 1 or more"),
         (("--sweep", "depth=1..2"), "dimension 'depth' is unknown"),
         (("--dtype", "float32,int8"), "dtype 'int8' cannot be timed"),

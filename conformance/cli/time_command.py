@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import click
@@ -16,9 +17,15 @@ from conformance.timing.threads import ALL
 def _numbers(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int | str, ...]:
     """Return whole numbers that are given by commas; ``all`` stays as it is."""
     parts = [part.strip() for part in value.split(",")] if value else []
+    least, most = LIMITS.get(option.name or "", (1, math.inf))
     for part in parts:
-        if part != ALL and not (part.isascii() and part.isdigit()):
+        if part == ALL:
+            continue
+        if not (part.isascii() and part.isdigit()):
             raise click.BadParameter(f"'{part}' is not a whole number", ctx, option)
+        if not least <= int(part) <= most:
+            allowed = f"from {least}" + (f" to {most}" if most < math.inf else "")
+            raise click.BadParameter(f"{part} is out of range; allowed: {allowed}", ctx, option)
     return tuple(part if part == ALL else int(part) for part in parts)
 
 

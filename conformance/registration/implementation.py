@@ -188,14 +188,18 @@ class Implementation(Declarations):
     def _needed(self) -> tuple[str, ...]:
         return (*self.needs,) if self.package is None else (self.package, *self.needs)
 
+    @property
+    def takes_plain_calls(self) -> bool:
+        """Whether its functions take NumPy arrays and the suite's own parameters, as they are."""
+        return self.arrays == NUMPY and self.parameters == OWN and not self.out
+
     def in_form(self, operator: str, function: Function) -> Function:
         """Return a function over NumPy arrays that calls ``function`` in the form that it takes.
 
         ``function`` is that of the operator, or calls it. Raises `RegistrationError` where its
         library has no such device here.
         """
-        plain = self.arrays == NUMPY and self.parameters == OWN and not self.out
-        if plain or self.place is not None:  # a worker converts by itself
+        if self.takes_plain_calls or self.place is not None:  # a worker converts by itself
             return function
         from conformance.arrays.library import InForm, NumPy  # what makes calls; lists do not
 

@@ -23,6 +23,9 @@ _SHARE = 0.15
 """Of its time, that a call may take beyond what its own process says."""
 _LATENCY = 3e-4
 """Seconds by which the ways to and from a worker may differ from those of the control."""
+_BINDING = 1e-4
+"""Seconds that handing over a call may take beside it, where the suite puts arrays or parameters
+into the form of another library."""
 _CORES = 1.3
 """Threads that are used for each one granted: some spin for a while before they sleep."""
 _RATE = 1.5
@@ -71,7 +74,7 @@ def _clock(c: Contender, overheads: Mapping[int, Sequence[Batch]]) -> str:
     excess = float(np.median(beyond) - np.median(own))
     inner = float(np.median([s.inner for s in samples]))
     noise = float(np.subtract(*np.percentile(own, (75, 25))))
-    if excess <= _SHARE * inner + _LATENCY + 3 * noise:
+    if excess <= _SHARE * inner + _LATENCY + _binding(c) + 3 * noise:
         return ""
     calls = samples[0].size
     true = (inner + excess) / calls
@@ -99,10 +102,15 @@ def _threads(c: Contender, overheads: Mapping[int, Sequence[Batch]], machine: Ma
         return ""
     inner = float(np.median([s.inner for s in c.samples.values()]))
     number = float(np.median(used))
-    if number <= _CORES * machine.threads + _LATENCY / inner:
+    if number <= _CORES * machine.threads + (_LATENCY + _binding(c)) / inner:
         return ""
     granted = "1 was" if machine.threads == 1 else f"{machine.threads} were"
     return f"it used the time of {number:.2g} processors, and {granted} granted"
+
+
+def _binding(c: Contender) -> float:
+    """Return the seconds that the suite's own part of a round's calls may take."""
+    return 0.0 if c.implementation.takes_plain_calls else _BINDING * c.size
 
 
 def _watched(
