@@ -14,6 +14,13 @@ from conformance.registration.plugins import is_plugin
 from conformance.registration.registry import Registry
 
 
+@pytest.fixture(scope="module", autouse=True)
+def registry_of_the_module() -> Iterator[None]:
+    """Forget, at the end of a module of tests, what they have registered."""
+    with registry.using(registry.in_use().copy()), _no_plugin_left():
+        yield
+
+
 @pytest.fixture
 def empty_registry() -> Iterator[None]:
     """An empty registry, no entry points, and no plugin left behind."""
