@@ -239,3 +239,23 @@ def test_the_command_says_what_it_found_and_exits_with_one(
     for text in ("2x", "0s", "h", "1h2"):
         assert 2 == main(("fuzz", *few, "--for", text))
         assert "a time such as 90s" in capsys.readouterr().err or text == "0s"
+
+
+def test_the_next_fuzzing_goes_on_with_what_steered_and_tries_nothing_twice(tmp_path: Path) -> None:
+    known = KnownDifference(
+        "RESULT-2", case=RARE.id, where={"operator": "conv", "stride": 3}, reason="as known"
+    )
+    both = named("known", wrong, known=(known,)), named("other")
+    begin(tmp_path, *both, blocks=4)
+    plan = planned(*both)
+    with closing(RunFile(tmp_path / "fuzz.sqlite", TABLES, resume=True)) as file:
+        loop = fuzzing._Fuzz(plan, file, None)
+        upgraded = fuzzing._Fuzz(planned(*both, named("new")), file, None)
+
+    (cell,) = loop.cells.values()
+    assert 3 == cell.blocks, "drawn ones: the first was given"
+    assert {"known", "other"} >= {*cell.worst} >= {"other"}
+    assert 100 < len(loop.met["conv", 1])
+    assert not loop.queue
+    assert 4 == loop.number
+    assert [(RARE,)] == [request.given for request in upgraded.queue]

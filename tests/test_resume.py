@@ -13,7 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from conformance.runfile.tables import Implementation as ImplementationRow
 from conformance.running import causes
 from conformance.running import run as running
 from conformance.running.block import Block
+from conformance.running.gathered import Gathered
 from conformance.running.merging import merge
 from conformance.running.shrink import shrink
 from conformance.running.stored import packed, unpacked
@@ -136,6 +137,35 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(
     again = judge(tmp_path, resume=True)
     assert BLOCKS[2:] == judged, "a run that is finished judges nothing again"
     assert (result.verdicts, rows(whole)) == (again.verdicts, rows(path))
+
+
+def test_the_order_in_which_blocks_come_changes_nothing_that_is_concluded(
+    whole: Path, tmp_path: Path
+) -> None:
+    kept = [(unpacked(content, Block), name, n) for name, n, content in read_blocks(whole)]
+    (found,) = (v for block, _, _ in kept[:1] for cell in block.cells for v in cell.violations)
+
+    def concluded(order: tuple[int, ...]) -> dict[str, set[Any]]:
+        path = tmp_path / "".join(map(str, order)) / "run.sqlite"
+        with closing(RunFile(path)) as file:
+            gathered = Gathered(file)
+            for block, name, number in (kept[index] for index in order):
+                block = unpacked(packed(block), Block)
+                (pair,) = block.pairs
+                block.pairs = [replace(pair, largest=1.0, largest_case=f"a case in {name}")]
+                shown = replace(found, requirement="REPEAT-6", message=f"found in {name}")
+                block.accusations = [("without-padding", shown)]
+                block.notes["without-padding"] = f"given up in {name}"
+                gathered.take(block, name, number)
+            file.add(gathered.conclusion())
+            assert {"without-padding": "given up in conv 3-D"} == gathered.notes
+            assert [1, 1, 2, 2, 3, 3] == [cell.dims for cell in gathered.cells]
+        return rows(path)
+
+    first = concluded((0, 1, 2))
+    (accused,) = (row for row in first["violation"] if "REPEAT-6" in row)
+    assert "found in conv 1-D" in accused
+    assert all(first == concluded(order) for order in ((2, 1, 0), (1, 2, 0)))
 
 
 def test_a_run_of_other_cases_is_not_gone_on_with(whole: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import random
 import time
 from collections import Counter, defaultdict, deque
@@ -20,6 +21,7 @@ from conformance.fuzzing.judged import Judged, judge_block
 from conformance.fuzzing.tables import AGAIN, FOUND, GONE, TABLES, Drawn, Finding, Tried, Worst
 from conformance.isolation.dispatch import close_all
 from conformance.operators import OPERATORS
+from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
 from conformance.runfile.reading import Contents, read, read_blocks
 from conformance.runfile.row import Row
@@ -32,6 +34,7 @@ from conformance.running.plan import Plan, fixed, resolve
 from conformance.running.selection import Selection, implementations_of
 from conformance.running.stored import packed, unpacked
 from conformance.running.travelling import Sent, arrived
+from conformance.running.units import states
 from conformance.running.violation import Cause
 
 Cell: TypeAlias = tuple[str, int, str]
@@ -45,6 +48,8 @@ _GIVEN = 40
 _PARENTS, _WORTH = 4, 32
 _TOGETHER = 2
 """So many times as many blocks are begun as there are processes, so that none of them waits."""
+_STEERING, _EVERY = "steering", 120.0
+"""The name of what steers as it is kept, and the seconds after which it is written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +113,28 @@ def fuzz(
 
 
 @dataclass(slots=True)
-class _Known:
+class Known:
     """What is known of one cell, which the next block of it begins with."""
 
     blocks: int = 0
     found: int = 0
     worst: dict[str, tuple[float, Case]] = field(default_factory=dict)
-    worth: deque[Case] = field(default_factory=lambda: deque(maxlen=_WORTH))
+    worth: tuple[Case, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What steers, as it is kept from one fuzzing to the next in its folder."""
+
+    met: dict[tuple[str, int], Counter[Pair]]
+    """How often pairs of classes were met, by operator and number of dimensions."""
+    cells: dict[Cell, Known]
 
 
 class _Fuzz:
     def __init__(self, plan: Plan, file: RunFile, command: str | None) -> None:
         self.plan, self.file = plan, file
-        self.cells: dict[Cell, _Known] = {cell: _Known() for cell in _cells(plan)}
+        self.cells: dict[Cell, Known] = {cell: Known() for cell in _cells(plan)}
         self.met: defaultdict[tuple[str, int], Counter[Pair]] = defaultdict(Counter)
         self.causes: dict[Key, Cause] = {}
         self.findings: dict[Key, Finding] = {}
@@ -134,10 +148,12 @@ class _Fuzz:
         before = read(file.written, TABLES)
         self.number = 1 + max((row.number for row in before.rows(Drawn)), default=-1)
         self.rng = random.Random(f"{plan.seed} from {self.number}")
-        self._remember(before)
+        now = json.loads(json.dumps(states(plan.implementations)))
+        self._remember(before, tried=before.facts.get("implementations") == now)
         self._give_known_differences()
-        file.record(seed=plan.seed, command=command, machine=rows.machine(plan.implementations))
-        self.begun = time.monotonic()
+        machine = rows.machine(plan.implementations)
+        file.record(seed=plan.seed, command=command, machine=machine, implementations=now)
+        self.begun = self.written = time.monotonic()
 
     def run(
         self,
@@ -162,8 +178,11 @@ class _Fuzz:
                     show(self.status(judged.request))
                     if judged.interrupted:
                         raise KeyboardInterrupt
+                    if time.monotonic() - self.written > _EVERY:
+                        self.write_steering()
         except KeyboardInterrupt:
             interrupted = True
+        self.write_steering()
         return Fuzzed(
             path=self.file.path,
             seed=self.plan.seed,
@@ -232,7 +251,7 @@ class _Fuzz:
             known = self.cells[cell]
             known.blocks += 1  # now, and not when it is judged: others are drawn before
             worst = [case for _, case in known.worst.values()]
-            parents = self._some(worst) + self._some(list(known.worth))
+            parents = self._some(worst) + self._some(known.worth)
             request = Request(0, operator, dims, dtype, 0, parents=parents)
         causes: dict[str, list[Cause]] = {}
         for (name, operator, _, _), cause in self.causes.items():
@@ -263,9 +282,17 @@ class _Fuzz:
                 part = tuple(given[first : first + _GIVEN])
                 self.queue.append(Request(0, *cell, 0, cases=0, given=part))
 
-    def _remember(self, before: Contents) -> None:
-        """Take what earlier fuzzing has found, which is judged first."""
+    def _remember(self, before: Contents, *, tried: bool) -> None:
+        """Take what earlier fuzzing has found, which is judged first, and what steered it.
+
+        Of the same implementations, what was ``tried`` is tried already.
+        """
+        if tried:
+            self.tried = {(row.case, row.implementation): row for row in before.rows(Tried)}
         for name, _, content in read_blocks(self.file.written):
+            if name == _STEERING:
+                self._steer_by(unpacked(content, Steering))
+                continue
             implementation, operator, requirement, needs = name.split("\n")
             self.causes[implementation, operator, requirement, needs] = unpacked(content, Cause)
         chosen = {implementation.name for implementation in self.plan.implementations}
@@ -282,21 +309,38 @@ class _Fuzz:
                 self.worst[best.implementation, best.operator] = best
                 case = Case.parse(best.case)
                 known = self.cells.get((case.operator, case.dims, case.dtype))
-                if known is not None:
-                    known.worst[best.implementation] = best.share, case
+                if known is not None:  # it steered there, if what steers was not kept any more
+                    known.worst.setdefault(best.implementation, (best.share, case))
         self.give([Case.parse(row.case) for row in self.findings.values()])
 
+    def _steer_by(self, kept: Steering) -> None:
+        self.met.update(kept.met)
+        self.cells.update((cell, kept.cells[cell]) for cell in self.cells if cell in kept.cells)
+
+    def write_steering(self) -> None:
+        """Keep what steers, so that the next fuzzing in the folder goes on with it."""
+        kept = packed(Steering(dict(self.met), self.cells))
+        with undisturbed():
+            self.file.add((), blocks=[(_STEERING, self.number, kept)])
+        self.written = time.monotonic()
+
     def _give_known_differences(self) -> None:
-        """Let what is known of one engine be tried on all the others."""
-        if len(self.plan.implementations) > 1:
-            self.give(
-                [
-                    entry.parsed
-                    for implementation in self.plan.implementations
-                    if implementation.installed
-                    for entry in all_entries(implementation, self.plan.known)
-                ]
-            )
+        """Let what is known of one engine be tried on all the others, if it was not yet."""
+        installed = [i for i in self.plan.implementations if i.installed]
+        if len(installed) > 1:
+            cases = [
+                entry.parsed
+                for implementation in installed
+                for entry in all_entries(implementation, self.plan.known)
+            ]
+            self.give([case for case in cases if not self._was_tried(case, installed)])
+
+    def _was_tried(self, case: Case, installed: Sequence[Implementation]) -> bool:
+        return all(
+            (case.id, i.name) in self.tried
+            for i in installed
+            if case.operator in i.functions and case.dtype in i.dtypes
+        )
 
     # --- what is kept -----------------------------------------------------------------------------
 
@@ -315,7 +359,7 @@ class _Fuzz:
         known, calls = self.cells[cell], judged.calls.total()
         self.judgments += calls
         self.met[cell[:2]].update(judged.met)
-        known.worth.extend(judged.worth)
+        known.worth = (*known.worth, *judged.worth)[-_WORTH:]
         self._touched: list[Key] = []
         changed = [*self._take_worst(judged, known), *self._take_tried(judged)]
         new = list(self._take_causes(judged))
@@ -336,7 +380,7 @@ class _Fuzz:
         self.file.add([*changed, drawn], blocks=kept)
         self.give([Case.parse(self.findings[key].case) for key in new])
 
-    def _take_worst(self, judged: Judged, known: _Known) -> Iterator[Row]:
+    def _take_worst(self, judged: Judged, known: Known) -> Iterator[Row]:
         for name, (share, case) in judged.worst.items():
             if share > known.worst.get(name, (0.0, None))[0]:
                 known.worst[name] = share, case

@@ -375,8 +375,12 @@ class Pair(Row):
     ] = 0
 
     def plus(self, other: Pair) -> Pair:
-        """Return the numbers of both together; the case is that of the larger difference."""
-        larger = other if (other.largest or 0.0) > (self.largest or 0.0) else self
+        """Return the numbers of both together; the case is that of the larger difference.
+
+        Of two that are as large it is the first by name, in whatever order they are added.
+        """
+        pairs = self, other
+        larger = min(pairs, key=lambda pair: (-(pair.largest or 0.0), pair.largest_case or ""))
         return replace(
             self,
             cases=self.cases + other.cases,

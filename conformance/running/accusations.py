@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from conformance.runfile.row import Row
 from conformance.running import rows
@@ -13,34 +13,19 @@ Accusation = tuple[str, Violation]
 """An implementation's name, and the violation of one of its functions."""
 
 
-def settle(
-    cells: list[Cell],
-    accusations: list[Accusation],
-    *,
-    unwritten: Sequence[Cell] = (),
-    last: bool = False,
-) -> Iterator[Row]:
-    """Put each accusation into its cell, and yield the rows of cells that were written before.
+def settle(cells: list[Cell], accusations: Iterable[Accusation]) -> Iterator[Row]:
+    """Put each accusation into its cell, and yield the rows of the cells that this changes.
 
-    What concerns a cell that is not judged yet waits, unless these are the ``last`` ones: then it
-    gets a cell of its own.
+    What concerns a cell that was not judged gets a cell of its own.
     """
-    for name, violation in list(accusations):
+    for name, violation in accusations:
         case = violation.case
         key = (name, case.operator, case.dims, case.dtype)
         own = (c for c in cells if (c.implementation, c.operator, c.dims, c.dtype) == key)
         cell = next(own, None)
-        if cell is None and last:
-            cells.append(cell := Cell(*key, planned=1, reached=1, compared=1))
         if cell is None:
-            continue
+            cells.append(cell := Cell(*key, planned=1, reached=1, compared=1))
         new = cell.accuse(violation)
-        accusations.remove((name, violation))
-        if not _is_among(cell, unwritten):
-            yield cell.row()
-            if new:
-                yield rows.violation(violation, cell)
-
-
-def _is_among(cell: Cell, cells: Collection[Cell]) -> bool:
-    return any(other is cell for other in cells)
+        yield cell.row()
+        if new:
+            yield rows.violation(violation, cell)

@@ -92,6 +92,8 @@ class Block:
     """Whether the user ended the run before the whole block was judged."""
     cases: dict[str, str] = field(default_factory=dict)
     """The cases of its cells, a list for each dtype, by its digest (`runfile.judged`)."""
+    confirmed: Confirmed = field(default_factory=set)
+    """What it has shown in new workers, and blocks before it in this process."""
 
     def list_cases(self) -> None:
         """Write down which cases its cells have judged, in the least room."""
@@ -127,6 +129,7 @@ def run_block(
         judge.block.interrupted = True
     finally:
         judge.block.list_cases()
+        judge.block.confirmed |= judge.confirmed
         gc.unfreeze()  # the banks (`running.cache`)
     return judge.block
 

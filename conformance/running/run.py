@@ -34,7 +34,6 @@ from conformance.runfile.words import (
 )
 from conformance.running import calls, notebook, rows
 from conformance.running.block import Block, run_block
-from conformance.running.causes import Confirmed
 from conformance.running.cell import Cell
 from conformance.running.executors import (
     ONE_AT_A_TIME,
@@ -291,13 +290,12 @@ def _judge_blocks(
     An interrupt is raised after every block that was begun has been taken, as far as it was judged.
     """
     if executor is None:
-        confirmed: Confirmed = set()
         for index, unit in enumerate(blocks):
 
             def tell_share(share: float, activity: str, index: int = index) -> None:
                 tell(index + share, activity)
 
-            block = run_block(plan, unit.operator, unit.dims, tell_share, confirmed)
+            block = run_block(plan, unit.operator, unit.dims, tell_share, gathered.confirmed)
             gathered.take(block, unit.name, unit.number)
             if block.interrupted:
                 raise KeyboardInterrupt
