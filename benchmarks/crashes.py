@@ -1,18 +1,21 @@
 """Runs killed at random moments: no block is lost or counted twice, and each resumes to the end.
 
     python -m benchmarks.crashes --times 50
+    python -m benchmarks.crashes --times 20 --dask
 
-Each time the run itself, one of its processes, or one of its workers is killed (SIGKILL) after a
-random while. Then it goes on with ``--resume``, and what its file says is compared with a run that
-nothing stopped.
+Each time the run itself or one of its processes is killed (SIGKILL) after a random while; with
+``--dask`` the run, a worker, or the scheduler. Then it goes on with ``--resume``, and what its file
+says is compared with a run that nothing stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,9 +31,11 @@ from conformance.runfile.tables import Cell, Gap, Implementation, Pair, Violatio
 RUN = (
     *(sys.executable, "-m", "conformance", "run", "-i", "im2col,naive", "--tier", "smoke"),
     *("--operator", "conv,max_pool,conv_bias_grad", "--dims", "1,2", "--dtype", "float32"),
-    *("--check", "result", "--suite", "none", "--examples", "20", "--jobs", "2"),
+    *("--check", "result", "--suite", "none", "--examples", "20"),
     *("--seconds", "1000"),  # so that no clock ends a cell on a busy machine
 )
+JOBS = ("--jobs", "2")
+QUIETLY: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def main() -> int:
@@ -38,18 +43,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dask", action="store_true", help="on a cluster of two workers")
     given = parser.parse_args()
     rng, told = random.Random(given.seed), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole"
+        run(whole, *JOBS)  # which fills the cache
         begun = time.monotonic()
-        run(whole)
+        run(whole, *JOBS)
         takes = time.monotonic() - begun
         expected = said(whole)
         for number in range(given.times):
-            output = Path(folder) / f"run{number}"
-            victim = killed(output, rng.uniform(0.05, takes), rng)
-            run(output, "--resume")
+            output, seconds = Path(folder) / f"run{number}", rng.uniform(0.05, takes)
+            if given.dask:
+                victim = killed_on_a_cluster(output, seconds, rng)
+            else:
+                victim = killed(output, seconds, rng)
+            run(output, *JOBS, "--resume")
             found = said(output)
             same = found == expected
             for table, rows in expected.items():
@@ -72,9 +82,7 @@ def run(output: Path, *options: str) -> None:
 
 def killed(output: Path, seconds: float, rng: random.Random) -> str:
     """Begin a run, kill something of it after so many seconds, and return what."""
-    command = [*RUN, "--output", str(output)]
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
+    process = subprocess.Popen([*RUN, *JOBS, "--output", str(output)], **QUIETLY)
     time.sleep(seconds)
     children = descendants(process.pid)
     victim = rng.choice(["the run", "a process of it"]) if children else "the run"
@@ -83,6 +91,44 @@ def killed(output: Path, seconds: float, rng: random.Random) -> str:
     except ProcessLookupError:
         victim = "nothing, being too late,"
     process.wait()
+    return victim
+
+
+def killed_on_a_cluster(output: Path, seconds: float, rng: random.Random) -> str:
+    """Begin a run on a cluster, kill something of both, and return what."""
+    from distributed import Client
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    address = f"tcp://127.0.0.1:{port}"
+    dask = sys.executable, "-m"
+    plain, two = ("--no-dashboard",), ("--nworkers", "2", "--nthreads", "1")
+    scheduler = subprocess.Popen(
+        (*dask, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, *plain),
+        **QUIETLY,
+    )
+    workers = subprocess.Popen(
+        (*dask, "distributed.cli.dask_worker", address, *two, *plain),
+        **QUIETLY,
+    )
+    try:
+        with Client(address, timeout=120, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=300)
+        process = subprocess.Popen([*RUN, "--dask", address, "--output", str(output)], **QUIETLY)
+        time.sleep(seconds)
+        victims = {"the run": process.pid, "the scheduler": scheduler.pid}
+        victims["a worker"] = rng.choice(descendants(workers.pid))
+        victim = rng.choice(list(victims))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victims[victim], signal.SIGKILL)
+        process.wait()
+    finally:
+        for one in (workers, scheduler):
+            for pid in (*reversed(descendants(one.pid)), one.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            one.wait()
     return victim
 
 

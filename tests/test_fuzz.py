@@ -17,17 +17,21 @@ from conformance.case import Case
 from conformance.cases.ranges import Ranges
 from conformance.cases.validity import is_valid
 from conformance.cli import main
+from conformance.errors import ConformanceError
 from conformance.fuzzing import fuzz as fuzzing
 from conformance.fuzzing.drawing import Request, draw, pairs_of
 from conformance.fuzzing.fuzz import Fuzzed, fuzz
 from conformance.fuzzing.judged import judge_block
-from conformance.fuzzing.tables import TABLES, Drawn, Finding
 from conformance.implementations.im2col import conv
 from conformance.known.difference import KnownDifference
 from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
+from conformance.runfile.findings import FUZZ_FOLDER, TABLES, Drawn, Finding
 from conformance.runfile.reading import read
+from conformance.runfile.tables import Cell
+from conformance.running import adapter_check
 from conformance.running.plan import Plan, fixed, resolve
+from conformance.running.run import run
 from conformance.running.selection import Selection
 
 RARE = Case.parse("conv1d:float32:x=1,1,7:w=1,1,1:stride=3:padding=0/2:integers@0")
@@ -187,6 +191,41 @@ def test_rare_classes_are_drawn_first() -> None:
     new = {pair for case in others for pair in pairs_of(case)} - {*met}
     old = {*met} - {pair for case in others for pair in pairs_of(case)}
     assert len(new) > len(old) > 0 or len(new) > 50
+
+
+def test_a_run_judges_first_what_fuzzing_has_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(adapter_check, "check_adapter", lambda *given: None)  # comes before
+    calls: list[tuple[Any, ...]] = []
+
+    def recorded(x: Any, w: Any, bias: Any, **parameters: Any) -> Any:
+        calls.append((x.shape, w.shape, parameters["stride"], parameters["padding"]))
+        return conv(x, w, bias, **parameters)
+
+    (finding,) = begin(tmp_path / FUZZ_FOLDER, named("wrong", wrong), until_found=1).findings
+    case = Case.parse(finding.case)
+    shape = case.x, case.w, case.stride, case.padding
+    few: dict[str, Any] = {"operators": "conv", "dtypes": "float32", "checks": "result"}
+    few |= {"suites": (), "examples": 8, "tier": "smoke", "isolate": False, "seconds": 5.0}
+
+    def classes(**chosen: Any) -> list[Any]:
+        calls.clear()
+        found = run([named("right", recorded)], **(few | chosen))
+        return [row.by_class.get("findings of fuzzing") for row in read(found.path).rows(Cell)]
+
+    assert [(1, 1), None, None] == classes()
+    assert shape == calls[0]
+    assert [(1, 1), None, None] == classes(resume=True)
+    assert [None] == classes(dims=1, cache=False)
+    assert [(1, 1)] == classes(dims=1, findings=FUZZ_FOLDER, cache=False)
+    for message, chosen in (
+        (r"the findings of fuzzing differ; choose", {"cache": False, "resume": True}),
+        (r"findings nowhere.*: no such file; `convformance fuzz` writes", {"findings": "nowhere"}),
+    ):
+        with pytest.raises(ConformanceError, match=message):
+            classes(dims=1, **chosen)
 
 
 def planned(*implementations: Implementation, **chosen: Any) -> Plan:

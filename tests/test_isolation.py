@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from conformance.case import Case
 from conformance.checks.repeat import judge_named_history
 from conformance.errors import RegistrationError
 from conformance.implementations.im2col import conv as right
-from conformance.isolation import process
+from conformance.isolation import process, starving
 from conformance.isolation.dispatch import (
     answers_questions,
     called_in_worker,
@@ -248,3 +250,35 @@ def marked(mark: str) -> list[str]:
             if has and folder.name != str(os.getpid()):
                 found.append(folder.name)
     return found
+
+
+@pytest.mark.parametrize(("starved", "status"), [(0.0, "timed out"), (1.0, "conforms")])
+def test_a_call_that_has_to_wait_for_a_core_is_no_hang(
+    make: Make, monkeypatch: pytest.MonkeyPatch, starved: float, status: str
+) -> None:
+    monkeypatch.setattr(process.starving, "waits", lambda pid: {"all": starved * time.monotonic()})
+    naps = make("naps", replace(LIMITS, seconds=0.3))
+
+    assert ["conforms", status] == [one.status for one in judged(naps, GOOD, BAD)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say it")
+def test_the_time_that_a_process_waits_for_a_core_is_known() -> None:
+    code = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
+    command = [sys.executable, "-c", code, str(min(os.sched_getaffinity(0)))]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    try:
+        deadline = time.monotonic() + 20
+        waited = 0.0
+        before = [starving.waits(process.pid) for process in processes]
+        while waited < 0.05 and time.monotonic() < deadline:
+            time.sleep(0.02)
+            now = [starving.waits(process.pid) for process in processes]
+            waited = min(map(starving.longest, before, now))
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+    assert 0.05 <= waited
+    assert {} == starving.waits(processes[0].pid)

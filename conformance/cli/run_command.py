@@ -71,6 +71,12 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     callback=options.new_file,
     help="Write the failures as a file for --known; takes a second run.",
 )
+@click.option(
+    "--findings",
+    metavar="FOLDER",
+    help="The folder of 'convformance fuzz' whose findings are judged first.  "
+    "[default: convformance-fuzz, where there is one]",
+)
 @options.output("convformance-run", "Where run.sqlite, report.md and report.html are written.")
 @executors.both
 @click.option(
@@ -94,7 +100,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     "cache",
     is_flag=True,
     callback=lambda ctx, option, given: not given,
-    help="Neither read nor write the cache of cases.",
+    help="Neither read nor write the cache of cases, nor read what fuzzing has found.",
 )
 @click.option(
     "--no-source",

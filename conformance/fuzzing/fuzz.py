@@ -18,11 +18,21 @@ from typing import TypeAlias
 from conformance.case import Case
 from conformance.fuzzing.drawing import Pair, Request
 from conformance.fuzzing.judged import Judged, judge_block
-from conformance.fuzzing.tables import AGAIN, FOUND, GONE, TABLES, Drawn, Finding, Tried, Worst
 from conformance.isolation.dispatch import close_all
 from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.runfile.file import RunFile
+from conformance.runfile.findings import (
+    AGAIN,
+    FOUND,
+    FUZZ_FILE,
+    GONE,
+    TABLES,
+    Drawn,
+    Finding,
+    Tried,
+    Worst,
+)
 from conformance.runfile.reading import Contents, read, read_blocks
 from conformance.runfile.row import Row
 from conformance.runfile.words import FAILED
@@ -42,7 +52,6 @@ Cell: TypeAlias = tuple[str, int, str]
 Key: TypeAlias = tuple[str, str, str, str]
 """What tells causes apart: implementation, operator, requirement, and what the case needs."""
 
-FILE = "fuzz.sqlite"
 _GIVEN = 40
 """The most cases that are given to one block."""
 _PARENTS, _WORTH = 4, 32
@@ -101,10 +110,10 @@ def fuzz(
     next fuzzing there. An executor of the selection has so many ``jobs``.
     """
     try:
-        selection = fixed(selection)
+        selection = fixed(replace(selection, cache=False))
         plan = resolve(selection, implementations_of(selection))
         with contextlib.closing(
-            RunFile(Path(selection.output) / FILE, TABLES, resume=True)
+            RunFile(Path(selection.output) / FUZZ_FILE, TABLES, resume=True)
         ) as file:
             loop = _Fuzz(plan, file, selection.command)
             return loop.run(selection.executor, jobs, seconds, until_found, show)

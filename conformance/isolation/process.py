@@ -18,14 +18,14 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from conformance.calling.observing import CALLING, CRASH, HANG, MEMORY, Observation, one_line
 from conformance.errors import ConformanceError
-from conformance.isolation import AVAILABLE, PROTOCOL
+from conformance.isolation import AVAILABLE, PROTOCOL, starving
 from conformance.isolation.wire import Frame, Inbox, WireError
 from conformance.machine import cache_folder
 from conformance.registration import entry_points
@@ -36,6 +36,9 @@ ENTRY = Path(__file__).with_name("entry.py")
 _CHUNK = 1 << 20
 _TICK = 0.02
 """Seconds between looks at memory, while an answer is waited for."""
+_SOON, _STARVED = 0.1, 20.0
+"""From this share of its limit on it is looked at whether a call waits for a core, and what it
+waits for that does not count, until it has taken so many times the limit."""
 _MOST_PRINTED = 64 << 20
 """Bytes that a call may print before it is ended as one that does not come back."""
 _GRACE = 1.0
@@ -243,9 +246,10 @@ class Process:
         """Return the next frame; raise `Ended` where the worker ends, or ``seconds()`` are over.
 
         The time is that of one call: it starts again with every call that the worker begins. Time
-        in which the machine is stopped, or busy with other processes, does not count.
+        in which the machine is stopped, or busy with other processes, does not count, however
+        many times the limit it is, up to `_STARVED`.
         """
-        waited, begun = 0.0, self.begun
+        waited, begun, before_call = 0.0, self.begun, dict[str, float]()
         while not self._ready:
             if self.gone:
                 raise Ended(CRASH, *self._how)
@@ -263,15 +267,24 @@ class Process:
                 continue
             passed = time.monotonic() - before
             if begun != self.begun:
-                waited, begun = 0.0, self.begun
+                waited, begun, before_call = 0.0, self.begun, {}
             waited += min(passed, 2 * _TICK)
             if passed > _TICK / 2:
                 self._check_size()
-            if waited > (limit := seconds()):
+            limit = seconds()
+            if not before_call and waited > _SOON * limit:
+                before_call = starving.waits(self.guardian)
+            if waited > limit and not self._starves(waited, limit, before_call):
                 words, where = self._ask_where()
                 self.stop()
                 raise Ended(HANG, f"no answer after {limit:.3g} s{words}", where=where)
         return self._ready.popleft()
+
+    def _starves(self, waited: float, limit: float, before: Mapping[str, float]) -> bool:
+        """Whether a call would not have used up its time if the worker had had a core."""
+        if waited > _STARVED * limit:
+            return False
+        return waited - starving.longest(before, starving.waits(self.guardian)) <= limit
 
     def _read(self) -> None:
         data = os.read(self._answers, _CHUNK)

@@ -19,6 +19,7 @@ HISTORIES, RELATIONS = "histories of calls", "relations between calls"
 LARGE = "large cases"
 TAILS, TAIL_PAIRS, SUMS = "tails of fast paths", "pairs of tails", "large sums"
 SOURCE = "sizes of its own source"
+FINDINGS = "findings of fuzzing"
 
 SHARE, SMALL_SHARE, SMALL = 0.5, 0.2, 100
 """A verdict needs half of the cases that are due; where these are fewer than 100, a fifth."""
@@ -47,7 +48,7 @@ ENUMERATED = (
 ENUMERATED_SHARE, ENUMERATED_CASES = 0.05, 20
 """And of each of them, which are many, this share, or so many where those are fewer."""
 
-_APART = (HISTORIES, RELATIONS, LARGE, SOURCE, *ENUMERATED)
+_APART = (HISTORIES, RELATIONS, LARGE, SOURCE, FINDINGS, *ENUMERATED)
 """The classes that have a budget of their own, and do not count among the cases of a cell."""
 
 OF_CHECK = {

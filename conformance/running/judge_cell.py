@@ -117,7 +117,9 @@ class CellJudge:
             self.fatal |= fatal
             self.cell.plan((p.case for p in called), kind)
             part = self.pool.part(kind)
-            afforded = affordable.of_space(self.implementation, called, part, plan.seconds)
+            afforded = len(called)  # of findings all, whatever they cost
+            if kind != asked.FINDINGS:
+                afforded = affordable.of_space(self.implementation, called, part, plan.seconds)
             self.enumerated[kind] = called[:afforded]
             self.cell.spared[kind] += len(called) - afforded
         self.cell.listed |= {kind: (text, len(enumerated[kind])) for kind, text in words.items()}
@@ -159,7 +161,9 @@ class CellJudge:
         """Judge the cell. An interrupt by the user is recorded, and not raised."""
         try:
             self.explain_endings_of_other_cells()
-            # Histories come first, while a kernel that fails after some calls has not failed yet.
+            if findings := self.enumerated.pop(asked.FINDINGS, []):
+                self.judge_cases([(None, p) for p in findings], asked.FINDINGS)
+            # Histories come next, while a kernel that fails after some calls has not failed yet.
             self.judge_histories()
             self.judge_cases(self.called)
             self.judge_cases_instead_of_declined_ones()
@@ -231,7 +235,8 @@ class CellJudge:
     ) -> None:
         """Judge the cases, of the class ``kind``, as far as the budget of the cell reaches."""
         implementation, least = self.implementation, 0.0
-        if implementation.shape_seconds and not self.plan.only_suites:
+        compiles = implementation.shape_seconds and not self.plan.only_suites
+        if compiles or kind == asked.FINDINGS:
             # What was chosen at that cost is judged to its end.
             least = _ALMOST * affordable.cost(implementation, (p.case for _, p in cases))
         budget = self.pool.deal(implementation, kind, least=least)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from conformance.case import Case
 from conformance.cases.ranges import EXAMPLE_BYTES, MOST_EXAMPLES
+from conformance.cases.validity import parse_valid
 from conformance.dtypes import DTYPES, available, meant_dtype
-from conformance.errors import ConformanceError, unknown
+from conformance.errors import CaseError, ConformanceError, unknown
 from conformance.known.difference import KnownDifference
 from conformance.known.reading import read_known
 from conformance.machine import memory
@@ -17,6 +21,8 @@ from conformance.operators import OPERATORS
 from conformance.registration.implementation import Implementation
 from conformance.registration.registry import get
 from conformance.requirements import CHECKS
+from conformance.runfile.findings import FUZZ_FILE, FUZZ_FOLDER, Finding
+from conformance.runfile.reading import read
 from conformance.running import known_in_run
 from conformance.running.selection import OneOrMore, Selection, check_seconds, check_whole, several
 from conformance.signatures import meant_operator
@@ -56,6 +62,8 @@ class Plan:
     """Whether sources of implementations are read and measured; None: those of plugins."""
     clock: float
     """The seconds by the clock that a cell may take before the clock can end it."""
+    findings: tuple[Case, ...] = ()
+    """The cases that earlier fuzzing has found, which are judged first."""
     models: tuple[str, ...] = ()
     """The suites that were given as files, or as suites: each call of them is reported."""
 
@@ -157,6 +165,7 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         examples=examples,
         seconds=seconds,
         clock=clock,
+        findings=() if only else findings_of(selection),
         models=models,
         seed=draw_seed() if selection.seed == "random" else _checked_seed(selection.seed),
         tier=selection.tier,
@@ -165,6 +174,26 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         source=False if only else selection.source,
         known=known,
     )
+
+
+def findings_of(selection: Selection) -> tuple[Case, ...]:
+    """Return the cases that earlier fuzzing has found, in an order of their own.
+
+    Raises `ConformanceError` where the folder that is named has none.
+    """
+    path = Path(selection.findings or FUZZ_FOLDER)
+    path = path if path.is_file() else path / FUZZ_FILE
+    if not path.is_file():
+        if selection.findings is None:
+            return ()
+        raise ConformanceError(f"findings {path}: no such file; `convformance fuzz` writes one")
+    if selection.findings is None and not selection.cache:
+        return ()
+    found = set()
+    for row in read(path, (Finding,)).rows(Finding):
+        with contextlib.suppress(CaseError):  # of another version
+            found.add(parse_valid(row.case))
+    return tuple(sorted(found, key=lambda case: case.id))
 
 
 def fixed(selection: Selection) -> Selection:

@@ -23,6 +23,7 @@ CONVENTIONS = "conventions"
 
 WEIGHTS: Mapping[Kind, float] = MappingProxyType(
     {
+        asked.FINDINGS: 1.0,
         asked.HISTORIES: 5.0,
         None: 6.0,
         asked.SOURCE: 1.5,

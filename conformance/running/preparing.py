@@ -15,6 +15,7 @@ from conformance.judging import Late, Prepared
 from conformance.judging.together import prepared_together
 from conformance.large.judge import WORK, is_large
 from conformance.operators import GRADIENTS, OPERATORS, work
+from conformance.runfile import asked
 from conformance.running import cache
 from conformance.running.plan import Plan
 from conformance.spec.layers import smaller
@@ -67,6 +68,8 @@ def prepare_enumerated(
 ) -> dict[str, list[Prepared]]:
     """Return the prepared cases of each space that is judged whole, by the name of their class.
 
+    So are the findings of fuzzing.
+
     The space is that of an implementation of these ``dtypes``, so that one of few meets it whole.
     """
     floats = tuple(dtype for dtype in plan.dtypes if dtype in FLOATS and dtype in dtypes)
@@ -83,6 +86,15 @@ def prepare_enumerated(
         facts = {"dtypes": (floats, claimed), "checks": plan.checks}
         key = cache.key(enumeration=name, operator=operator, dims=dims, **facts)
         found[enumeration.kind] = cache.prepare(make_cases, key, cached=plan.cache)
+    kept = [
+        case
+        for case in plan.findings
+        if (case.operator, case.dims) == (operator, dims)
+        if case.dtype in (*floats, *claimed) and case.check in plan.checks
+    ]
+    if kept:
+        key = cache.key(own=[case.id for case in kept])
+        found[asked.FINDINGS] = cache.prepare(lambda: kept, key, cached=plan.cache)
     return found
 
 

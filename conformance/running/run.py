@@ -314,16 +314,21 @@ def _judge_blocks(
     spread = Spread[Unit, tuple[Unit, Block]](
         executor, begin, lambda unit: (unit, lost_block(plan, unit))
     )
-    for unit in blocks:
-        tell(0, f"{unit.name} and others")
-        break
+    # Long ones come first, so that no process works alone at the end.
+    waiting = sorted(blocks, key=lambda unit: (unit.dims, -unit.number))
+    if waiting:
+        tell(0, f"{waiting[-1].name} and others")
+    # A cluster would deal them out at once: it is given as many as it has workers, and then another
+    # for each that is done.
+    one_place = len({*map(id, blocks.values())}) == 1
+    most = getattr(executor, "jobs", len(waiting)) if one_place else len(waiting)
     try:
-        for unit in blocks:
-            spread.add(unit)
-        while spread.pending:
+        while waiting or spread.pending:
+            while waiting and spread.pending < most:
+                spread.add(waiting.pop())
             for done in spread.done():
                 take(done)
-                tell(len(blocks) - spread.pending, f"{done[0].name} is done")
+                tell(len(blocks) - len(waiting) - spread.pending, f"{done[0].name} is done")
                 if done[1].interrupted:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:

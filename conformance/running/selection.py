@@ -105,6 +105,9 @@ class Selection:
     reached. None means that the sources of plugins are."""
     cache: bool = True
     """Whether prepared cases are kept from run to run."""
+    findings: str | Path | None = None
+    """The folder of `fuzz` whose findings are judged first. None means ``convformance-fuzz`` where
+    there is one, and the ``cache`` is used."""
     output: str | Path = "convformance-run"
     """The folder that run.sqlite is written into."""
     resume: bool = False

@@ -85,6 +85,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "spec": plan.spec.digest,
         **{name: getattr(plan, name) for name in _DECIDING},
         "known": known,
+        "findings": [case.id for case in plan.findings],
     }
 
 
@@ -112,7 +113,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for name in (*now, *before):
         one, other = _plain(before.get(name)), _plain(now.get(name))
         if one != other:
-            if name in ("suite", "spec", "known", "implementations"):
+            if name in ("suite", "spec", "known", "findings", "implementations"):
                 return f"{_WORDS[name]} differ"
             return f"{name} was {_short(one)}, and is {_short(other)}"
     return ""
@@ -122,6 +123,7 @@ _WORDS = {
     "suite": "the sources of convformance, or the versions of Python, NumPy and Hypothesis,",
     "spec": "the spec files",
     "known": "the lists of known differences",
+    "findings": "the findings of fuzzing",
     "implementations": "the implementations, their versions, or the files that register them,",
 }
 

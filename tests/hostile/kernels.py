@@ -137,6 +137,7 @@ ACTS: dict[str, Callable[[], None]] = {
     "leaves-a-child": leave_a_child,
     "kills-its-parents-group": kill_parent_group,
     "raises-keyboard-interrupt": interrupt,
+    "naps": lambda: time.sleep(0.7),
 }
 """What is done before the result is returned."""
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from conformance.runfile.row import Lines, Row
 
+FUZZ_FOLDER, FUZZ_FILE = "convformance-fuzz", "fuzz.sqlite"
+"""Where findings are kept, in which file."""
 FOUND, AGAIN, GONE = "found", "found again", "gone"
 """The states of a finding: of this fuzzing, of an earlier one and still there, or not any more."""
 
