@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,9 @@ from conformance.runfile.text import clean
 from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED, STALE
 
 T = TypeVar("T")
+
+_NAMED_CELLS = 2
+"""So many cells are named where something was not asked; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,25 +176,21 @@ class Report:
     def not_asked(self) -> dict[str, tuple[str, ...]]:
         """What too little was asked of each implementation, in plain words, by its name.
 
-        It is a class of cases, with the number of those compared unless that is none, or what a
-        check looks at that the run left out.
+        It is a class of cases, with the number of those compared unless that is none and with the
+        cells unless that is all of them, or what a check looks at that the run left out.
         """
         checks = self.facts.get("checks")
         listed = checks if isinstance(checks, list) else list(asked.OF_CHECK)
         left_out = [text for check, text in asked.OF_CHECK.items() if check not in listed]
         gaps: dict[str, tuple[str, ...]] = {}
         for implementation in self.judged:
-            counts = [c.by_class for c in self.cells if c.implementation == implementation.name]
-            few: dict[str, tuple[int, int]] = {}
-            for by_class in counts:
-                for name, (due, compared) in asked.too_few(by_class).items():
-                    earlier = few.get(name, (0, 0))
-                    few[name] = (earlier[0] + due, earlier[1] + compared)
-            words = [
-                f"{name} ({compared} of {due})" if compared else name
-                for name, (due, compared) in few.items()
-            ]
-            if any(counts) and (words or left_out):
+            own = [c for c in self.cells if c.implementation == implementation.name and c.by_class]
+            few: dict[str, list[tuple[Cell, int, int]]] = {}
+            for cell in own:
+                for name, (due, compared) in asked.too_few(cell.by_class).items():
+                    few.setdefault(name, []).append((cell, due, compared))
+            words = [_too_few(name, cells, len(own)) for name, cells in few.items()]
+            if own and (words or left_out):
                 gaps[implementation.name] = (*words, *left_out)
         return gaps
 
@@ -314,6 +313,18 @@ def _with_severity(violation: Violation) -> Violation:
 
 def _sorted(rows: Iterable[T], key: Callable[[T], Any]) -> tuple[T, ...]:
     return tuple(sorted(rows, key=key))
+
+
+def _too_few(name: str, cells: Sequence[tuple[Cell, int, int]], of: int) -> str:
+    """Return a class of cases that cells lack: ``NaN (3 of 40) in conv 2-D float32``."""
+    due, compared = sum(cell[1] for cell in cells), sum(cell[2] for cell in cells)
+    text = f"{name} ({compared:,} of {due:,})" if compared else name
+    if len(cells) == of:
+        return text
+    if len(cells) > _NAMED_CELLS:
+        return f"{text} in {len(cells)} of {of} cells"
+    places = (f"{cell.operator} {cell.dims}-D {cell.dtype}" for cell, *_ in cells)
+    return f"{text} in {' and '.join(places)}"
 
 
 def _summary(implementation: str, operator: str, cells: tuple[Cell, ...]) -> Summary:

@@ -144,7 +144,41 @@ def comparison_schema() -> Schema:
     )
 
 
-SCHEMAS = {"run.schema.json": run_schema, "comparison.schema.json": comparison_schema}
+def history_schema() -> Schema:
+    """Return the schema of `history --json`: an entry of each list is that of a run."""
+    step = {k: v for k, v in comparison_schema().items() if k not in ("$schema", "title")}
+    run = _object({"run": _TEXT, "started": {"type": ["string", "null"]}, "complete": _FLAG})
+    text, count, number = (
+        _list({"type": [kind, "null"]}) for kind in ("string", "integer", "number")
+    )
+    trend = _object(
+        {
+            "implementation": _TEXT,
+            "versions": text,
+            "verdicts": text,
+            "violated": {**count, "description": "How many requirements, each operator by itself."},
+            "compared": count,
+            "time": {**number, "description": "Seconds of a call: a mean over the shared layers."},
+            "sparkline": _TEXT,
+        }
+    )
+    return _document(
+        "Runs of convformance in the order of time",
+        {
+            "format": {"const": "convformance-history-1"},
+            "runs": _list(run),
+            "implementations": _list(trend),
+            "steps": {**_list(step), "description": "What changed from each run to the next."},
+            "regression": {**_FLAG, "description": "Whether the exit status is 1."},
+        },
+    )
+
+
+SCHEMAS = {
+    "run.schema.json": run_schema,
+    "comparison.schema.json": comparison_schema,
+    "history.schema.json": history_schema,
+}
 
 
 def write(folder: Path) -> None:

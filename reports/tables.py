@@ -31,7 +31,7 @@ def agreement(report: Report) -> Table:
             s.operator,
             f"{s.compared:,}",
             f"{s.unsupported:,}" if s.unsupported else NONE,
-            f"{s.reached}/{s.planned}" if s.reached < s.planned else "all",
+            f"{s.reached:,}/{s.planned:,}" if s.reached < s.planned else "all",
             multiple(s.worst),
             s.verdict,
         )

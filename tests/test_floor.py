@@ -21,6 +21,9 @@ from conformance.runfile.words import CONFORMS, INCONCLUSIVE, UNSUPPORTED
 from conformance.running import judge_cell
 from conformance.running.cell import class_of
 from tests.defects import kernels, unregistered
+from tests.test_reports import Write, cell, implementation, write
+
+__all__ = ["write"]  # a fixture
 
 CHOSEN: dict[str, Any] = {"operators": ["conv"], "dims": [1], "dtypes": ["float32"]}
 
@@ -135,6 +138,23 @@ def test_of_many_kinds_that_were_not_asked_the_first_are_named() -> None:
     report: Any = SimpleNamespace(not_asked={"right": tuple("abcdefg")}, judged=["right"])
 
     assert "Not asked: a, b, c, d and 3 other kinds of cases." == not_asked(report)
+
+
+def test_the_sentence_says_in_which_cells_a_class_was_not_asked(write: Write) -> None:
+    enough = asked.written({"ordinary calls": (400, 400), "NaN": (40, 40)})
+    few = asked.written({"ordinary calls": (400, 400), "NaN": (2_000, 3)})
+    dtypes = ("float16", "float32", "float64", "bfloat16")
+
+    def said(count: int) -> str:
+        cells = [
+            cell("a", dtype=d, classes=few if i < count else enough) for i, d in enumerate(dtypes)
+        ]
+        return not_asked(write(implementation=[implementation("a")], cell=cells))
+
+    assert "Not asked: NaN (3 of 2,000) in conv 2-D float16." == said(1)
+    assert "Not asked: NaN (6 of 4,000) in conv 2-D float16 and conv 2-D float32." == said(2)
+    assert "Not asked: NaN (9 of 6,000) in 3 of 4 cells." == said(3)
+    assert "Not asked: NaN (12 of 8,000)." == said(4)
 
 
 def test_half_of_the_cases_are_needed_and_a_tenth_of_each_class() -> None:

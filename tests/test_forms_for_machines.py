@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import jsonschema
@@ -15,11 +17,14 @@ from conformance.cli import main
 from conformance.reports import Report
 from conformance.reports.as_json import as_json
 from conformance.reports.badge import badge
+from conformance.reports.charts import charts
 from conformance.reports.comparing import comparison_json
 from conformance.reports.comparison import compare
+from conformance.reports.history import history, history_json
 from conformance.reports.junit import junit
 from conformance.reports.schema import SCHEMAS
 from conformance.reports.summary import MOST_BYTES, summary
+from conformance.runfile import shares
 from tests.test_reports import (
     HOSTILE,
     RUNS,
@@ -82,11 +87,65 @@ def test_the_json_of_a_comparison_meets_its_schema(write: Write) -> None:
     jsonschema.validate(data, SCHEMAS["comparison.schema.json"]())
 
 
+def test_the_json_of_a_history_meets_its_schema(write: Write) -> None:
+    old = write(implementation=WRONG["implementation"], cell=[cell("naive")])
+    found = history([old, write(**WRONG)], factor=1.5)
+    data = json.loads(json.dumps(history_json(found), allow_nan=False))
+
+    assert data["steps"][0]["not_compared"]
+    jsonschema.validate(data, SCHEMAS["history.schema.json"]())
+
+
 def test_a_key_that_the_schema_does_not_have_is_refused(write: Write) -> None:
     data = as_json(write(**WRONG)) | {"further": 1}
 
     with pytest.raises(jsonschema.ValidationError, match="further"):
         jsonschema.validate(data, SCHEMAS["run.schema.json"]())
+
+
+class TestCharts:
+    """The charts as files, which Markdown shows."""
+
+    def test_a_chart_has_the_names_and_times_as_text_and_marks_what_is_wrong(
+        self, write: Write
+    ) -> None:
+        errors = shares.written((3, 0, 0, 4, 0, 0, 0, 0, 1))
+        name = "<b>&mine"
+        one = implementation(name)
+        drawn = charts(
+            write(**WRONG | {"implementation": [one], "cell": [cell(name, errors=errors)]})
+        )
+
+        for _, svg in drawn.values():
+            assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+        assert ["errors.svg", "times.svg"] == list(drawn)
+        assert "&lt;b&gt;&amp;mine" in drawn["errors.svg"][1]
+        assert 1 == drawn["errors.svg"][1].count('class="wrong"')
+        assert 1 == drawn["times.svg"][1].count('class="wrong"')
+        assert "3.00 ms" in drawn["times.svg"][1]
+
+    def test_markdown_shows_the_charts_that_are_written_beside_it(
+        self, write: Write, tmp_path: Path
+    ) -> None:
+        run, page = write(**WRONG).path, tmp_path / "job" / "summary.md"
+        page.parent.mkdir()
+        status = main(
+            [
+                "report",
+                run,
+                "--summary",
+                str(page),
+                "--charts",
+                str(tmp_path / "job" / "the charts"),
+            ]
+        )
+        shown = re.findall(r"!\[.+\]\((.+)\)", page.read_text(encoding="utf-8"))
+
+        assert (0, ["the%20charts/times.svg"]) == (status, shown)
+        assert (page.parent / unquote(shown[0])).is_file()
+
+    def test_a_run_without_times_and_errors_has_no_charts(self, write: Write) -> None:
+        assert {} == charts(write(implementation=[implementation("a")]))
 
 
 class TestJUnit:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write Markdown of less than 64 KiB, for the summary of a CI job, to FILE ('-': stdout).",
 )
+@click.option(
+    "--charts",
+    metavar="FOLDER",
+    help="Write the charts as SVG files into FOLDER; Markdown written by the same call shows them.",
+)
 @click.option("--junit", metavar="FILE", help="Write JUnit XML to FILE ('-': stdout).")
 @click.option("--badge", metavar="FILE", help="Write the JSON of a badge to FILE ('-': stdout).")
 @options.verbose
@@ -39,6 +46,7 @@ def command(
     html: str | None,
     differences: str | None,
     summary: str | None,
+    charts: str | None,
     junit: str | None,
     badge: str | None,
     verbose: bool,
@@ -53,10 +61,12 @@ def command(
     from conformance.reports.summary import summary as to_summary
 
     report = load(run_file)
+    if charts is not None:
+        _write_charts(report, Path(charts))
     forms: tuple[tuple[str | None, Callable[[Report], str]], ...] = (
-        (markdown, to_markdown),
+        (markdown, lambda report: to_markdown(report) + _shown(report, charts, markdown)),
         (html, to_html),
-        (summary, to_summary),
+        (summary, lambda report: to_summary(report) + _shown(report, charts, summary)),
         (junit, to_junit),
         (badge, lambda report: f"{json.dumps(to_badge(report), indent=2)}\n"),
     )
@@ -67,9 +77,30 @@ def command(
             options.write(Path(target), render(report))
     if differences is not None:
         _write_differences(report, differences)
-    if as_json or not any((markdown, html, differences, summary, junit, badge)):
+    if as_json or not any((markdown, html, differences, summary, charts, junit, badge)):
         options.print_report(report, as_json=as_json, verbose=verbose)
     return 0
+
+
+def _write_charts(report: Report, folder: Path) -> None:
+    from conformance.reports.charts import charts
+
+    options.make_folder(folder)
+    for name, (_, svg) in charts(report).items():
+        options.write(folder / name, svg)
+
+
+def _shown(report: Report, folder: str | None, beside: str | None) -> str:
+    """Return Markdown that shows the charts in a folder, from the place where it is written."""
+    from conformance.reports.charts import charts
+
+    if folder is None:
+        return ""
+    place = Path("." if beside in (None, "-") else str(beside)).resolve()
+    start = place if beside in (None, "-") else place.parent
+    path = Path(os.path.relpath(Path(folder).resolve(), start)).as_posix()
+    lines = [f"![{title}]({quote(path)}/{name})" for name, (title, _) in charts(report).items()]
+    return "".join(f"\n{line}\n" for line in lines)
 
 
 def _write_differences(report: Report, target: str) -> None:
