@@ -30,7 +30,6 @@ from tests.defects import defects, unregistered
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
 HOSTILE = Path(__file__).parents[1] / "tests" / "hostile" / "kernels.py"
-BLOCK = "<!-- {} -->\n{}<!-- /{} -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +135,10 @@ def written(page: str) -> str:
             continue
         verdict = judged(example, implementation)
         assert verdict is not None, example
-        block = BLOCK.format(example.check, shown(example, verdict), example.check)
-        pattern = (
-            re.escape(f"<!-- {example.check} -->") + ".*?" + re.escape(f"<!-- /{example.check} -->")
-        )
-        page = re.sub(pattern, lambda _, block=block: block, page, flags=re.DOTALL)
+        start, end = f"<!-- {example.check} -->\n", f"<!-- /{example.check} -->"
+        before, _, rest = page.partition(start)
+        _, _, after = rest.partition(end)
+        page = f"{before}{start}{shown(example, verdict)}{end}{after}"
     close_all()
     return page
 
