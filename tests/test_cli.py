@@ -613,6 +613,8 @@ MISTAKES = [
     (["run", "--seed", "-1"], ["--seed", "-1"]),
     (["run", "--seconds", "0"], ["--seconds"]),
     (["run", "--seconds", "nan"], ["--seconds", "not a positive number"]),
+    (["run", "--total", "0"], ["--total"]),
+    (["run", "--total", "9", "--seconds", "1"], ["seconds=1 for each cell", "total=9", "choose"]),
     (["run", "--jobs", "0"], ["--jobs"]),
     (["run", "--output", ""], ["--output", "names no folder"]),
     (["run", "--spec", "missing.toml"], ["missing.toml", "no such file"]),

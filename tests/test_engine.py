@@ -30,7 +30,7 @@ from conformance.runfile.words import INCONCLUSIVE, NOT_INSTALLED
 from conformance.running import adapter_check, budget, judge_cell, layers
 from conformance.running.cell import MIN_COMPARED, Cell
 from conformance.running.layers import LayerVerdict
-from conformance.running.plan import seconds_of_cell
+from conformance.running.plan import resolve, seconds_of_cell
 from conformance.running.pool import Pool
 from conformance.running.run import Run, run
 from conformance.running.selection import Selection
@@ -574,6 +574,17 @@ def test_many_cells_share_what_a_tier_has_for_all_of_them() -> None:
     tier = Tier(examples=1, seconds=2.0, total=100.0, suites=())
 
     assert [2.0, 2.0, 0.5] == [seconds_of_cell(tier, cells) for cells in (1, 50, 200)]
+
+
+def test_a_run_may_have_a_total_of_its_own() -> None:
+    chosen = (right(), right("other"))
+    one, less = (
+        resolve(Selection(operators="conv", dims=1, dtypes="float32", total=total), chosen)
+        for total in (None, 1.0)
+    )
+
+    assert [2.0, 0.5] == [one.seconds, less.seconds]
+    assert one.clock == less.clock
 
 
 @pytest.mark.parametrize(("seconds", "proven"), [(0.0, 10), (2.0, 2), (20.0, 1)])

@@ -59,6 +59,7 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
     help=f"Cases an operator and dimension, at most {MOST_EXAMPLES}.",
 )
 @click.option("--seconds", type=options.seconds(), help="Time budget of a cell.")
+@click.option("--total", type=options.seconds(), help="Time budget of all cells together.")
 @options.seed
 @click.option("--tier", default="default", show_default=True, help="smoke, default or full.")
 @options.spec_file

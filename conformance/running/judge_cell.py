@@ -40,7 +40,7 @@ from conformance.running.violation import Cause
 
 OVERTIME_FACTOR = 3.0
 """A cell may exceed a budget by this factor until `MIN_COMPARED` cases were compared."""
-MOST_OVERTIME, MOST_SECONDS = 15.0, 10.0
+MOST_OVERTIME, MOST_SECONDS = 40.0, 10.0
 """Any kind of cases may take this many times the seconds of the whole cell, and no more than these
 seconds, until enough of them was compared for a verdict (`runfile.asked`), if it is going to be
 enough by then."""
@@ -104,6 +104,8 @@ class CellJudge:
         self.cell.leave_out(self.fatal)
         if self.implementation.call_seconds or self.implementation.work_seconds:
             self.called = spread(self.called)  # the budget may not pay for all of them
+        # What is declined tells nothing, and comes last: a small budget must not go into it.
+        self.called.sort(key=lambda pair: self.implementation.gap(pair[1].case) is not None)
         self.left: list[tuple[int | None, Prepared]] = []
         """The cases that were not chosen of an engine which compiles."""
         self.called = self.chosen(self.called)
@@ -376,17 +378,15 @@ class CellJudge:
 
     def overtime(self, budget: Budget, kind: str | None) -> float:
         """Return the factor by which the cases of a ``kind`` may exceed their budget."""
-        if self.cell.nonzero < MIN_COMPARED:
-            return OVERTIME_FACTOR
+        least = OVERTIME_FACTOR if self.cell.nonzero < MIN_COMPARED else 1.0
         if budget.spent < _NEARLY:
-            return 1.0
+            return least
         counts = asked.of_series(self.cell.paid_for, kind)
         if asked.enough(counts):
-            return 1.0
+            return least
         whole = self.plan.seconds
-        seconds = min(MOST_OVERTIME * whole, max(MOST_SECONDS, whole))
-        most = max(1.0, seconds / budget.seconds)
-        return most if most * asked.progress(counts) >= budget.spent else 1.0
+        most = min(MOST_OVERTIME * whole, max(MOST_SECONDS, whole)) / budget.seconds
+        return max(least, most if most * asked.progress(counts) >= budget.spent else 1.0)
 
     def pause(self, budget: Budget, seconds: float) -> None:
         """Take the time for ends and starts of workers off the clock, as long as it is bearable."""

@@ -130,6 +130,12 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
             f"GiB of memory, of {memory() / 2**30:.0f}: choose fewer, or another seed for more"
         )
     check_seconds(selection.seconds)
+    check_seconds(selection.total, "total")
+    if selection.seconds is not None and selection.total is not None:
+        raise ConformanceError(
+            f"seconds={selection.seconds:g} for each cell, and total={selection.total:g} for all "
+            "of them; choose one of the two"
+        )
     checks = _choose("check", selection.checks, tier.checks, CHECKS)
     if not examples and not suites and not _WITHOUT_EXAMPLES & {*checks}:
         raise ConformanceError(
@@ -146,7 +152,8 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
     )
     seconds = clock = selection.seconds or 0.0
     if selection.seconds is None:
-        seconds, clock = seconds_of_cell(tier, cells), tier.seconds
+        total = tier.total if selection.total is None else selection.total
+        seconds, clock = seconds_of_cell(replace(tier, total=total), cells), tier.seconds
         if models:  # every call is to be made
             seconds = clock = max(seconds, MODEL_SECONDS)
     return Plan(

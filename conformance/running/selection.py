@@ -92,6 +92,8 @@ class Selection:
     """How many cases are generated for an operator and dimension; a third for a gradient."""
     seconds: float | None = None
     """Time budget of a cell; None means that of the tier, whose ``total`` all cells share."""
+    total: float | None = None
+    """Time budget of all cells together, in place of the tier's ``total``."""
     seed: int | str = 0
     """What cases are generated from: a number from 0 on, or "random" for one that is drawn."""
     tier: str = "default"
@@ -199,10 +201,10 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> N
         raise ConformanceError(f"{name}={value!r}; a whole number, {least} {end}")
 
 
-def check_seconds(value: object) -> None:
+def check_seconds(value: object, name: str = "seconds") -> None:
     """Raise `ConformanceError` unless ``value`` is a positive number; None stands for a default."""
     if value is not None and not (isinstance(value, (int, float)) and value > 0):  # NaN is not
-        raise ConformanceError(f"seconds={value!r}; a number above 0")
+        raise ConformanceError(f"{name}={value!r}; a number above 0")
 
 
 def options_of(
