@@ -15,6 +15,7 @@ from conformance.case import Case
 from conformance.cases import invalid
 from conformance.cases.data import make_inputs
 from conformance.cases.invalid import MISTAKES
+from conformance.cases.invalid.bases import bases as invalid_bases
 from conformance.cases.ranges import Ranges
 from conformance.cases.strategies import cases as drawn_cases
 from conformance.cases.validity import validate
@@ -26,6 +27,7 @@ from conformance.requirements import ACCEPTED, conventions, requirements
 from conformance.signatures import SIGNATURES
 
 NUMPY = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
+ENDS_OF_TYPES = ("wraps-below", "lowest", "wraps", "31-bits", "62-bits")
 TIER = {
     (operator, dims): invalid.cases(operator, dims, DTYPES)
     for operator in OPERATORS
@@ -288,7 +290,36 @@ def test_nothing_is_large() -> None:
                 assert value.size < 50_000
             elif name in case.parameters:
                 flat = np.ravel(np.array(value, object)).tolist()
-                assert all(abs(v) < 100 for v in flat if isinstance(v, int))
+                ends = case.invalid.removeprefix(f"{name}-") in ENDS_OF_TYPES
+                assert ends or all(abs(v) < 100 for v in flat if isinstance(v, int))
+
+
+def test_numbers_that_wrap_are_those_of_a_valid_call_in_32_bits() -> None:
+    wrapped = [case for case in EVERY if "-wraps" in case.invalid]
+
+    assert {"stride", "dilation", "kernel", "padding", "groups", "output_padding"} == {
+        case.invalid.partition("-wraps")[0] for case in wrapped
+    }
+    for case in wrapped:
+        for name, value in case.replace(invalid="").parameters.items():
+            there, here = (np.array(v, np.int64) for v in (called(case)[name], value))
+            assert np.array_equal(there.astype(np.int32), here.astype(np.int32))
+
+
+@pytest.mark.parametrize(("operator", "dims"), TIER)
+def test_each_mistake_is_made_from_both_base_cases_in_the_first_dtype(
+    operator: str, dims: int
+) -> None:
+    bases = [base.replace(dtype="float32") for base in invalid_bases(operator, dims)]
+    made = {case for case in TIER[operator, dims] if case.dtype == "float32"}
+    expected = {
+        case
+        for base in bases
+        for name in MISTAKES
+        if invalid.applies(case := base.replace(invalid=name))
+    }
+
+    assert expected == made
 
 
 @pytest.mark.parametrize(("operator", "dims"), TIER)

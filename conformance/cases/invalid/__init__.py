@@ -69,20 +69,19 @@ def describe(case: Case) -> str:
 def cases(operator: str, dims: int, dtypes: Sequence[str]) -> list[Case]:
     """Return the invalid calls of the default tier: every mistake, on each of two base cases.
 
-    Each is made once in the first of ``dtypes`` that the operator takes, for implementations of
-    that dtype alone. Then the other dtypes take turns.
+    Each is made in the first of ``dtypes`` that the operator takes. For one of the bases the other
+    dtypes take turns.
     """
     calls: dict[Case, None] = {}
-    names = set()
-    for base in bases(operator, dims):
+    for number, base in enumerate(bases(operator, dims)):
         usable = [case for dtype in dtypes if is_valid_call(case := base.replace(dtype=dtype))]
         prepared = [(case, make_inputs(case)) for case in usable]
         for turn, (name, mistake) in enumerate(MISTAKES.items() if prepared else ()):
-            again = name in names and len(prepared) > 1
-            case, inputs = prepared[1 + turn % (len(prepared) - 1) if again else 0]
-            if mistake.changes(case, inputs, case.parameters) is not None:
-                calls[case.replace(invalid=name)] = None
-                names.add(name)
+            others = prepared[1:] if turn % 2 == number else ()
+            further = [others[turn // 2 % len(others)]] if others else []
+            for case, inputs in (prepared[0], *further):
+                if mistake.changes(case, inputs, case.parameters) is not None:
+                    calls[case.replace(invalid=name)] = None
     return list(calls)
 
 

@@ -34,6 +34,17 @@ _NOT_WHOLE: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "string": (str, "a string"),
     "none": (lambda v: None, "None"),
 }
+_WRAPPED: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "wraps-below": (lambda v: v - 2**32, "far below, and in 32 bits as it was"),
+    "lowest": (lambda v: -(2**62), "-2**62"),
+}
+"""Numbers below every range, where the types end that engines keep them in."""
+_BEYOND: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "wraps": (lambda v: v + 2**32, "far above, and in 32 bits as it was"),
+    "31-bits": (lambda v: 2**31, "2**31"),
+    "62-bits": (lambda v: 2**62, "2**62"),
+}
+"""Numbers beyond every array, where those types end."""
 _TUPLES = ("stride", "dilation", "kernel", "output_padding")
 
 
@@ -42,6 +53,7 @@ def mistakes() -> Iterator[Mistake]:
     yield from _not_whole()
     yield from _out_of_range()
     yield from _no_output()
+    yield from _ends_of_types()
     yield from _lengths()
 
 
@@ -104,6 +116,37 @@ def _no_output() -> Iterator[Mistake]:
     operators = having("output_padding")
     for kind, left in {"crops-all": 0, "crops-more": -1}.items():
         yield from _padding(kind, rule, partial(_crop_to, left), operators=operators)
+
+
+def _ends_of_types() -> Iterator[Mistake]:
+    """Yield numbers that wrap, or whose products do, in the integers that engines keep them in.
+
+    A stride or padding as large as that is valid, as is the dilation of a kernel of one element.
+    """
+    numbers = {"stride": 3, "dilation": 4, "kernel": 6, "output_padding": 11}
+    for kind, (wrong, description) in _WRAPPED.items():
+        value = partial(_ignoring_place, wrong)
+        for name, number in numbers.items():
+            rule = f"REJECT-{number}", f"{name} {description}"
+            yield from _entries(name, kind, rule, value, suffixes=("",))
+        yield from _padding(kind, ("REJECT-5", f"padding {description}"), value, suffixes=("",))
+        yield _groups(kind, ("REJECT-7", f"groups {description}"), wrong)
+    for kind, (wrong, description) in _BEYOND.items():
+        value = partial(_ignoring_place, wrong)
+        rule = "REJECT-12", f"a kernel {description}"
+        yield from _entries("kernel", kind, rule, value, suffixes=("",))
+        yield from _entries(
+            "dilation",
+            kind,
+            ("REJECT-12", f"the dilation of a window {description}"),
+            value,
+            suffixes=("",),
+            applies=lambda case, axis: case.window[axis] > 1,
+            without="conv_transpose",
+        )
+        rule = "REJECT-11", f"output_padding {description}"
+        yield from _entries("output_padding", kind, rule, value, suffixes=("",))
+        yield _groups(kind, ("REJECT-8", f"groups {description}"), wrong)
 
 
 def _lengths() -> Iterator[Mistake]:
