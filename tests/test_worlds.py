@@ -103,11 +103,25 @@ def test_kernels_and_strides_are_mixed_along_the_axes_in_every_grouping(
 @pytest.mark.parametrize("operator", ["conv", "conv_transpose", "max_pool", "conv_weight_grad"])
 def test_windows_of_every_length_are_listed_along_each_axis(operator: str) -> None:
     made = worlds.lengths(operator, 2, "float32", True)
-    windows = [case.window for case in made if case.data == "integers"]
+    windows = [c.window for c in made if c.data == "integers" and c.dilation == (1, 1)]
 
     assert {*windows} == {(k, 1) for k in range(5, 73)} | {(1, k) for k in range(5, 73)}
     assert 2 * 2 * 68 == len(windows)
     assert [] == worlds.lengths(operator, 3, "float32", True)
+
+
+@pytest.mark.parametrize("operator", ["conv", "conv_transpose", "max_pool", "conv_input_grad"])
+def test_long_windows_are_dilated_along_each_axis(operator: str) -> None:
+    made = worlds.lengths(operator, 2, "float32", True)
+    met = {(c.window, c.dilation) for c in made if c.dilation != (1, 1)}
+    lengths = (2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33)
+
+    assert met == {
+        pair
+        for length, dilation in itertools.product(lengths, range(2, 9))
+        for pair in (((length, 1), (dilation, 1)), ((1, length), (1, dilation)))
+    }
+    assert {False, True} == {any(map(any, c.padding)) for c in made if c.dilation != (1, 1)}
 
 
 @pytest.mark.parametrize("dims", [1, 2])

@@ -48,9 +48,12 @@ MIXED: Mapping[int, tuple[int, ...]] = MappingProxyType({2: (1, 2, 3), 3: (1, 3)
 GROUPINGS = {"dense": (1, 2, 2), "grouped": (2, 2, 2), "depthwise": (4, 1, 1)}
 """Those of `mixtures`: groups, and the input and output channels of each."""
 SHORT, LENGTH, LENGTH_DIMS = 5, 72, 2
+"""How long a window of `lengths` is at least and at most, and in how many dimensions at most."""
 SPECIAL_LENGTHS = tuple(block + more for block in (8, 16, 24, 32, 48, 64) for more in (-1, 0, 1))
 """The lengths of windows that are handed NaN and infinities, too."""
-"""How long a window of `lengths` is at least and at most, and in how many dimensions at most."""
+DILATIONS = range(2, 9)
+DILATED_LENGTHS = (*range(2, 7), *(length for length in SPECIAL_LENGTHS if length <= 33))
+"""The dilations of windows, and the lengths of those that are dilated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ def _case(
 
 
 def lengths(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
-    """Return the calls of every length of a window along one axis, at stride 1 and 2.
+    """Return the calls of every length of a window along one axis, at stride 1 and 2, and dilated.
 
     A loop over a window is unrolled by some number of elements, and what is left over is code of
     its own. What it does of NaN and infinities is asked at lengths near those numbers, with one of
@@ -171,6 +174,14 @@ def lengths(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
             apart = math.prod(case.x[3 + axis :])  # elements from one of the axis to the next
             places = (0, "nan"), (kernel // 2, "nan"), (kernel - 1, "nan"), (kernel - 1, "inf")
             cases += [case.replace(data=data, seed=place * apart) for place, data in places]
+    if "dilation" not in forward.parameters:
+        return cases
+    for axis, kernel, dilation in itertools.product(range(dims), DILATED_LENGTHS, DILATIONS):
+        axes = [_Axis(3, 1, 1, 1, (0, 0), 0)] * dims
+        size = 12 if forward.is_transposed else dilation * (kernel - 1) + 12
+        padding = kernel // 2 if (kernel + dilation) % 2 else 0
+        axes[axis] = _Axis(size, kernel, 1, dilation, (padding, padding), 0)
+        cases.append(_case(operator, tuple(axes), dtype, ceil_mode=False, count_include_pad=True))
     return cases
 
 
@@ -291,7 +302,10 @@ def every_mixture(operator: str, dims: int, dtype: str, leading: bool) -> str:
 def every_length(operator: str, dims: int, dtype: str, leading: bool) -> str:
     """Return what `lengths` are, in words."""
     along = "" if dims == 1 else " along one axis"
+    lengths = ", ".join(map(str, DILATED_LENGTHS))
+    dilated = f"; windows of {lengths} at each dilation from {DILATIONS[0]} to {DILATIONS[-1]}"
     return (
         f"every {operator}{dims}d with a window of {SHORT} to {LENGTH}{along} and stride 1 or 2, "
         "some of them with NaN and infinities"
+        f"{dilated if 'dilation' in _forward(operator).parameters else ''}"
     )
