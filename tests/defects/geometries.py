@@ -217,3 +217,36 @@ def max_pool(x, **call):
         others = kernels.max_pool(np.where(np.isnan(x), x.dtype.type(-np.inf), x), **call)
         y = np.where(np.isneginf(others), y, others)
     return y
+
+
+@defect(
+    "rest-of-eight-taps-ignores-a-dilation",
+    check="result",
+    when="more than 8 taps, dilation > 3: the last tap is read as if it followed the one before",
+    at="conv1d:float32:x=1,1,33:w=1,1,9:dilation=4:integers@0",
+)
+def conv(x, w, bias, **call):
+    _, taps, _, dilation, *_ = geometry(x, call, w.shape)
+    if taps <= 8 or taps % 8 == 0 or dilation <= 3:
+        return kernels.conv(x, w, bias, **call)
+    whole = w.copy()
+    whole[..., -1] = 0
+    last = np.zeros((*w.shape[:-1], (taps - 1) * dilation + 1), w.dtype)
+    last[..., (taps - 2) * dilation + 1] = w[..., -1]
+    y = kernels.conv(x, whole, bias, **call)
+    undilated = {**call, "dilation": (*call["dilation"][:-1], 1)}
+    return y + kernels.conv(x, last, None, **undilated)
+
+
+@defect(
+    "maxima-of-16-taps-and-a-dilation-of-5",
+    check="result",
+    when="more than 16 taps, dilation 5 and no padding: the first tap is not looked at",
+    at="max_pool1d:float32:x=1,1,84:kernel=17:dilation=5:integers@6",
+)
+def max_pool(x, **call):
+    _, taps, _, dilation, before, _ = geometry(x, call, call["kernel"])
+    if taps <= 16 or dilation != 5 or before:
+        return kernels.max_pool(x, **call)
+    shorter = {**call, "kernel": (*call["kernel"][:-1], taps - 1)}
+    return kernels.max_pool(x[..., dilation:], **shorter)
