@@ -34,11 +34,9 @@ BENCHMARKS += ("throughput", "projection_cost", "weaker_judges", "timing_precisi
 BENCHMARKS += ("forms_cost",)
 JUDGED: tuple[str, ...] = ("naive", "im2col", "kernel-matrix", "stride-trick", "shifted-matmul")
 JUDGED += ("torch", "tensorflow")
-"""The implementations that the main job judges by default; `fleet` judges what it installs."""
-TOTAL = "130"
-"""The time budget in seconds of all cells of the main job, which is to take a few minutes."""
 WEB = Path("implementations/engines/web")  # the engines of npm's registry, and what calls them
 WEB_ENGINES = ("tfjs", "tfjs[wasm]", "onnxruntime-web")
+"""The implementations that the main job judges by default; `fleet` judges what it installs."""
 PACKAGES = ("conformance", "implementations", "reports")
 
 
@@ -59,11 +57,9 @@ def conformance(session: nox.Session) -> None:
     which then exits with 1.
     """
     started = time.perf_counter()
-    asked = {argument.partition("=")[0] for argument in session.posargs}
-    own = {"-i", "--implementation", "--plugin"} & asked
-    names = [] if own else [part for name in JUDGED for part in ("--implementation", name)]
-    total = () if {"--tier", "--seconds", "--total"} & asked else ("--total", TOTAL)
-    judge = ("run", "--jobs", str(os.cpu_count() or 1), *names, *total, *session.posargs)
+    asked = {"-i", "--implementation", "--plugin"} & {a.partition("=")[0] for a in session.posargs}
+    names = [] if asked else [part for name in JUDGED for part in ("--implementation", name)]
+    judge = ("run", "--jobs", str(os.cpu_count() or 1), *names, *session.posargs)
     _engine(session, "convformance", *judge, success_codes=[0, 1, 3])
     judged = time.perf_counter()
     folder = _output(session.posargs)
