@@ -2,7 +2,7 @@
 
 All of them compute the same, x * w + bias for a window of one element, and judge the same small
 cases in every round, in this process. What counts is the processor time of this process and of the
-program, less what the function takes by itself where it is one over arrays or tensors.
+program, less what the function itself takes in these calls where it is one over arrays or tensors.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from time import process_time
+from time import process_time, thread_time
 from typing import Any
 
 from benchmarks.measure import interleaved, print_table, summary
-from conformance.arrays import library as library_of
 from conformance.case import Case
 from conformance.forms import library, program
 from conformance.forms.header import header
@@ -71,10 +70,19 @@ for line in iter(stdin.readline, b""):
 """
 
 
+_alone = 0.0
+"""The seconds that `scaled` has taken."""
+
+
 def scaled(x: Any, w: Any, bias: Any, **_: Any) -> Any:
     """Return the convolution with a window of one element, of arrays of any library."""
+    global _alone
+    begun = thread_time()
     result = x * w.reshape(())
-    return result if bias is None else result + bias
+    if bias is not None:
+        result = result + bias
+    _alone += thread_time() - begun
+    return result
 
 
 def kernels(folder: Path) -> dict[str, Implementation]:
@@ -117,27 +125,14 @@ def judged(kernel: Implementation, prepared: Sequence[Prepared], number: int) ->
     started: list[Callable[[], float]] = [process_time]
     if "conv" in kernel.functions and hasattr(kernel.functions["conv"], "program"):
         started.append(partial(seconds_of, kernel.functions["conv"].program().process.pid))
-    begun = sum(clock() for clock in started)
+    begun, alone = sum(clock() for clock in started), _alone
     count = 0
     for _ in range(REPEATS):
         for verdict, _output in judge_each(kernel, prepared):
             if verdict.failed:
                 raise RuntimeError(f"{kernel.name}: {verdict}")
             count += 1
-    return 1e6 * (sum(clock() for clock in started) - begun) / count - alone(kernel, prepared)
-
-
-def alone(kernel: Implementation, prepared: Sequence[Prepared]) -> float:
-    """Return the microseconds of a call of the function in Python, without its form."""
-    if kernel.functions["conv"] is not scaled:
-        return 0.0
-    convert = library_of(kernel.arrays, "cpu").hand if kernel.arrays != "numpy" else lambda a, _: a
-    calls = [[a if a is None else convert(a, a) for a in case.inputs] for case in prepared]
-    begun = process_time()
-    for _ in range(REPEATS):
-        for call in calls:
-            scaled(*call)
-    return 1e6 * (process_time() - begun) / (REPEATS * len(calls))
+    return 1e6 * (sum(clock() for clock in started) - begun - (_alone - alone)) / count
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,34 @@ def test_a_return_value_is_a_gap_or_a_rejection_with_its_message() -> None:
     assert "no pools" in declined.message
     assert rejected.failed
     assert "Rejected: never" in rejected.message
+
+
+@needs_cc
+def test_what_a_call_makes_of_its_own_description_is_not_there_for_the_next() -> None:
+    spoils = 'strcpy(message, "spoilt"); result->shape[2] = 9; result->ndim = 0; return 0;'
+    tells = "if (result->ndim != 3 || result->shape[2] != 3 || *message) { return 6; }"
+    function = load(built(kernel(f"{tells} {spoils}"))).functions["max_pool"]
+    x = np.ones((1, 2, 4), np.float32)
+    geometry = {"stride": (1,), "padding": ((0, 0),), "dilation": (1,), "ceil_mode": False}
+
+    for _ in range(3):
+        assert (1, 2, 3) == function(x, kernel=(2,), **geometry).shape
+
+
+@needs_cc
+def test_calls_of_several_threads_have_descriptions_of_their_own() -> None:
+    waits = "for (volatile int i = 0; i < 200000; i++) {}"
+    copies = "((float *)result->data)[0] = *(float *)x->data; return 0;"
+    function = load(built(kernel(f"{waits} {copies}"))).functions["max_pool"]
+    geometry = {"stride": (1,), "padding": ((0, 0),), "dilation": (1,), "ceil_mode": False}
+
+    def call(number: int) -> float:
+        return float(
+            function(np.full((1, 1, 1), number, np.float32), kernel=(1,), **geometry)[0, 0, 0]
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [*range(40)] == [*pool.map(call, range(40))]
 
 
 @needs_cc

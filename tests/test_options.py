@@ -201,6 +201,7 @@ _MISSING = [
         "ONNX Runtime has no provider 'NoSuch' here; there are ",
     ),
     ("openvino", "openvino[device=NOSUCH]", "OpenVINO has no device 'NOSUCH' here; there are "),
+    ("tinygrad", "tinygrad[device=NOSUCH]", "tinygrad has no device 'NOSUCH' here ("),
 ]
 
 
@@ -250,6 +251,12 @@ _CALLED = [
         "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0",
     ),
     ("tensorflow", "tensorflow[onednn=off]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
+    ("mlx", "mlx[device=cpu]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
+    ("keras", "keras[backend=jax]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
+    ("keras", "keras[backend=torch]", "max_pool2d:float32:x=1,2,5,4:kernel=2,2:normal@0"),
+    ("tinygrad", "tinygrad[optimization=off]", "conv2d:float32:x=1,1,3,4:w=1,1,2,2:integers@0"),
+    ("opencv", "opencv[engine=classic]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
+    ("opencv", "opencv[winograd=off]", "conv2d:float32:x=1,2,6,6:w=2,2,3,3:integers@0"),
     (
         "tensorflow",
         "tensorflow[device=CPU:0,xla]",

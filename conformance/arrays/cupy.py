@@ -5,13 +5,12 @@ Written without a GPU at hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import cupy
 
-from conformance.arrays.library import Library, without_dtype
+from conformance.arrays.library import Library, Placed, without_dtype
 from conformance.calling.observing import Array
 from conformance.errors import ConformanceError
 
@@ -47,7 +46,7 @@ class Cupy(Library):
             begin = array.ctypes.data - buffer.ctypes.data if array.size else 0
             return cupy.ndarray(array.shape, array.dtype, flat.data + begin, array.strides)
 
-    def around(self, arguments: Sequence[Any]) -> AbstractContextManager[Any]:
+    def around(self, placed: Placed) -> AbstractContextManager[Any]:
         """Return the context of the device."""
         context: AbstractContextManager[Any] = cupy.cuda.Device(self.number)
         return context

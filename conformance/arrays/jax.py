@@ -7,14 +7,14 @@ them. XLA keeps what it compiles, some MiB a shape: after many shapes it is told
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
 import numpy as np
 
-from conformance.arrays.library import Library, without_dtype
+from conformance.arrays.library import Library, Placed, without_dtype
 from conformance.calling.observing import Array
 from conformance.errors import ConformanceError
 
@@ -49,9 +49,9 @@ class Jax(Library):
         with jax.enable_x64(True):
             return jax.device_put(array, self.device)
 
-    def around(self, arguments: Sequence[Any]) -> AbstractContextManager[Any]:
+    def around(self, placed: Placed) -> AbstractContextManager[Any]:
         """Return `jax.enable_x64`, if a number has 64 bits."""
-        arrays = [value for value in arguments if isinstance(value, np.ndarray)]
+        arrays = [value for value, buffer in placed if buffer is not None]
         call = tuple((a.shape, a.dtype) for a in arrays)
         if call not in self._called:
             if len(self._called) >= _SHAPES:

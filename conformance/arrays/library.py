@@ -42,9 +42,9 @@ class Library(ABC):
     def take(self, output: Any) -> Any:
         """Return what a kernel has returned as a NumPy array, or else `NotAnArray`."""
 
-    def around(self, arguments: Sequence[Any]) -> AbstractContextManager[Any]:
-        """Return the context in which a kernel is called with these NumPy arguments."""
-        return nullcontext()
+    def around(self, placed: Placed) -> AbstractContextManager[Any]:
+        """Return the context in which a kernel is called with these arguments."""
+        return _NO_CONTEXT
 
     def wait(self, output: Any, *, watched: bool) -> Any:
         """Wait until what a call has begun is done, and return its output.
@@ -84,6 +84,9 @@ class Library(ABC):
         """Return the stand-in for an output that is not what is due; ``text`` says what it is."""
         kind = f"{type(output).__module__}.{type(output).__qualname__}"
         return NotAnArray(text or kind, self.due)
+
+
+_NO_CONTEXT = nullcontext()
 
 
 class BoundCall:
@@ -127,7 +130,7 @@ class BoundCall:
 
     def __call__(self) -> Any:
         """Make the call, and wait for its end."""
-        with self.library.around([value for value, _ in self.placed]):
+        with self.library.around(self.placed):
             try:
                 output = self.function(*self.arguments, **self.parameters)
             except Exception:
@@ -147,7 +150,7 @@ class BoundCall:
             self._write_back()
             if self.library.shape(self.handed) != self.to_fill.array.shape:
                 shape = self.library.shape(self.handed)
-                output = self.library.wrong(output, f"out, which has the shape {shape} now")
+                output = self.library.wrong(output, f"out, which has the shape {tuple(shape)} now")
             is_wrong = isinstance(output, NotAnArray)
             filled = self.to_fill.finished(written=not is_wrong)
             return output if is_wrong else filled

@@ -6,14 +6,14 @@ CPU alone. An array may be assigned to in place, so arguments are compared after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from conformance.arrays.library import Library, without_dtype
+from conformance.arrays.library import Library, Placed, without_dtype
 from conformance.calling.observing import Array
 from conformance.dtypes import numpy_dtype
 from conformance.errors import ConformanceError
@@ -47,7 +47,7 @@ class Mlx(Library):
             raise without_dtype("MLX", array.dtype)
         return mx.array(np.array(array, order="C"), dtype=dtype)
 
-    def around(self, arguments: Sequence[Any]) -> AbstractContextManager[Any]:
+    def around(self, placed: Placed) -> AbstractContextManager[Any]:
         """Return the context of a stream of the device."""
         context: AbstractContextManager[Any] = mx.stream(self.device)
         return context

@@ -5,14 +5,14 @@ What one of them shares with another is nobody's concern, so results are copies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from conformance.arrays.library import Library, without_dtype
+from conformance.arrays.library import Library, Placed, without_dtype
 from conformance.calling.observing import Array
 from conformance.errors import ConformanceError
 
@@ -45,7 +45,7 @@ class TensorFlow(Library):
         except (TypeError, ValueError):
             raise without_dtype("TensorFlow", array.dtype) from None
 
-    def around(self, arguments: Sequence[Any]) -> AbstractContextManager[Any]:
+    def around(self, placed: Placed) -> AbstractContextManager[Any]:
         """Return the context of the device."""
         context: AbstractContextManager[Any] = tf.device(self.device)
         return context

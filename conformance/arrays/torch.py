@@ -88,7 +88,8 @@ class OnHost(Library):
         if output.device != self.device or output.layout is not torch.strided:
             kind = "" if output.layout is torch.strided else f"{output.layout} "
             return self.wrong(output, f"{kind}torch.Tensor on {output.device}")
-        output = output.detach()
+        if output.requires_grad:
+            output = output.detach()
         if output.dtype is torch.bfloat16:
             return output.view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
         try:
@@ -97,6 +98,11 @@ class OnHost(Library):
             if output.is_conj() or output.is_neg():
                 return output.resolve_conj().resolve_neg().numpy()
             return self.wrong(output, f"torch.Tensor of dtype {output.dtype}")
+
+    def shape(self, handed: torch.Tensor) -> tuple[int, ...]:
+        """Return the shape, which is a tuple of its own kind."""
+        shape: tuple[int, ...] = handed.shape
+        return shape
 
     def own(self, operator: str) -> Callable[..., Any] | None:
         """Return the function of torch.nn.functional."""
@@ -213,7 +219,7 @@ ON_HOST = OnHost()
 
 
 def _tensor(array: Array) -> torch.Tensor:
-    if array.dtype.name == "bfloat16":
+    if array.dtype.type.__name__ == "bfloat16":  # whose `name` takes NumPy long to find
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     try:
         return torch.from_numpy(array)

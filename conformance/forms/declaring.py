@@ -84,8 +84,11 @@ def implementation_of(
     return implementation
 
 
-def _only(declared: Any, further: Mapping[str, Any]) -> Only:
-    """Return what is supported, of the arguments of `only` in an object, and ``further`` ones."""
+def _only(declared: Any, further: Mapping[str, Any]) -> Only | None:
+    """Return what is supported, of the arguments of `only` in an object, and ``further`` ones.
+
+    It is None where everything is.
+    """
     if not isinstance(declared, dict | None):
         raise ConformanceError(
             f'supports={declared!r}; an object with arguments of only, such as {{"groups": false}}'
@@ -98,7 +101,7 @@ def _only(declared: Any, further: Mapping[str, Any]) -> Only:
             raise ConformanceError(f"supports has {name!r}; {hint}known are {', '.join(known)}")
     for name, value in allowed.items():
         allowed[name] = tuple(value) if isinstance(value, list) else value
-    return only(**allowed)
+    return only(**allowed) if allowed else None
 
 
 def operators_in(declared: Mapping[str, Any], where: str) -> list[str]:

@@ -10,6 +10,7 @@ import ctypes
 import json
 import marshal
 import struct
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,73 +108,123 @@ class _Operator:
 
     def __call__(self, *arguments: Any, **parameters: Any) -> Array:
         """Make a call; return its result, or raise what the library has returned."""
-        inputs = arguments[: self.arrays]
-        sizes = tuple([v.shape if isinstance(v, np.ndarray) else v for v in arguments])
-        form = self._form(sizes, tuple(parameters.items()))
-        result = ToFill(self.arena, form.shape, inputs[0].dtype)
-        room = ctypes.create_string_buffer(form.layout.size)
-        at = ctypes.addressof(room)
-        content: list[Any] = []
-        present = iter(form.begins)
-        places: list[int | None] = []
-        for value in (*inputs, result.array):
-            if value is None:
-                places.append(None)
-                continue
-            begin = at + next(present)
-            places.append(begin)
-            code, item = dlpack_kind(value.dtype)
-            data = result.address if value is result.array else value.ctypes.data
-            ndim, numbers = value.ndim, begin + _TENSOR.size
-            if data % item:
+        form = self._form(arguments, parameters)
+        inputs = [value for value in arguments[: self.arrays] if value is not None]
+        places = [value.ctypes.data for value in inputs]
+        for place, value in zip(places, inputs, strict=True):
+            if place % value.itemsize:
                 raise Unsupported("the C interface has no unaligned arrays")
-            content += (data, _CPU, 0, ndim, code, 8 * item, 1, numbers, numbers + 8 * ndim, 0)
-            content += value.shape
-            content += [stride // item for stride in value.strides]
-        form.layout.pack_into(room, 0, *content, form.parameters, b"")
-        message = at + form.message
-        if form.parameters:
-            places.insert(-1, message - len(form.parameters))
-        status = self.function(*places, message)
-        del value
+        result = ToFill(self.arena, form.shape, inputs[0].dtype)
+        try:
+            room = form.rooms.pop()
+        except IndexError:  # none was made yet, or calls of other threads have them
+            room = form.room()
+        room.memory.raw = room.content
+        for pointer, place in zip(room.pointers, (*places, result.address), strict=True):
+            pointer.value = place
+        status = self.function(*room.arguments)
         output = result.finished(written=status == 0)
+        said = b"" if output is not None else room.memory.raw[-MESSAGE:].partition(b"\0")[0]
+        form.rooms.append(room)
         if output is not None:
             return output
-        said = room.raw[form.message :].partition(b"\0")[0].decode(errors="replace")
+        reason = one_line(said.decode(errors="replace"))
         if status == UNSUPPORTED:
-            raise Unsupported(one_line(said) or "no reason given")
-        raise Rejected(one_line(said) or f"status {status}")
+            raise Unsupported(reason or "no reason given")
+        raise Rejected(reason or f"status {status}")
 
-    def _form(self, sizes: tuple[Any, ...], parameters: tuple[tuple[str, Any], ...]) -> _Form:
+    def _form(self, arguments: Sequence[Any], parameters: Mapping[str, Any]) -> _Form:
         """Return the form of a call; raise `Unsupported` for what the interface cannot hold."""
+        described = [
+            (v.shape, v.strides, v.dtype.num, v.dtype.byteorder) if isinstance(v, np.ndarray) else v
+            for v in arguments
+        ]
+        named = (*parameters.items(),)
         try:
-            key = marshal.dumps((sizes, parameters), _EXACT)  # in which 1, 1.0 and True differ
+            key = marshal.dumps((described, named), _EXACT)  # in which 1, 1.0 and True differ
         except ValueError:  # there is something else among them than numbers, and is refused
             key = b""
         form = self._forms.get(key) if key else None
         if form is None:
-            check_types(dict(parameters), "the C interface")
-            if len(sizes) > self.arrays:
-                check_types({"such shape": sizes[-1]}, "the C interface")
-            packed = packed_parameters(parameters) if parameters else b""
-            shape = result_shape(self.operator, sizes, parameters)
-            tensors = [*(size for size in sizes[: self.arrays] if size is not None), shape]
-            form = _Form(shape, packed, *_room_of(tuple(map(len, tensors)), len(packed)))
+            check_types(parameters, "the C interface")
+            if len(arguments) > self.arrays:
+                check_types({"such shape": arguments[-1]}, "the C interface")
+            packed = packed_parameters(named) if named else None
+            sizes = tuple(v.shape if isinstance(v, np.ndarray) else v for v in arguments)
+            result = np.empty(result_shape(self.operator, sizes, named), arguments[0].dtype)
+            form = _Form(result.shape, (*arguments[: self.arrays], result), packed)
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
             self._forms[key] = form
         return form
 
 
-class _Form(NamedTuple):
-    """What calls have in common whose arguments have the same shapes and parameters."""
+class _Form:
+    """What calls have in common whose arguments differ in their numbers alone."""
 
+    __slots__ = ("_packed", "_tensors", "rooms", "shape")
+
+    def __init__(
+        self, shape: tuple[int, ...], arrays: Sequence[Array | None], packed: bytes | None
+    ) -> None:
+        """Describe calls with ``arrays``, of which the last one is a result of this ``shape``."""
+        self.shape, self._packed = shape, packed
+        self._tensors = [
+            v if v is None else _Tensor(*dlpack_kind(v.dtype), v.shape, v.strides) for v in arrays
+        ]
+        self.rooms: list[_Room] = []
+        """Those that no call uses now."""
+
+    def room(self) -> _Room:
+        """Return new memory for a call."""
+        return _Room(self._tensors, self._packed)
+
+
+class _Room:
+    """The memory of a call: its tensors, its parameters, and at last its message."""
+
+    __slots__ = ("arguments", "content", "memory", "pointers")
+
+    def __init__(self, tensors: Sequence[_Tensor | None], packed: bytes | None) -> None:
+        size = sum(_HEAD.size + 16 * len(tensor.shape) for tensor in tensors if tensor)
+        self.memory = ctypes.create_string_buffer(size + len(packed or b"") + MESSAGE)
+        at = ctypes.addressof(self.memory)
+        self.content, self.arguments = b"", list[int | None]()
+        """What it holds before a call, and the arguments of the call."""
+        self.pointers: list[ctypes.c_void_p] = []
+        """Where each tensor has the address of its elements."""
+        for tensor in tensors:
+            begin = at + len(self.content)
+            self.arguments.append(None if tensor is None else begin)
+            if tensor is not None:
+                self.pointers.append(ctypes.c_void_p.from_address(begin))
+                self.content += tensor.at(begin)
+        if packed is not None:
+            self.arguments.insert(-1, at + len(self.content))
+            self.content += packed
+        self.arguments.append(at + len(self.content))
+        self.content += bytes(MESSAGE)
+
+
+class _Tensor(NamedTuple):
+    """A tensor, but for where its elements lie."""
+
+    code: int
+    item: int
     shape: tuple[int, ...]
-    """The result's."""
-    parameters: bytes
-    layout: struct.Struct
-    begins: tuple[int, ...]
-    message: int
+    strides: tuple[int, ...]
+
+    def at(self, begin: int) -> bytes:
+        """Return its DLTensor at an address, which its shape and its strides follow."""
+        ndim, numbers = len(self.shape), begin + _HEAD.size
+        bits, ends = 8 * self.item, (numbers, numbers + 8 * ndim)
+        strides = [stride // self.item for stride in self.strides]
+        head = _HEAD.pack(0, _CPU, 0, ndim, self.code, bits, 1, *ends, 0)
+        return head + struct.pack(f"@{2 * ndim}q", *self.shape, *strides)
+
+
+_HEAD = struct.Struct("@PiiiBBHPPQ")
+"""A DLTensor."""
 
 
 @lru_cache(maxsize=1024)
@@ -197,24 +248,6 @@ def packed_parameters(parameters: tuple[tuple[str, Any], ...]) -> bytes:
         else:
             numbers += [*value, *[default] * (MOST_DIMS - dims)]
     return struct.pack(f"@{len(numbers)}q", *numbers)
-
-
-_TENSOR = struct.Struct("@PiiiBBHPPQ")
-"""A DLTensor; its shape and its strides follow it here."""
-
-
-@lru_cache(maxsize=256)
-def _room_of(ndims: tuple[int, ...], parameters: int) -> tuple[struct.Struct, tuple[int, ...], int]:
-    """Return the memory of a call, where each tensor of so many axes begins, and the message.
-
-    The bytes of the parameters lie before the message.
-    """
-    form, begins, end = "@", [], 0
-    for ndim in ndims:
-        begins.append(end)
-        form += f"{_TENSOR.format[1:]}{2 * ndim}q"
-        end += _TENSOR.size + 16 * ndim
-    return struct.Struct(f"{form}{parameters}s{MESSAGE}s"), (*begins,), end + parameters
 
 
 @lru_cache(maxsize=32)

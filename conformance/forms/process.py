@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -50,9 +50,10 @@ def request(operator: str, arguments: Sequence[Any], parameters: Mapping[str, An
     data = []
     for name, value in zip(SIGNATURES[operator].arguments, arguments, strict=True):
         if isinstance(value, np.ndarray):
-            if value.dtype.name not in DTYPES:
+            dtype = _name_of(value.dtype)
+            if dtype not in DTYPES:
                 raise Unsupported(f"the protocol of programs has no arrays of {value.dtype}")
-            described[name] = {"dtype": value.dtype.name, "shape": value.shape}
+            described[name] = {"dtype": dtype, "shape": value.shape}
             data.append(_little_endian(value))
         else:
             described[name] = value
@@ -63,6 +64,12 @@ def request(operator: str, arguments: Sequence[Any], parameters: Mapping[str, An
         "bytes": sum(map(len, data)),
     }
     return b"".join((json.dumps(header).encode(), b"\n", *data))
+
+
+@lru_cache(maxsize=32)
+def _name_of(dtype: np.dtype[Any]) -> str:
+    """Return the name of a dtype, which NumPy takes long to find."""
+    return dtype.name
 
 
 def _little_endian(array: Array) -> bytes:

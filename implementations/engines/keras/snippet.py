@@ -8,14 +8,17 @@ from conformance.implementations.engines.parameters import pooling
 from conformance.implementations.engines.snippets import spatial_size
 from conformance.registration.snippets import SnippetCall, plain
 
-_IMPORT = (
-    "import os; os.environ['KERAS_BACKEND'] = 'numpy'; import keras, jax; "
-    "jax.config.update('jax_enable_x64', True)"
-)
+_IMPORT = "import os; os.environ['KERAS_BACKEND'] = '{}'; import keras"
+_OF_JAX = ", jax; jax.config.update('jax_enable_x64', True)"
 
 
 def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with keras.ops on its NumPy backend."""
+    return varied("numpy", call)
+
+
+def varied(backend: str, call: SnippetCall) -> list[str] | None:
+    """Return the lines that make a call with keras.ops on a backend."""
     p, x = call.parameters, _array(call, "x")
     strides = f"strides={call.text('stride')}"
     dilation = f"dilation_rate={call.text('dilation')}" if "dilation" in p else ""
@@ -36,7 +39,10 @@ def snippet(call: SnippetCall) -> list[str] | None:
     else:
         return None
     bias = "" if call.arguments.get("bias") is None else f" + {_array(call, 'bias')}"
-    return [_IMPORT, f"got = ({y}{bias}){'.astype(np.float32)' * (call.dtype == 'bfloat16')}"]
+    if backend != "numpy":
+        y = f"np.asarray(keras.ops.convert_to_numpy({y}))"
+    first = _IMPORT.format(backend) + _OF_JAX * (backend in ("numpy", "jax"))
+    return [first, f"got = ({y}{bias}){'.astype(np.float32)' * (call.dtype == 'bfloat16')}"]
 
 
 def _call(name: str, arguments: str) -> str:

@@ -14,12 +14,13 @@ suite's (*K, C/groups, O). Its kernels are its own: family `mlx`.
 - gradients: `mlx.core.vjp`. The gradient of a maximum is split among equal elements (`tie`).
 
 float64 exists on the CPU alone, and some convolutions decline it. Every call runs in a stream of
-the CPU; the default device stays as it is.
+the CPU, or of the GPU as `mlx[device=gpu]`; the default device stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ from conformance.implementations.engines.padding import (
     symmetric_part,
 )
 from conformance.implementations.engines.parameters import AvgPool, Conv, ConvTranspose, Pool
+from conformance.registration.options import Chosen, Offer, Option, Variant
+from conformance.registration.registry import in_use
 
 mlx = implementation(
     "mlx",
@@ -57,9 +60,18 @@ mlx = implementation(
 
 
 class Mlx(Differentiable):
-    """MLX's operators, computed on the CPU."""
+    """MLX's operators, computed on a device."""
 
     channels_last = True
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+
+    def _stream(self) -> Any:
+        """Return a context whose arrays are computed on the device."""
+        import mlx.core as mx
+
+        return mx.stream(getattr(mx, self._device))
 
     def tensor(self, array: Array) -> Tensor:
         """Copy; bfloat16, which NumPy has from ml_dtypes, is handed over as the same bits."""
@@ -71,7 +83,7 @@ class Mlx(Differentiable):
         return mx.array(array, dtype=getattr(mx, array.dtype.name))
 
     def array(self, tensor: Tensor, like: Array) -> Array:
-        """Compute on the CPU and copy."""
+        """Compute and copy."""
         import mlx.core as mx
 
         try:
@@ -96,7 +108,7 @@ class Mlx(Differentiable):
             raise Unsupported("groups in one and two dimensions only")
         low, high = map(list, zip(*p.padding, strict=True))
         weight = w.transpose(dims + 1, *range(dims), dims)  # (O, *K, C/groups)
-        with mx.stream(mx.cpu):
+        with self._stream():
             y = mx.conv_general(
                 t,
                 weight,
@@ -122,7 +134,7 @@ class Mlx(Differentiable):
         weight = w.reshape(*kernel, o, groups, c // groups)
         weight = weight.transpose(dims + 1, dims, *range(dims), dims + 2)
         weight = weight.reshape(groups * o, *kernel, c // groups)
-        with mx.stream(mx.cpu):
+        with self._stream():
             y = function(
                 t,
                 weight,
@@ -141,7 +153,8 @@ class Mlx(Differentiable):
         check_axes(t.ndim - 2, dilation=p.dilation)
         if max(p.dilation) > 1:
             raise Unsupported("pools have no dilation")
-        return _pooled("MaxPool", t, p, reach, fill)
+        with self._stream():
+            return _pooled("MaxPool", t, p, reach, fill)
 
     def average(self, t: Tensor, p: AvgPool, reach: Padding) -> Tensor:
         """Call mlx.nn.AvgPool1d, AvgPool2d or AvgPool3d."""
@@ -149,7 +162,8 @@ class Mlx(Differentiable):
             raise Unsupported("padding always counts")
         if reach != tuple(map(tuple, p.padding)):
             raise Unsupported("no windows that reach beyond the padding")
-        return _pooled("AvgPool", t, p, p.padding, 0)
+        with self._stream():
+            return _pooled("AvgPool", t, p, p.padding, 0)
 
     def gradient(
         self, forward: Callable[..., Tensor], at: Tensor, grad: Tensor, *arguments: Any
@@ -157,7 +171,7 @@ class Mlx(Differentiable):
         """Call mlx.core.vjp."""
         import mlx.core as mx
 
-        with mx.stream(mx.cpu):
+        with self._stream():
             _, (result,) = mx.vjp(lambda t: forward(t, *arguments), [at], [grad])
         return result
 
@@ -168,12 +182,11 @@ def _pooled(name: str, t: Tensor, p: Pool, padding: Padding, fill: float) -> Ten
     import mlx.nn as nn
 
     pool = getattr(nn, f"{name}{(1, 2, 3)[t.ndim - 3]}d")
-    with mx.stream(mx.cpu):
-        if is_asymmetric(padding):
-            check_padded(t.shape[1:-1], p.padding)
-            pads, value = [(0, 0), *padding, (0, 0)], mx.array(fill, t.dtype)
-            t, padding = mx.pad(t, pads, constant_values=value), no_padding(padding)
-        return pool(p.kernel, p.stride, symmetric_part(padding))(t)
+    if is_asymmetric(padding):
+        check_padded(t.shape[1:-1], p.padding)
+        pads, value = [(0, 0), *padding, (0, 0)], mx.array(fill, t.dtype)
+        t, padding = mx.pad(t, pads, constant_values=value), no_padding(padding)
+    return pool(p.kernel, p.stride, symmetric_part(padding))(t)
 
 
 def _axes(values: Shape) -> Any:
@@ -181,4 +194,25 @@ def _axes(values: Shape) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
+OPTIONS = (Option("device", "The device, by MLX's name for it.", ("cpu", "gpu"), "cpu"),)
+
+
+def _made(chosen: Chosen) -> Variant:
+    device = chosen["device"]
+    declared = {
+        "settings": f"a stream of the {device.upper()}",
+        "snippet": partial(snippet.varied, device),
+    }
+    return Variant(Mlx(device).register, declared, partial(_missing, device))
+
+
+def _missing(device: str) -> str | None:
+    import mlx.core as mx
+
+    if mx.is_available(getattr(mx, device)):
+        return None
+    return f"MLX has no device '{device}' here; there is cpu"
+
+
 Mlx().register(mlx)
+in_use().offer(Offer(mlx, OPTIONS, _made, __name__))

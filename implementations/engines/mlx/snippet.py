@@ -19,13 +19,18 @@ from conformance.registration.snippets import SnippetCall, plain
 
 def snippet(call: SnippetCall) -> list[str] | None:
     """Return the lines that make a call with MLX on the CPU."""
+    return varied("cpu", call)
+
+
+def varied(device: str, call: SnippetCall) -> list[str] | None:
+    """Return the lines that make a call with MLX on a device."""
     y = _WRITERS.forward(call)
     if y is None:
         at, y = _WRITERS.gradient_at(call, f"mx.zeros({{}}, dtype=mx.{call.dtype})")
         y = f"mx.vjp(lambda t: {y}, [{at}], [{_array(call, 'grad')}])[1][0]"
     back = f"({y}).astype(mx.float32)" if call.dtype == "bfloat16" else y
     return [
-        "import mlx.core as mx, mlx.nn as nn; mx.set_default_device(mx.cpu)",
+        f"import mlx.core as mx, mlx.nn as nn; mx.set_default_device(mx.{device})",
         f"got = np.array({back})",
     ]
 

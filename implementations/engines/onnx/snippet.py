@@ -42,9 +42,16 @@ def reference(call: SnippetCall) -> list[str] | None:
     return [*_model(call, (), "onnx.reference"), f"got = {result}"]
 
 
-def opencv(call: SnippetCall) -> list[str] | None:
-    """Return the lines that make a call with cv2.dnn, the weight and the bias in the model."""
-    read = "net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))"
+def opencv(call: SnippetCall, chosen: tuple[str, str] = ("auto", "on")) -> list[str] | None:
+    """Return the lines that make a call with cv2.dnn, the weight and the bias in the model.
+
+    ``chosen`` are the engine, and whether Winograd is used.
+    """
+    given = "np.frombuffer(model.SerializeToString(), np.uint8)"
+    given += "" if chosen[0] == "auto" else f", cv2.dnn.ENGINE_{chosen[0].upper()}"
+    read = f"net = cv2.dnn.readNetFromONNX({given})"
+    if chosen[1] == "off":
+        read += "; net.enableWinograd(False)"
     return [
         *_model(call, ("w", "bias"), "cv2", fixed=True),
         f"{read}; net.setInput({_copy('x')}); got = net.forward()",
