@@ -164,6 +164,22 @@ def test_a_memory_layout_has_its_strides_in_torch_or_is_not_asked(layout: str) -
         assert numpy_strides[0] == strides[0][0]
 
 
+def test_tensors_that_share_memory_are_parts_of_one_storage() -> None:
+    """An interpreter of kernels copies each storage, and tells them apart by their address."""
+    sizes: list[int] = []
+
+    @implementation("sizes", arrays="torch")
+    def conv(x: Any, w: Any, bias: Any, **_: Any) -> Any:
+        sizes.extend(tensor.untyped_storage().nbytes() for tensor in (x, w))
+        assert x.untyped_storage().data_ptr() == w.untyped_storage().data_ptr()
+        return x * w.reshape(())
+
+    verdict = judge(conv, "conv1d:float32:x=1,1,2:w=1,1,1:memory=shared:integers@0")
+
+    assert CONFORMS == verdict.status, verdict
+    assert 1 == len({*sizes})
+
+
 def test_what_arrays_cannot_express_is_a_gap_with_one_reason() -> None:
     kernel = registered("torch", torch_conv)
     reasons = {

@@ -30,6 +30,8 @@ class Library(ABC):
 
     due: str
     """What a kernel must return, in words: ``torch.Tensor on cpu``."""
+    has_memory_of_its_own = True
+    """Whether its arrays may lie where no NumPy array does."""
 
     @abstractmethod
     def hand(self, array: Array, buffer: Array) -> Any:
@@ -177,6 +179,8 @@ class BoundCall:
 
     def shared(self, output: Any) -> list[int]:
         """Return the arguments that share memory with the output where no NumPy array lies."""
+        if not self.library.has_memory_of_its_own:
+            return []
         return [
             position
             for position, (_, buffer) in enumerate(self.placed)

@@ -54,6 +54,7 @@ class OnHost(Library):
 
     due = "torch.Tensor on cpu"
     device = torch.device("cpu")
+    has_memory_of_its_own = False
 
     def __init__(self) -> None:
         self._handed: dict[int, ref[torch.Tensor]] = {}
@@ -76,10 +77,19 @@ class OnHost(Library):
 
     def _made(self, array: Array, buffer: Array) -> torch.Tensor:
         if array.flags.writeable:
-            return _tensor(array)
+            return _tensor(array) if array is buffer else self._part(array, buffer)
         if buffer.flags.writeable and _is_broadcast(array, buffer):
             return _tensor(buffer).expand(array.shape)
         return _tensor(array.copy())
+
+    def _part(self, array: Array, buffer: Array) -> torch.Tensor:
+        """Return a tensor that is part of another one, which other arguments may share."""
+        begin = array.ctypes.data - buffer.ctypes.data
+        places = (begin, *array.strides)
+        if not array.size or min(places) < 0 or any(n % array.itemsize for n in places):
+            return _tensor(array)
+        begin, *strides = (n // array.itemsize for n in places)
+        return self.hand(buffer, buffer).as_strided(array.shape, strides, begin)
 
     def take(self, output: Any) -> Any:
         """Return the memory of a tensor."""
@@ -124,6 +134,8 @@ class OnHost(Library):
 
 class OnDevice(OnHost):
     """Tensors in the memory of another device."""
+
+    has_memory_of_its_own = True
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
