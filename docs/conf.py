@@ -28,7 +28,7 @@ PAGES = {
     "conformance/SPEC.md": "spec.md",
 }
 """What is a page here under another name."""
-LINK = re.compile(r"\[([^\]\[]+)\]\((?:\.\./)?([\w./-]+?)(#[\w-]+)?\)")
+LINK = re.compile(r"(?<!!)\[([^\]\[]+)\]\((?:\.\./)?([\w./-]+?)(#[\w-]+)?\)")
 linked = set()
 """The files of the checkout that pages link to."""
 

@@ -157,6 +157,18 @@ def test_the_sentence_says_in_which_cells_a_class_was_not_asked(write: Write) ->
     assert "Not asked: NaN (12 of 8,000)." == said(4)
 
 
+def test_a_long_list_of_what_was_not_asked_is_opened_by_a_click(write: Write) -> None:
+    names = [f"engine-{number}" for number in range(19)]
+    few = {n: asked.written({"ordinary calls": (400, 400), f"kind {n}": (90, 0)}) for n in names}
+    cells = [cell(name, classes=classes) for name, classes in few.items()]
+    page = html(write(implementation=[implementation(n) for n in names], cell=cells))
+    _, _, rest = page.partition('<details class="note"><summary>')
+    listed, _, _ = rest.partition("</details>")
+
+    assert listed.startswith("Some kinds of cases were not asked of 19 implementations</summary>")
+    assert all(f"kind {name}" in listed for name in names)
+
+
 def test_half_of_the_cases_are_needed_and_a_tenth_of_each_class() -> None:
     assert asked.enough({"ordinary calls": (400, 200), "NaN": (20, 10)})
     assert not asked.enough({"ordinary calls": (400, 199), "NaN": (20, 10)})
