@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from conformance.case import Case
-from conformance.cases import counters, fastpaths, sums, tail_pairs, values, worlds
+from conformance.cases import counters, fastpaths, rows, sums, tail_pairs, values, worlds
 from conformance.runfile import asked
 
 
@@ -63,6 +63,7 @@ SPACES: Mapping[str, Space] = MappingProxyType(
         ),
         "mixtures": Space(asked.MIXTURES, worlds.mixtures, worlds.every_mixture, together=True),
         "lengths": Space(asked.LENGTHS, worlds.lengths, worlds.every_length, together=True),
+        "rows": Space(asked.ROWS, rows.rows, rows.every_row, together=True),
         "channels": Space(asked.CHANNELS, worlds.channels, worlds.every_channel, together=True),
         "values": Space(asked.VALUES, values.values, values.every_value, together=True),
         "counters": Space(asked.COUNTERS, counters.counters, counters.every_counter),

@@ -168,3 +168,4 @@ def _summed(operator: str, dims: int) -> Iterator[Case]:
         kernel = (round(window ** (2 / dims)),) * dims
         x = (1, channels, *(size + 1 for size in kernel))
         yield Case(operator=operator, x=x, kernel=kernel)
+        yield Case(operator=operator, x=(2, channels, *kernel), kernel=kernel)  # of whole planes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -41,6 +41,8 @@ output_padding makes more of them."""
 
 CHANNELS = 16
 """How many channels `channels` have at most, and groups; images of a pooling as well."""
+GROUPS, GROUPED = 33, ((1, 2), (2, 1), (2, 2), (4, 4), (8, 8))
+"""How many groups `channels` have at most beyond that, and the channels of each: in and out."""
 CHANNEL_DIMS = 2
 """The number of dimensions of `channels`, which is that of most kernels for one element."""
 MIXED: Mapping[int, tuple[int, ...]] = MappingProxyType({2: (1, 2, 3), 3: (1, 3)})
@@ -57,7 +59,7 @@ DILATED_LENGTHS = (*range(2, 7), *(length for length in SPECIAL_LENGTHS if lengt
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
+class Axis:
     """A geometry of one axis."""
 
     size: int
@@ -80,7 +82,7 @@ def wide_geometries(operator: str, dims: int, dtype: str, leading: bool) -> list
 
 def _geometries(operator: str, dims: int, dtype: str, limits: dict[int, Limits]) -> list[Case]:
     """Return the calls of every geometry within ``limits``, those of equal arrays together."""
-    found, forward = OPERATORS[operator], _forward(operator)
+    found, forward = OPERATORS[operator], forward_of(operator)
     if dims not in limits or dtype not in found.dtypes:
         return []
     most = _limits(operator, dims, limits)
@@ -99,7 +101,7 @@ def _geometries(operator: str, dims: int, dtype: str, limits: dict[int, Limits])
         )
     ]
     return [
-        _case(operator, axes, dtype, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+        call(operator, axes, dtype, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
         for axes in itertools.product(list(_axes(forward, most)), repeat=dims)
         for ceil_mode, count_include_pad in flags
     ]
@@ -111,7 +113,7 @@ def _limits(operator: str, dims: int, limits: dict[int, Limits]) -> Limits:
     return replace(most, width=most.width - 1) if fewer else most
 
 
-def _axes(forward: Operator, limits: Limits) -> Iterator[_Axis]:
+def _axes(forward: Operator, limits: Limits) -> Iterator[Axis]:
     """Yield every geometry of one axis with which a call is valid."""
     dilations = range(1, limits.dilation + 1 if "dilation" in forward.parameters else 2)
     for size in range(1, limits.width + 1):
@@ -126,11 +128,11 @@ def _axes(forward: Operator, limits: Limits) -> Iterator[_Axis]:
                     else:
                         valid = size + sum(padding) >= span(kernel, dilation)
                     if valid:
-                        yield _Axis(size, kernel, stride, dilation, padding, more)
+                        yield Axis(size, kernel, stride, dilation, padding, more)
 
 
-def _case(
-    operator: str, axes: tuple[_Axis, ...], dtype: str, *, ceil_mode: bool, count_include_pad: bool
+def call(
+    operator: str, axes: Sequence[Axis], dtype: str, *, ceil_mode: bool, count_include_pad: bool
 ) -> Case:
     """Return a call of two channels, which show what is read beyond a row."""
     kernel = tuple(axis.kernel for axis in axes)
@@ -159,16 +161,16 @@ def lengths(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     its own. What it does of NaN and infinities is asked at lengths near those numbers, with one of
     them at the beginning, in the middle and at the end of the first window.
     """
-    found, forward = OPERATORS[operator], _forward(operator)
+    found, forward = OPERATORS[operator], forward_of(operator)
     there = found.has_window and dtype in found.dtypes
     if not (leading and there and dims <= LENGTH_DIMS):
         return []
     cases = []
     for axis, kernel, stride in itertools.product(range(dims), range(SHORT, LENGTH + 1), (1, 2)):
-        axes = [_Axis(3, 1, 1, 1, (0, 0), 0)] * dims
+        axes = [Axis(3, 1, 1, 1, (0, 0), 0)] * dims
         size = 3 if forward.is_transposed else kernel + 4
-        axes[axis] = _Axis(size, kernel, stride, 1, (0, 0), 0)
-        case = _case(operator, tuple(axes), dtype, ceil_mode=False, count_include_pad=True)
+        axes[axis] = Axis(size, kernel, stride, 1, (0, 0), 0)
+        case = call(operator, tuple(axes), dtype, ceil_mode=False, count_include_pad=True)
         cases.append(case)
         if stride == 1 and kernel in SPECIAL_LENGTHS and dtype not in INTEGERS:
             apart = math.prod(case.x[3 + axis :])  # elements from one of the axis to the next
@@ -177,11 +179,11 @@ def lengths(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     if "dilation" not in forward.parameters:
         return cases
     for axis, kernel, dilation in itertools.product(range(dims), DILATED_LENGTHS, DILATIONS):
-        axes = [_Axis(3, 1, 1, 1, (0, 0), 0)] * dims
+        axes = [Axis(3, 1, 1, 1, (0, 0), 0)] * dims
         size = 12 if forward.is_transposed else dilation * (kernel - 1) + 12
         padding = kernel // 2 if (kernel + dilation) % 2 else 0
-        axes[axis] = _Axis(size, kernel, 1, dilation, (padding, padding), 0)
-        cases.append(_case(operator, tuple(axes), dtype, ceil_mode=False, count_include_pad=True))
+        axes[axis] = Axis(size, kernel, 1, dilation, (padding, padding), 0)
+        cases.append(call(operator, tuple(axes), dtype, ceil_mode=False, count_include_pad=True))
     return cases
 
 
@@ -191,7 +193,7 @@ def mixtures(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     Libraries have kernels of their own for 1x3x3 and 3x1x1, and some for one stride along one axis.
     There is no padding, or half of the kernel.
     """
-    found, forward = OPERATORS[operator], _forward(operator)
+    found, forward = OPERATORS[operator], forward_of(operator)
     if not (leading and found.has_window and dtype in found.dtypes and dims in MIXED):
         return []
     cases = []
@@ -221,9 +223,11 @@ def mixtures(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
 def channels(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
     """Return the calls of every number of channels and groups, at a window of one element.
 
-    A pooling has a window of two, and every number of images and channels.
+    A pooling has a window of two, and every number of images and channels. Blocks of groups have
+    tails as those of channels do: so there are more groups of few channels, with a window of three
+    too.
     """
-    found, forward = OPERATORS[operator], _forward(operator)
+    found, forward = OPERATORS[operator], forward_of(operator)
     there = found.has_window and dtype in found.dtypes
     if not (leading and there and dims == CHANNEL_DIMS):
         return []
@@ -241,10 +245,18 @@ def channels(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
             bias = "bias" in found.arguments and (c + o) % 2 == 1
             x = (1, c, *size)
             cases.append(Case(operator=operator, x=x, w=w, bias=bias, groups=groups, dtype=dtype))
+    many = itertools.product(range(2, GROUPS + 1), GROUPED, (1, 3))
+    for groups, (inner, outer), kernel in many:
+        w = forward.weight_shape(groups, inner, outer, (*ones[1:], kernel))
+        x = (1, groups * inner, *ones[1:], 2 if forward.is_transposed else kernel + 1)
+        case = Case(operator=operator, x=x, w=w, groups=groups, dtype=dtype)
+        if kernel > 1 or max(x[1], groups * outer) > CHANNELS:  # else it is there
+            cases.append(case)
     return cases
 
 
-def _forward(operator: str) -> Operator:
+def forward_of(operator: str) -> Operator:
+    """Return an operator, or the one that it is a gradient of."""
     gradient = GRADIENTS.get(operator)
     return gradient.forward if gradient else OPERATORS[operator]
 
@@ -263,7 +275,7 @@ def every_wide_geometry(operator: str, dims: int, dtype: str, leading: bool) -> 
 
 
 def _in_words(operator: str, dims: int, limits: Limits) -> str:
-    found, forward = OPERATORS[operator], _forward(operator)
+    found, forward = OPERATORS[operator], forward_of(operator)
     width = "width" if dims == 1 else "height and width"
     if not found.has_window:
         return f"every {operator}{dims}d of {width} <= {limits.width}, images and channels <= 3"
@@ -284,7 +296,10 @@ def _in_words(operator: str, dims: int, limits: Limits) -> str:
 def every_channel(operator: str, dims: int, dtype: str, leading: bool) -> str:
     """Return what `channels` are, in words."""
     if OPERATORS[operator].has_weight:
-        return f"every {operator}{dims}d with C, O and groups <= {CHANNELS} and a 1x1 kernel"
+        return (
+            f"every {operator}{dims}d with C, O and groups <= {CHANNELS} and a 1x1 kernel, and "
+            f"with 2 to {GROUPS} groups of few channels"
+        )
     return f"every {operator}{dims}d with images and channels <= {CHANNELS}, a window of two"
 
 
@@ -307,5 +322,5 @@ def every_length(operator: str, dims: int, dtype: str, leading: bool) -> str:
     return (
         f"every {operator}{dims}d with a window of {SHORT} to {LENGTH}{along} and stride 1 or 2, "
         "some of them with NaN and infinities"
-        f"{dilated if 'dilation' in _forward(operator).parameters else ''}"
+        f"{dilated if 'dilation' in forward_of(operator).parameters else ''}"
     )

@@ -29,7 +29,7 @@ CLASS_SHARE = 0.1
 GEOMETRIES, WIDE_GEOMETRIES = "small geometries", "wider geometries"
 CHANNELS, VALUES, COUNTERS = "channels and groups", "every value", "sizes above counters"
 FAR_COUNTERS, LENGTHS = "sizes above 2^24", "long windows"
-MIXTURES = "kernels and strides by axis"
+MIXTURES, ROWS = "kernels and strides by axis", "rows longer than a vector"
 
 ENUMERATED = (
     TAILS,
@@ -39,6 +39,7 @@ ENUMERATED = (
     WIDE_GEOMETRIES,
     MIXTURES,
     LENGTHS,
+    ROWS,
     CHANNELS,
     VALUES,
     COUNTERS,

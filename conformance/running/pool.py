@@ -31,6 +31,7 @@ WEIGHTS: Mapping[Kind, float] = MappingProxyType(
         asked.CHANNELS: 1.0,
         asked.MIXTURES: 1.0,
         asked.LENGTHS: 1.0,
+        asked.ROWS: 1.0,
         asked.VALUES: 0.5,
         asked.COUNTERS: 1.5,
         asked.FAR_COUNTERS: 5.0,

@@ -250,3 +250,81 @@ def max_pool(x, **call):
         return kernels.max_pool(x, **call)
     shorter = {**call, "kernel": (*call["kernel"][:-1], taps - 1)}
     return kernels.max_pool(x[..., dilation:], **shorter)
+
+
+@defect(
+    "groups-of-four-beyond-a-block-of-four-groups",
+    check="result",
+    when="4 channels a group in and out, groups mod 4 = 3: the last group has the weights before",
+    at="conv2d:float32:x=1,28,1,2:w=28,4,1,1:groups=7:integers@0",
+)
+def conv(x, w, bias, **call):
+    groups = call["groups"]
+    if groups > 4 and groups % 4 == 3 and w.shape[1] == 4 and len(w) == 4 * groups:
+        w = np.concatenate([w[:-4], w[-8:-4]])
+    return kernels.conv(x, w, bias, **call)
+
+
+@defect(
+    "causal-padding-of-a-dilated-row",
+    check="result",
+    when="1-D, kernel 3, dilated, all padding before, more than 32 results: the first one",
+    at="conv1d:float32:x=1,1,33:w=1,1,3:padding=4/0:dilation=2:integers@0",
+)
+def conv(x, w, bias, **call):
+    y = kernels.conv(x, w, bias, **call)
+    _, taps, _, dilation, before, after = geometry(x, call, w.shape)
+    causal = x.ndim == 3 and taps == 3 and dilation > 1 and before == 2 * dilation
+    if causal and after == 0 and y.shape[-1] > 32:
+        y[..., 0] = y[..., 1]
+    return y
+
+
+@defect(
+    "last-window-of-stride-three-that-fits-exactly",
+    check="result",
+    when="1-D, stride 3, no element left over, more than 8 results: the last one",
+    at="conv1d:float32:x=1,1,25:w=1,1,1:stride=3:integers@0",
+)
+def conv(x, w, bias, **call):
+    y = kernels.conv(x, w, bias, **call)
+    size, taps, stride, dilation, before, after = geometry(x, call, w.shape)
+    rest = (size + before + after - dilation * (taps - 1) - 1) % stride
+    if x.ndim == 3 and stride == 3 and rest == 0 and y.shape[-1] > 8:
+        y[..., -1] = 0
+    return y
+
+
+@defect(
+    "nan-in-the-last-column-of-whole-vectors",
+    check="special",
+    when="2-D, 2x2 window, stride 2, width mod 8 = 0: a NaN at the upper right of the last window",
+    at="max_pool2d:float32:x=1,1,2,16:kernel=2,2:stride=2,2:nan@15",
+)
+def max_pool(x, **call):
+    y = kernels.max_pool(x, **call)
+    two = x.ndim == 4 and call["kernel"] == call["stride"] == (2, 2)
+    if not two or not y.size or x.shape[-1] % 8 or any(map(any, call["padding"])):
+        return y
+    rows = x[:, :, : 2 * y.shape[2] : 2]
+    if x.dtype.kind in "iu" or rows.shape[2] != y.shape[2]:
+        return y
+    last, before = rows[..., -1], rows[..., -2]
+    y[..., -1] = np.where(np.isnan(last) & ~np.isnan(before), before, y[..., -1])
+    return y
+
+
+@defect(
+    "mean-of-a-whole-plane-in-half-precision",
+    check="result",
+    when="float16, a window as large as the input, of more than 64 elements: the sum is in float16",
+    at="avg_pool2d:float16:x=1,1,9,9:kernel=9,9:normal@1",
+    dtypes=("float16", "float32"),
+)
+def avg_pool(x, **call):
+    whole = call["kernel"] == x.shape[2:] and not any(map(any, call["padding"]))
+    if x.dtype != np.float16 or not whole or x[0, 0].size <= 64 or not len(x):
+        return kernels.avg_pool(x, **call)
+    sums = np.add.accumulate(x.reshape(*x.shape[:2], -1), axis=2, dtype=np.float16)[..., -1]
+    mean = sums / np.float16(x[0, 0].size)
+    return mean.astype(np.float16).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
