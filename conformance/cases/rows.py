@@ -21,6 +21,8 @@ KERNELS = {1: (1, 2, 3, 4, 5, 7, 9, 11, 16), 2: (1, 2, 3, 5)}
 """The windows along the axis, by the number of dimensions."""
 RESULTS = {1: (9, 17, 33), 2: (9, 17)}
 """How many results a row has."""
+MODES = ("ceil_mode", "count_include_pad")
+"""The parameters of poolings that are tried in all combinations, on planes with rows and columns."""
 STRIDES, DILATIONS = (1, 2, 3, 4, 5, 8), (2, 4)
 """The strides, and the dilations at stride 1."""
 PLACED_KERNELS, PLACED_RESULTS, LAST = (1, 2, 3), (8, 9, 16, 17), 4
@@ -45,6 +47,7 @@ def rows(operator: str, dims: int, dtype: str, leading: bool) -> list[Case]:
             ceil_mode = "ceil_mode" in forward.parameters and number % 2 == 1
             counted = "count_include_pad" not in forward.parameters or results % 4 == 1
             made[call(operator, axes, dtype, ceil_mode=ceil_mode, count_include_pad=counted)] = None
+    made |= dict.fromkeys(_squares(operator, forward, dims, dtype))
     placed = () if dtype in INTEGERS else _placed(operator, forward, dims, dtype)
     return [*dict.fromkeys((*made, *placed))]
 
@@ -81,6 +84,24 @@ def _axis(
     return Axis(size, kernel, stride, dilation, padding, 0) if size > 0 else None
 
 
+def _squares(operator: str, forward: Operator, dims: int, dtype: str) -> Iterator[Case]:
+    """Yield poolings of planes by the usual windows, in each mode, with and without padding."""
+    if forward.has_weight:
+        return
+    modes = itertools.product(
+        *((False, True) if name in forward.parameters else (False,) for name in MODES)
+    )
+    shapes = itertools.product((2, 3), (1, 2), RESULTS[dims], (0, 1), (0, 1))
+    for (ceil_mode, exclude), (kernel, stride, results, padding, rest) in itertools.product(
+        list(modes), shapes
+    ):
+        one = _axis(forward, kernel, (stride, 1), results, (padding, padding), rest)
+        if one is not None:
+            yield call(
+                operator, [one] * dims, dtype, ceil_mode=ceil_mode, count_include_pad=not exclude
+            )
+
+
 def _placed(operator: str, forward: Operator, dims: int, dtype: str) -> Iterator[Case]:
     """Yield rows of one image whose NaN or infinity lies at one of the last places of the input.
 
@@ -113,13 +134,16 @@ def _seed(case: Case, place: int, plane: int) -> int:
 def every_row(operator: str, dims: int, dtype: str, leading: bool) -> str:
     """Return what `rows` are, in words."""
     along = "" if dims == 1 else " along one axis"
+    pools = (
+        "" if OPERATORS[operator].has_weight else "; windows of 2 and 3 along all axes in each mode"
+    )
     dilated = "dilation" in forward_of(operator).parameters
     dilations = f" or dilation {_listed(DILATIONS)}" if dilated else ""
     return (
         f"{operator}{dims}d with {_listed(RESULTS[dims])} results{along}, at each window of "
         f"{_listed(KERNELS[dims])}, stride of {_listed(STRIDES)}{dilations}, without padding, with "
         "half of the window and with all that a window may have on either side; NaN and "
-        f"infinities at the last {LAST} places of rows"
+        f"infinities at the last {LAST} places of rows{pools}"
     )
 
 

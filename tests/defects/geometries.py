@@ -328,3 +328,17 @@ def avg_pool(x, **call):
     sums = np.add.accumulate(x.reshape(*x.shape[:2], -1), axis=2, dtype=np.float16)[..., -1]
     mean = sums / np.float16(x[0, 0].size)
     return mean.astype(np.float16).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
+
+
+@defect(
+    "corner-of-a-wide-plane-divided-by-an-edge",
+    check="result",
+    when="3x3 mean, stride 1, padding 1 that does not count, more than 16 columns: the last corner",
+    at="avg_pool2d:float32:x=1,1,1,17:kernel=3,3:padding=1/1,1/1:exclude_pad:integers@0",
+)
+def avg_pool(x, **call):
+    y = kernels.avg_pool(x, **call)
+    usual = call["kernel"] == (3, 3) and call["padding"] == ((1, 1), (1, 1))
+    if usual and call["stride"] == (1, 1) and not call["count_include_pad"] and y.shape[-1] > 16:
+        y[..., -1, -1] *= 4 / 6
+    return y
