@@ -22,7 +22,7 @@ KERNELS = {1: (1, 2, 3, 4, 5, 7, 9, 11, 16), 2: (1, 2, 3, 5)}
 RESULTS = {1: (9, 17, 33), 2: (9, 17)}
 """How many results a row has."""
 MODES = ("ceil_mode", "count_include_pad")
-"""The parameters of poolings that are tried in all combinations, on planes with rows and columns."""
+"""The parameters of poolings that are tried in all combinations, on whole planes."""
 STRIDES, DILATIONS = (1, 2, 3, 4, 5, 8), (2, 4)
 """The strides, and the dilations at stride 1."""
 PLACED_KERNELS, PLACED_RESULTS, LAST = (1, 2, 3), (8, 9, 16, 17), 4
