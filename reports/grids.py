@@ -79,7 +79,8 @@ def svg(grids: Sequence[Grid], label: str, *, alone: bool = False) -> str:
             right, tallest = max(right, x + width), max(tallest, top - y + rows * _ROW)
             x += max(width, 30.0) + _GAP
         y += tallest + 14
-    own_style = f"<style>{style()}</style>" if alone else ""
+    # A page that is dark shows the picture on its own ground, and the text is dark.
+    own_style = f"<style>.grids {{ background: #fff; }}\n{style()}</style>" if alone else ""
     namespace = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
     box = f'viewBox="0 0 {right + 2:g} {y:g}" width="{right + 2:g}" height="{y:g}"'
     head = f'<svg{namespace} class="grids" role="img" aria-label="{escape(label)}" {box}>'
