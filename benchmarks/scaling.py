@@ -3,8 +3,9 @@
     python -m benchmarks.scaling --jobs 2
 
 The hand-written implementations are judged whole. Starting up is apart: the processes have loaded
-the suite and judged a little before the clock starts, and the cases are in the cache. What the
-parent's own work takes is its processor time, as a share of all that judging took.
+the suite and judged a little before the clock starts, and the cases are in the cache, by a run that
+is not timed. What the parent's own work takes is its processor time, as a share of all that judging
+took.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 import conformance
 from conformance.cli import executors
 from conformance.runfile.tables import Cell
@@ -35,14 +38,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--implementation", default=CHOSEN)
+    parser.add_argument("--dtype", default="float32,float64")
     parser.add_argument("--seconds", type=float, help="Time budget of a cell.")
     parser.add_argument("--no-dask", action="store_true")
     given = parser.parse_args()
-    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # one core a process
+    os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    threadpool_limits(1)  # one core for each process, this one as well
     selection: dict[str, Any] = {
         "implementations": given.implementation.split(","),
+        "dtypes": given.dtype.split(","),
         "seconds": given.seconds,
     }
+    with executors.started(given.jobs, None) as executor:
+        measured(executor, selection)
     alone = 0.0
     ways = ["one process", f"--jobs {given.jobs}"]
     ways += [] if given.no_dask else [f"--dask, {given.jobs} workers"]
@@ -58,8 +66,8 @@ def main() -> None:
         alone = alone or rate
         print(
             f"{way:20} {judgments:9,} judgments {seconds:7.1f} s {rate:8,.0f} a second, "
-            f"{rate / alone:.2f} times; {blocks} blocks of {judging:.1f} s; parent "
-            f"{1000 * own / blocks:.1f} ms a block, {own / judging:.2%}",
+            f"{rate / alone:.2f} times; parent {1000 * own / blocks:.1f} ms for each of "
+            f"{blocks} blocks, {own / judging:.2%} of the {judging:.0f} s of judging",
             flush=True,
         )
 
