@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from conformance import Unsupported
+from conformance.calling import starving
 from conformance.case import Case
 from conformance.errors import ConformanceError
 from conformance.judging import CONFORMS, UNSUPPORTED, VIOLATES
@@ -431,6 +432,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.waited = 0.0
+        """How much of it the thread has waited for a core."""
 
     def perf_counter(self) -> float:
         return self.now
@@ -440,6 +443,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(budget, "time", made)
+    monkeypatch.setattr(starving, "waits_of", lambda pid, thread: {"this one": made.waited})
     return made
 
 
@@ -555,6 +559,17 @@ def test_the_first_call_may_import_and_compile(clock: Clock) -> None:
     assert [True, False] == [spending.affords_case(case) for spending in (cold, warm)]
     clock.now += 1.0
     assert not cold.affords_case(case)
+
+
+def test_time_without_a_core_is_not_on_the_clock(clock: Clock) -> None:
+    case = Case.parse("conv1d:float32:x=1,1,9:w=1,1,3:normal@1")
+    spending = budget.Budget(right(), 1.0, 0.05, warm=True)
+    clock.now, clock.waited = 60.0, 59.99
+
+    assert spending.affords_case(case)
+    clock.now += 1.0
+    assert not spending.affords_case(case)
+    assert spending.stopped
 
 
 def test_what_would_take_too_long_at_the_pace_of_what_came_before_is_not_begun(

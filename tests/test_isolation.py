@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from conformance.calling import starving
 from conformance.case import Case
 from conformance.checks.repeat import judge_named_history
 from conformance.errors import RegistrationError
 from conformance.implementations.im2col import conv as right
-from conformance.isolation import process, starving
+from conformance.isolation import process
 from conformance.isolation.dispatch import (
     answers_questions,
     called_in_worker,
@@ -256,7 +257,7 @@ def marked(mark: str) -> list[str]:
 def test_a_call_that_has_to_wait_for_a_core_is_no_hang(
     make: Make, monkeypatch: pytest.MonkeyPatch, starved: float, status: str
 ) -> None:
-    monkeypatch.setattr(process.starving, "waits", lambda pid: {"all": starved * time.monotonic()})
+    monkeypatch.setattr(starving, "waits", lambda pid: {"all": starved * time.monotonic()})
     naps = make("naps", replace(LIMITS, seconds=0.3))
 
     assert ["conforms", status] == [one.status for one in judged(naps, GOOD, BAD)]

@@ -7,6 +7,8 @@ judges the answers; only the calls themselves are made elsewhere.
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from conformance.calling import process_state
+from conformance.calling import process_state, starving
 from conformance.calling.guards import Guard, Guards
 from conformance.calling.history import Answer, HistoryCall, perform
 from conformance.calling.measuring import Files, Measured, Watch
@@ -99,6 +101,9 @@ class Caller(Protocol):
     def calls_before(self) -> tuple[MadeCall, ...]:
         """Return the calls made in the process of the last answer before it, the last ones only."""
 
+    def waits(self) -> Mapping[str, float]:
+        """Return how long the thread that makes the calls has waited for a core (`starving`)."""
+
     def count_ending(self, *, hung: bool) -> None:
         """Count a call that would have ended the process as one that has ended it."""
 
@@ -166,6 +171,10 @@ class InProcess:
     def calls_before(self) -> tuple[MadeCall, ...]:
         """Return no call: here they cannot be made again in a new process."""
         return ()
+
+    def waits(self) -> Mapping[str, float]:
+        """Return how long this thread has waited for a core."""
+        return starving.waits_of(os.getpid(), threading.get_native_id())
 
     def count_ending(self, *, hung: bool) -> None:
         """Change nothing: no call ends this process and is counted."""

@@ -23,9 +23,10 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from conformance.calling import starving
 from conformance.calling.observing import CALLING, CRASH, HANG, MEMORY, Observation, one_line
 from conformance.errors import ConformanceError
-from conformance.isolation import AVAILABLE, PROTOCOL, starving
+from conformance.isolation import AVAILABLE, PROTOCOL
 from conformance.isolation.wire import Frame, Inbox, WireError
 from conformance.machine import cache_folder
 from conformance.registration import entry_points

@@ -10,11 +10,12 @@ import contextlib
 import time
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from typing import Any
 
+from conformance.calling import starving
 from conformance.calling.caller import HistoryEnded, MadeCall, Request, made_calls, note_history
 from conformance.calling.guards import END, START, Guard
 from conformance.calling.history import Answer, HistoryCall
@@ -87,6 +88,11 @@ class WorkerCaller:
     def calls_before(self) -> tuple[MadeCall, ...]:
         """Return the calls made in the process of the last answer before it, the last ones only."""
         return self._before
+
+    def waits(self) -> Mapping[str, float]:
+        """Return how long the worker that is there has waited for a core."""
+        pid = 0 if self._process is None else self._process.pid
+        return starving.waits_of(pid, pid)
 
     def count_ending(self, *, hung: bool) -> None:
         """Count a call that would have ended the process as one that has ended it."""

@@ -9,7 +9,8 @@ ends only what takes many times as long as allowed; if it ends a cell, the repor
 Start-up (`conformance.calling.pace`) is not on the clock: a kernel that is compiled by its first
 call of a kind is judged on the same cases whether its compiler has a cache that is warm or cold.
 Each implementation has `STARTUP_SECONDS` for it in a run. Of a worker the clock counts the calls
-alone.
+alone. Nor is it on the clock how long the thread that makes the calls waits for a core: the same
+cases are judged on a busy machine.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import TypeAlias
 
+from conformance.calling.starving import longest
 from conformance.case import Case
 from conformance.isolation.dispatch import caller_of
 from conformance.operators import OPERATORS, work
@@ -95,10 +97,11 @@ class Budget:
         """What may be spent, as it is reckoned."""
         self._implementation, self._clock = implementation, clock
         self._spent = self._worked = 0.0
-        self._pace = caller_of(implementation).pace
+        caller = caller_of(implementation)
+        self._pace, self._waits = caller.pace, caller.waits
         self._isolated = implementation.place is not None
         self._begun = self._now() if warm else None
-        self._started_up = self._startup()
+        self._started_up, self._waited = self._startup(), self._waits()
         self._shapes: set[Shape] = set()
 
     @property
@@ -149,6 +152,7 @@ class Budget:
         now = self._now()
         if self._worked and self._begun is None:
             self._begun, self._started_up = now, self._startup()
+            self._waited = self._waits()
         taken = now - self._begun if self._begun is not None else 0.0
         work_and_calls = macs + max(calls, 1) * CALL_OVERHEAD_MACS
         ahead = work_and_calls / self._worked if self._worked else 0.0
@@ -161,9 +165,12 @@ class Budget:
             slow = taken > enough * self._clock and taken > most * share
             return slow or taken + taken * ahead > most
 
-        # How much of it was start-up takes long to tell, and matters to what is late alone.
+        # How much of it was start-up, or spent without a core, takes long to tell, and matters to
+        # what is late alone.
         if late(taken):
-            self.stopped |= late(taken - max(0.0, self._startup() - self._started_up))
+            taken -= max(0.0, self._startup() - self._started_up)
+            taken -= longest(self._waited, self._waits())
+            self.stopped |= late(taken)
         return self._spent <= enough * self.seconds and not self.stopped
 
     def _now(self) -> float:

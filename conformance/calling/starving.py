@@ -20,12 +20,21 @@ def waits(pid: int) -> dict[str, float]:
     processes = [pid]
     for process in processes:
         with contextlib.suppress(OSError):
-            for thread in os.listdir(folder := f"/proc/{process}/task"):
-                with contextlib.suppress(OSError, IndexError):
-                    one = Path(folder, thread)
-                    found[str(one)] = 1e-9 * int((one / "schedstat").read_text().split()[1])
-                    processes += map(int, (one / "children").read_text().split())
+            for thread in os.listdir(f"/proc/{process}/task"):
+                found |= waits_of(process, int(thread))
+                children = Path(f"/proc/{process}/task/{thread}/children").read_text()
+                processes += map(int, children.split())
     return found
+
+
+def waits_of(pid: int, thread: int) -> dict[str, float]:
+    """Return the same of one thread of a process; of none that is gone."""
+    folder = f"/proc/{pid}/task/{thread}"
+    try:
+        with open(f"{folder}/schedstat") as file:
+            return {folder: 1e-9 * int(file.read().split()[1])}
+    except (OSError, IndexError):
+        return {}
 
 
 def longest(before: Mapping[str, float], now: Mapping[str, float]) -> float:
