@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields, replace
@@ -20,9 +21,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conformance.calling.caller import MadeCall, Request
+from conformance.case import Case
+from conformance.checks.conventions import Probe
 from conformance.cli import main
 from conformance.errors import ConformanceError, RunFileError
 from conformance.implementations.im2col import conv
+from conformance.judging import Verdict
 from conformance.registration.implementation import Implementation
 from conformance.reports import load
 from conformance.reports.markdown import markdown
@@ -33,7 +38,9 @@ from conformance.runfile.tables import Implementation as ImplementationRow
 from conformance.running import causes
 from conformance.running import run as running
 from conformance.running.block import Block
+from conformance.running.cell import Cell as RunningCell
 from conformance.running.gathered import Gathered
+from conformance.running.layers import LayerVerdict
 from conformance.running.merging import merge
 from conformance.running.shrink import shrink
 from conformance.running.stored import packed, unpacked
@@ -341,6 +348,26 @@ def test_a_block_is_the_same_after_it_was_kept(whole: Path) -> None:
 
         assert block == unpacked(packed(block), Block)
         assert {"im2col", "without-padding"} == {cell.implementation for cell in block.cells}
+
+
+def test_a_block_keeps_no_array_of_the_calls_that_were_made() -> None:
+    case = Case.parse("conv1d:float32:x=1,1,3:w=1,1,1:integers@0")
+    calls = (MadeCall(Request("conv", (np.ones(99_999),), {}, "NCHW", case=case)),)
+    one = Verdict("one", case, "violates", "RESULT-2", before=calls)
+    both = replace(one, also=(one,))
+    probe = Probe("ties", "DECLARE-5", "a", True, "b", False, 3, case, failed=both)
+    cell = RunningCell("one", "conv", 1, "float32", uncovered=[both], conventions=[probe])
+    block = Block("conv", 1, [cell], Counter(), [], Counter(), layers=[])
+    block.layers.append(LayerVerdict("conv1", both, 1.0, 0.1))
+    assert len(packed(block)) > 1000
+    block.compact()
+
+    assert block == unpacked(packed(block), Block)
+    kept = unpacked(packed(block), Block)
+    verdicts = [kept.layers[0].verdict, kept.cells[0].uncovered[0]]
+    verdicts += [v.also[0] for v in verdicts]
+    assert [()] * 4 == [verdict.before for verdict in verdicts]
+    assert kept.cells[0].conventions[0].failed == both
 
 
 @pytest.mark.parametrize("value", [os.system, Path("x"), np.arange(3), 3])

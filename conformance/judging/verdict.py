@@ -74,6 +74,10 @@ class Verdict:
     also: tuple[Verdict, ...] = ()
     """What else is wrong with the same call: one finding does not hide another."""
 
+    def without_calls(self) -> Verdict:
+        """Return the same without the calls made before, whose arrays take much room."""
+        return replace(self, before=(), also=tuple(one.without_calls() for one in self.also))
+
     @property
     def findings(self) -> tuple[Verdict, ...]:
         """All that is wrong with the call, one verdict each."""

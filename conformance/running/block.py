@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -95,8 +95,19 @@ class Block:
     confirmed: Confirmed = field(default_factory=set)
     """What it has shown in new workers, and blocks before it in this process."""
 
+    def compact(self) -> None:
+        """Take the least room: causes are found, and nobody asks for the calls before any more."""
+        self.layers = [replace(one, verdict=one.verdict.without_calls()) for one in self.layers]
+        for cell in self.cells:
+            cell.uncovered = [verdict.without_calls() for verdict in cell.uncovered]
+            cell.conventions = [
+                replace(probe, failed=probe.failed and probe.failed.without_calls())
+                for probe in cell.conventions
+            ]
+        self.list_cases()
+
     def list_cases(self) -> None:
-        """Write down which cases its cells have judged, in the least room."""
+        """Write down which cases its cells have judged."""
         for dtype in dict.fromkeys(cell.dtype for cell in self.cells):
             own = [cell for cell in self.cells if cell.dtype == dtype]
             cases = as_list(number for cell in own for number in cell.judged)
@@ -128,7 +139,7 @@ def run_block(
     except KeyboardInterrupt:
         judge.block.interrupted = True
     finally:
-        judge.block.list_cases()
+        judge.block.compact()
         judge.block.confirmed |= judge.confirmed
         gc.unfreeze()  # the banks (`running.cache`)
     return judge.block
