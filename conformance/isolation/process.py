@@ -37,9 +37,10 @@ ENTRY = Path(__file__).with_name("entry.py")
 _CHUNK = 1 << 20
 _TICK = 0.02
 """Seconds between looks at memory, while an answer is waited for."""
-_SOON, _STARVED = 0.1, 20.0
-"""From this share of its limit on it is looked at whether a call waits for a core, and what it
-waits for that does not count, until it has taken so many times the limit."""
+_SOON = 0.1
+"""From this share of its limit on it is looked at whether a call waits for a core."""
+_STARVED, _STARVED_SECONDS = 20.0, 300.0
+"""What it waits for one does not count until it has taken so many times its limit, and as long."""
 _MOST_PRINTED = 64 << 20
 """Bytes that a call may print before it is ended as one that does not come back."""
 _GRACE = 1.0
@@ -283,7 +284,7 @@ class Process:
 
     def _starves(self, waited: float, limit: float, before: Mapping[str, float]) -> bool:
         """Whether a call would not have used up its time if the worker had had a core."""
-        if waited > _STARVED * limit:
+        if waited > max(_STARVED * limit, _STARVED_SECONDS):
             return False
         return waited - starving.longest(before, starving.waits(self.guardian)) <= limit
 
