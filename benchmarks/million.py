@@ -70,7 +70,7 @@ def main() -> None:
             print(f"the {name} tenth: {rate:,.0f} a second")
         begun = time.monotonic()
         pages = ("--markdown", f"{folder}/report.md", "--html", f"{folder}/report.html")
-        command(("report", folder, *pages))
+        command(("report", str(path), *pages))
         print(f"report: {time.monotonic() - begun:.1f} s")
 
 
