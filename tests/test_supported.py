@@ -471,3 +471,18 @@ def test_a_large_case_is_not_called_only_to_ask() -> None:
     assert not accepting(small)
     assert accepting(large)
     assert {small.x} == {*called}
+
+
+def test_its_own_cases_are_those_of_the_checks_that_are_made(judge: Judge) -> None:
+    """A NaN that is lost violates nothing that is asked, and is no error of what conforms."""
+
+    def max_pool(x: Any, **call: Any) -> Any:
+        if any(map(any, call["padding"])) or max(call["dilation"]) > 1 or call["ceil_mode"]:
+            raise Unsupported("no such call")
+        return CORRECT["max_pool"](np.nan_to_num(x), **call)
+
+    one = unregistered("nanless", {"max_pool": max_pool}, {"dtypes": "float32"})
+    (cell,) = judge(one, operators=["max_pool"], checks=["result"]).cells
+
+    assert (CONFORMS, 0.0) == (cell.verdict, cell.worst)
+    assert {"NaN", "infinities"}.isdisjoint(cell.asked)

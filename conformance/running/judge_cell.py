@@ -92,6 +92,7 @@ class CellJudge:
         own: list[Prepared] = []
         if not plan.only_suites:
             self.implementation, own = for_cell(self.implementation, shared, cached=plan.cache)
+        own = [p for p in own if p.case.check in plan.checks]
         self.called: list[tuple[int | None, Prepared]] = [
             (position, p)
             for position, p in (*cases, *((None, p) for p in own))
@@ -506,7 +507,7 @@ class CellJudge:
                 self.cell.violations.remove(violation)
                 self.cell.violating -= violation.count
         there = {p.case for _, p in self.called}
-        own = [p for p in own if p.case not in there]
+        own = [p for p in own if p.case not in there and p.case.check in self.plan.checks]
         self.cell.plan(p.case for p in own)
         called = self.chosen([(None, p) for p in own])
         if called:
