@@ -34,8 +34,8 @@ KEEPING_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
 }
-"""Dask sets the first to 64 KiB for its workers, which has glibc give memory back at every call, and
-ask for each array anew (mallopt(3))."""
+"""Dask sets the first to 64 KiB for its workers, which has glibc give memory back at every call,
+and ask for each array anew (mallopt(3))."""
 QUIETLY: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
