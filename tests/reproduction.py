@@ -22,7 +22,7 @@ from conformance.registration.implementation import Implementation
 from conformance.signatures import SIGNATURES
 
 SECONDS = 100.0
-"""Time that a script gets, importing the engine included; a call that never returns takes it all."""
+"""Time that a script gets, importing the engine included; what never returns takes it all."""
 
 _KEPT = """
 import json, runpy, sys
