@@ -134,7 +134,8 @@ def _ends_of_types() -> Iterator[Mistake]:
     for kind, (wrong, description) in _BEYOND.items():
         value = partial(_ignoring_place, wrong)
         rule = "REJECT-12", f"a kernel {description}"
-        yield from _entries("kernel", kind, rule, value, suffixes=("",))
+        if kind != "62-bits":  # PyTorch's max_pool1d never returns, whoever calls it
+            yield from _entries("kernel", kind, rule, value, suffixes=("",))
         yield from _entries(
             "dilation",
             kind,
