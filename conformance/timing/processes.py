@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from conformance.calling import starving
+
 KNOWN = sys.platform == "linux"
 """Whether the system says what is asked here."""
 
@@ -56,11 +58,7 @@ def all_cores(pid: int) -> set[int]:
 
 def waited(pid: int) -> float:
     """Return the seconds for which a process' first thread could have run, and had no processor."""
-    try:
-        with open(f"/proc/{pid}/schedstat") as file:
-            return 1e-9 * int(file.read().split()[1])
-    except (OSError, IndexError):
-        return 0.0
+    return sum(starving.waits_of(pid, pid).values())
 
 
 def resident(pid: int) -> int | None:
