@@ -252,8 +252,8 @@ _CALLED = [
     ),
     ("tensorflow", "tensorflow[onednn=off]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
     ("mlx", "mlx[device=cpu]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
-    ("keras", "keras[backend=jax]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
-    ("keras", "keras[backend=torch]", "max_pool2d:float32:x=1,2,5,4:kernel=2,2:normal@0"),
+    ("keras jax", "keras[backend=jax]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
+    ("keras torch", "keras[backend=torch]", "max_pool2d:float32:x=1,2,5,4:kernel=2,2:normal@0"),
     ("tinygrad", "tinygrad[optimization=off]", "conv2d:float32:x=1,1,3,4:w=1,1,2,2:integers@0"),
     ("opencv", "opencv[engine=classic]", "conv2d:float32:x=2,2,4,5:w=2,2,2,3:integers@0"),
     ("opencv", "opencv[winograd=off]", "conv2d:float32:x=1,2,6,6:w=2,2,3,3:integers@0"),
@@ -269,7 +269,7 @@ _CALLED = [
     ("engine", "name", "case"), _CALLED, ids=[f"{c[1]}-{c[2]}" for c in _CALLED]
 )
 def test_a_variant_and_its_script_compute_what_is_due(engine: str, name: str, case: str) -> None:
-    needs(engine)
+    needs(*engine.split())
     variant, prepared = isolated(get(name), True, Limits()), Prepared.of(Case.parse(case))
     verdict, output = judge_prepared(variant, prepared)
     close_all()
@@ -321,10 +321,11 @@ def test_a_case_that_a_provider_leaves_to_the_cpu_is_declined() -> None:
     )
 
 
-def needs(engine: str) -> None:
-    """Skip the test where an engine is not installed."""
-    if not get(engine).installed:
-        pytest.skip(f"{engine} is not installed")
+def needs(*engines: str) -> None:
+    """Skip the test where one of the engines is not installed."""
+    for engine in engines:
+        if not get(engine).installed:
+            pytest.skip(f"{engine} is not installed")
 
 
 # --- what is overridden ---------------------------------------------------------------------------
