@@ -18,6 +18,7 @@ ROUNDS = 5
 PLUGIN = Path(__file__).parent.parent / "examples" / "ignores_dilation.py"
 VARIANTS = {
     "default tier": (),
+    "default tier, -x": ("-x",),
     "smoke tier": ("--tier", "smoke"),
 }
 

@@ -149,12 +149,15 @@ _FACTS = (
     "finished",
     "command",
     "kernels",
+    "ends",
     "seed",
     "tier",
     "examples",
     "seconds",
     "suites",
 )
+SETTINGS = ("seed", "tier", "kernels", "ends")
+"""The facts that a terminal shows in one line with the path of the run file."""
 _MACHINE = ("cpu", "cores", "threads", "system", "platform", "python", "packages", "references")
 _APART = ("format", "machine", "identity", "blocks", "shape_seconds")
 """The facts of the run file that are not shown one by one: what a run that goes on is held to."""

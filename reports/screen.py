@@ -16,7 +16,7 @@ from rich.text import Text
 
 from conformance.reports.calls import sentences
 from conformance.reports.gaps import ranged
-from conformance.reports.headline import INCOMPLETE, environment, headline, not_asked
+from conformance.reports.headline import INCOMPLETE, SETTINGS, environment, headline, not_asked
 from conformance.reports.model import Finding, Report, Summary
 from conformance.reports.order import grouped, largest
 from conformance.reports.printing import (
@@ -244,9 +244,7 @@ def _findings(report: Report, findings: Sequence[Finding], width: int, most: int
 def _foot(report: Report, width: int) -> Iterator[Text]:
     """Yield how the run came about, where its file is and, in one sentence, the outcome."""
     facts = dict(environment(report))
-    settings = [
-        f"{label} {facts[label]}" for label in ("seed", "tier", "kernels") if label in facts
-    ]
+    settings = [f"{label} {facts[label]}" for label in SETTINGS if label in facts]
     where = ", ".join([*settings, f"run file {report.path}"])
     yield Text(f"{where}; all tables: {_VERBOSE}", style="dim")
     if not report.complete:

@@ -21,7 +21,8 @@ _ASKED: tuple[str, ...] = (
     "spec",
     "checks",
 )
-_ASKED += ("operators", "dims", "dtypes", "kernels", "rounds", "warmup", "threads", "baseline")
+_ASKED += ("operators", "dims", "dtypes", "kernels", "ends")
+_ASKED += ("rounds", "warmup", "threads", "baseline")
 _MACHINE = ("cpu", "cores", "system", "platform", "python", "cpu_features", "threads")
 _LONGEST = 120
 

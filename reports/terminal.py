@@ -20,6 +20,7 @@ from conformance.reports.alike import MANY, identical_groups
 from conformance.reports.gaps import ranged
 from conformance.reports.headline import (
     INCOMPLETE,
+    SETTINGS,
     environment,
     headline,
     not_asked,
@@ -76,9 +77,7 @@ def show(report: Report, console: Console | None = None) -> None:
 def print_headline(report: Report, console: Console) -> None:
     """Print where the run file is and, in one sentence, the outcome."""
     facts = dict(environment(report))
-    settings = [
-        f"{label} {facts[label]}" for label in ("seed", "tier", "kernels") if label in facts
-    ]
+    settings = [f"{label} {facts[label]}" for label in SETTINGS if label in facts]
     for line in (", ".join(settings), f"run file {report.path}"):
         if line:
             console.print(Text(line, style="dim"), soft_wrap=True)

@@ -877,6 +877,39 @@ def test_large_cases_that_were_judged_before_an_interrupt_are_kept(
     assert {"right", "other"} == {row.implementation for row in rows(tables.Cell)}
 
 
+# --- the first violation --------------------------------------------------------------------------
+
+
+def test_a_run_can_end_at_its_first_violation(small: Small, tmp_path: Path) -> None:
+    chosen = right("before"), of(lambda *a, **k: kernels.conv(*a, **k) + 1), right("after")
+    found = small(*chosen, dims=[1, 2], exitfirst=True)
+    whole = small(*chosen, dims=[1, 2], output=tmp_path / "whole")
+
+    assert (1, ["before", "mine"]) == (found.exit_status, [c.implementation for c in found.cells])
+    assert cited(whole)[:1] == cited(found)
+    assert found.cells[1].reached < found.cells[1].planned
+    assert "at the first violation" == read(found.path).facts["ends"]
+
+
+def test_a_run_without_a_violation_is_not_ended_by_that_option(small: Small) -> None:
+    whole, found = small(right(), dims=[1, 2]), small(right(), dims=[1, 2], exitfirst=True)
+
+    assert (0, [cell.reached for cell in whole.cells]) == (
+        found.exit_status,
+        [cell.reached for cell in found.cells],
+    )
+
+
+def test_processes_end_at_the_first_violation_of_any(
+    small: Small, plugin: Callable[[float], Path]
+) -> None:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+        found = small(plugins=[plugin(1.0)], dims=[1, 2, 3], executor=executor, exitfirst=True)
+
+    assert 1 == found.exit_status
+    assert 1 <= len(violations(found)) <= 2
+
+
 # --- executors ------------------------------------------------------------------------------------
 
 

@@ -81,6 +81,12 @@ def _suites(names: tuple[str, ...]) -> tuple[str, ...]:
 @options.output("convformance-run", "Where run.sqlite, report.md and report.html are written.")
 @executors.both
 @click.option(
+    "-x",
+    "--exitfirst",
+    is_flag=True,
+    help="End at the first violation, as soon as it is shrunk.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on with the run in the output folder where it stopped; begin one if there is none.",

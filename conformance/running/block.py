@@ -29,6 +29,7 @@ from conformance.running.causes import Causes, Confirmed
 from conformance.running.cell import Cell
 from conformance.running.coverage import Coverage
 from conformance.running.from_source import FromSource
+from conformance.running.interruption import FirstViolation
 from conformance.running.judge_cell import CellJudge
 from conformance.running.known_in_run import Example, Key, Outcome, Subject
 from conformance.running.layers import LayerVerdict
@@ -89,11 +90,17 @@ class Block:
     told: list[Told] = field(default_factory=list)
     """What came of the cases that stand for calls of models."""
     interrupted: bool = False
-    """Whether the user ended the run before the whole block was judged."""
+    """Whether the run ended before the whole block was judged: by the user, or by the first
+    violation where no more are wanted."""
     cases: dict[str, str] = field(default_factory=dict)
     """The cases of its cells, a list for each dtype, by its digest (`runfile.judged`)."""
     confirmed: Confirmed = field(default_factory=set)
     """What it has shown in new workers, and blocks before it in this process."""
+
+    @property
+    def has_violation(self) -> bool:
+        """Whether something was found that is not known."""
+        return any(cell.violations for cell in self.cells)
 
     def compact(self) -> None:
         """Take the least room: causes are found, and nobody asks for the calls before any more."""
@@ -136,7 +143,7 @@ def run_block(
     judge = _BlockJudge(plan, operator, dims, set() if confirmed is None else confirmed)
     try:
         judge.judge_all(progress or (lambda share, activity: None))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, FirstViolation):
         judge.block.interrupted = True
     finally:
         judge.block.compact()
@@ -184,6 +191,7 @@ class _BlockJudge:
             tell(number / len(judges), f"{implementation.name}: {operator} {dims}-D")
             self.judge_implementation(implementation)
             self.spend(f"judging {implementation.name}")
+            self.end_at_first()
         tell(1.0, f"layers: {operator} {dims}-D")
         self.judge_large()
         for subject in self.subjects:
@@ -195,6 +203,11 @@ class _BlockJudge:
         outputs = {name: [own.get(i) for i in positions] for name, own in self.outputs.items()}
         self.block.pairs = pairwise.compare(operator, self.prepared, outputs)
         self.spend("comparing pairs")
+
+    def end_at_first(self) -> None:
+        """Raise `FirstViolation` if there is one, and no more are wanted."""
+        if self.plan.exitfirst and self.block.has_violation:
+            raise FirstViolation
 
     def spend(self, activity: str) -> None:
         """Add the time since the last call to an activity, in microseconds."""
@@ -258,6 +271,7 @@ class _BlockJudge:
                 outputs |= judge.outputs
                 if judge.interrupted:
                     raise KeyboardInterrupt
+                self.end_at_first()
             if caller.given_up_because is None:
                 block.examples |= examples(subject, self.operator, self.dims, dtypes, plan.checks)
         if caller.given_up_because is not None:

@@ -18,6 +18,11 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+
+class FirstViolation(Exception):
+    """A violation was found, and the user wants no more than one (`Plan.exitfirst`)."""
+
+
 _PATIENCE = 1.0
 """Seconds that the processes of a pool have to return what they have judged."""
 

@@ -30,6 +30,7 @@ from conformance.running.budget import Budget, shape_of
 from conformance.running.causes import Causes, Confirmed
 from conformance.running.cell import MIN_COMPARED, Cell, class_of
 from conformance.running.from_source import FromSource
+from conformance.running.interruption import FirstViolation
 from conformance.running.known_in_run import Subject, matching_entry
 from conformance.running.plan import Plan
 from conformance.running.pool import CONVENTIONS, WEIGHTS, Pool
@@ -179,12 +180,15 @@ class CellJudge:
             self.probe_conventions()
         except KeyboardInterrupt:
             self.interrupted = True
+        except FirstViolation:
+            pass
         self.measure()
         self.cell.covered.update(self.fatal.values())
         self.cell.reached += len(self.fatal)
         self.causes.shrinking = not self.interrupted
         try:
-            self.explain()
+            with contextlib.suppress(FirstViolation):
+                self.explain()
         except KeyboardInterrupt:
             self.interrupted = True
 
@@ -210,9 +214,14 @@ class CellJudge:
         return [*chosen, *((None, p) for p in further)]
 
     def explain(self) -> None:
-        """Explain the failures that are not explained yet."""
+        """Explain the failures that are not explained yet.
+
+        Raises `FirstViolation` where one is found and no more are wanted.
+        """
         failures, self.unexplained = self.unexplained, []
         self.cell.explain(self.subject, failures, self.causes)
+        if self.plan.exitfirst and self.cell.violations:
+            raise FirstViolation
 
     def note(self, failures: Iterable[Verdict]) -> None:
         """Note failures that are explained later."""
@@ -228,7 +237,8 @@ class CellJudge:
         ):
             self.note(verdict.findings)
             self.hangs += verdict.outcome == HANG
-            if verdict.ended:
+            wanted = self.plan.exitfirst and any(map(self.is_new, verdict.findings))
+            if verdict.ended or wanted:
                 self.explain()
             if self.hangs >= MAX_HANGS_OF_HISTORIES:
                 break

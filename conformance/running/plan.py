@@ -64,6 +64,8 @@ class Plan:
     """The seconds by the clock that a cell may take before the clock can end it."""
     findings: tuple[Case, ...] = ()
     """The cases that earlier fuzzing has found, which are judged first."""
+    exitfirst: bool = False
+    """Whether the run ends at the first violation."""
     models: tuple[str, ...] = ()
     """The suites that were given as files, or as suites: each call of them is reported."""
 
@@ -173,6 +175,7 @@ def resolve(selection: Selection, implementations: Sequence[Implementation]) -> 
         seconds=seconds,
         clock=clock,
         findings=() if only else findings_of(selection),
+        exitfirst=selection.exitfirst,
         models=models,
         seed=draw_seed() if selection.seed == "random" else _checked_seed(selection.seed),
         tier=selection.tier,

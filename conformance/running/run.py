@@ -192,6 +192,7 @@ def _execute(
         spec={"source": plan.spec.source, "digest": plan.spec.digest},
         command=selection.command,
         **({"shard": selection.shard} if selection.shard else {}),
+        **({"ends": "at the first violation"} if plan.exitfirst else {}),
         **({"kernels": "in their interpreters"} if interpreters.is_on() else {}),
         machine=rows.machine(plan.implementations),
     )
@@ -288,6 +289,7 @@ def _judge_blocks(
     """Judge the blocks, here or by executors, and take each of them when it is finished.
 
     An interrupt is raised after every block that was begun has been taken, as far as it was judged.
+    Where no more than one violation is wanted, the blocks after it are not judged.
     """
     if executor is None:
         for index, unit in enumerate(blocks):
@@ -297,6 +299,8 @@ def _judge_blocks(
 
             block = run_block(plan, unit.operator, unit.dims, tell_share, gathered.confirmed)
             gathered.take(block, unit.name, unit.number)
+            if plan.exitfirst and block.has_violation:
+                return
             if block.interrupted:
                 raise KeyboardInterrupt
         return
@@ -329,6 +333,9 @@ def _judge_blocks(
             for done in spread.done():
                 take(done)
                 tell(len(blocks) - len(waiting) - spread.pending, f"{done[0].name} is done")
+                if plan.exitfirst and done[1].has_violation:
+                    spread.interrupt(take)
+                    return
                 if done[1].interrupted:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:

@@ -107,6 +107,8 @@ class Selection:
     reached. None means that the sources of plugins are."""
     cache: bool = True
     """Whether prepared cases are kept from run to run."""
+    exitfirst: bool = False
+    """Whether the run ends as soon as one violation is found and shrunk."""
     findings: str | Path | None = None
     """The folder of `fuzz` whose findings are judged first. None means ``convformance-fuzz`` where
     there is one, and the ``cache`` is used."""
