@@ -126,6 +126,12 @@ def bank(seed: int, examples: int, operator: str, dims: int) -> tuple[Prepared, 
     return tuple(prepare_block(default_plan(seed, examples), operator, dims))
 
 
+def forget() -> None:
+    """Free the cases that were prepared until now: gigabytes, which collecting garbage goes through."""
+    for made in (_listed, _enumerated, bank):
+        made.cache_clear()
+
+
 @np.errstate(all="ignore")  # the inputs have special values on purpose
 def hunt(
     implementation: Implementation, check: str | None, plan: Plan, *, step: int = 1

@@ -253,7 +253,7 @@ def test_a_defect_of_an_implementation_that_supports_little_is_found(
     judge: Judge, name: str
 ) -> None:
     operator, function, supports = DEFECTS[name]
-    found = judge(limited(function, operator, supports), operators=[operator])
+    found = judge(limited(function, operator, supports), operators=[operator], exitfirst=True)
 
     assert {"limited": VIOLATES} == found.verdicts
 
@@ -264,7 +264,7 @@ def test_a_defect_of_an_implementation_that_supports_little_is_found(
 def test_a_defect_is_found_whatever_form_the_declaration_has(judge: Judge, name: str) -> None:
     operator, function, _ = DEFECTS[name]
     for form in (limited(function, operator, tutorial), limited(raising(function), operator, None)):
-        assert {"limited": VIOLATES} == judge(form, operators=[operator]).verdicts
+        assert {"limited": VIOLATES} == judge(form, operators=[operator], exitfirst=True).verdicts
 
 
 def test_a_history_is_shown_again_by_the_case_that_is_reported(judge: Judge) -> None:

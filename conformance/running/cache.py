@@ -65,13 +65,14 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
     if cached and (stored := _load(path)) is not None:
         with contextlib.suppress(OSError):
             os.utime(path)  # marks it as recently used
-        gc.freeze()  # many objects and no cycle among them: they need not be searched for any
-        return list(stored)
-    bank = [_Kept.of(case) for case in make_cases()]
-    if cached:
-        with contextlib.suppress(OSError):
-            _store(path, bank)
-    return list(bank)
+        bank = list(stored)
+    else:
+        bank = [_Kept.of(case) for case in make_cases()]
+        if cached:
+            with contextlib.suppress(OSError):
+                _store(path, bank)
+    gc.freeze()  # many objects and no cycle among them: they need not be searched for any
+    return bank
 
 
 def cached_cases(
