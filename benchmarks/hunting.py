@@ -69,6 +69,7 @@ PATIENCE = 20.0
 depend on how busy the machine is."""
 
 
+@lru_cache
 def default_plan(
     seed: int = 0,
     examples: int | None = None,

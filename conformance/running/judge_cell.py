@@ -65,6 +65,10 @@ MAX_HANGS, MAX_HANGS_OF_HISTORIES = 4, 2
 """After so many calls that do not come back nothing else of the cell is called: each costs its
 limit of time. A cause is called once more after it is found, and its further cases are not."""
 
+MOST_ENDED_BY_MISTAKES = 12
+"""After so many different invalid calls that ended the process, or did not come back, no further
+ones of the cell are made: it checks no arguments, and each costs several workers."""
+
 
 class CellJudge:
     """Judges an implementation on the cases of one cell, each with its position in the block.
@@ -159,6 +163,8 @@ class CellJudge:
         """How many cases in a row have ended the process, by the position of their cause."""
         self.hangs = 0
         """How many calls have not come back."""
+        self.ended_by_mistakes = 0
+        """How many invalid calls have ended the process that nobody expected to."""
         self.started = time.perf_counter()
 
     def judge(self) -> None:
@@ -278,6 +284,8 @@ class CellJudge:
             begun = time.perf_counter()
             self.explain()
             budget.pause(time.perf_counter() - begun)
+            if self.ended_by_mistakes >= MOST_ENDED_BY_MISTAKES:
+                waiting = deque(pair for pair in waiting if not pair[1].case.invalid)
         self.cell.stopped |= budget.stopped
         return waiting
 
@@ -370,6 +378,8 @@ class CellJudge:
                 if self.plan.only_suites:
                     self.told[p.case] = verdict
                 self.hangs += verdict.outcome == HANG
+                if verdict.ended and p.case.invalid and self.is_new(verdict):
+                    self.ended_by_mistakes += 1
                 if verdict.status == UNSUPPORTED:
                     self.gaps[implementation.name, verdict.message] += 1
                 called, done = implementation.gap(p.case) is None, 1 - len(waiting) / planned
