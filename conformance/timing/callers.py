@@ -8,11 +8,12 @@ processes and threads meanwhile.
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import mmap
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -197,10 +198,11 @@ class InWorker(_Slots):
         if not self._spent.begun:
             self._spent.begin()
         there, here = processes.waited(self.pid), processes.waited(own)
-        started = perf_counter()
-        self._process.send(request)
-        answer, payload = self._process.receive(lambda: limit)
-        outer = perf_counter() - started
+        with _no_garbage_collected():
+            started = perf_counter()
+            self._process.send(request)
+            answer, payload = self._process.receive(lambda: limit)
+            outer = perf_counter() - started
         cpu = self._spent.end()
         waited = processes.waited(self.pid) - there, processes.waited(own) - here
         calls = _read(answer, payload, len(numbers))
@@ -217,6 +219,18 @@ class InWorker(_Slots):
                 self._buffer.close()
         self._buffer = None
         self._process.stop()
+
+
+@contextlib.contextmanager
+def _no_garbage_collected() -> Iterator[None]:
+    """Keep this process from collecting garbage, which would be taken for time of the worker."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _file(size: int) -> IO[bytes]:
