@@ -128,7 +128,7 @@ def bank(seed: int, examples: int, operator: str, dims: int) -> tuple[Prepared, 
 
 
 def forget() -> None:
-    """Free the cases that were prepared until now: gigabytes, which collecting garbage goes through."""
+    """Free the cases that were prepared: gigabytes, which collecting garbage goes through."""
     for made in (_listed, _enumerated, bank):
         made.cache_clear()
 

@@ -16,7 +16,7 @@ from conformance.registration.registry import Registry
 
 @pytest.fixture(scope="module", autouse=True)
 def registry_of_the_module() -> Iterator[None]:
-    """Forget, at the end of a module of tests, what they have registered, and the cases they hunted on."""
+    """Forget, at the end of a module of tests, what they registered and prepared."""
     with registry.using(registry.in_use().copy()), _no_plugin_left():
         yield
     if hunting := sys.modules.get("benchmarks.hunting"):
