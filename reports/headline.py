@@ -125,6 +125,11 @@ def _one(report: Report, implementation: Implementation) -> str:
     return f"{name}: {implementation.verdict}"
 
 
+def several(verdict: str) -> str:
+    """Return a verdict as it is said of a number of implementations: 2 with known differences."""
+    return "with known differences" if verdict == words.KNOWN_DIFFERENCE else verdict
+
+
 def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
     counts = report.verdicts()
     failed = sum(counts[verdict] for verdict in words.FAILED)
@@ -132,7 +137,7 @@ def _several(report: Report, judged: tuple[Implementation, ...]) -> str:
     if conform == len(judged):
         return f"All {conform} implementations conform"
     others = [
-        f"{count} {verdict}"
+        f"{count} {several(verdict)}"
         for verdict, count in sorted(counts.items())
         if verdict not in (*words.FAILED, words.CONFORMS, words.NOT_INSTALLED)
     ]

@@ -36,6 +36,7 @@ from conformance.reports.headline import (
     headline,
     not_asked,
     overall,
+    several,
 )
 from conformance.reports.large import NOTE, counts, outcome
 from conformance.reports.model import Report, Summary
@@ -169,7 +170,7 @@ def _tiles(report: Report) -> Iterator[Tile]:
         yield Tile(failed, "violates" if failed == 1 else "violate", "bad" if failed else "none")
     for verdict, count in sorted(counts.items()):
         if verdict not in (*words.FAILED, words.CONFORMS):
-            yield Tile(count, verdict, _kind(verdict))
+            yield Tile(count, several(verdict), _kind(verdict))
     if not _only_timed(report):
         yield Tile(report.compared, "cases compared", "plain")
     gaps = sum(cell.unsupported for cell in report.cells)

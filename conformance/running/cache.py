@@ -62,17 +62,17 @@ def prepare(make_cases: Callable[[], Sequence[Case]], name: str, *, cached: bool
     A damaged or unwritable cache costs time, and never raises.
     """
     path = cache_folder() / f"{name}.bank"
-    if cached and (stored := _load(path)) is not None:
+    bank = _load(path) if cached else None
+    if bank is not None:
         with contextlib.suppress(OSError):
             os.utime(path)  # marks it as recently used
-        bank = list(stored)
     else:
         bank = [_Kept.of(case) for case in make_cases()]
         if cached:
             with contextlib.suppress(OSError):
                 _store(path, bank)
     gc.freeze()  # many objects and no cycle among them: they need not be searched for any
-    return bank
+    return list(bank)
 
 
 def cached_cases(

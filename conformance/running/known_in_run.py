@@ -247,13 +247,15 @@ def known_rows(
         for index, entry in enumerate(all_entries(implementation, further)):
             example = examples.get((implementation.name, index), Example())
             count = counts.get((implementation.name, index), 0)
-            if isinstance(entry, SharedDifference) and not (count or example.occurs):
+            # Of a fatal entry the count is of calls that were not made, which show nothing.
+            occurs = example.occurs or (count and not (entry.fatal and example.judged))
+            if isinstance(entry, SharedDifference) and not occurs:
                 continue  # nothing says that the variant has it
             if not entry.applies_to(implementation.version):
                 status = OTHER_VERSION
             elif not entry.applies_here():
                 status = OTHER_MACHINE
-            elif count or example.occurs:
+            elif occurs:
                 status = KNOWN_DIFFERENCE
             else:
                 status = STALE if example.judged else NOT_JUDGED
