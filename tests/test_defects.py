@@ -20,7 +20,7 @@ from tests.correct import Correct, correct
 from tests.defects import Defect, catches, defects, unregistered
 from tests.defects.witness import CORRECT, witness
 
-STEP = 64
+STEP = 48
 """Of what a correct implementation is judged on in the default tier, one case in so many."""
 
 ALWAYS_WRONG = ("always", "an invalid call")
