@@ -276,6 +276,14 @@ def test_an_entry_that_no_longer_occurs_is_stale(judged: Judged) -> None:
     assert not found.conforms
 
 
+def test_a_fatal_entry_is_stale_whose_own_case_is_right(judged: Judged) -> None:
+    """Its further cases are not called, so that their number says nothing."""
+    found = judged(kernels.conv, entry(fatal=True))
+
+    assert [("stale", True)] == [(row.status, row.count > 0) for row in rows(found)]
+    assert not found.conforms
+
+
 def test_an_entry_whose_case_is_not_in_the_run_is_not_stale(judged: Judged) -> None:
     elsewhere = (
         DILATED.replace("conv1d", "conv2d").replace("3:w", "1,3:w").replace("1,1,2", "1,1,1,2")

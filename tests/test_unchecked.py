@@ -16,6 +16,7 @@ from conformance.cli import main
 from conformance.errors import RegistrationError
 from conformance.implementations import im2col
 from conformance.registration.registry import get
+from conformance.running.judge_cell import MOST_ENDED_BY_MISTAKES
 from conformance.running.run import run
 from conformance.testing import checks
 
@@ -68,6 +69,8 @@ def test_the_first_run_says_how_to_declare_it_instead_of_a_block_for_each_requir
     assert 1 == text.count('if its callers check the arguments, declare arguments="unchecked"')
     assert 1 == sum(line.startswith("convformance replay") for line in out.splitlines())
     assert 40 >= len(out.splitlines())
+    if otherwise == CRASHES:  # each costs several workers
+        assert f"invalid calls ({MOST_ENDED_BY_MISTAKES} of " in text
 
 
 @pytest.mark.parametrize("otherwise", [ACCEPTS, CRASHES])
